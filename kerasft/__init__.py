@@ -1,0 +1,88 @@
+"""kerasft takes labelled text to a served model: fine-tune a KerasHub encoder, export, predict.
+
+What the command line does, from Python:
+```python
+import kerasft
+
+run = kerasft.run("imdb_quick", {"training.epochs": 1})
+run.metrics["test/accuracy"], run.saved_model, run.history
+kerasft.load(run.saved_model).predict(["A quiet film."])
+model = kerasft.build("imdb_quick")
+```
+
+Importing kerasft is light: TensorFlow is imported when one of these functions first needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kerasft.pipelines.workflow import Run
+    from kerasft.serving.predictor import Predictor
+    from kerasft.training.fine_tuner import FineTuner
+
+__all__ = ["build", "load", "run"]
+__version__ = "0.1.0"
+
+
+def run(
+    name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()
+) -> Run:
+    """Runs a recipe to its end, with progress, as `kerasft run` does.
+
+    Args:
+        name: Name of a shipped recipe, or path of a TOML file.
+        overrides: `{"section.key": value}`, or `"section.key=value"` strings.
+
+    Returns:
+        What the run left: `metrics`, `saved_model`, `history`, `path`, ... as plain data.
+
+    Raises:
+        UserError: For a mistake in recipe, data or surroundings.
+    """
+    from kerasft.recipe import load_recipe
+
+    recipe = load_recipe(name, overrides)  # a mistake is told before TensorFlow takes its seconds
+
+    from kerasft.pipelines import workflow
+    from kerasft.training.progress import build_progress
+
+    return workflow.run(recipe, events=[build_progress()])
+
+
+def load(path: str | os.PathLike[str]) -> Predictor:
+    """Loads an exported model.
+
+    Args:
+        path: A version's folder, or the folder of all versions, whose newest is taken.
+
+    Raises:
+        UserError: There is no model of ours.
+    """
+    from kerasft.serving.predictor import load_predictor
+
+    return load_predictor(path)
+
+
+def build(
+    name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()
+) -> FineTuner:
+    """Builds the compiled `keras.Model` of a recipe, to be trained with `fit`.
+
+    Args:
+        name: Name of a shipped recipe, or path of a TOML file.
+        overrides: `{"section.key": value}`, or `"section.key=value"` strings.
+
+    Raises:
+        UserError: For a mistake in recipe, data or surroundings.
+    """
+    from kerasft.recipe import load_recipe
+
+    recipe = load_recipe(name, overrides)
+
+    from kerasft.pipelines import workflow
+
+    return workflow.build(recipe)

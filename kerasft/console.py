@@ -1,0 +1,142 @@
+"""What stands between a command and the terminal: exit codes, clean streams, a quiet TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from kerasft.errors import UserError
+from kerasft.run_dir import to_json
+
+EXIT_BUG = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_READER_GONE = 141  # 128 + SIGPIPE
+_ERRORS_ONLY = "2"
+
+
+def run_guarded(function: Callable[[], object]) -> int:
+    """Runs a command; whatever it raises becomes a message on stderr and an exit code.
+
+    Args:
+        function: The command.
+
+    Returns:
+        0 for success; 2 for a mistake of the user's (one message, no traceback); 130 when
+        interrupted; 141, without a word, when the reader of the output has gone (`| head`);
+        1 for a bug (traceback).
+    """
+    _replace_closed_streams()
+    # TensorFlow's C++ reads this when it is imported, and then tells of its own start-up at length.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ERRORS_ONLY)
+    try:
+        code = _run(function)
+        _flush()
+    except BrokenPipeError:
+        _discard_output()
+        return EXIT_READER_GONE
+    except OSError as error:
+        _discard_output()
+        _tell(f"error: The output cannot be written: {error.strerror}.")
+        return UserError.exit_code
+    return code
+
+
+def print_json(value: object) -> None:
+    """Writes one JSON value as one line to stdout, at once, in UTF-8 whatever the locale."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(to_json(value) + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def results_only(*, wanted: bool = True) -> Iterator[None]:
+    """Sends what libraries print to stderr, so that stdout holds nothing but results.
+
+    Args:
+        wanted: Whether to do so at all.
+    """
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+def program(name: str) -> str:
+    """How to call a program of this environment from here: `kerasft`, `.venv/bin/kerasft`, ...
+
+    Args:
+        name: The program, `kerasft` or `tensorboard`.
+    """
+    script = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not script.is_file() or (found is not None and os.path.samefile(found, script)):
+        return name
+    inside = script.is_relative_to(Path.cwd())
+    return shlex.quote(str(script.relative_to(Path.cwd()) if inside else script))
+
+
+def _run(function: Callable[[], object]) -> int:
+    try:
+        function()
+    except UserError as error:
+        _tell(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        _tell(_describe_interrupt(error))
+        return EXIT_INTERRUPTED
+    except SystemExit as error:  # argparse: its message is told already
+        return error.code if isinstance(error.code, int) else EXIT_BUG if error.code else 0
+    except BrokenPipeError:
+        raise
+    except Exception:
+        _tell(traceback.format_exc())
+        return EXIT_BUG
+    return 0
+
+
+def _describe_interrupt(error: KeyboardInterrupt) -> str:
+    # A run that saved its state says where; its class lives in a higher layer.
+    run_dir = getattr(error, "run_dir", None)
+    if run_dir is None:
+        return "Interrupted."
+    command = f"{program('kerasft')} run --resume {shlex.quote(str(run_dir))}"
+    return f"{error}\nGo on from there: {command}"
+
+
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it
+        sys.stderr.write(message.rstrip("\n") + "\n")
+        sys.stderr.flush()
+
+
+def _flush() -> None:
+    """Writes out what is buffered, while an error can still be told."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _discard_output() -> None:
+    """Points stdout to nowhere, or Python would stumble over it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _replace_closed_streams() -> None:
+    """Opens streams that the shell has closed (`>&-`), or the next file opened would be stdout."""
+    sys.stdin = sys.stdin or _open_null(0, "r")
+    sys.stdout = sys.stdout or _open_null(1, "w")
+    sys.stderr = sys.stderr or _open_null(2, "w")
+
+
+def _open_null(descriptor: int, mode: str) -> TextIO:
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    return open(descriptor, mode, encoding="utf-8", closefd=False)

@@ -1,0 +1,176 @@
+"""Tokenized text on disk: made once for each data and tokenizer, then memory-mapped.
+
+A store is a folder named by the sha256 of everything it depends on. Its arrays are plain
+little-endian files; `manifest.json` holds their shapes, their checksums and the key. The folder is
+built beside its place and renamed, and its files are verified whenever it is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.sources import Source
+from kerasft.data.token_writer import ARRAYS, write_arrays
+from kerasft.folders import cache_folder
+from kerasft.run_dir import check_disk_space, telling_os_errors
+
+FORMAT_VERSION = 1
+_MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TokenStore:
+    """The tokenized examples of one split. Arrays are memory-mapped and read-only.
+
+    Attributes:
+        token_ids: int32 of shape `(num_tokens,)`: all examples, one after the other.
+        segment_ids: int32 of shape `(num_tokens,)` for pairs, else `None` (all zeros).
+        lengths: int32 of shape `(num_examples,)`: tokens per example.
+        offsets: int64 of shape `(num_examples + 1,)`: where each example starts.
+        labels: int32 of shape `(num_examples,)`.
+        text_hashes: uint8 of shape `(num_examples, 16)`: see `splits.hash_text`.
+    """
+
+    token_ids: np.ndarray
+    segment_ids: np.ndarray | None
+    lengths: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    text_hashes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def example(self, index: int) -> dict[str, np.ndarray]:
+        """Returns the `token_ids` and `segment_ids` of one example, without padding."""
+        tokens = slice(self.offsets[index], self.offsets[index + 1])
+        token_ids = self.token_ids[tokens]
+        if self.segment_ids is None:
+            return {"token_ids": token_ids, "segment_ids": np.zeros_like(token_ids)}
+        return {"token_ids": token_ids, "segment_ids": self.segment_ids[tokens]}
+
+
+def load_or_build_token_store(
+    source: Source,
+    split: str,
+    *,
+    preprocessor: Any,
+    folder: str | os.PathLike[str] | None = None,
+    warn: Callable[[str], object] = warnings.warn,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> TokenStore:
+    """Opens the tokens of a split, after making them if they are missing or damaged.
+
+    Args:
+        source: Where the examples come from.
+        split: The dataset's own name of the split.
+        preprocessor: Has `tokenize(text, text_pair=None)`, which returns the ragged `token_ids`
+            and `segment_ids` of a batch of strings, and `config()`, which returns everything that
+            its output depends on as JSON values.
+        folder: Holds the stores, one folder each; by default `tokens` in the cache folder.
+        warn: Is told when a damaged store is rebuilt.
+        progress: Is called with (examples done, examples in all or `None`) while building.
+
+    Raises:
+        UserError: If the data is empty or damaged, or the disk is full. Nothing is left behind.
+    """
+    key = _key(source, split, preprocessor)
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    store = Path(folder or cache_folder() / "tokens") / digest
+    with telling_os_errors(store), _locked(store.with_suffix(".lock")):
+        if store.exists():
+            try:
+                return _load(store, key)
+            except _DamagedError as error:
+                warn(f"The token store {store} is damaged ({error}): it is rebuilt.")
+        _build(source, split, preprocessor=preprocessor, store=store, key=key, progress=progress)
+        return _load(store, key)
+
+
+class _DamagedError(Exception):
+    """The files of a store are not those that were written."""
+
+
+def _key(source: Source, split: str, preprocessor: Any) -> dict[str, Any]:
+    key = {
+        "dataset": source.name,
+        "version": source.version,
+        "fingerprint": source.fingerprint(split),
+        "split": split,
+        "preprocessor": preprocessor.config(),
+        "format_version": FORMAT_VERSION,
+    }
+    return json.loads(json.dumps(key))  # as the manifest will give it back: no tuples
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Makes a second process wait, which then finds the store made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, even by a crash
+        yield
+
+
+def _load(store: Path, key: dict[str, Any]) -> TokenStore:
+    try:
+        manifest = json.loads((store / _MANIFEST).read_text())
+        if manifest["key"] != key:
+            raise _DamagedError(f"{_MANIFEST} belongs to other data")
+        arrays = {name: _open_array(store, name, manifest["arrays"][name]) for name in ARRAYS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _DamagedError(f"{type(error).__name__}: {error}") from error
+    offsets = np.concatenate([[0], np.cumsum(arrays["lengths"], dtype=np.int64)])
+    return TokenStore(**arrays, offsets=offsets)
+
+
+def _open_array(store: Path, name: str, entry: dict[str, Any] | None) -> np.ndarray | None:
+    if entry is None:
+        return None
+    path, shape = store / name, tuple(entry["shape"])
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "blake2b").hexdigest() != entry["blake2b"]:
+            raise _DamagedError(f"{name} does not match its checksum")
+    return np.memmap(path, dtype=ARRAYS[name].dtype, mode="r", shape=shape)
+
+
+def _build(
+    source: Source,
+    split: str,
+    *,
+    preprocessor: Any,
+    store: Path,
+    key: dict[str, Any],
+    progress: Callable[[int, int | None], object] | None,
+) -> None:
+    check_disk_space(store.parent, _estimate_bytes(source, split), f"the tokens of {source.name}")
+    partial = store.with_suffix(".partial")  # ours alone: the caller holds the lock
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        entries = write_arrays(source, split, preprocessor, partial, progress=progress)
+        manifest = {"key": key, "arrays": entries}
+        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        shutil.rmtree(store, ignore_errors=True)  # the damaged one, if there was one
+        os.replace(partial, store)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+
+
+def _estimate_bytes(source: Source, split: str) -> int:
+    """English needs about four bytes of text for a token, and a token takes four bytes."""
+    text_bytes = source.num_bytes(split) or 0
+    per_example = sum(array.row_bytes for array in ARRAYS.values() if not array.per_token)
+    return text_bytes * (1 + source.has_pairs) + per_example * (source.num_examples(split) or 0)

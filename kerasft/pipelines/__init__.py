@@ -1,0 +1,1 @@
+"""Runnable pipelines, one module each: `python -m kerasft.pipelines.<name>`."""

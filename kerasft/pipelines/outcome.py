@@ -1,0 +1,215 @@
+"""What a training comes to: final evaluation in float32, report, predictions, SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from kerasft.export.saved_model import export_saved_model
+from kerasft.training.events import Events
+
+from kerasft.errors import UserError
+from kerasft.metrics.bootstrap import Interval, bootstrap_mean_interval
+from kerasft.metrics.calibration import reliability_bins
+from kerasft.metrics.classification import classification_notes, confusion
+from kerasft.pipelines import assembly
+from kerasft.recipe import Recipe
+from kerasft.run_dir import RunDir, describe_environment, write_atomically
+from kerasft.tasks.classification import Classification
+from kerasft.training.checkpoint import BEST, restore
+from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.fit import FitState
+from kerasft.training.report import (
+    DataFacts,
+    EvaluationFacts,
+    ReportFacts,
+    TrainingFacts,
+    render_report,
+)
+
+HEADLINE = "accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A trained model's way from its best checkpoint to its results.
+
+    Args:
+        recipe: The run's recipe.
+        run_dir: The run directory.
+        preset: The encoder in float32, its weights to be replaced by the best checkpoint's.
+        preprocessor: From text to tokens.
+        task: The task.
+    """
+
+    recipe: Recipe
+    run_dir: RunDir
+    preset: object
+    preprocessor: object
+    task: Classification
+
+    def best_model(self) -> FineTuner:
+        """Builds the model in float32, with the weights of the best step."""
+        model = assembly.build_model(self.recipe, self.preset, self.task)
+        restore(self.run_dir.checkpoints_folder / BEST, model.weights)
+        return model
+
+    def evaluate(
+        self, model: FineTuner, data: assembly.Data, split: str, events: Events
+    ) -> EvaluationFacts:
+        """Evaluates a split, and keeps its logits in `predictions-<split>.npz`."""
+        labels = data.labels(split)
+        events.on_evaluation_start(split, len(labels))
+        logits = assembly.split_logits(
+            model,
+            data,
+            split,
+            batch_size=self.recipe.evaluation.batch_size,
+            on_batch=events.on_evaluation_batch,
+        )
+        facts = evaluation_facts(self.recipe, self.task, split, labels, logits)
+        _save_predictions(self.run_dir, split, labels, logits)
+        return facts
+
+    def export(
+        self, model: FineTuner, *, metrics: Mapping[str, float], on_sample: bool, name: str | None
+    ) -> Path:
+        """Exports the model; returns the version folder."""
+        name = name or self.recipe.export.name or self.recipe.name.partition("_")[0]
+        if on_sample:
+            name += "_sample"  # so that a server never takes it for the newest real model
+        return export_saved_model(
+            model,
+            task=self.task,
+            preprocessor=self.preprocessor,
+            folder=Path(self.recipe.export.directory) / name,
+            metadata={
+                "run": self.run_dir.path.name,
+                "recipe": self.recipe.values(),
+                "metrics": dict(metrics),
+                "environment": describe_environment(),
+            },
+        )
+
+
+def evaluation_facts(
+    recipe: Recipe, task: Classification, split: str, labels: np.ndarray, logits: np.ndarray
+) -> EvaluationFacts:
+    """Computes all that is reported of a split."""
+    settings = recipe.evaluation
+    probabilities = task.probabilities(logits)
+    predictions = np.argmax(logits, axis=-1)
+    interval = bootstrap_mean_interval(
+        (predictions == labels).astype(np.float64),
+        num_resamples=settings.bootstrap_resamples,
+        seed=recipe.training.seed,
+    )
+    return EvaluationFacts(
+        split=split,
+        label_names=task.label_names,
+        metrics=task.evaluate(labels, logits, calibration_bins=settings.calibration_bins),
+        intervals={HEADLINE: interval},
+        confusion=confusion(labels, predictions, len(task.label_names)),
+        bins=reliability_bins(labels, probabilities, settings.calibration_bins),
+        notes=classification_notes(labels, probabilities, task.label_names),
+    )
+
+
+def flat_metrics(facts: EvaluationFacts) -> dict[str, float]:
+    """Returns a split's metrics under `<split>/<metric>`, the interval's ends included."""
+    flat = {f"{facts.split}/{name}": float(value) for name, value in facts.metrics.items()}
+    for name, interval in facts.intervals.items():
+        flat |= _interval_ends(f"{facts.split}/{name}", interval)
+    return flat
+
+
+def _interval_ends(name: str, interval: Interval) -> dict[str, float]:
+    return {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
+
+
+def training_figures(state: FitState) -> dict[str, float]:
+    """Returns how fast a training went; examples and tokens per second of its steps alone."""
+    seconds = max(state.step_seconds, 1e-9)
+    return {
+        "steps": state.step,
+        "seconds": state.seconds,
+        "step_seconds": state.step_seconds,
+        "examples_per_second": state.examples / seconds,
+        "tokens_per_second": state.tokens / seconds,
+        "padding_share": 1.0 - state.tokens / max(state.positions, 1),
+        "best_step": state.best_step,
+    }
+
+
+def write_report(
+    outcome: Outcome,
+    data: assembly.Data,
+    state: FitState,
+    facts: EvaluationFacts,
+    *,
+    device: str,
+) -> None:
+    """Writes `report.md`."""
+    recipe, report = outcome.recipe, data.splits.report
+    figures = training_figures(state)
+    text = render_report(
+        ReportFacts(
+            title=outcome.run_dir.path.name,
+            recipe=recipe.name,
+            preset=recipe.model.preset,
+            data=DataFacts(
+                source=data.source.name,
+                version=data.source.version,
+                num_examples={s: report[f"{s}_examples"] for s in ("train", "validation", "test")},
+                dropped={
+                    name.replace("_", " "): count
+                    for name, count in report.items()
+                    if "left_out" in name and count
+                },
+            ),
+            training=TrainingFacts(
+                steps=state.step,
+                seconds=state.seconds,
+                examples_per_second=figures["examples_per_second"],
+                tokens_per_second=figures["tokens_per_second"],
+                padding_share=figures["padding_share"],
+                monitor=recipe.training.monitor,
+                best_step=state.best_step,
+                best_value=state.best_value,
+                dtype_policy=recipe.training.dtype_policy,
+                device=device,
+            ),
+            evaluation=facts,
+            environment=describe_environment(),
+            overridden=sorted(recipe.overridden),
+            commands=[
+                f'kerasft predict {Path(recipe.export.directory)}/... "A quiet, moving film."',
+                "tensorboard --logdir runs",
+            ]
+            if recipe.export.enabled
+            else ["tensorboard --logdir runs"],
+        )
+    )
+    outcome.run_dir.write_text("report.md", text)
+
+
+def require_best(run_dir: RunDir) -> None:
+    """Checks that a run has a best checkpoint.
+
+    Raises:
+        UserError: If it has none, since it was never evaluated.
+    """
+    if not (run_dir.checkpoints_folder / BEST).is_dir():
+        raise UserError(
+            f"The run {run_dir.path} has no best checkpoint: it ended before its first evaluation.",
+            fix=f"go on with it: --resume {run_dir.path}",
+        )
+
+
+def _save_predictions(run_dir: RunDir, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, labels=labels, logits=logits)
+    write_atomically(run_dir.path / f"predictions-{split}.npz", buffer.getvalue())

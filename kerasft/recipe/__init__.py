@@ -1,0 +1,39 @@
+"""Recipes: what to run, read from TOML into frozen settings, with every fault told at once.
+
+Nothing here imports TensorFlow or NumPy: a mistake in a recipe must be answered at once.
+"""
+
+from kerasft.recipe.durations import DURATION_FAMILIES, resolve_duration
+from kerasft.recipe.load import (
+    Recipe,
+    RecipeInfo,
+    list_recipes,
+    load_recipe,
+    recipes_folder,
+)
+from kerasft.recipe.settings import (
+    DataSettings,
+    EvaluationSettings,
+    ExportSettings,
+    ModelSettings,
+    Setting,
+    TrainingSettings,
+    describe_fields,
+)
+
+__all__ = [
+    "DURATION_FAMILIES",
+    "DataSettings",
+    "EvaluationSettings",
+    "ExportSettings",
+    "ModelSettings",
+    "Recipe",
+    "RecipeInfo",
+    "Setting",
+    "TrainingSettings",
+    "describe_fields",
+    "list_recipes",
+    "load_recipe",
+    "recipes_folder",
+    "resolve_duration",
+]

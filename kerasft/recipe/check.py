@@ -1,0 +1,139 @@
+"""Finds what is wrong in a recipe: every fault one line, none of them the last one told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kerasft.errors import UserError, nearest
+from kerasft.recipe.durations import DURATION_FAMILIES
+from kerasft.recipe.rules import matching
+from kerasft.recipe.settings import SECTIONS, SETTINGS
+
+_HEADINGS = ("name", "summary")
+# A run's folder is called after the recipe.
+_NAME = matching(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", "text without / or \\, its first sign no dot")
+
+
+def raise_faults(what: str, faults: list[str]) -> None:
+    """Raises one `UserError` with a line per fault; returns quietly where there is none.
+
+    Args:
+        what: What cannot be used, to open the message.
+        faults: Lines of `find_faults` and its neighbours.
+    """
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise UserError("\n  ".join([f"{what} cannot be used: {count}.", *faults]))
+
+
+def flatten(document: Mapping[str, object], origin: str) -> tuple[dict[str, object], list[str]]:
+    """Lays a parsed TOML document out as `{"section.key": value}`.
+
+    Args:
+        document: What `tomllib` made of the file.
+        origin: The file, as faults shall name it.
+
+    Returns:
+        The values, known or not, and the faults of the top level.
+    """
+    values: dict[str, object] = {}
+    faults: list[str] = []
+    for section, table in document.items():
+        if section in SECTIONS and isinstance(table, dict):
+            values |= {f"{section}.{key}": value for key, value in table.items()}
+        elif section in SECTIONS:
+            faults.append(_fault(origin, f"[{section}]", "not a table", table, f"[{section}]"))
+        elif section not in _HEADINGS:
+            faults.append(_unknown_section(origin, section, is_table=isinstance(table, dict)))
+    return values, faults
+
+
+def find_heading_faults(name: object, summary: object, origin: str) -> list[str]:
+    """Checks what stands above the sections.
+
+    Args:
+        name: The recipe's name, given or taken from its file.
+        summary: Its line of description.
+        origin: The file, as faults shall name it.
+    """
+    faults = []
+    if not (isinstance(name, str) and _NAME.accepts(name)):
+        faults.append(_fault(origin, "name", "not a name", name, _NAME.expected))
+    if not isinstance(summary, str):
+        faults.append(_fault(origin, "summary", "wrong type", summary, "text"))
+    return faults
+
+
+def find_faults(values: Mapping[str, object], origin: str) -> list[str]:
+    """Checks names, types, ranges and durations of the values of one origin.
+
+    Args:
+        values: `{"section.key": value}`.
+        origin: The file, or "override", as faults shall name it.
+    """
+    faults = []
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        if section not in SECTIONS:
+            faults.append(_unknown_section(origin, section if key else name, is_table=bool(key)))
+        elif name not in SETTINGS:
+            faults.append(_unknown_key(origin, section, key))
+        elif what := SETTINGS[name].find_fault(value):
+            place, expected = f"[{section}] {key}", SETTINGS[name].expected
+            hint = nearest(value, SETTINGS[name].rule.choices) if isinstance(value, str) else ""
+            faults.append(_fault(origin, place, what, value, expected, hint))
+    return faults + _duration_faults(values, origin)
+
+
+def _duration_faults(values: Mapping[str, object], origin: str) -> list[str]:
+    faults = []
+    keys = {name.removeprefix("training.") for name in values if name.startswith("training.")}
+    for family in DURATION_FAMILIES.values():
+        given = family.given(keys)
+        if len(given) > 1:
+            faults.append(
+                _fault(
+                    origin,
+                    f"[training] {', '.join(given)}",
+                    "one duration given twice",
+                    ", ".join(f"{key} = {values[f'training.{key}']}" for key in given),
+                    f"exactly one of {', '.join(family.members)}",
+                )
+            )
+    return faults
+
+
+def _unknown_section(origin: str, section: str, *, is_table: bool) -> str:
+    if is_table:
+        known = ", ".join(f"[{known}]" for known in SECTIONS)
+        return _fault(
+            origin, f"[{section}]", "unknown section", section, known, nearest(section, SECTIONS)
+        )
+    homes = [setting.section for setting in SETTINGS.values() if setting.key == section]
+    keys = [setting.key for setting in SETTINGS.values()]
+    hint = _belongs(section, homes[0]) if homes else nearest(section, keys)
+    return _fault(origin, section, "a key without its section", section, "section.key", hint)
+
+
+def _unknown_key(origin: str, section: str, key: str) -> str:
+    known = [setting.key for setting in SETTINGS.values() if setting.section == section]
+    homes = [setting.section for setting in SETTINGS.values() if setting.key == key]
+    hint = _belongs(key, homes[0]) if homes else nearest(key, known)
+    expected = None if hint else f"one of {', '.join(known)}"
+    return _fault(origin, f"[{section}] {key}", "unknown key", key, expected, hint)
+
+
+def _belongs(key: str, section: str) -> str:
+    return f' "{key}" belongs in [{section}]: {section}.{key}.'
+
+
+def _fault(
+    origin: str,
+    place: str,
+    what: str,
+    received: object,
+    expected: str | None,
+    hint: str = "",
+) -> str:
+    message = UserError(f"{origin}: {place}: {what}.", received=received, expected=expected)
+    return f"{message}{hint}"

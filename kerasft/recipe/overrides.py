@@ -1,0 +1,72 @@
+"""Overrides: `section.key=value` on the command line, the value a TOML literal."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+
+from kerasft.errors import UserError
+from kerasft.recipe.settings import SETTINGS
+
+ORIGIN = "override"
+
+
+def parse_overrides(
+    overrides: Iterable[str] | Mapping[str, object],
+) -> tuple[dict[str, object], list[str]]:
+    """Reads overrides into `{"section.key": value}`; whether the values fit is not asked here.
+
+    A shell eats quotes, so whatever is given for a text setting and is no TOML string is taken
+    as the text it is: `model.preset=bert_tiny_en_uncased`, `export.name=2024`.
+
+    Args:
+        overrides: `"section.key=literal"` strings, or a mapping from `section.key` to values.
+
+    Returns:
+        The values, and the faults of those that could not be read.
+    """
+    if isinstance(overrides, Mapping):
+        return {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in overrides.items()
+        }, []
+    if isinstance(overrides, str):
+        overrides = [overrides]  # a lone string would be read letter by letter
+    values: dict[str, object] = {}
+    faults = []
+    for override in overrides:
+        name, equals, literal = (part.strip() for part in override.partition("="))
+        try:
+            if not equals:
+                raise _error(override, "no value", "section.key=value")
+            if name in values:
+                raise _error(override, "given twice", f"{name} once")
+            values[name] = _parse_literal(name, literal)
+        except UserError as error:
+            faults.append(str(error))
+    return values, faults
+
+
+def _parse_literal(name: str, literal: str) -> object:
+    """One TOML value, or the bare text where the setting is text."""
+    setting = SETTINGS.get(name)
+    is_text = setting is not None and setting.type is str
+    try:
+        document = tomllib.loads(f"value = {literal}")
+    except ValueError:  # not TOML, or a number beyond what Python reads
+        document = {}
+    value = document.get("value")
+    is_literal = document.keys() == {"value"}  # a newline in it could smuggle in a second key
+    if is_text and not isinstance(value, str) and not literal.startswith(("'", '"')):
+        return literal
+    if is_literal:
+        return value
+    if setting is None:
+        return literal  # the name is the fault, and will be told
+    place = f"[{setting.section}] {setting.key}: not a TOML value"
+    raise _error(literal, place, setting.expected)
+
+
+def _error(received: str, what: str, expected: str) -> UserError:
+    return UserError(f"{ORIGIN}: {what}.", received=received, expected=expected)

@@ -1,0 +1,92 @@
+"""What a setting may hold: each rule checks a value and says in words what it expects."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Rule(NamedTuple):
+    """A condition on a value whose type is already right.
+
+    Args:
+        expected: The condition in words. For a number it follows the noun ("a number *above 0*"),
+            for text it stands alone.
+        accepts: Whether a value meets the condition.
+        choices: The values to choose from, where they can be listed.
+    """
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+
+
+ANYTHING = Rule("", lambda value: True)
+
+
+def at_least(low: float) -> Rule:
+    """A number of `low` or more."""
+    return Rule(f"of {low} or more", lambda value: value >= low)
+
+
+def above(low: float) -> Rule:
+    """A number above `low`, which is itself left out."""
+    return Rule(f"above {low}", lambda value: value > low)
+
+
+def between(low: float, high: float) -> Rule:
+    """A number from `low` to `high`, both included."""
+    return Rule(f"from {low} to {high}", lambda value: low <= value <= high)
+
+
+def inside(low: float, high: float) -> Rule:
+    """A number between `low` and `high`, both left out."""
+    return Rule(f"above {low} and below {high}", lambda value: low < value < high)
+
+
+def from_up_to(low: float, high: float) -> Rule:
+    """A number from `low`, included, up to `high`, left out."""
+    return Rule(f"of {low} or more and below {high}", lambda value: low <= value < high)
+
+
+def above_up_to(low: float, high: float) -> Rule:
+    """A number above `low`, left out, up to `high`, included."""
+    return Rule(f"above {low}, at most {high}", lambda value: low < value <= high)
+
+
+def one_of(*choices: str) -> Rule:
+    """One of the listed words."""
+    listed = ", ".join(f'"{choice}"' for choice in choices)
+    return Rule(f"one of {listed}", lambda value: value in choices, choices)
+
+
+def one_of_or_matching(choices: tuple[str, ...], pattern: str, words: str) -> Rule:
+    """One of the listed words, or text that matches `pattern`, which `words` explain."""
+    listed = one_of(*choices)
+    matches = matching(pattern, words).accepts
+    return Rule(
+        f"{listed.expected}, {words}",
+        lambda value: listed.accepts(value) or matches(value),
+        choices,
+    )
+
+
+def matching(pattern: str, words: str) -> Rule:
+    """Text that matches `pattern` as a whole, which `words` explain."""
+    return Rule(words, lambda value: re.fullmatch(pattern, value) is not None)
+
+
+FOLDER_NAME = matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a folder's name: letters, digits, _ . -")
+
+
+def setting(default: Any, about: str, rule: Rule = ANYTHING) -> Any:
+    """A dataclass field that carries its own description and rule.
+
+    Args:
+        default: The value where a recipe says nothing. `None` means unset.
+        about: One line on what the setting does, for people.
+        rule: The condition on its value.
+    """
+    return dataclasses.field(default=default, metadata={"about": about, "rule": rule})

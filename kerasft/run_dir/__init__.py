@@ -1,0 +1,22 @@
+"""What a run leaves: its folder, files written whole or not at all, and what it ran on."""
+
+from kerasft.run_dir.environment import describe_environment
+from kerasft.run_dir.files import (
+    check_disk_space,
+    telling_os_errors,
+    to_json,
+    write_atomically,
+)
+from kerasft.run_dir.folder import RunDir, create_run_dir, latest_run_dir, open_run_dir
+
+__all__ = [
+    "RunDir",
+    "check_disk_space",
+    "create_run_dir",
+    "describe_environment",
+    "latest_run_dir",
+    "open_run_dir",
+    "telling_os_errors",
+    "to_json",
+    "write_atomically",
+]

@@ -1,0 +1,137 @@
+"""Files written whole or not at all, and errors of the disk told so that they can be mended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerasft.errors import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Writes a file beside its place and renames it: readers see the old one or the new one.
+
+    Args:
+        path: The file; folders above it are made.
+        content: All of it; text is written as UTF-8.
+
+    Raises:
+        UserError: The disk is full, or the place may not be written to. The old file is
+            untouched and nothing is left beside it.
+    """
+    path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    # In the same folder, since a rename is atomic only within one file system.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with telling_os_errors(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def check_disk_space(folder: str | os.PathLike[str], needed_bytes: int, what: str) -> None:
+    """Raises before a large write that cannot succeed.
+
+    Args:
+        folder: Where it is to be written; need not exist yet.
+        needed_bytes: How much it will take.
+        what: What it is, for the message: "the token store".
+
+    Raises:
+        UserError: Less is free than needed.
+    """
+    free = _free_bytes(Path(folder))
+    if free < needed_bytes:
+        raise UserError(
+            f"Not enough disk space for {what} in {folder}.",
+            received=f"{_size(free)} free",
+            expected=f"at least {_size(needed_bytes)}",
+            fix="Free some space, or choose a folder on another disk.",
+        )
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Writes plain data as strict JSON.
+
+    NumPy numbers and arrays become plain ones, paths text, and NaN and infinity `null`, which
+    JSON cannot say otherwise.
+
+    Args:
+        value: Dicts, sequences, numbers, text, paths.
+        indent: Spaces a level; `None` keeps it on one line.
+    """
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+@contextlib.contextmanager
+def telling_os_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """Turns a full disk and a forbidden place, which the user can mend, into a `UserError`.
+
+    Args:
+        path: What is being written.
+        needed_bytes: How much that takes, where it is known.
+
+    Raises:
+        UserError: The disk is full, or the place cannot be written to. Other errors pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UserError(
+                f"The disk is full: {path} was not written.",
+                received=f"{_size(_free_bytes(path.parent))} free",
+                expected=f"at least {_size(needed_bytes)}" if needed_bytes else None,
+                fix="Free some space, or choose a folder on another disk.",
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise UserError(
+                f"{path} cannot be written: {error.strerror}.",
+                fix="Change its permissions, or choose another folder.",
+            ) from error
+        raise
+
+
+def _free_bytes(folder: Path) -> int:
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:,.1f} GB"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,213 @@
+"""The folder of one run: its name, its files and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from kerasft.errors import UserError, nearest
+from kerasft.run_dir.files import telling_os_errors, to_json, write_atomically
+
+_STAMP = re.compile(r"(?P<name>.+)-(?P<time>\d{8}-\d{6})(?:-(?P<count>\d+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDir:
+    """One run's folder.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def recipe_path(self) -> Path:
+        """The recipe as it was run, defaults and overrides included."""
+        return self.path / "recipe.toml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The final metrics, flat."""
+        return self.path / "metrics.json"
+
+    @property
+    def history_path(self) -> Path:
+        """One row per validation."""
+        return self.path / "history.csv"
+
+    @property
+    def environment_path(self) -> Path:
+        """Versions and machine."""
+        return self.path / "environment.json"
+
+    @property
+    def report_path(self) -> Path:
+        """The report for people."""
+        return self.path / "report.md"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Step checkpoints and the best one."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file of this run, whole or not at all.
+
+        Args:
+            name: File name inside the folder.
+            text: All of its content.
+        """
+        write_atomically(self.path / name, text)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file of this run, whole or not at all.
+
+        Args:
+            name: File name inside the folder.
+            value: Plain data; see `to_json`.
+        """
+        self.write_text(name, to_json(value, indent=2) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file of this run.
+
+        Args:
+            name: File name inside the folder.
+
+        Raises:
+            UserError: The file is missing or damaged.
+        """
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} is missing.", fix="The run did not get so far: resume it, or run again."
+            ) from error
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: {error}.", expected="JSON") from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes out of this folder; the system lets go if this one dies.
+
+        Raises:
+            UserError: Another run holds the lock.
+        """
+        path = self.path / ".lock"
+        with telling_os_errors(path):
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
+        with file:
+            _take_lock(file, self.path)
+            try:
+                yield
+            finally:
+                # The file stays: removing it would let two runs lock two files of one name.
+                file.truncate(0)
+
+
+def create_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> RunDir:
+    """Makes `<runs_folder>/<name>-<date>-<time>`, with `-2`, `-3` ... where that is taken.
+
+    Args:
+        name: The recipe's name.
+        runs_folder: The folder of all runs; made if it is missing.
+    """
+    folder = Path(runs_folder)
+    stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with telling_os_errors(folder / stamp):
+        folder.mkdir(parents=True, exist_ok=True)
+        count = 1
+        while True:
+            path = folder / (stamp if count == 1 else f"{stamp}-{count}")
+            try:
+                path.mkdir()  # making it is also asking for it: two runs never get the same
+            except FileExistsError:
+                count += 1
+            else:
+                return RunDir(path)
+
+
+def open_run_dir(path: str | os.PathLike[str]) -> RunDir:
+    """Opens the folder of an earlier run.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        UserError: It is not a run's folder.
+    """
+    run_dir = RunDir(Path(path))
+    if not run_dir.recipe_path.is_file():
+        siblings = [found.path.name for found in _find_runs(run_dir.path.parent)]
+        raise UserError(
+            f"This is not a run directory.{nearest(run_dir.path.name, siblings)}",
+            received=os.fspath(path),
+            expected="a folder with a recipe.toml, such as a run leaves under runs/",
+        )
+    return run_dir
+
+
+def latest_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> RunDir:
+    """Opens the newest run of a recipe.
+
+    Args:
+        name: The recipe's name.
+        runs_folder: The folder of all runs.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = _find_runs(Path(runs_folder))
+    names = sorted({_name_and_time(run_dir)[0] for run_dir in found})
+    runs = [run_dir for run_dir in found if _name_and_time(run_dir)[0] == name]
+    if not runs:
+        raise UserError(
+            f"There is no run of this name in {runs_folder}.{nearest(name, names)}",
+            received=name,
+            expected=f"one of {', '.join(names)}" if names else "a run; there is none at all",
+            fix="Start one, or give the run directory itself.",
+        )
+    return max(runs, key=_name_and_time)
+
+
+def _take_lock(file: TextIO, folder: Path) -> None:
+    """Locks an open file and leaves this process's id in it, or says who holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise UserError(
+            f"The run directory {folder} is in use by another run.",
+            received=file.read().strip() or "a process that left no name",
+            expected="one run at a time in a directory",
+            fix="Wait for it or stop it, or start a new run without --resume.",
+        ) from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+
+
+def _find_runs(folder: Path) -> list[RunDir]:
+    runs = [RunDir(recipe.parent) for recipe in folder.glob("*/recipe.toml")]
+    return [run_dir for run_dir in runs if _STAMP.fullmatch(run_dir.path.name)]
+
+
+def _name_and_time(run_dir: RunDir) -> tuple[str, str, int]:
+    match = _STAMP.fullmatch(run_dir.path.name)
+    return match["name"], match["time"], int(match["count"] or 1)

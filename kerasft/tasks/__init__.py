@@ -1,0 +1,1 @@
+"""Tasks: how text becomes tokens, what is learnt, and how logits become answers."""

@@ -1,0 +1,66 @@
+"""How many tokens of a text stay, and which: core TF ops on ragged rows."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def keep_ends(token_ids: tf.RaggedTensor, *, head: int, tail: int) -> tf.RaggedTensor:
+    """Keeps the first `head` and the last `tail` tokens of each row, each token once.
+
+    Args:
+        token_ids: int32 `[batch_size, (num_tokens)]`.
+        head: How many tokens are kept from the beginning.
+        tail: How many tokens are kept from the end.
+    """
+    lengths = token_ids.row_lengths()
+    position = tf.ragged.range(lengths)
+    first_of_tail = tf.repeat(lengths - tail, lengths)
+    is_kept = (position.values < head) | (position.values >= first_of_tail)
+    return tf.RaggedTensor.from_row_lengths(
+        tf.boolean_mask(token_ids.values, is_kept),
+        tf.minimum(lengths, head + tail),
+        validate=False,
+    )
+
+
+def keep_first(token_ids: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
+    """Keeps the first `count[i]` tokens of row `i`.
+
+    Args:
+        token_ids: int32 `[batch_size, (num_tokens)]`.
+        count: int64 `[batch_size]`, none larger than its row.
+    """
+    position = tf.ragged.range(token_ids.row_lengths())
+    is_kept = position.values < tf.repeat(count, token_ids.row_lengths())
+    return tf.RaggedTensor.from_row_lengths(
+        tf.boolean_mask(token_ids.values, is_kept), count, validate=False
+    )
+
+
+def longest_first(
+    first_length: tf.Tensor, second_length: tf.Tensor, room: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shares `room` tokens between the two texts of a pair.
+
+    Taking one token after the other from the longer text, as BERT does, ends where the shorter
+    text has all it needs up to half of the room and the longer one has the rest. An odd token
+    goes to the longer text, of two equally long ones to the second, as in Hugging Face
+    `tokenizers` (the BERT release gives it to the first text whenever both are cut).
+
+    Args:
+        first_length: int64 `[batch_size]`: tokens of the first text.
+        second_length: int64 `[batch_size]`: tokens of the second text.
+        room: How many tokens both may keep together.
+
+    Returns:
+        Two int64 `[batch_size]`: how many tokens each text keeps.
+    """
+    shorter = tf.minimum(first_length, second_length)
+    shorter = tf.minimum(shorter, room // 2)
+    longer = tf.minimum(tf.maximum(first_length, second_length), room - shorter)
+    first_is_longer = first_length > second_length
+    return (
+        tf.where(first_is_longer, longer, shorter),
+        tf.where(first_is_longer, shorter, longer),
+    )

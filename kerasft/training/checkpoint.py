@@ -1,0 +1,175 @@
+"""Checkpoints of a run: all that is needed to go on from a step as if nothing had happened.
+
+A checkpoint is a folder `step-00001234/` with `variables.safetensors` (weights, optimizer, random
+seeds, running metrics) and `state.json` (position, history, checksum). It is written beside its
+place and renamed. `best/` holds the weights alone, of the best step so far.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from kerasft.errors import UserError
+from kerasft.run_dir import check_disk_space, telling_os_errors, to_json
+
+_VARIABLES = "variables.safetensors"
+_STATE = "state.json"
+_KEEP = 2  # the latest, and one before it should the latest be damaged
+BEST = "best"
+_NUMBERED = re.compile(r"seed_generator_\d+")
+
+
+def save_checkpoint(folder: Path, step: int, variables: Sequence, state: Mapping) -> Path:
+    """Saves a checkpoint of a step and removes those older than the one before it.
+
+    Args:
+        folder: The run's folder of checkpoints.
+        step: Steps done.
+        variables: Keras variables, in a fixed order.
+        state: Plain data.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        UserError: If the disk is full. Earlier checkpoints are untouched.
+    """
+    path = _write(folder, f"step-{step:08d}", variables, {**state, "step": step})
+    for old in checkpoints_in(folder)[:-_KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
+    """Saves the best weights so far; the ones before are replaced."""
+    return _write(folder, BEST, variables, state)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Returns the step checkpoints in a folder, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def restore_latest(
+    folder: Path, variables: Sequence, *, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Restores the newest checkpoint that is whole.
+
+    Args:
+        folder: The run's folder of checkpoints.
+        variables: The variables that were saved, in the same order.
+        warn: Told about a damaged checkpoint that is passed over.
+
+    Returns:
+        Its state, or `None` if there is no checkpoint at all.
+
+    Raises:
+        UserError: If there are checkpoints and none is whole.
+    """
+    found = checkpoints_in(folder)
+    for path in reversed(found):
+        try:
+            return restore(path, variables)
+        except UserError as error:
+            warn(f"{error} Going back to the checkpoint before it.")
+    if found:
+        raise UserError(
+            f"No checkpoint in {folder} is whole.", fix="start the run anew, without --resume."
+        )
+    return None
+
+
+def restore(path: Path, variables: Sequence) -> dict[str, Any]:
+    """Puts a checkpoint's values into the variables and returns its state.
+
+    Args:
+        path: The checkpoint's folder.
+        variables: The variables that were saved, in the same order.
+
+    Raises:
+        UserError: If the checkpoint is missing, damaged or of another model.
+    """
+    try:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        digest = _digest(path / _VARIABLES)
+        values = load_file(path / _VARIABLES)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"The checkpoint {path} cannot be read: {error}.") from error
+    if digest != state["checksum"]:
+        raise UserError(f"The checkpoint {path} is damaged: its checksum is not the recorded one.")
+    _check_same(path, values, _named(variables))
+    for name, variable in _named(variables).items():
+        variable.assign(values[name])
+    return state
+
+
+def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path:
+    """Writes a checkpoint beside its place and renames it."""
+    arrays = {
+        key: np.ascontiguousarray(variable.numpy()) for key, variable in _named(variables).items()
+    }
+    final, beside, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
+    needed = sum(array.nbytes for array in arrays.values())
+    check_disk_space(folder, needed, "a checkpoint")
+    with telling_os_errors(final, needed):
+        try:
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            _save_arrays(arrays, beside / _VARIABLES)
+            recorded = {**state, "checksum": _digest(beside / _VARIABLES)}
+            (beside / _STATE).write_text(to_json(recorded, indent=1), encoding="utf-8")
+            shutil.rmtree(old, ignore_errors=True)
+            if final.exists():
+                final.rename(old)
+            beside.rename(final)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Saves arrays; an error of the disk comes back as the `OSError` that it is."""
+    try:
+        save_file(dict(arrays), path)
+    except SafetensorError as error:
+        raise OSError(28 if "No space" in str(error) else 5, str(error)) from error
+
+
+def _named(variables: Sequence) -> dict[str, Any]:
+    """Returns the variables by a name that is unique and the same in every process.
+
+    Keras numbers its seed generators through the whole process; the number is left out.
+    """
+    return {
+        f"{index:04d}:{_NUMBERED.sub('seed_generator', variable.path)}": variable
+        for index, variable in enumerate(variables)
+    }
+
+
+def _check_same(path: Path, values: Mapping[str, np.ndarray], variables: Mapping) -> None:
+    """Checks that a checkpoint belongs to these variables."""
+    received = {name: tuple(value.shape) for name, value in values.items()}
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    if received != expected:
+        different = sorted(set(received.items()) ^ set(expected.items()))
+        raise UserError(
+            f"The checkpoint {path} belongs to another model: {len(different)} differences, the "
+            f"first at {different[0][0]}.",
+            fix="resume with the recipe that made it.",
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -1,0 +1,129 @@
+"""The model that is trained, with the one train step of kerasft."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+class FineTuner(keras.Model):
+    """An encoder and a head, trained by one step that is the same on one device and on many.
+
+    The step: gradient of the *sum* of the losses, repeated embedding rows summed, summed over the
+    replicas, divided by the number of examples everywhere, clipped by the global norm, applied.
+    Keras's own order (mean in each replica, clip, then sum) makes the update depend on the number
+    of replicas. `compile` takes optimizer, loss and metrics as always; `fit` and `evaluate` work,
+    with batches of `(inputs, labels)` or `(inputs, labels, sample_weight)`.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        head: A layer from pooled vectors to logits.
+        global_clipnorm: Largest global norm of a gradient; 0 for no clipping
+            (Pascanu et al. 2013).
+        name: Model name.
+    """
+
+    def __init__(self, encoder, head, *, global_clipnorm: float = 0.0, name: str = "fine_tuner"):
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.head = head
+        self.global_clipnorm = global_clipnorm
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Returns logits, float32 `(batch_size, num_outputs)`.
+
+        Args:
+            inputs: `token_ids`, `segment_ids`, `padding_mask`, int32
+                `(batch_size, sequence_length)`.
+            training: Whether dropout is on.
+        """
+        sequence_output = self.encoder(inputs, training=training)
+        pooled = self.encoder.pool(sequence_output, inputs["padding_mask"])
+        return self.head(pooled, training=training)
+
+    def train_step(self, data) -> dict[str, tf.Tensor]:
+        """Trains on one batch; the only place where the numbers of training are made.
+
+        Args:
+            data: This replica's part of the global batch.
+
+        Returns:
+            `loss` and the compiled metrics, averaged since they were last reset; of this global
+            batch alone `batch_loss` and `gradient_norm` (before clipping).
+        """
+        inputs, labels, weights = self._unpack(data)
+        variables = [variable.value for variable in self.trainable_variables]
+        with tf.GradientTape() as tape:
+            logits = self(inputs, training=True)
+            losses = self.loss_by_example(labels, logits)
+            loss_sum = tf.reduce_sum(losses * weights)
+        # Densifying sums the rows of a token that occurs more than once in the batch.
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss_sum, variables)]
+        gradients, loss_sum, weight = sum_over_replicas(
+            (gradients, loss_sum, tf.reduce_sum(weights))
+        )
+        count = tf.maximum(weight, 1.0)
+        gradients, norm = self._clip([gradient / count for gradient in gradients])
+        self._apply(gradients)
+        logs = self._count(data, logits, loss=loss_sum / count, weight=weight)
+        return logs | {"batch_loss": loss_sum / count, "gradient_norm": norm}
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """Evaluates one batch; returns `loss` and the compiled metrics."""
+        inputs, labels, weights = self._unpack(data)
+        logits = self(inputs, training=False)
+        loss_sum, weight = sum_over_replicas(
+            (
+                tf.reduce_sum(self.loss_by_example(labels, logits) * weights),
+                tf.reduce_sum(weights),
+            )
+        )
+        return self._count(data, logits, loss=loss_sum / tf.maximum(weight, 1.0), weight=weight)
+
+    def loss_by_example(self, labels, logits) -> tf.Tensor:
+        """Returns the compiled loss of each example, float32 `(batch_size,)`."""
+        return tf.cast(keras.losses.get(self.loss).call(labels, logits), tf.float32)
+
+    def _unpack(self, data):
+        """Returns inputs, labels and float32 sample weights (1 where none are given)."""
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is None:
+            weights = tf.ones(tf.shape(labels)[:1])
+        return inputs, labels, tf.cast(weights, tf.float32)
+
+    def _clip(self, gradients):
+        """Returns the gradients clipped by their global norm, and that norm before clipping."""
+        norm = tf.linalg.global_norm(gradients)
+        if self.global_clipnorm > 0:
+            # A norm that is not finite makes the gradients NaN, and the run stops there.
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm, use_norm=norm)
+        return gradients, norm
+
+    def _apply(self, gradients) -> None:
+        """Applies gradients that are already summed over the replicas.
+
+        Keras's optimizers sum over the replicas once more, hence the division.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:
+            gradients = [gradient / replicas for gradient in gradients]
+        self.optimizer.apply(gradients, self.trainable_variables)
+
+    def _count(self, data, logits, *, loss, weight) -> dict[str, tf.Tensor]:
+        """Counts a batch in the loss tracker and the compiled metrics; returns their results."""
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=weight)
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return self.compute_metrics(inputs, labels, logits, sample_weight=weights)
+
+
+def sum_over_replicas(tensors):
+    """Sums a structure of tensors over the replicas; on one device it is returned as it is."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return tf.nest.map_structure(
+        lambda tensor: context.all_reduce(tf.distribute.ReduceOp.SUM, tensor), tensors
+    )

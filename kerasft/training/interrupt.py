@@ -1,0 +1,66 @@
+"""Ctrl-C without loss: the signal is noted, the step finishes, a checkpoint is saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was interrupted after its state was saved.
+
+    Args:
+        run_dir: Folder of the run, to resume from.
+        step: Steps done.
+    """
+
+    def __init__(self, run_dir: Path, step: int):
+        super().__init__(f"Interrupted after step {step}; saved in {run_dir}.")
+        self.run_dir = run_dir
+        self.step = step
+
+
+class InterruptRequested(KeyboardInterrupt):
+    """Raised at a place where stopping is safe, after a signal was noted."""
+
+
+class InterruptWatch:
+    """Notes SIGINT and SIGTERM while it is entered; a second signal acts at once.
+
+    Python delivers signals to the main thread only: elsewhere (a notebook's worker thread) the
+    watch does nothing, and signals act as always.
+
+    Args:
+        on_request: Told once, when the first signal comes.
+    """
+
+    def __init__(self, on_request: Callable[[], None] = lambda: None):
+        self.requested = False
+        self._on_request = on_request
+        self._previous = {}
+
+    def __enter__(self) -> InterruptWatch:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._restore()
+
+    def check(self) -> None:
+        """Raises `InterruptRequested` if a signal was noted."""
+        if self.requested:
+            raise InterruptRequested
+
+    def _note(self, number, frame) -> None:
+        self.requested = True
+        self._restore()
+        self._on_request()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()

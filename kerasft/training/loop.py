@@ -1,0 +1,122 @@
+"""The loop: runs the train step over the batches and yields what happened, nothing else.
+
+Logging, checkpoints and evaluation stand outside (`training/fit.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.errors import UserError
+from kerasft.training.strategy import distribute
+
+
+@dataclasses.dataclass(frozen=True)
+class StepResult:
+    """What one step did.
+
+    Args:
+        step: Steps done since the start of the run, this one included.
+        loss: Mean loss of the global batch, before the update.
+        learning_rate: Rate of this update.
+        gradient_norm: Global norm of the gradient before clipping.
+        seconds: Wall time of the step, waiting for its batch included.
+        running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    running: dict[str, float]
+
+
+def train_steps(
+    model, strategy: tf.distribute.Strategy, batches: tf.data.Dataset, *, start_step: int
+) -> Iterator[StepResult]:
+    """Trains on one batch after the other.
+
+    Args:
+        model: A compiled `FineTuner`, made under `strategy`.
+        strategy: The strategy.
+        batches: Global batches, from the one of step `start_step` on.
+        start_step: Steps done before.
+
+    Yields:
+        A `StepResult` after each step.
+
+    Raises:
+        UserError: If loss or gradient are no longer finite.
+    """
+    run_step = build_distributed(model.train_step, strategy, jit_compile=model.jit_compile)
+    step = start_step
+    iterator = iter(distribute(strategy, batches))
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        if batch is None:
+            return
+        learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        logs = {name: float(value) for name, value in run_step(batch).items()}
+        step += 1
+        loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
+        _check_finite(step, loss, norm, learning_rate)
+        if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
+            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+        yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)
+
+
+def predict_logits(
+    model, batches: tf.data.Dataset, *, on_batch: Callable[[int], None] = lambda rows: None
+) -> np.ndarray:
+    """Returns the logits of every example, in the order of the batches.
+
+    Evaluation runs on one device.
+
+    Args:
+        model: A `FineTuner`.
+        batches: Batches of `(inputs, labels, sample_weight)`.
+        on_batch: Called with the number of examples after each batch.
+
+    Returns:
+        float32 `(num_examples, num_outputs)`.
+    """
+    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    logits = []
+    for inputs, _, weights in batches:
+        logits.append(forward(inputs).numpy()[weights.numpy() > 0])
+        on_batch(len(logits[-1]))
+    return np.concatenate(logits)
+
+
+def build_distributed(step: Callable, strategy: tf.distribute.Strategy, *, jit_compile: bool):
+    """Builds the function that runs a step on every replica and returns the first one's result."""
+
+    @tf.function(reduce_retracing=True, jit_compile=jit_compile)
+    def run(batch):
+        if strategy.num_replicas_in_sync == 1:
+            return step(batch)
+        logs = strategy.run(step, args=(batch,))
+        return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
+
+    return run
+
+
+def _check_finite(step: int, loss: float, norm: float, learning_rate: float) -> None:
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    raise UserError(
+        f"Training broke down at step {step}: the loss or its gradient is no longer a number.",
+        received=f"loss {loss}, gradient norm {norm}, learning rate {learning_rate:.3g}",
+        expected="finite numbers",
+        fix="lower training.learning_rate, lengthen the warm-up, or set training.global_clipnorm. "
+        "The last good checkpoint is kept.",
+    )

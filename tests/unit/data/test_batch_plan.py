@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerasft.data.batch_plan import (
+    BatchPlan,
+    evaluation_batches,
+    padded_length,
+    padding_share,
+)
+from kerasft.errors import UserError
+
+plans = st.builds(
+    BatchPlan,
+    lengths=st.lists(st.integers(1, 512), min_size=1, max_size=200).map(np.array),
+    batch_size=st.integers(1, 40),
+    seed=st.integers(0, 2**63),
+    length_group_batches=st.integers(1, 8),
+)
+
+
+def epoch_batches(plan, epoch):
+    first = epoch * plan.steps_per_epoch
+    return [plan.batch(step) for step in range(first, first + plan.steps_per_epoch)]
+
+
+@given(plan=plans, epoch=st.integers(0, 50))
+def test_every_example_exactly_once_an_epoch(plan, epoch):
+    examples = np.concatenate(epoch_batches(plan, epoch))
+    assert examples.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(examples), np.arange(len(plan.lengths)))
+
+
+@given(plan=plans, epoch=st.integers(0, 50))
+def test_only_the_last_batch_is_ragged(plan, epoch):
+    sizes = [len(batch) for batch in epoch_batches(plan, epoch)]
+    assert sizes[:-1] == [plan.batch_size] * (len(sizes) - 1)
+    assert 1 <= sizes[-1] <= plan.batch_size
+
+
+@settings(max_examples=30)
+@given(plan=plans, step=st.integers(0, 500))
+def test_a_step_alone_equals_the_iterated_one(plan, step):
+    iterated = [plan.batch(earlier) for earlier in range(step + 1)][-1]
+    fresh = BatchPlan(plan.lengths, plan.batch_size, plan.seed, plan.length_group_batches)
+    np.testing.assert_array_equal(fresh.batch(step), iterated)
+
+
+def test_the_plan_is_the_same_on_every_machine():
+    """Golden: made by this code on 2026-11-22. It may change only with a resume-breaking note."""
+    plan = BatchPlan(np.arange(20) % 7 + 1, batch_size=4, seed=7, length_group_batches=2)
+    batches = [plan.batch(step).tolist() for step in (0, 1, 4, 5)]
+    assert batches == GOLDEN
+    other = BatchPlan(plan.lengths, batch_size=4, seed=8, length_group_batches=2)
+    assert [other.batch(step).tolist() for step in (0, 1, 4, 5)] != GOLDEN  # the control
+
+
+GOLDEN = [[0, 1, 15, 10], [3, 17, 4, 19], [7, 14, 8, 9], [7, 8, 2, 9]]
+
+
+def test_epochs_and_seeds_differ():
+    lengths = np.full(1000, 5)
+    plan = BatchPlan(lengths, batch_size=10, seed=1)
+    assert not np.array_equal(plan.epoch(0).order, plan.epoch(1).order)
+    assert not np.array_equal(plan.epoch(0).order, BatchPlan(lengths, 10, seed=2).epoch(0).order)
+
+
+def test_batches_do_not_run_from_short_to_long():
+    plan = BatchPlan(np.arange(1, 6401), batch_size=32, length_group_batches=200)
+    means = [plan.lengths[batch].mean() for batch in epoch_batches(plan, 0)]
+    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.3
+
+
+def test_the_ragged_batch_is_not_always_the_longest():
+    plan = BatchPlan(np.arange(1, 106), batch_size=10)
+    ragged_means = [plan.lengths[plan.epoch(epoch)[10]].mean() for epoch in range(20)]
+    assert 35 < np.mean(ragged_means) < 70
+
+
+def test_grouping_reduces_padding():
+    lengths = np.tile(np.arange(8, 264, 8), 40)
+    shares = [
+        padding_share(lengths, epoch_batches(BatchPlan(lengths, 16, 1, groups), 0))
+        for groups in (1, 10, 50)
+    ]
+    assert shares[0] > 0.3
+    assert shares[1] < 0.1
+    assert shares[2] < shares[1]
+
+
+def test_padding_share_counts_positions():
+    lengths = np.array([8, 4, 9])
+    assert padding_share(lengths, [np.array([0, 1])]) == pytest.approx(4 / 16)
+    assert padding_share(lengths, [np.array([0, 1]), np.array([2])]) == pytest.approx(11 / 32)
+    assert padding_share(lengths, []) == 0.0
+
+
+@pytest.mark.parametrize(("longest", "width"), [(1, 8), (8, 8), (9, 16), (256, 256)])
+def test_padded_length(longest, width):
+    assert padded_length(np.array([1, longest])) == width
+
+
+def test_fewer_examples_than_a_batch():
+    plan = BatchPlan(np.array([3, 1, 2]), batch_size=32)
+    assert plan.steps_per_epoch == 1
+    assert sorted(plan.batch(5)) == [0, 1, 2]
+
+
+def test_batches_of_one():
+    plan = BatchPlan(np.array([3, 1, 2]), batch_size=1)
+    assert sorted(int(plan.batch(step)[0]) for step in range(3)) == [0, 1, 2]
+
+
+def test_an_epoch_ends():
+    with pytest.raises(IndexError):
+        BatchPlan(np.array([3, 1, 2]), batch_size=2).epoch(0)[2]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 512), min_size=1, max_size=100).map(np.array),
+    batch_size=st.integers(1, 40),
+)
+def test_evaluation_drops_nothing_and_goes_by_length(lengths, batch_size):
+    batches = evaluation_batches(lengths, batch_size)
+    order = np.concatenate(batches)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(lengths)))
+    assert np.all(np.diff(lengths[order]) <= 0)
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+
+
+def test_mistakes_are_told():
+    with pytest.raises(UserError, match=r"no examples.*Received: 0.*Fix: check"):
+        BatchPlan(np.array([], dtype=np.int32), batch_size=2)
+    with pytest.raises(UserError, match="no examples"):
+        evaluation_batches(np.array([], dtype=np.int32), 2)
+    with pytest.raises(UserError, match=r"batch_size is too small. Received: 0"):
+        BatchPlan(np.array([1]), batch_size=0)
+    with pytest.raises(UserError, match=r"batch_size is too small. Received: -1"):
+        evaluation_batches(np.array([1]), -1)
+    with pytest.raises(UserError, match=r"length_group_batches is too small. Received: 0"):
+        BatchPlan(np.array([1]), batch_size=1, length_group_batches=0)

@@ -1,0 +1,221 @@
+"""Recipes: what they may say, what is told when they say it wrong, and that they round-trip."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kerasft import recipe as recipe_package
+from kerasft.errors import UserError
+from kerasft.recipe import (
+    DURATION_FAMILIES,
+    TrainingSettings,
+    describe_fields,
+    list_recipes,
+    load_recipe,
+    recipes_folder,
+    resolve_duration,
+)
+from kerasft.recipe import load as load_module
+
+
+@pytest.fixture
+def write_recipe(tmp_path):
+    """Writes a recipe of the user's own and returns its path."""
+
+    def write(text: str | bytes, name: str = "mine.toml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+# --- what is shipped
+
+
+def test_every_shipped_recipe_loads_and_says_what_it_is_for():
+    infos = list_recipes()
+    assert [info.name for info in infos] == ["imdb", "imdb_base", "imdb_quick", "imdb_sample"]
+    for info in infos:
+        recipe = load_recipe(info.name)
+        assert recipe.name == info.name
+        assert recipe.summary == info.summary != ""
+        assert recipe.shipped
+        header = info.path.read_text().split("summary =")[0]
+        for word in ("command:", "hardware:", "measured:", "variation:"):
+            assert word in header
+
+
+def test_shipped_settings():
+    full, quick = load_recipe("imdb"), load_recipe("imdb_quick")
+    assert (full.model.sequence_length, full.training.epochs) == (256, 2.0)
+    assert full.data.train_examples is None
+    assert (quick.data.train_examples, quick.data.test_examples) == (4000, 5000)
+    assert (quick.model.sequence_length, quick.training.learning_rate) == (128, 1e-4)
+    assert load_recipe("imdb_sample").model.preset == "tiny_random"
+    assert load_recipe("imdb_base").training.dtype_policy == "mixed_bfloat16"
+
+
+def test_the_packaged_recipes_are_used_where_there_is_no_checkout(monkeypatch, tmp_path):
+    package = tmp_path / "site-packages" / "kerasft"
+    (package / "recipe").mkdir(parents=True)
+    monkeypatch.setattr(load_module, "__file__", str(package / "recipe" / "load.py"))
+    assert recipes_folder() == package / "_recipes"
+    (tmp_path / "site-packages" / "pipelines").mkdir()
+    assert recipes_folder() == package / "_recipes"  # a stray folder is no checkout
+    (tmp_path / "site-packages" / "pyproject.toml").touch()
+    assert recipes_folder() == tmp_path / "site-packages" / "pipelines"
+
+
+def test_listing_survives_a_broken_recipe(monkeypatch, tmp_path):
+    (tmp_path / "broken.toml").write_text("[data")
+    (tmp_path / "whole.toml").write_text('summary = "good"')
+    monkeypatch.setattr(load_module, "recipes_folder", lambda: tmp_path)
+    assert [info.summary for info in list_recipes()] == ["(cannot be read)", "good"]
+
+
+# --- a file of the user's own
+
+
+def test_an_empty_file_is_a_recipe_of_defaults(write_recipe):
+    recipe = load_recipe(write_recipe(""))
+    assert (recipe.name, recipe.shipped, recipe.explicit) == ("mine", False, frozenset())
+    for setting in describe_fields():
+        value = recipe.values()[setting.name]
+        member = any(setting.key in family.members for family in DURATION_FAMILIES.values())
+        if setting.section != "training" or not member or value is not None:
+            assert value == setting.default
+
+
+def test_integers_stand_for_numbers_and_become_floats(write_recipe):
+    recipe = load_recipe(write_recipe("[training]\nepochs = 2"))
+    assert isinstance(recipe.training.epochs, float)
+    assert recipe.explicit == {"training.epochs"}
+
+
+def test_a_windows_byte_order_mark_is_dropped(write_recipe):
+    assert load_recipe(write_recipe(b"\xef\xbb\xbf[training]\r\nseed = 7\r\n")).training.seed == 7
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_recipe("imdb").training.seed = 2
+
+
+# --- durations
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "steps"),
+    [
+        ("run", {}, 300),
+        ("run", {"steps": 7}, 7),
+        ("run", {"epochs": 0.25}, 25),
+        ("run", {"examples": 33}, 2),
+        ("run", {"epochs": 0.0001}, 1),
+        ("warmup", {}, 30),
+        ("warmup", {"warmup_fraction": 0.0}, 0),
+        ("warmup", {"warmup_steps": 0}, 0),
+        ("warmup", {"warmup_epochs": 1.0}, 100),
+        ("evaluate_every", {}, 100),
+        ("evaluate_every", {"evaluate_every_examples": 3200}, 100),
+        ("checkpoint_every", {"checkpoint_every_steps": 9}, 9),
+    ],
+)
+def test_durations_in_steps(family, values, steps):
+    settings = TrainingSettings(**values)
+    resolved = resolve_duration(
+        settings, family, steps_per_epoch=100, batch_size=32, total_steps=300
+    )
+    assert resolved == steps
+
+
+def test_a_duration_that_cannot_be_resolved():
+    with pytest.raises(ValueError, match="share of the run: total_steps is needed"):
+        resolve_duration(TrainingSettings(), "warmup", steps_per_epoch=1, batch_size=1)
+    with pytest.raises(ValueError, match=r'Unknown duration.*Did you mean "warmup"'):
+        resolve_duration(TrainingSettings(), "warmpu", steps_per_epoch=1, batch_size=1)
+    with pytest.raises(UserError, match="One duration is set twice"):
+        TrainingSettings(epochs=1.0, steps=1)
+
+
+# --- one table
+
+
+def test_every_default_obeys_its_own_rule():
+    for setting in describe_fields():
+        if setting.default is not None:
+            assert setting.find_fault(setting.default) is None, setting.name
+        else:
+            assert setting.optional
+        assert setting.help.endswith(".")
+        assert setting.expected
+
+
+def _values_of(setting) -> st.SearchStrategy:
+    """Values that the setting accepts."""
+    drawn = {
+        bool: st.booleans(),
+        int: st.integers(8, 8192),
+        float: st.floats(0.001, 0.85),
+        str: st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    }[setting.type]
+    if setting.rule.choices:
+        drawn = st.sampled_from(setting.rule.choices)
+    elif setting.type is str and setting.rule.expected:
+        drawn = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", fullmatch=True)
+    return drawn.filter(lambda value: setting.find_fault(value) is None)
+
+
+@st.composite
+def _overrides(draw) -> dict[str, object]:
+    fields = draw(st.lists(st.sampled_from(describe_fields()), unique_by=lambda s: s.name))
+    chosen = {setting.name: draw(_values_of(setting)) for setting in fields}
+    for family in DURATION_FAMILIES.values():
+        for member in [m for m in family.members if f"training.{m}" in chosen][1:]:
+            del chosen[f"training.{member}"]
+    return chosen
+
+
+@settings(deadline=None)  # the machine is shared
+@example(overrides={"data.dataset": '\x7f\x00\\"\n\t\u2028é'})
+@given(overrides=_overrides())
+def test_to_toml_round_trips(tmp_path_factory, overrides):
+    recipe = load_recipe("imdb_quick", overrides)
+    assert overrides.items() <= recipe.values().items()
+    path = tmp_path_factory.mktemp("run") / "recipe.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    again = load_recipe(path)
+    assert again.values() == recipe.values()
+    assert (again.name, again.summary) == (recipe.name, recipe.summary)
+    assert not again.shipped
+
+
+def test_to_toml_marks_what_was_overridden():
+    lines = load_recipe("imdb", ["training.seed=4"]).to_toml().splitlines()
+    assert [line for line in lines if "overridden" in line] == ["seed = 4  # overridden"]
+
+
+# --- light
+
+
+def test_importing_recipes_is_light():
+    code = (
+        "import sys, time; start = time.process_time(); import kerasft.recipe;"
+        "print(time.process_time() - start,"
+        " *{'tensorflow', 'numpy', 'keras', 'keras_hub'} & set(sys.modules))"
+    )
+    root = Path(recipe_package.__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    seconds, *heavy = run.stdout.split()
+    assert heavy == []
+    assert float(seconds) < 0.1  # of the processor: others share the machine
