@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.workflow import Run
+    from kerasft.pipelines.session import Run
     from kerasft.serving.predictor import Predictor
     from kerasft.training.fine_tuner import FineTuner
 
@@ -28,9 +28,7 @@ __all__ = ["build", "load", "run"]
 __version__ = "0.1.0"
 
 
-def run(
-    name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()
-) -> Run:
+def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()) -> Run:
     """Runs a recipe to its end, with progress, as `kerasft run` does.
 
     Args:
@@ -48,7 +46,7 @@ def run(
     recipe = load_recipe(name, overrides)  # a mistake is told before TensorFlow takes its seconds
 
     from kerasft.pipelines import workflow
-    from kerasft.training.progress import build_progress
+    from kerasft.pipelines.command import build_progress
 
     return workflow.run(recipe, events=[build_progress()])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -18,7 +19,7 @@ from kerasft.run_dir import to_json
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
-_ERRORS_ONLY = "2"
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def run_guarded(function: Callable[[], object]) -> int:
@@ -33,18 +34,13 @@ def run_guarded(function: Callable[[], object]) -> int:
         1 for a bug (traceback).
     """
     _replace_closed_streams()
-    # TensorFlow's C++ reads this when it is imported, and then tells of its own start-up at length.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _ERRORS_ONLY)
+    _quiet_tensorflow()
     try:
         code = _run(function)
         _flush()
     except BrokenPipeError:
         _discard_output()
         return EXIT_READER_GONE
-    except OSError as error:
-        _discard_output()
-        _tell(f"error: The output cannot be written: {error.strerror}.")
-        return UserError.exit_code
     return code
 
 
@@ -57,13 +53,9 @@ def print_json(value: object) -> None:
 
 
 @contextlib.contextmanager
-def results_only(*, wanted: bool = True) -> Iterator[None]:
-    """Sends what libraries print to stderr, so that stdout holds nothing but results.
-
-    Args:
-        wanted: Whether to do so at all.
-    """
-    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+def results_only() -> Iterator[None]:
+    """Sends what libraries print to stderr, so that stdout holds nothing but results."""
+    with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
@@ -84,6 +76,7 @@ def program(name: str) -> str:
 def _run(function: Callable[[], object]) -> int:
     try:
         function()
+        _flush()
     except UserError as error:
         _tell(f"error: {error}")
         return error.exit_code
@@ -94,7 +87,11 @@ def _run(function: Callable[[], object]) -> int:
         return error.code if isinstance(error.code, int) else EXIT_BUG if error.code else 0
     except BrokenPipeError:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _discard_output()  # stdout, most likely; files are written with messages of their own
+            _tell("error: The disk is full: not all of the output was written.")
+            return UserError.exit_code
         _tell(traceback.format_exc())
         return EXIT_BUG
     return 0
@@ -113,6 +110,15 @@ def _tell(message: str) -> None:
     with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it
         sys.stderr.write(message.rstrip("\n") + "\n")
         sys.stderr.flush()
+
+
+def _quiet_tensorflow() -> None:
+    """Turns TensorFlow's C++ log down to errors, which reads this when it is imported.
+
+    Without a GPU driver errors are left out as well: one about the missing GPU is told each time.
+    """
+    level = "2" if any(map(os.path.exists, _GPU_DRIVERS)) else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
 
 
 def _flush() -> None:

@@ -138,6 +138,9 @@ class Encoder(keras.layers.Layer):
                 backbone.segment_embedding(inputs["segment_ids"]),
             )
         )
-        return backbone.embeddings_dropout(
+        hidden = backbone.embeddings_dropout(
             backbone.embeddings_layer_norm(embedded), training=training
         )
+        # ELECTRA's small models embed narrower than they encode.
+        projection = getattr(backbone, "embeddings_projection", None)
+        return hidden if projection is None else projection(hidden)

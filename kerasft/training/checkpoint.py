@@ -29,6 +29,10 @@ BEST = "best"
 _NUMBERED = re.compile(r"seed_generator_\d+")
 
 
+class DamagedCheckpointError(UserError):
+    """A checkpoint that cannot be read back; the one before it may be whole."""
+
+
 def save_checkpoint(folder: Path, step: int, variables: Sequence, state: Mapping) -> Path:
     """Saves a checkpoint of a step and removes those older than the one before it.
 
@@ -74,13 +78,13 @@ def restore_latest(
         Its state, or `None` if there is no checkpoint at all.
 
     Raises:
-        UserError: If there are checkpoints and none is whole.
+        UserError: If there are checkpoints and none is whole, or they are of another model.
     """
     found = checkpoints_in(folder)
     for path in reversed(found):
         try:
             return restore(path, variables)
-        except UserError as error:
+        except DamagedCheckpointError as error:
             warn(f"{error} Going back to the checkpoint before it.")
     if found:
         raise UserError(
@@ -97,16 +101,22 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
         variables: The variables that were saved, in the same order.
 
     Raises:
-        UserError: If the checkpoint is missing, damaged or of another model.
+        DamagedCheckpointError: If the checkpoint is missing or damaged.
+        UserError: If it is of another model.
     """
     try:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         digest = _digest(path / _VARIABLES)
         values = load_file(path / _VARIABLES)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"The checkpoint {path} cannot be read: {error}.") from error
-    if digest != state["checksum"]:
-        raise UserError(f"The checkpoint {path} is damaged: its checksum is not the recorded one.")
+        recorded = state["checksum"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DamagedCheckpointError(
+            f"The checkpoint {path} cannot be read: {type(error).__name__}: {error}."
+        ) from error
+    if digest != recorded:
+        raise DamagedCheckpointError(
+            f"The checkpoint {path} is damaged: its checksum is not the recorded one."
+        )
     _check_same(path, values, _named(variables))
     for name, variable in _named(variables).items():
         variable.assign(values[name])
@@ -116,7 +126,7 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
 def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path:
     """Writes a checkpoint beside its place and renames it."""
     arrays = {
-        key: np.ascontiguousarray(variable.numpy()) for key, variable in _named(variables).items()
+        key: np.asarray(variable.numpy(), order="C") for key, variable in _named(variables).items()
     }
     final, beside, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     needed = sum(array.nbytes for array in arrays.values())
@@ -132,6 +142,10 @@ def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path
             if final.exists():
                 final.rename(old)
             beside.rename(final)
+        except BaseException:
+            if old.exists() and not final.exists():
+                old.rename(final)
+            raise
         finally:
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)

@@ -10,10 +10,10 @@ class FineTuner(keras.Model):
     """An encoder and a head, trained by one step that is the same on one device and on many.
 
     The step: gradient of the *sum* of the losses, repeated embedding rows summed, summed over the
-    replicas, divided by the number of examples everywhere, clipped by the global norm, applied.
+    replicas, divided by the sum of all sample weights, clipped by the global norm, applied.
     Keras's own order (mean in each replica, clip, then sum) makes the update depend on the number
-    of replicas. `compile` takes optimizer, loss and metrics as always; `fit` and `evaluate` work,
-    with batches of `(inputs, labels)` or `(inputs, labels, sample_weight)`.
+    of replicas. `fit` and `evaluate` work, with batches of `(inputs, labels)` or `(inputs, labels,
+    sample_weight)`.
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
@@ -29,6 +29,19 @@ class FineTuner(keras.Model):
         self.head = head
         self.global_clipnorm = global_clipnorm
         self.built = True
+
+    def compile(self, *args, metrics=None, weighted_metrics=None, **options) -> None:
+        """Configures training, with the arguments of `keras.Model.compile`.
+
+        All metrics are weighted: rows of weight 0, which only fill a batch, count nowhere. Their
+        variables are made here, not with the first batch, so that a checkpoint finds them.
+        """
+        weighted_metrics = [*(metrics or ()), *(weighted_metrics or ())]
+        super().compile(*args, weighted_metrics=weighted_metrics, **options)
+        logits = self.head(keras.KerasTensor((None, self.encoder.hidden_dim)))
+        for metric in self.metrics:
+            if not getattr(metric, "built", True):
+                metric.build(keras.KerasTensor((None,)), logits)
 
     def call(self, inputs, training=None):
         """Returns logits, float32 `(batch_size, num_outputs)`.
@@ -63,11 +76,11 @@ class FineTuner(keras.Model):
         gradients, loss_sum, weight = sum_over_replicas(
             (gradients, loss_sum, tf.reduce_sum(weights))
         )
-        count = tf.maximum(weight, 1.0)
-        gradients, norm = self._clip([gradient / count for gradient in gradients])
+        loss = tf.math.divide_no_nan(loss_sum, weight)
+        gradients, norm = self._clip([tf.math.divide_no_nan(g, weight) for g in gradients])
         self._apply(gradients)
-        logs = self._count(data, logits, loss=loss_sum / count, weight=weight)
-        return logs | {"batch_loss": loss_sum / count, "gradient_norm": norm}
+        logs = self._count(data, logits, loss=loss, weight=weight)
+        return logs | {"batch_loss": loss, "gradient_norm": norm}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Evaluates one batch; returns `loss` and the compiled metrics."""
@@ -79,11 +92,13 @@ class FineTuner(keras.Model):
                 tf.reduce_sum(weights),
             )
         )
-        return self._count(data, logits, loss=loss_sum / tf.maximum(weight, 1.0), weight=weight)
+        loss = tf.math.divide_no_nan(loss_sum, weight)
+        return self._count(data, logits, loss=loss, weight=weight)
 
     def loss_by_example(self, labels, logits) -> tf.Tensor:
         """Returns the compiled loss of each example, float32 `(batch_size,)`."""
-        return tf.cast(keras.losses.get(self.loss).call(labels, logits), tf.float32)
+        loss = keras.losses.get(self.loss)  # an object, whose call reduces nothing, or a function
+        return tf.cast(getattr(loss, "call", loss)(labels, logits), tf.float32)
 
     def _unpack(self, data):
         """Returns inputs, labels and float32 sample weights (1 where none are given)."""
@@ -124,6 +139,4 @@ def sum_over_replicas(tensors):
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tensors
-    return tf.nest.map_structure(
-        lambda tensor: context.all_reduce(tf.distribute.ReduceOp.SUM, tensor), tensors
-    )
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)

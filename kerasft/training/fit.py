@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from kerasft.training.events import BatchStats, Events
 
 from kerasft.data.batch_plan import BatchPlan, padded_length
 from kerasft.errors import UserError
 from kerasft.training.checkpoint import save_best, save_checkpoint
+from kerasft.training.events import BatchStats, Events
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import train_steps
 
@@ -152,9 +153,9 @@ class Fit:
                 self.state.seconds = time.monotonic() - start
                 if self._due(self.settings.checkpoint_every) or self.state.stopped_early:
                     self._save()
+                watch.check()
                 if self.state.stopped_early or self.state.step >= self.settings.total_steps:
                     return
-                watch.check()
                 self._count(next(steps))
 
     def _due(self, every: int) -> bool:
@@ -243,6 +244,6 @@ def monitored(metrics: Mapping[str, float], monitor: str) -> float:
 
 def is_better(value: float, best: float | None, monitor: str) -> bool:
     """Tells whether a value of the monitored metric beats the best so far."""
-    if best is None:
+    if best is None or math.isnan(best):
         return True
     return value < best if monitor.endswith(_LOWER_IS_BETTER) else value > best

@@ -17,7 +17,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, run_dir: Path, step: int):
-        super().__init__(f"Interrupted after step {step}; saved in {run_dir}.")
+        super().__init__(f"Interrupted after step {step}.")
         self.run_dir = run_dir
         self.step = step
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -56,15 +55,17 @@ def train_steps(
     Raises:
         UserError: If loss or gradient are no longer finite.
     """
-    run_step = build_distributed(model.train_step, strategy, jit_compile=model.jit_compile)
-    step = start_step
     iterator = iter(distribute(strategy, batches))
+    run_step = build_distributed(
+        model.train_step, strategy, iterator.element_spec, jit_compile=model.jit_compile
+    )
+    step = start_step
     while True:
         start = time.perf_counter()
         batch = next(iterator, None)
         if batch is None:
             return
-        learning_rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+        learning_rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
         logs = {name: float(value) for name, value in run_step(batch).items()}
         step += 1
         loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
@@ -74,22 +75,31 @@ def train_steps(
         yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)
 
 
+def build_forward(model) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+    """Builds the function from a batch's inputs to its logits, traced once for all lengths."""
+    spec = tf.TensorSpec([None, None], tf.int32)
+    signature = [dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), spec)]
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=signature)
+
+
 def predict_logits(
-    model, batches: tf.data.Dataset, *, on_batch: Callable[[int], None] = lambda rows: None
+    forward: Callable[[Mapping[str, tf.Tensor]], tf.Tensor],
+    batches: tf.data.Dataset,
+    *,
+    on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
     """Returns the logits of every example, in the order of the batches.
 
     Evaluation runs on one device.
 
     Args:
-        model: A `FineTuner`.
+        forward: From `build_forward`.
         batches: Batches of `(inputs, labels, sample_weight)`.
         on_batch: Called with the number of examples after each batch.
 
     Returns:
         float32 `(num_examples, num_outputs)`.
     """
-    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
     logits = []
     for inputs, _, weights in batches:
         logits.append(forward(inputs).numpy()[weights.numpy() > 0])
@@ -97,10 +107,19 @@ def predict_logits(
     return np.concatenate(logits)
 
 
-def build_distributed(step: Callable, strategy: tf.distribute.Strategy, *, jit_compile: bool):
-    """Builds the function that runs a step on every replica and returns the first one's result."""
+def build_distributed(
+    step: Callable, strategy: tf.distribute.Strategy, batch_spec, *, jit_compile: bool
+) -> Callable:
+    """Builds the function that runs a step on every replica and returns the first one's result.
 
-    @tf.function(reduce_retracing=True, jit_compile=jit_compile)
+    Args:
+        step: From a replica's part of a batch to a dictionary of scalars.
+        strategy: The strategy.
+        batch_spec: The iterator's `element_spec`; with its open lengths, one trace serves all.
+        jit_compile: Whether XLA compiles the step.
+    """
+
+    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile)
     def run(batch):
         if strategy.num_replicas_in_sync == 1:
             return step(batch)

@@ -12,6 +12,7 @@ import tensorflow as tf
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
 
 
+@keras.saving.register_keras_serializable(package="kerasft")
 class AdamW(keras.optimizers.Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), fused.
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 
+@keras.saving.register_keras_serializable(package="kerasft")
 class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to the peak rate, then polynomial decay to the end rate.
 
@@ -60,7 +61,9 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         # 0 ** 0 is 1: with power 0 the end rate is still reached at the end.
         decayed = tf.where(remaining > 0.0, span * remaining**self.power, 0.0)
         rising = self.peak_learning_rate * step / max(warmup, 1.0)
-        return tf.where(step < warmup, rising, self.end_learning_rate + decayed)
+        rate = tf.where(step < warmup, rising, self.end_learning_rate + decayed)
+        # A warm-up as long as the run leaves nothing to decay over.
+        return tf.where(step < self.total_steps, rate, self.end_learning_rate)
 
     def get_config(self) -> dict[str, float]:
         """Returns the arguments, for Keras's serialization."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 
@@ -16,7 +18,7 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     cpus = [cpu.name for cpu in tf.config.list_logical_devices("CPU")]
     if name == "one_device" or (name == "auto" and not gpus):
         return tf.distribute.OneDeviceStrategy((gpus or cpus)[0])
-    return tf.distribute.MirroredStrategy(gpus or cpus)
+    return _build_mirrored(tuple(gpus or cpus))
 
 
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:
@@ -51,6 +53,16 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
 
     parts = dataset.flat_map(split).prefetch(2 * replicas)
     return strategy.distribute_datasets_from_function(lambda context: parts)
+
+
+@functools.cache
+def _build_mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """Builds the one MirroredStrategy over these devices.
+
+    Each strategy numbers its all-reduces from the same start, while TensorFlow remembers their
+    shapes by number for the whole process: with a second one, a second model could not train.
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _deal(rows: tf.Tensor, replicas: int) -> tf.Tensor:

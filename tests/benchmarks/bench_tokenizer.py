@@ -82,7 +82,7 @@ def build_contenders(texts: list[bytes], folder: Path) -> dict[str, Callable[[],
 
 
 def best_seconds(contenders: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    seconds = {name: np.inf for name in contenders}
+    seconds = dict.fromkeys(contenders, np.inf)
     for _ in range(rounds):
         for name, tokenize in contenders.items():
             start = time.perf_counter()

@@ -19,7 +19,8 @@ ALLOWED_OPS = {
     "AddV2", "Cumsum", "FloorDiv", "FloorMod", "Maximum", "Minimum", "Mul", "Sub",
     "All", "Equal", "Greater", "GreaterEqual", "Less", "LogicalOr", "Max", "Prod",
     "BroadcastTo", "Cast", "ConcatV2", "ExpandDims", "Fill", "GatherV2", "OnesLike", "Pack",
-    "Range", "Reshape", "SelectV2", "Shape", "Size", "Squeeze", "StridedSlice", "Tile", "Transpose", "Where",
+    "Range", "Reshape", "SelectV2", "Shape", "Size", "Squeeze", "StridedSlice",
+    "Tile", "Transpose", "Where",
     "Assert", "Const", "Identity", "If", "NoOp", "Placeholder",
     "PartitionedCall", "StatefulPartitionedCall",
 }  # fmt: skip

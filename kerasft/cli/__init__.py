@@ -1,0 +1,77 @@
+"""The `kerasft` command: finds the sub-command and leaves the rest to its module.
+
+A sub-command is a module of its name here with `main(argv)`. It is imported only when it is asked
+for, and imports TensorFlow only when it cannot do without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from kerasft import __version__
+from kerasft.errors import UserError, nearest
+
+COMMANDS = {
+    "list": "list the recipes that come with kerasft",
+    "show": "show a recipe with all of its settings",
+    "run": "run a recipe: data, training, evaluation, export",
+    "evaluate": "evaluate a run's best checkpoint again",
+    "export": "export a run's best checkpoint again",
+    "predict": "ask an exported model about texts",
+    "doctor": "look over this installation, and say what is missing",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the sub-command that `argv` begins with.
+
+    Raises:
+        UserError: There is no such command.
+    """
+    if not argv or argv[0].startswith("-"):
+        parser = _build_parser()
+        parser.parse_args(argv)  # answers --help and --version, refuses other options
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    command, *arguments = argv
+    if command not in COMMANDS:
+        raise UserError(
+            f"There is no such command.{nearest(command, COMMANDS)}",
+            received=command,
+            expected=f"one of {', '.join(COMMANDS)}",
+            fix="kerasft --help",
+        )
+    importlib.import_module(f"kerasft.cli.{command}").main(arguments)
+
+
+def command_parser(command: str, more: str = "") -> argparse.ArgumentParser:
+    """Builds the parser of a sub-command, to be given its arguments.
+
+    Args:
+        command: Its name.
+        more: What its help says beyond the one line of `COMMANDS`.
+    """
+    summary = COMMANDS[command]
+    return argparse.ArgumentParser(
+        prog=f"kerasft {command}",
+        description=f"{summary[0].upper()}{summary[1:]}. {more}".strip(),
+        allow_abbrev=False,
+    )
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="kerasft",
+        usage="kerasft [--help] [--version] COMMAND ...",
+        description="Fine-tunes a text encoder by a recipe, and asks what it has learnt.",
+        epilog=f"commands:\n{listed}\n\nkerasft COMMAND --help tells more of each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"kerasft {__version__}")
+    return parser

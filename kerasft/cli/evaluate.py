@@ -1,0 +1,27 @@
+"""`kerasft evaluate`: the test metrics of a run's best checkpoint, computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kerasft.cli import command_parser
+from kerasft.console import print_json, results_only
+from kerasft.pipelines.command import build_progress, print_metrics
+from kerasft.run_dir import open_run_dir
+
+
+def main(argv: Sequence[str]) -> None:
+    """Evaluates a run and prints its metrics."""
+    parser = command_parser("evaluate")
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="a folder under runs/")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    arguments = parser.parse_args(argv)
+    run_dir = open_run_dir(arguments.run_dir)
+    with results_only():
+        from kerasft.pipelines import workflow
+
+        metrics = workflow.evaluate_run(run_dir, [build_progress()])
+    if arguments.json:
+        print_json({"run_dir": str(run_dir.path), "metrics": metrics})
+    else:
+        print_metrics(metrics, "test")

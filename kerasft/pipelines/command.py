@@ -1,0 +1,183 @@
+"""The command line that all pipelines share: arguments in, a finished run out, told to people."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerasft.console import print_json, program, results_only
+from kerasft.errors import UserError
+from kerasft.recipe import Recipe, list_recipes, load_recipe
+from kerasft.run_dir import RunDir, latest_run_dir, open_run_dir
+
+if TYPE_CHECKING:
+    from kerasft.pipelines.session import Run
+    from kerasft.training.events import Events
+
+_CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
+_LATEST = object()  # what `--resume` without a run directory means
+_OVERRIDES_HELP = "settings that replace the recipe's, the value a TOML literal: training.epochs=1"
+
+
+def run_pipeline(pipeline: str, argv: Sequence[str] | None = None) -> None:
+    """Runs a pipeline as its command line says.
+
+    Args:
+        pipeline: Its name, which is also that of its usual recipe.
+        argv: The arguments; `None` takes those of the process.
+
+    Raises:
+        UserError: For a mistake in arguments, recipe, data or surroundings.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m kerasft.pipelines.{pipeline}",
+        description=f"Runs the {pipeline} pipeline: data, training, evaluation, export.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--recipe", metavar="NAME_OR_FILE", help=f'a recipe or TOML file; else "{pipeline}"'
+    )
+    add_run_arguments(parser)
+    run_from_arguments(parser.parse_intermixed_args(argv), usual_recipe=pipeline)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of a run, all but its recipe."""
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=_LATEST,
+        metavar="RUN_DIR",
+        help="go on with a run that was interrupted; without a value, the recipe's latest",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
+
+
+def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None = None) -> None:
+    """Starts or resumes a run, and prints what came of it.
+
+    Args:
+        arguments: `recipe`, `resume`, `json` and `overrides`.
+        usual_recipe: The recipe when none is named.
+
+    Raises:
+        UserError: For a mistake in arguments, recipe, data or surroundings.
+    """
+    recipe, resume = _choose_run(arguments, usual_recipe)
+    with results_only():
+        # Only now, when the recipe is known to be good: this imports TensorFlow.
+        from kerasft.pipelines import workflow
+
+        run = workflow.run(recipe, resume=resume, events=[build_progress()])
+    if arguments.json:
+        print_json(run.to_json())
+    else:
+        print_run(run)
+
+
+def build_progress() -> Events:
+    """Builds the listener that shows people how far a run is, on stderr."""
+    from rich.console import Console
+
+    from kerasft.training.progress import ProgressEvents
+
+    return ProgressEvents(Console(stderr=True))
+
+
+def print_run(run: Run) -> None:
+    """Prints a finished run to stdout: metrics, where everything is, what to do next."""
+    lines = [f"run        {run.path}", f"report     {run.path / 'report.md'}"]
+    commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(run.path.parent))}"]
+    if run.saved_model is not None:
+        lines.append(f"model      {run.saved_model}")
+        commands.insert(0, predict_command(run.saved_model.parent))
+    print_metrics(run.metrics, "test")
+    _print_lines([f"Tested on {run.data}, with the preset {run.preset}.", *lines])
+    _print_lines(["", "Next:", *(f"  {command}" for command in commands)])
+
+
+def print_metrics(metrics: Mapping[str, float], split: str) -> None:
+    """Prints the table of one split's metrics to stdout.
+
+    Args:
+        metrics: Flat metrics, `<split>/<metric>`; of other splits, too.
+        split: Which to show.
+    """
+    from rich.console import Console
+
+    from kerasft.metrics.bootstrap import Interval
+    from kerasft.training.report import evaluation_table
+
+    prefix = f"{split}/"
+    shown = {
+        name.removeprefix(prefix): value
+        for name, value in metrics.items()
+        if name.startswith(prefix)
+    }
+    bounded = [name for name in shown if {f"{name}_lower", f"{name}_upper"} <= shown.keys()]
+    intervals = {
+        name: Interval(
+            shown[name], shown.pop(f"{name}_lower"), shown.pop(f"{name}_upper"), _CONFIDENCE_LEVEL
+        )
+        for name in bounded
+    }
+    label_names = [name.removeprefix("f1/") for name in shown if name.startswith("f1/")]
+    Console(file=sys.stdout).print(evaluation_table(shown, label_names, intervals))
+
+
+def predict_command(model: Path) -> str:
+    """The shell line that asks an exported model."""
+    return f'{program("kerasft")} predict {shlex.quote(str(model))} "A quiet, moving film."'
+
+
+def _choose_run(
+    arguments: argparse.Namespace, usual_recipe: str | None
+) -> tuple[Recipe, RunDir | None]:
+    """The recipe to run, and the run directory to go on in."""
+    resume, named = arguments.resume, arguments.recipe
+    if named is None and usual_recipe is None and resume in (None, _LATEST):
+        raise UserError(
+            "Which recipe?",
+            expected=f"one of {', '.join(info.name for info in list_recipes())}, or a TOML file",
+            fix="kerasft run imdb_quick",
+        )
+    if resume is None:
+        return load_recipe(named or usual_recipe, arguments.overrides), None
+    _refuse_overrides(arguments)
+    if resume is _LATEST:
+        run_dir = latest_run_dir(load_recipe(named or usual_recipe).name)
+    else:
+        run_dir = open_run_dir(resume)
+    recipe = load_recipe(run_dir.recipe_path)
+    if named is not None and load_recipe(named).name != recipe.name:
+        raise UserError(
+            f"The run {run_dir.path} is of another recipe than the one named.",
+            received=named,
+            expected=f'"{recipe.name}", or no recipe: a run is resumed with its own',
+            fix=f"--resume {run_dir.path} alone.",
+        )
+    return recipe, run_dir
+
+
+def _refuse_overrides(arguments: argparse.Namespace) -> None:
+    given = list(arguments.overrides)
+    resume = arguments.resume
+    if resume is not _LATEST and "=" in resume and not Path(resume).is_dir():
+        given.insert(0, resume)  # `--resume training.epochs=1`: argparse takes it for the folder
+    if given:
+        raise UserError(
+            "A run is resumed with its own recipe: no setting can be changed on the way.",
+            received=" ".join(given),
+            expected="--resume without section.key=value",
+            fix="leave the settings out, or start a new run without --resume.",
+        )
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    # Not through rich, which would wrap a path or a command at the terminal's edge.
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,21 @@
+"""IMDB movie reviews, positive or negative: `python -m kerasft.pipelines.imdb`.
+
+50,000 reviews of the Large Movie Review Dataset (Maas et al., 2011), half of them for testing.
+What is run stands in the recipe `imdb` and its variants, `imdb_quick` and others.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kerasft.console import run_guarded
+from kerasft.pipelines.command import run_pipeline
+
+
+def main() -> int:
+    """Runs the pipeline as the command line says; returns the exit code."""
+    return run_guarded(lambda: run_pipeline("imdb"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

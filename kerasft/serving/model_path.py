@@ -1,0 +1,93 @@
+"""From the path that somebody gives to the folder of one model version, or a word on what is wrong.
+
+No TensorFlow is imported here: a mistyped path is answered at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from kerasft.errors import UserError, nearest
+from kerasft.export.layout import GRAPH, RECORD, file_digests, versions_in
+
+_EXPECTED = "a folder such as saved_models/imdb (its latest version) or saved_models/imdb/3"
+_DEFAULT_FOLDER = Path("saved_models")
+_MOST_SUGGESTIONS = 10
+
+
+def find_saved_model(path: str | os.PathLike[str]) -> Path:
+    """Returns the version folder that a path stands for.
+
+    Args:
+        path: A version's folder, or a folder of versions: then the latest is taken.
+
+    Raises:
+        UserError: There is no model.
+    """
+    path = Path(path)
+    if (path / GRAPH).is_file():
+        return path
+    versions = [found for found in versions_in(path).values() if (found / GRAPH).is_file()]
+    if versions:
+        return versions[-1]
+    known = _known_models(path)
+    raise UserError(
+        f"{_what_is_wrong(path)}{nearest(os.fspath(path), known)}",
+        received=os.fspath(path),
+        expected=_EXPECTED,
+        fix=f"give one of {', '.join(known)}." if known else "run a pipeline, which exports one.",
+    )
+
+
+def check_files(version: Path) -> None:
+    """Checks a model's files against the checksums that were written with them.
+
+    A model without a record, of another maker or copied without its `assets.extra`, passes.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    try:
+        recorded = json.loads((version / RECORD).read_text(encoding="utf-8"))["sha256"].items()
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(version, RECORD) from error
+    found = file_digests(version)
+    for name, digest in recorded:
+        if found.get(name) != digest:
+            raise _damaged(version, name)
+
+
+def _damaged(version: Path, name: str) -> UserError:
+    state = "other than was exported" if (version / name).exists() else "missing"
+    return UserError(
+        f"The model in {version} is damaged: {name} is {state}.",
+        fix="export it anew (kerasft export RUN_DIR), or take an earlier version.",
+    )
+
+
+def _what_is_wrong(path: Path) -> str:
+    if not path.exists():
+        return "There is no such model."
+    if not path.is_dir():
+        return "A model is a folder, and this is a file."
+    if (path / "recipe.toml").is_file():
+        return "This is a run directory: the model that it exported lies elsewhere."
+    return "This folder holds no model version."
+
+
+def _known_models(path: Path) -> list[str]:
+    """Returns models and versions near the path, and the models in `saved_models/`."""
+    found: list[str] = []
+    for folder in (path, path.parent, _DEFAULT_FOLDER):
+        if folder.is_dir():
+            found += [os.fspath(place) for place in sorted(folder.iterdir()) if _is_model(place)]
+    return list(dict.fromkeys(found))[:_MOST_SUGGESTIONS]
+
+
+def _is_model(place: Path) -> bool:
+    versions = versions_in(place).values()
+    return any((version / GRAPH).is_file() for version in (place, *versions))

@@ -1,0 +1,249 @@
+"""The command-line contract for runs and models: run, resume, evaluate, export, predict."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+
+import kerasft
+from kerasft import __main__
+from kerasft.errors import UserError
+from kerasft.pipelines import imdb
+from kerasft.serving import predictor
+
+# --- run and the pipelines
+
+
+def test_run_takes_the_recipe_and_its_overrides_in_any_order(command, workflow):
+    result = command("run", "imdb_quick", "training.epochs=2", "--json", "training.seed=7")
+    assert result.code == 0
+    ((recipe, resume),) = workflow.calls
+    assert (recipe.name, recipe.training.epochs, recipe.training.seed) == ("imdb_quick", 2.0, 7)
+    assert resume is None
+
+
+def test_a_pipeline_runs_the_recipe_of_its_name_unless_told(command, workflow):
+    command(main=imdb.main)
+    command("--recipe", "imdb_sample", "training.steps=4", main=imdb.main)
+    names = [recipe.name for recipe, _ in workflow.calls]
+    assert names == ["imdb", "imdb_sample"]
+    assert workflow.calls[1][0].training.steps == 4
+
+
+def test_with_json_stdout_is_exactly_one_object(command, workflow):
+    result = command("run", "imdb", "--json")
+    assert json.loads(result.out) == {"run_dir": "runs/r", "metrics": workflow.metrics}
+    assert result.out.count("\n") == 1
+    assert "a library's chatter" in result.err
+
+
+def test_people_get_the_metrics_and_the_next_commands(command, workflow, monkeypatch):
+    monkeypatch.setattr("kerasft.pipelines.command.program", lambda name: name)
+    out = command("run", "imdb").out
+    assert "chatter" not in out
+    assert "0.7000 - 0.8000" in out
+    assert "accuracy_lower" not in out
+    assert 'kerasft predict saved_models/imdb "' in out
+    assert "tensorboard --logdir runs\n" in out
+    assert "kerasft predict" not in command("run", "imdb", "export.enabled=false").out
+
+
+def test_an_unknown_recipe_is_2_with_the_nearest(command, workflow):
+    for argv, main in (
+        (["run", "imdb_quik"], __main__.main),
+        (["--recipe", "imdb_quik"], imdb.main),
+    ):
+        result = command(*argv, main=main)
+        assert (result.code, result.out) == (2, "")
+        assert 'There is no such recipe. Did you mean "imdb_quick"?' in result.err
+    assert workflow.calls == []
+
+
+def test_a_misspelt_key_is_2_with_the_nearest(command, workflow):
+    result = command("run", "imdb", "training.learning_rat=1", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert "unknown key. Received: 'learning_rat'. Did you mean \"learning_rate\"?" in result.err
+    assert workflow.calls == []
+
+
+def test_run_without_a_recipe_asks_which(command):
+    for argv in (["run"], ["run", "--resume"]):
+        result = command(*argv)
+        assert result.code == 2
+        assert "Which recipe? Expected: one of imdb, " in result.err
+
+
+# --- resuming
+
+
+def test_resume_goes_on_with_the_latest_run_of_the_recipe(command, workflow, run_of):
+    run_of("imdb_quick"), run_of("imdb"), (latest := run_of("imdb"))
+    assert command("run", "imdb", "--resume").code == 0
+    assert command("--resume", main=imdb.main).code == 0
+    for recipe, resume in workflow.calls:
+        assert recipe.name == "imdb"
+        assert resume.path.resolve() == latest.path
+
+
+def test_resume_takes_a_run_directory_and_its_own_recipe(command, workflow, run_of):
+    run_dir = run_of("imdb_quick")
+    folder = str(run_dir.path)
+    for argv in (["imdb_quick", "--resume", folder], ["--resume", folder]):
+        assert command("run", *argv).code == 0
+    assert command("--resume", folder, main=imdb.main).code == 0
+    assert [(r.name, resume) for r, resume in workflow.calls] == [("imdb_quick", run_dir)] * 3
+
+
+def test_resume_with_another_recipe_is_2(command, workflow, run_of):
+    folder = str(run_of("imdb_quick").path)
+    for result in (
+        command("run", "imdb", "--resume", folder),
+        command("--recipe", "imdb", "--resume", folder, main=imdb.main),
+    ):
+        assert result.code == 2
+        assert "is of another recipe than the one named. Received: 'imdb'." in result.err
+        assert 'Expected: "imdb_quick"' in result.err
+
+
+@pytest.mark.parametrize("shape", ["after", "in place of the folder", "with the folder"])
+def test_resume_with_overrides_is_2(command, workflow, run_of, shape):
+    folder = str(run_of("imdb").path)
+    argv = {
+        "after": ["training.epochs=1", "--resume"],
+        "in place of the folder": ["--resume", "training.epochs=1"],
+        "with the folder": ["--resume", folder, "training.epochs=1"],
+    }[shape]
+    result = command("run", "imdb", *argv)
+    assert result.code == 2
+    assert "A run is resumed with its own recipe" in result.err
+    assert "Received: 'training.epochs=1'." in result.err
+    assert workflow.calls == []
+
+
+def test_resume_of_no_run_is_2(command, workflow):
+    assert "This is not a run directory." in command("run", "imdb", "--resume", "no/run").err
+    assert "There is no run of this name" in command("run", "imdb", "--resume").err
+
+
+# --- evaluate and export
+
+
+def test_evaluate_prints_the_table_or_one_object(command, workflow, run_of):
+    folder = str(run_of("imdb").path)
+    assert "0.7000 - 0.8000" in command("evaluate", folder).out
+    result = command("evaluate", folder, "--json")
+    assert json.loads(result.out) == {"run_dir": folder, "metrics": workflow.metrics}
+    assert "a library's chatter" in result.err
+
+
+def test_export_prints_the_new_version_alone_on_stdout(command, workflow, run_of):
+    folder = str(run_of("imdb").path)
+    assert command("export", folder).out == "saved_models/imdb/4\n"
+    result = command("export", folder, "--name", "mine")
+    assert result.out == "saved_models/mine/4\n"
+    assert "predict saved_models/mine " in result.err
+
+
+def test_export_under_a_name_that_is_no_folders_name_is_2(command, workflow, run_of):
+    result = command("export", str(run_of("imdb").path), "--name", "../mine")
+    assert result.code == 2
+    assert "--name is not usable. Received: '../mine'. Expected: a folder's name" in result.err
+
+
+@pytest.mark.parametrize("name", ["evaluate", "export"])
+def test_what_is_no_run_directory_is_2(command, name):
+    result = command(name, "runs/none")
+    assert (result.code, result.out) == (2, "")
+    assert "This is not a run directory." in result.err
+
+
+# --- predict
+
+
+class FakePredictor:
+    def predict_stream(self, lines):
+        print("a library's chatter", file=sys.stderr)
+        for line in lines:
+            if line is not None:
+                yield {"text": line, "label": "pos", "probabilities": {"neg": 0.25, "pos": 0.75}}
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setattr(predictor, "load_predictor", lambda path: FakePredictor())
+
+
+@pytest.fixture
+def stdin(monkeypatch, tmp_path):
+    """Makes a file with this content stdin."""
+
+    path = tmp_path / "stdin"
+    path.touch()
+    with path.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        yield path.write_bytes
+
+
+def test_predict_answers_each_text_with_one_object_a_line(command, model):
+    not_utf_8 = os.fsdecode(b"bad \xff")  # how Python hands such an argument on
+    result = command("predict", "saved_models/imdb", "Fine.", "Été 😀", not_utf_8)
+    answers = [json.loads(line) for line in result.out.splitlines()]
+    assert [answer["text"] for answer in answers] == ["Fine.", "Été 😀", "bad \ufffd"]
+    assert answers[0]["probabilities"] == {"neg": 0.25, "pos": 0.75}
+
+
+def test_predict_reads_lines_of_stdin(command, model, stdin):
+    stdin("one\n\ntwo\u2028still two\r\nthree".encode())
+    result = command("predict", "saved_models/imdb", "-")
+    texts = [json.loads(line)["text"] for line in result.out.split("\n") if line]
+    assert texts == ["one", "", "two\u2028still two", "three"]
+
+
+def test_predict_answers_an_empty_stdin_with_nothing(command, model, stdin):
+    stdin(b"")
+    result = command("predict", "saved_models/imdb", "-")
+    assert (result.code, result.out) == (0, "")
+
+
+def test_predict_without_a_text_says_what_is_expected(command, model, stdin):
+    stdin(b"a line that nobody asked to be read")
+    result = command("predict", "saved_models/imdb")
+    assert (result.code, result.out) == (2, "")
+    assert "There is no text to predict." in result.err
+    assert "or - for lines on stdin" in result.err
+
+
+def test_predict_takes_texts_or_stdin_but_not_both(command, model):
+    result = command("predict", "saved_models/imdb", "-", "text")
+    assert result.code == 2
+    assert "from the command line or from stdin, not from both. Received: '- text'" in result.err
+
+
+def test_a_path_that_is_no_model_is_2(command):
+    result = command("predict", "saved_models/none", "text")
+    assert (result.code, result.out) == (2, "")
+    assert "There is no such model. Received: 'saved_models/none'" in result.err
+
+
+# --- from Python
+
+
+def test_from_python_a_run_is_what_the_command_runs(workflow, model):
+    result = kerasft.run("imdb_quick", {"training.epochs": 1})
+    ((recipe, resume),) = workflow.calls
+    assert (recipe.name, recipe.training.epochs, resume) == ("imdb_quick", 1.0, None)
+    assert result.metrics["test/accuracy"] == 0.75
+    assert isinstance(kerasft.load(result.saved_model), FakePredictor)
+
+
+def test_from_python_a_model_is_built(workflow):
+    assert kerasft.build("imdb", ["training.seed=3"]) == "a model for imdb, seed 3"
+
+
+@pytest.mark.parametrize("function", [kerasft.run, kerasft.build])
+def test_from_python_a_mistake_is_a_user_error(function, workflow):
+    with pytest.raises(UserError, match=r'unknown key\. .* Did you mean "epochs"'):
+        function("imdb", {"training.epoch": 1})

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from kerasft.errors import UserError
+from kerasft.export.layout import RECORD
+from kerasft.serving.predictor import load_predictor
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "saved_models/imbd",
+            r"no such model.*Did you mean \"saved_models/imdb\"\?.*'saved_models/im",
+        ),
+        ("saved_models/imdb/3", r"no such model.*Did you mean.*one of saved_models/imdb/10, "),
+        ("saved_models/imdb/99", r"holds no model version.*one of saved_models/imdb/10, "),
+        ("saved_models", r"holds no model version.*Fix: give one of saved_models/imdb\."),
+        (
+            "runs/imdb-20261122-180000",
+            r"run directory: the model .* lies elsewhere.*saved_models/imdb",
+        ),
+        ("notes.txt", r"a folder, and this is a file.*one of saved_models/imdb\."),
+        ("", r"holds no model version"),
+    ],
+)
+def test_paths_that_hold_no_model(saved_models, monkeypatch, path, message):
+    monkeypatch.chdir(saved_models.parent)
+    Path("notes.txt").write_text("")
+    Path("runs/imdb-20261122-180000").mkdir(parents=True, exist_ok=True)
+    Path("runs/imdb-20261122-180000/recipe.toml").write_text("")
+    with pytest.raises(UserError, match=f"(?s){message}") as caught:
+        load_predictor(path)
+    assert "Expected: a folder such as saved_models/imdb" in str(caught.value)
+
+
+def test_no_model_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no such model.*Fix: run a pipeline"):
+        load_predictor("saved_models/imdb")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"],
+)
+def test_a_damaged_file(version, name):
+    path = version / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"damaged: {name} is other than.*Fix: export it anew"):
+        load_predictor(version)
+
+
+def test_a_missing_file(version):
+    (version / "variables" / "variables.index").unlink()
+    with pytest.raises(UserError, match=r"damaged: variables/variables.index is missing"):
+        load_predictor(version)
+
+
+@pytest.mark.parametrize("record", ["", "{}", "[]", '{"sha256": 1}'])
+def test_a_damaged_record(version, record):
+    (version / RECORD).write_text(record)
+    with pytest.raises(UserError, match=r"damaged: assets.extra/kerasft.json is other"):
+        load_predictor(version)

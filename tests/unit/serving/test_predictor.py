@@ -1,0 +1,150 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from kerasft.errors import UserError
+from kerasft.export.layout import RECORD
+from kerasft.serving.predictor import load_predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(saved_models):
+    return load_predictor(saved_models / "imdb")
+
+
+def test_answers(predictor):
+    assert predictor.label_names == ("short", "long")
+    answers = predictor.predict(["café", "longer"])
+    assert answers == [
+        {"text": "café", "label": "short", "probabilities": {"short": 2.0, "long": 6.0}},
+        {"text": "longer", "label": "long", "probabilities": {"short": 2.0, "long": 6.0}},
+    ]
+    assert type(answers[0]["probabilities"]["short"]) is float
+    assert json.loads(json.dumps(answers)) == answers
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize("text", ["", "\0", "a\0b\0", "half \ud83d a pair", "line\nline\r\n"])
+def test_awkward_texts_come_back_as_they_are(predictor, text):
+    assert predictor.predict([text])[0]["text"] == text
+
+
+def test_latest_version_or_the_one_named(predictor, saved_models):
+    assert load_predictor(os.fspath(saved_models / "imdb") + "/").label_names == ("short", "long")
+    old = load_predictor(saved_models / "imdb" / "2")
+    assert old.label_names == ("old short", "old long")
+
+
+def test_stream_answers_in_order_with_little_padding(predictor):
+    texts = ["x" * (index * 7919 % 2003) for index in range(2500)]
+    answers = list(predictor.predict_stream(iter(texts)))
+    assert [answer["text"] for answer in answers] == texts
+    sizes = [answer["probabilities"]["short"] for answer in answers]
+    assert max(sizes) == 64.0
+    padded = sum(answer["probabilities"]["long"] for answer in answers)
+    real = sum(map(len, texts))
+    assert padded < 1.25 * real  # unsorted, it would be twice as much
+
+
+def test_stream_starts_after_a_batch_and_holds_a_window(predictor):
+    read = 0
+
+    def lines():
+        nonlocal read
+        for _ in range(4000):
+            read += 1
+            yield "text"
+
+    ahead = []
+    for answered, _ in enumerate(predictor.predict_stream(lines())):
+        ahead.append(read - answered)
+    assert len(ahead) == 4000
+    assert ahead[0] == 64
+    assert max(ahead) == 1024
+
+
+def test_stream_answers_at_once_when_no_line_waits(predictor):
+    said = []
+
+    def lines():
+        for line in ("a", "b", None, None, "c", None):
+            said.append(line)
+            yield line
+
+    stream = predictor.predict_stream(lines())
+    assert next(stream)["text"] == "a"
+    assert said == ["a", "b", None]
+    assert [answer["text"] for answer in stream] == ["b", "c"]
+
+
+@pytest.mark.parametrize("texts", ["a text", b"a text"])
+def test_a_single_text_is_not_a_list(predictor, texts):
+    with pytest.raises(UserError, match=r"several texts.*'a text'.*a list of strings.*into a list"):
+        predictor.predict(texts)
+
+
+@pytest.mark.parametrize("wrong", [None, float("nan"), 3, b"bytes"])
+def test_what_is_no_text(predictor, wrong):
+    message = f"Text number 2 is not a text. Received: '{type(wrong).__name__}'.*a string.*leave it"
+    with pytest.raises(UserError, match=message):
+        predictor.predict(["a", wrong])
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", None])
+def test_a_damaged_graph_without_a_record(version, content):
+    graph = version / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:-500] if content is None else content)
+    (version / RECORD).unlink()
+    with pytest.raises(UserError, match=r"cannot be loaded: .*Fix: export it anew"):
+        load_predictor(version)
+
+
+@pytest.mark.parametrize("damage", ["data", "index"])
+def test_damaged_variables_without_a_record(version, damage):
+    (version / RECORD).unlink()
+    for path in version.glob(f"variables/variables.{damage}*"):
+        path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(UserError, match=r"cannot be loaded: "):
+        load_predictor(version)
+
+
+def test_a_model_of_somebody_else(save_model, tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="token_ids")])
+    def answer(token_ids):
+        return {"output_0": token_ids}
+
+    save_model(tmp_path / "1", serving_default=answer.get_concrete_function())
+    message = r"not exported by kerasft.*\['token_ids'\] -> \['output_0'\].*Expected: \['text'\] ->"
+    with pytest.raises(UserError, match=message):
+        load_predictor(tmp_path)
+    save_model(tmp_path / "2", train=answer.get_concrete_function())
+    with pytest.raises(UserError, match=r"not exported by kerasft.*no signature serving_default"):
+        load_predictor(tmp_path)
+
+
+FRESH = """
+import sys
+from kerasft.errors import UserError
+from kerasft.serving.predictor import load_predictor
+try:
+    load_predictor(sys.argv[1] + "x")
+except UserError:
+    assert "tensorflow" not in sys.modules, "a mistyped path waits for TensorFlow"
+print(load_predictor(sys.argv[1]).predict(["a"])[0]["label"])
+needed = ("kerasft.errors", "kerasft.export.layout", "kerasft.serving", "kerasft.export")
+for name in sorted(sys.modules):
+    ours = name.startswith("kerasft.") and not name.startswith(needed)
+    if ours or name.startswith("keras_hub"):
+        sys.exit(f"{name} was imported")
+"""
+
+
+def test_needs_tensorflow_alone_and_not_before_it_has_a_model(saved_models):
+    command = [sys.executable, "-c", FRESH, str(saved_models / "imdb")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.splitlines()[-1] == "short"

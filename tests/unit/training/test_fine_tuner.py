@@ -1,0 +1,226 @@
+"""The train step: the same numbers on one device and on two, true norms, weights of examples."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasft.training.fine_tuner import FineTuner, sum_over_replicas
+from kerasft.training.loop import train_steps
+
+CLIPNORM = 0.05
+
+
+class ClipsEachReplica(FineTuner):
+    """Keras's order: mean and clip in each replica, then the mean over the replicas."""
+
+    def train_step(self, data):
+        inputs, labels, weights = self._unpack(data)
+        with tf.GradientTape() as tape:
+            losses = self.loss_by_example(labels, self(inputs, training=True))
+            loss = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+        gradients = tape.gradient(loss, [v.value for v in self.trainable_variables])
+        gradients, norm = self._clip([tf.convert_to_tensor(g) for g in gradients])
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._apply([g / replicas for g in sum_over_replicas(gradients)])
+        return {"batch_loss": loss, "gradient_norm": norm}
+
+
+def train(tools, strategy, batches, **options):
+    with strategy.scope():
+        model = tools.build_tuner(global_clipnorm=CLIPNORM, **options)
+    steps = list(train_steps(model, strategy, tools.make_dataset(batches), start_step=0))
+    return steps, [variable.numpy() for variable in model.trainable_variables]
+
+
+def largest_difference(ours, theirs):
+    return max(np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True))
+
+
+def weights_after_step(model, tools, batch):
+    model.train_step(tools.as_tensors(batch))
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+@pytest.fixture(scope="module")
+def batches(tools):
+    return {
+        replicas: [
+            tools.make_batch(8, seed=1),
+            tools.make_batch(8, seed=2, length=16),
+            tools.make_batch(5, seed=3, filler=replicas - 1),
+        ]
+        for replicas in (1, 2)
+    }
+
+
+@pytest.fixture(scope="module")
+def one(tools, batches):
+    return train(tools, tf.distribute.OneDeviceStrategy("CPU:0"), batches[1])
+
+
+@pytest.fixture(scope="module")
+def two(tools, batches):
+    return train(tools, tools.mirrored(), batches[2])
+
+
+class TestReplicas:
+    """Three batches, the last of five texts: two replicas get a sixth row, of weight 0."""
+
+    @pytest.mark.parametrize("number", ["loss", "gradient_norm", "learning_rate"])
+    def test_same_numbers(self, one, two, number):
+        numbers = [[getattr(result, number) for result in steps] for steps, _ in (one, two)]
+        np.testing.assert_allclose(*numbers, rtol=1e-5)
+        assert len(numbers[0]) == 3
+
+    @pytest.mark.parametrize("name", ["loss", "accuracy"])
+    def test_same_running_metrics(self, one, two, name):
+        numbers = [[result.running[name] for result in steps] for steps, _ in (one, two)]
+        np.testing.assert_allclose(*numbers, rtol=1e-5)
+
+    def test_running_loss_is_the_mean_over_examples(self, one):
+        losses = [result.loss for result in one[0]]
+        np.testing.assert_allclose(
+            one[0][-1].running["loss"], np.average(losses, weights=[8, 8, 5]), rtol=1e-5
+        )
+
+    def test_same_weights(self, one, two):
+        assert largest_difference(one[1], two[1]) < 1e-6
+
+    def test_clipping_was_active(self, one):
+        assert min(result.gradient_norm for result in one[0]) > 2 * CLIPNORM
+
+    def test_control_clipping_in_each_replica_differs(self, tools, batches, one):
+        strategy = tools.mirrored()
+        with strategy.scope():
+            model = tools.build_tuner(global_clipnorm=CLIPNORM, kind=ClipsEachReplica)
+        step = tf.function(lambda batch: strategy.run(model.train_step, args=(batch,)))
+        halves = [tools.as_tensors(batches[1][0]), tools.as_tensors(batches[1][0])]
+        halves = [tf.nest.map_structure(lambda rows, i=i: rows[i::2], halves[i]) for i in (0, 1)]
+        step(
+            tf.nest.map_structure(
+                lambda *parts: strategy.experimental_distribute_values_from_function(
+                    lambda context: parts[context.replica_id_in_sync_group]
+                ),
+                *halves,
+            )
+        )
+        right = tools.build_tuner(global_clipnorm=CLIPNORM)
+        expected = weights_after_step(right, tools, batches[1][0])
+        received = [variable.numpy() for variable in model.trainable_variables]
+        assert largest_difference(received, expected) > 1e-4
+
+
+class TestEmbeddingGradient:
+    """Rows of a token that occurs more than once are summed before anything else."""
+
+    def gradients(self, tools, batch, *, dense):
+        recorded = []
+
+        class Recording(FineTuner):
+            def _apply(self, gradients):
+                recorded.extend(gradients)
+
+        model = tools.build_tuner(kind=Recording)
+        layer = model.encoder.backbone.token_embedding
+        if dense:
+            layer.call = lambda ids: tf.one_hot(ids, layer.input_dim) @ layer.embeddings.value
+        logs = model.train_step(tools.as_tensors(batch))
+        index = [v.path for v in model.trainable_variables].index("token_embedding/embeddings")
+        norm = np.sqrt(sum(np.square(g.numpy()).sum() for g in recorded))
+        return recorded[index].numpy(), float(logs["gradient_norm"]), norm
+
+    def test_equals_the_gradient_of_a_matrix_product(self, tools):
+        batch = tools.make_batch(8)
+        received, norm, norm_of_parts = self.gradients(tools, batch, dense=False)
+        expected, expected_norm, _ = self.gradients(tools, batch, dense=True)
+        np.testing.assert_allclose(received, expected, atol=1e-7)
+        np.testing.assert_allclose([norm, norm_of_parts], expected_norm, rtol=1e-5)
+
+    def test_control_keras_takes_the_norm_of_the_unsummed_rows(self):
+        """Rows 3 and 4 of one token: the norm is 7, Keras's `global_clipnorm` sees 5."""
+        variable = keras.Variable(np.zeros((2, 1), "float32"))
+        rows = tf.IndexedSlices(tf.constant([[3.0], [4.0]]), tf.constant([0, 0]), (2, 1))
+        keras.optimizers.SGD(1.0, global_clipnorm=1.0).apply([rows], [variable])
+        np.testing.assert_allclose(variable.numpy()[0, 0], -7 / 5, rtol=1e-6)
+
+
+class TestSampleWeights:
+    def test_rows_of_weight_0_change_nothing(self, tools):
+        model, filled = tools.build_tuner(), tools.build_tuner()
+        expected = weights_after_step(model, tools, tools.make_batch(5))
+        received = weights_after_step(filled, tools, tools.make_batch(5, filler=3))
+        assert largest_difference(received, expected) < 1e-6
+        for name, value in model.get_metrics_result().items():
+            assert float(filled.get_metrics_result()[name]) == pytest.approx(float(value))
+
+    def test_control_rows_of_weight_1_do(self, tools):
+        inputs, labels, weights = tools.make_batch(5, filler=3)
+        expected = weights_after_step(tools.build_tuner(), tools, tools.make_batch(5))
+        batch = (inputs, labels, np.ones_like(weights))
+        received = weights_after_step(tools.build_tuner(), tools, batch)
+        assert largest_difference(received, expected) > 1e-3
+
+    def test_only_their_ratios_count(self, tools):
+        inputs, labels, weights = tools.make_batch(5)
+        expected = weights_after_step(tools.build_tuner(), tools, (inputs, labels, weights))
+        small = (inputs, labels, weights / 100)
+        received = weights_after_step(tools.build_tuner(), tools, small)
+        assert largest_difference(received, expected) < 1e-6
+
+    def test_none_means_1(self, tools):
+        inputs, labels, weights = tools.make_batch(5)
+        expected = weights_after_step(tools.build_tuner(), tools, (inputs, labels, weights))
+        received = weights_after_step(tools.build_tuner(), tools, (inputs, labels))
+        assert largest_difference(received, expected) < 1e-7
+
+    def test_a_batch_of_weight_0_alone_trains_nothing(self, tools):
+        model = tools.build_tuner()
+        before = [variable.numpy() for variable in model.trainable_variables]
+        inputs, labels, weights = tools.make_batch(2)
+        received = weights_after_step(model, tools, (inputs, labels, 0 * weights))
+        assert largest_difference(received, before) == 0
+
+
+class TestKeras:
+    """The Keras user's way: `compile`, `fit`, `evaluate`."""
+
+    @pytest.mark.parametrize("replicas", [1, 2])
+    def test_fit_learns_and_evaluate_agrees(self, tools, replicas):
+        strategy = tools.mirrored() if replicas == 2 else tf.distribute.get_strategy()
+        with strategy.scope():
+            model = tools.build_tuner(keras.optimizers.Adam(3e-3), global_clipnorm=1.0)
+        dataset = tools.make_dataset([tools.make_batch(16, seed=s) for s in range(6)])
+        history = model.fit(dataset, epochs=4, shuffle=False, verbose=0).history
+        assert history["loss"][-1] < 0.8 * history["loss"][0]
+        assert history["accuracy"][-1] > 0.8
+        evaluated = model.evaluate(dataset, verbose=0, return_dict=True)
+        batches = [tools.make_batch(16, seed=s) for s in range(6)]
+        logits = np.concatenate([model(inputs).numpy() for inputs, _, _ in batches])
+        labels = np.concatenate([labels for _, labels, _ in batches])
+        losses = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        assert evaluated["loss"] == pytest.approx(float(np.mean(losses)), rel=1e-4)
+        assert evaluated["accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == labels))
+
+    def test_compile_takes_a_loss_function_and_names_of_metrics(self, tools):
+        model = tools.build_tuner()
+
+        def loss(labels, logits):
+            return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+        batch = tools.make_batch(5, filler=2)
+        expected = model.test_step(tools.as_tensors(batch))
+        model.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+        received = model.test_step(tools.as_tensors(batch))
+        np.testing.assert_allclose(received["loss"], expected["loss"], rtol=1e-6)
+        np.testing.assert_allclose(received["accuracy"], expected["accuracy"])
+
+    def test_metric_variables_stand_before_the_first_batch(self, tools):
+        """A fresh process restores a checkpoint before it has seen a batch."""
+        model = tools.build_tuner()
+        before = [variable.path for variable in model.metrics_variables]
+        model.train_step(tools.as_tensors(tools.make_batch(2)))
+        assert [variable.path for variable in model.metrics_variables] == before
+        assert "accuracy/total" in before

@@ -1,0 +1,231 @@
+"""When things happen in a training; the numbers are those of a stub."""
+
+from __future__ import annotations
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasft.data.batch_plan import BatchPlan
+from kerasft.errors import UserError
+from kerasft.training import fit as fit_module
+from kerasft.training.checkpoint import BEST, checkpoints_in, restore
+from kerasft.training.events import Events
+from kerasft.training.fit import (
+    Fit,
+    FitSettings,
+    FitState,
+    TrainingData,
+    checkpointed_variables,
+    is_better,
+    monitored,
+)
+from kerasft.training.loop import StepResult
+
+STEPS_PER_EPOCH = 5
+
+
+class Listener(Events):
+    """Writes down what it is told."""
+
+    def __init__(self):
+        self.told, self.stats, self.messages = [], [], []
+
+    def on_start(self, *, start_step, total_steps, steps_per_epoch):
+        self.told.append(("start", start_step, total_steps, steps_per_epoch))
+
+    def on_step(self, result, stats):
+        self.told.append(("step", result.step))
+        self.stats.append(stats)
+
+    def on_epoch(self, epoch, step, metrics):
+        self.told.append(("epoch", epoch, step, metrics["loss"]))
+
+    def on_evaluation(self, split, step, metrics, best):
+        self.told.append((split, step, metrics["accuracy"], best))
+
+    def on_message(self, text):
+        self.messages.append(text)
+
+    def of(self, kind):
+        return [told[1:] for told in self.told if told[0] == kind]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a Fit whose variable is the step, and whose accuracies are given."""
+    variable = keras.Variable(0.0, name="kernel")
+    resets = []
+    model = types.SimpleNamespace(
+        weights=[variable],
+        variables=[variable],
+        optimizer=types.SimpleNamespace(variables=[]),
+        metrics_variables=[],
+        reset_metrics=lambda: resets.append(float(variable.numpy())),
+    )
+
+    def train_steps(model, strategy, batches, *, start_step):
+        for step in range(start_step + 1, batches + 1):
+            if step == run.breaks_at:
+                raise UserError(f"Training broke down at step {step}.")
+            variable.assign(float(step))
+            yield StepResult(step, 1.0, 0.1, 1.0, 0.5, {"loss": 1.0 / step})
+
+    monkeypatch.setattr(fit_module, "train_steps", train_steps)
+
+    def run(accuracies=(), *, state=None, steps=10, evaluate_every=5, checkpoint_every=5, **more):
+        scores = iter(accuracies)
+        settings = FitSettings(
+            total_steps=steps,
+            evaluate_every=evaluate_every,
+            checkpoint_every=checkpoint_every,
+            monitor=more.pop("monitor", "validation/accuracy"),
+            **more,
+        )
+        plan = BatchPlan(np.arange(1, 19), batch_size=4)  # five steps, the last of two examples
+        run.data = TrainingData(
+            plan=plan,
+            batches=lambda start: steps,
+            evaluate=lambda on_batch: {"accuracy": (score := next(scores)), "log_loss": 1 - score},
+        )
+        run.listener = Listener()
+        return Fit(
+            model,
+            tf.distribute.get_strategy(),
+            data=run.data,
+            settings=settings,
+            folder=tmp_path,
+            state=state or FitState(),
+            events=run.listener,
+        ).run()
+
+    run.folder, run.resets, run.variable, run.breaks_at = tmp_path, resets, variable, None
+    run.model = model
+    return run
+
+
+def saved_steps(folder):
+    return [int(path.name.removeprefix("step-")) for path in checkpoints_in(folder)]
+
+
+class TestWhen:
+    def test_events_in_their_order(self, run):
+        run([0.5, 0.6, 0.7], steps=7, evaluate_every=3, checkpoint_every=100)
+        assert run.listener.told == [
+            ("start", 0, 7, STEPS_PER_EPOCH),
+            *[("step", 1), ("step", 2), ("step", 3), ("validation", 3, 0.5, True)],
+            *[("step", 4), ("step", 5), ("epoch", 1, 5, 0.2)],
+            *[("step", 6), ("validation", 6, 0.6, True)],
+            *[("step", 7), ("validation", 7, 0.7, True)],
+        ]
+
+    def test_the_last_step_is_evaluated_once(self, run):
+        state = run([0.5, 0.6], steps=10, evaluate_every=5)
+        assert [e["step"] for e in state.evaluations] == [5, 10]
+
+    def test_the_last_step_is_saved(self, run):
+        run([0.5] * 3, steps=7, checkpoint_every=3, evaluate_every=3)
+        assert saved_steps(run.folder) == [6, 7]
+
+    def test_running_metrics_start_anew_with_each_epoch(self, run):
+        run([0.5, 0.5], steps=12, evaluate_every=10)
+        assert run.resets == [5.0, 10.0]
+
+    def test_counts_what_was_trained_on(self, run):
+        state = run([0.5], steps=5)
+        assert (state.examples, state.tokens) == (18, sum(range(1, 19)))
+        assert [stats.examples for stats in run.listener.stats] == [4, 4, 4, 4, 2]
+        assert state.positions == sum(stats.positions for stats in run.listener.stats)
+        assert state.tokens < state.positions
+        assert state.step_seconds == 2.5
+        assert state.seconds > 0
+
+
+class TestBest:
+    def test_is_the_first_of_the_highest(self, run):
+        state = run([0.5, 0.8, 0.8, 0.7], steps=8, evaluate_every=2)
+        assert (state.best_step, state.best_value) == (4, 0.8)
+        assert [best for *_, best in run.listener.of("validation")] == [True, True, False, False]
+        saved = restore(run.folder / BEST, [run.variable])
+        assert float(run.variable.numpy()) == saved["step"] == 4
+
+    def test_of_a_loss_is_the_lowest(self, run):
+        state = run([0.5, 0.8, 0.7], steps=6, evaluate_every=2, monitor="validation/log_loss")
+        assert (state.best_step, state.best_value) == (4, pytest.approx(0.2))
+
+    @pytest.mark.parametrize(
+        ("value", "best", "monitor", "better"),
+        [
+            (0.1, None, "validation/accuracy", True),
+            (0.6, 0.5, "validation/accuracy", True),
+            (0.5, 0.5, "validation/accuracy", False),
+            (0.6, 0.5, "validation/log_loss", False),
+            (0.4, 0.5, "validation/log_loss", True),
+            (0.4, 0.5, "validation/expected_calibration_error", True),
+            (float("nan"), 0.5, "validation/roc_auc", False),
+            (0.5, float("nan"), "validation/roc_auc", True),
+        ],
+    )
+    def test_is_better(self, value, best, monitor, better):
+        assert is_better(value, best, monitor) is better
+
+    def test_unknown_metric(self, run):
+        with pytest.raises(UserError, match=r'training\.monitor="validation/f2".*accuracy, valid'):
+            run([0.5], monitor="validation/f2")
+
+    def test_monitored(self):
+        assert monitored({"f1/pos": 0.5}, "validation/f1/pos") == 0.5
+
+
+class TestEarlyStopping:
+    def test_after_so_many_evaluations_without_a_better_one(self, run):
+        state = run([0.5, 0.6, 0.6, 0.5, 0.9], steps=10, evaluate_every=2, patience=2)
+        assert (state.step, state.stopped_early, state.best_step) == (8, True, 4)
+        assert saved_steps(run.folder)[-1] == 8
+        message = run.listener.messages[-1]
+        assert "not improved on 0.6000 (step 4) for 2 evaluations" in message
+
+    def test_control_without_patience_it_goes_on(self, run):
+        state = run([0.5, 0.4, 0.3, 0.2, 0.1], steps=10, evaluate_every=2)
+        assert (state.step, state.stopped_early, state.best_step) == (10, False, 2)
+
+    def test_a_better_one_starts_the_count_anew(self, run):
+        state = run([0.5, 0.4, 0.6, 0.4, 0.7], steps=10, evaluate_every=2, patience=2)
+        assert (state.step, state.stopped_early) == (10, False)
+
+    def test_a_stopped_run_that_is_resumed_stays_stopped(self, run):
+        run([0.5, 0.4], steps=10, evaluate_every=2, patience=1)
+        saved = restore(checkpoints_in(run.folder)[-1], [run.variable])
+        state = run([], steps=10, evaluate_every=2, state=FitState.from_checkpoint(saved))
+        assert (state.step, run.listener.of("step")) == (4, [])
+
+
+def test_a_breakdown_keeps_the_checkpoint_before(run):
+    run.breaks_at = 4
+    with pytest.raises(UserError, match="broke down at step 4"):
+        run([0.5, 0.5], checkpoint_every=2, evaluate_every=100)
+    assert saved_steps(run.folder) == [2]
+    assert restore(checkpoints_in(run.folder)[0], [run.variable])["step"] == 2
+
+
+def test_a_finished_run_has_nothing_left_to_do(run):
+    state = run([0.5, 0.6], steps=10)
+    assert run([], steps=10, state=state) is state
+    assert run.listener.of("step") == []
+
+
+def test_state_survives_the_checkpoint(run):
+    state = run([0.1 + 0.2, 0.7], steps=10)
+    saved = restore(checkpoints_in(run.folder)[-1], [run.variable])
+    assert FitState.from_checkpoint(saved) == state
+
+
+def test_checkpointed_variables_are_all_that_a_step_changes(tools):
+    model = tools.build_tuner(dropout=0.5)
+    held = checkpointed_variables(model)
+    names = {variable.path.split("/")[-1] for variable in held}
+    assert {"kernel", "seed_generator_state", "iteration", "total", "count"} < names
+    assert len(held) == len({id(variable) for variable in held})

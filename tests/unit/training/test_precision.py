@@ -1,0 +1,80 @@
+"""The dtype policy that a machine's flags ask for."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from kerasft.training import precision
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretends flags of the CPU and compute capabilities of GPUs."""
+
+    def pretend(flags=(), capabilities=()):
+        monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
+        details = {f"GPU:{i}": value for i, value in enumerate(capabilities)}
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(details))
+        monkeypatch.setattr(
+            tf.config.experimental,
+            "get_device_details",
+            lambda gpu: {"compute_capability": details[gpu]} if details[gpu] else {},
+        )
+
+    return pretend
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_the_recipe_names_stands(machine, policy):
+    machine(flags=["amx_bf16"], capabilities=[(7, 5)])
+    assert precision.resolve_dtype_policy(policy) == policy
+
+
+@pytest.mark.parametrize(
+    ("flags", "policy"),
+    [
+        (["avx2", "avx512_bf16"], "mixed_bfloat16"),
+        (["amx_bf16"], "mixed_bfloat16"),
+        (["avx2", "avx512f"], "float32"),
+        ([], "float32"),
+    ],
+)
+def test_cpu(machine, flags, policy):
+    machine(flags)
+    assert precision.resolve_dtype_policy("auto") == policy
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "policy"),
+    [
+        ([(8, 0)], "mixed_bfloat16"),
+        ([(9, 0), (8, 6)], "mixed_bfloat16"),
+        ([(7, 5)], "float32"),
+        ([(8, 0), (7, 5)], "float32"),
+        ([None], "float32"),  # a device that does not tell
+    ],
+)
+def test_gpu_decides_whatever_the_cpu_has(machine, capabilities, policy):
+    machine(["avx512_bf16"], capabilities)
+    assert precision.resolve_dtype_policy("auto") == policy
+
+
+class TestCpuFlags:
+    def flags(self, tmp_path, text):
+        path = tmp_path / "cpuinfo"
+        path.write_bytes(text)
+        return precision.cpu_flags(path)
+
+    def test_of_the_first_processor(self, tmp_path):
+        text = b"processor\t: 0\nflags\t\t: avx2 amx_bf16\n\nprocessor\t: 1\nflags\t\t: avx2\n"
+        assert self.flags(tmp_path, text) == {"avx2", "amx_bf16"}
+
+    @pytest.mark.parametrize(
+        "text", [b"", b"Features\t: fp asimd bf16\n", b"vmx flags\t: ept\nno colon\n", b"\xff\xfe"]
+    )
+    def test_none_where_there_is_no_such_line(self, tmp_path, text):
+        assert self.flags(tmp_path, text) == frozenset()
+
+    def test_none_where_the_system_does_not_tell(self, tmp_path):
+        assert precision.cpu_flags(tmp_path / "missing") == frozenset()

@@ -1,0 +1,166 @@
+"""A training that is interrupted and resumed ends where the undisturbed one ends, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from kerasft.data.batch_plan import BatchPlan
+from kerasft.models import tiny_random
+from kerasft.tasks.classification import Classification
+from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest
+from kerasft.training.events import Events
+from kerasft.training.fit import Fit, FitSettings, FitState, TrainingData, checkpointed_variables
+from kerasft.training.interrupt import InterruptRequested
+from kerasft.training.loop import build_forward, predict_logits
+from kerasft.training.optimizer import AdamW
+from kerasft.training.schedule import WarmupPolynomialDecay
+from kerasft.training.strategy import build_strategy
+
+TOTAL_STEPS, STEPS_PER_EPOCH = 7, 4
+SETTINGS = FitSettings(
+    total_steps=TOTAL_STEPS, evaluate_every=3, checkpoint_every=100, monitor="validation/log_loss"
+)
+
+
+class Listener(Events):
+    """Writes down each step; sends a signal at one moment, if that is asked for."""
+
+    def __init__(self, moment=None):
+        self.moment, self.steps, self.epochs, self.messages = moment, [], [], []
+
+    def on_step(self, result, stats):
+        self.steps.append((result.step, result.loss, result.gradient_norm, result.running))
+        self._interrupt_at(f"step {result.step}")
+
+    def on_epoch(self, epoch, step, metrics):
+        self.epochs.append((epoch, step, metrics))
+
+    def on_evaluation_batch(self, num_examples):
+        self._interrupt_at(f"evaluation after step {self.steps[-1][0] if self.steps else '?'}")
+
+    def on_evaluation(self, split, step, metrics, best):
+        self._interrupt_at(f"end of evaluation after step {step}")
+
+    def on_message(self, text):
+        self.messages.append(text)
+
+    def _interrupt_at(self, moment):
+        if moment == self.moment:
+            self.moment = None
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def take(batch, rows):
+    inputs, labels, weights = batch
+    return {name: ids[rows] for name, ids in inputs.items()}, labels[rows], weights[rows]
+
+
+def train(tools, folder, listener, backbone=None):
+    """Trains from the folder's latest checkpoint on, in a model built anew."""
+    schedule = WarmupPolynomialDecay(1e-2, warmup_steps=2, total_steps=TOTAL_STEPS)
+    model = tools.build_tuner(AdamW(schedule), dropout=0.3, global_clipnorm=1.0, backbone=backbone)
+    keras.utils.set_random_seed(int.from_bytes(os.urandom(3), "big"))  # seeds come from the model
+    examples = tools.make_batch(14, seed=1)
+    plan = BatchPlan(examples[0]["padding_mask"].sum(axis=1), batch_size=4, seed=1)
+    forward = build_forward(model)
+
+    def batches(start):
+        return tools.make_dataset(
+            [take(examples, plan.batch(step)) for step in range(start, TOTAL_STEPS)]
+        )
+
+    def evaluate(on_batch):
+        halves = [take(examples, slice(0, 8)), take(examples, slice(8, 14))]
+        logits = predict_logits(forward, tools.make_dataset(halves), on_batch=on_batch)
+        return Classification(("neg", "pos")).evaluate(examples[1], logits)
+
+    saved = restore_latest(folder, checkpointed_variables(model), warn=pytest.fail)
+    state = FitState.from_checkpoint(saved) if saved else FitState()
+    data = TrainingData(plan=plan, batches=batches, evaluate=evaluate)
+    fit = Fit(
+        model,
+        build_strategy("one_device"),
+        data=data,
+        settings=SETTINGS,
+        folder=folder,
+        state=state,
+        events=listener,
+    )
+    return fit.run(), [variable.numpy() for variable in checkpointed_variables(model)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tools, tmp_path_factory):
+    folder, listener = tmp_path_factory.mktemp("undisturbed"), Listener()
+    state, values = train(tools, folder, listener)
+    return folder, listener, state, values
+
+
+def without_times(state):
+    return {name: value for name, value in vars(state).items() if "seconds" not in name}
+
+
+def differences(ours, theirs):
+    return sum(a.tobytes() != b.tobytes() for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("moment", "step"),
+    [
+        ("step 2", 2),
+        ("evaluation after step 3", 3),
+        (f"step {STEPS_PER_EPOCH}", STEPS_PER_EPOCH),
+        (f"end of evaluation after step {TOTAL_STEPS}", TOTAL_STEPS),
+    ],
+)
+def test_interrupted_and_resumed(tools, tmp_path, undisturbed, moment, step):
+    folder, whole, expected_state, expected = undisturbed
+    first, second = Listener(moment), Listener()
+    with pytest.raises(InterruptRequested):
+        train(tools, tmp_path, first)
+    assert [path.name for path in checkpoints_in(tmp_path)] == [f"step-{step:08d}"]
+    assert any("saving a checkpoint" in message for message in first.messages)
+    state, values = train(tools, tmp_path, second)
+    assert first.steps + second.steps == whole.steps
+    assert first.epochs + second.epochs == whole.epochs
+    assert differences(values, expected) == 0
+    assert without_times(state) == without_times(expected_state)
+    best = f"{BEST}/variables.safetensors"
+    assert (tmp_path / best).read_bytes() == (folder / best).read_bytes()
+
+
+def test_of_tiny_random(tools, tmp_path):
+    """The same with the preset that the smoke tests train, interrupted just before the epoch's end."""
+
+    def backbone():
+        return tiny_random.build_backbone(dropout=0.1)
+
+    whole, first, second = Listener(), Listener(f"step {STEPS_PER_EPOCH - 1}"), Listener()
+    _, expected = train(tools, tmp_path / "whole", whole, backbone)
+    with pytest.raises(InterruptRequested):
+        train(tools, tmp_path / "parts", first, backbone)
+    _, values = train(tools, tmp_path / "parts", second, backbone)
+    assert first.steps + second.steps == whole.steps
+    assert differences(values, expected) == 0
+
+
+def test_control_a_lost_checkpoint_is_told_apart(tools, tmp_path, undisturbed):
+    """Weights alone are not enough: with fresh moments and seeds the run ends elsewhere."""
+    *_, expected = undisturbed
+    with pytest.raises(InterruptRequested):
+        train(tools, tmp_path, Listener("step 2"))
+    original = AdamW.build
+
+    def forgetful(self, variables):
+        original(self, variables)
+        self._momentums = [keras.Variable(np.zeros(v.shape, "float32")) for v in variables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AdamW, "build", forgetful)
+        _, values = train(tools, tmp_path, Listener())
+    assert differences(values, expected) > 10
