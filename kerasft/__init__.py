@@ -48,7 +48,7 @@ def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable
     from kerasft.pipelines import workflow
     from kerasft.pipelines.command import build_progress
 
-    return workflow.run(recipe, events=[build_progress()])
+    return workflow.run(recipe, events=[build_progress(recipe)])
 
 
 def load(path: str | os.PathLike[str]) -> Predictor:
@@ -82,5 +82,6 @@ def build(
     recipe = load_recipe(name, overrides)
 
     from kerasft.pipelines import workflow
+    from kerasft.pipelines.command import build_progress
 
-    return workflow.build(recipe)
+    return workflow.build(recipe, events=[build_progress()])

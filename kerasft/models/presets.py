@@ -85,6 +85,10 @@ def find_preset(name: str) -> str:
     known = known_preset_names()
     if name in known:
         return name
+    import keras_hub
+
+    if name in keras_hub.models.Backbone.presets:
+        raise _not_word_piece(name, "a KerasHub preset of another family")
     raise UserError(
         f"Unknown preset.{nearest(name, known)}",
         received=name,
@@ -206,13 +210,19 @@ def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
     except Exception as error:
         raise _cannot_load(name, origin, "tokenizer", error) from error
     if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
-        raise UserError(
-            f'The preset "{name}" reads its text with {type(tokenizer).__name__}.',
-            expected="a WordPiece tokenizer (BERT, DistilBERT, ELECTRA, ...): the text graph that "
-            "is served with the model exists for WordPiece only",
-            fix=f'choose such a preset, for example model.preset="{DEFAULT_PRESET}".',
-        )
+        raise _not_word_piece(name, type(tokenizer).__name__)
     return list(tokenizer.get_vocabulary()), bool(tokenizer.lowercase)
+
+
+def _not_word_piece(name: str, reader: str) -> UserError:
+    """Builds the message for a preset whose tokenizer has no text graph yet."""
+    return UserError(
+        f'The preset "{name}" does not read WordPiece.',
+        received=reader,
+        expected="a WordPiece tokenizer (BERT, DistilBERT, ELECTRA, ...): the text graph that is "
+        "served with the model exists for WordPiece only",
+        fix=f'choose such a preset, for example model.preset="{DEFAULT_PRESET}".',
+    )
 
 
 def _load_backbone(name: str, origin: str, overrides: dict[str, object]) -> object:

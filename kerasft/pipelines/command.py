@@ -73,20 +73,36 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
         # Only now, when the recipe is known to be good: this imports TensorFlow.
         from kerasft.pipelines import workflow
 
-        run = workflow.run(recipe, resume=resume, events=[build_progress()])
+        events = [build_progress(recipe, plain=arguments.json)]
+        run = workflow.run(recipe, resume=resume, events=events)
     if arguments.json:
         print_json(run.to_json())
     else:
         print_run(run)
 
 
-def build_progress() -> Events:
-    """Builds the listener that shows people how far a run is, on stderr."""
+def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Events:
+    """Builds the listener that shows people how far a run is, on stderr.
+
+    Args:
+        recipe: What is run; while a long one runs, people are told of its `_quick` variant.
+        plain: Whether to write lines even on a terminal.
+    """
     from rich.console import Console
 
     from kerasft.training.progress import ProgressEvents
 
-    return ProgressEvents(Console(stderr=True))
+    return ProgressEvents(
+        Console(stderr=True, force_interactive=False if plain else None),
+        long_run_hint=None if recipe is None else _quicker(recipe),
+    )
+
+
+def _quicker(recipe: Recipe) -> str | None:
+    """Names the recipe's `_quick` variant, if there is another one of that name."""
+    quick = f"{recipe.name.partition('_')[0]}_quick"
+    offered = quick != recipe.name and quick in {info.name for info in list_recipes()}
+    return f"`--recipe {quick}` takes minutes." if offered else None
 
 
 def print_run(run: Run) -> None:

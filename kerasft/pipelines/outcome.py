@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Outcome:
         self, model: FineTuner, *, metrics: Mapping[str, float], on_sample: bool, name: str | None
     ) -> Path:
         """Exports the model; returns the version folder."""
-        name = name or self.recipe.export.name or self.recipe.name.partition("_")[0]
+        name = name or self.recipe.export.name or pipeline_of(self.recipe.name)
         if on_sample:
             name += "_sample"  # so that a server never takes it for the newest real model
         return export_saved_model(
@@ -94,6 +95,11 @@ class Outcome:
                 "environment": describe_environment(),
             },
         )
+
+
+def pipeline_of(recipe_name: str) -> str:
+    """Returns the pipeline that a recipe is a variant of: `imdb` of `imdb_quick`."""
+    return recipe_name.partition("_")[0] or recipe_name  # a name may begin with `_`
 
 
 def evaluation_facts(
@@ -151,6 +157,7 @@ def write_report(
     state: FitState,
     facts: EvaluationFacts,
     *,
+    saved_model: Path | None,
     device: str,
 ) -> None:
     """Writes `report.md`."""
@@ -186,15 +193,19 @@ def write_report(
             evaluation=facts,
             environment=describe_environment(),
             overridden=sorted(recipe.overridden),
-            commands=[
-                f'kerasft predict {Path(recipe.export.directory)}/... "A quiet, moving film."',
-                "tensorboard --logdir runs",
-            ]
-            if recipe.export.enabled
-            else ["tensorboard --logdir runs"],
+            commands=_commands(outcome.run_dir, saved_model),
         )
     )
     outcome.run_dir.write_text("report.md", text)
+
+
+def _commands(run_dir: RunDir, saved_model: Path | None) -> list[str]:
+    """The shell lines that use what a run left."""
+    commands = [f"tensorboard --logdir {shlex.quote(str(run_dir.path.parent))}"]
+    if saved_model is not None:
+        model = shlex.quote(str(saved_model))
+        commands.insert(0, f'kerasft predict {model} "A quiet, moving film."')
+    return commands
 
 
 def require_best(run_dir: RunDir) -> None:

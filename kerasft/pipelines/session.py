@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from kerasft.data.sources import BUILTIN_SAMPLE
@@ -16,10 +17,17 @@ from kerasft.pipelines import assembly, outcome
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
 from kerasft.tasks.classification import Classification
-from kerasft.training.checkpoint import restore_latest
+from kerasft.training.checkpoint import latest_step, restore_latest
 from kerasft.training.events import AllEvents, Events, HistoryEvents, read_history, rewind_history
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.fit import Fit, FitSettings, FitState, TrainingData, checkpointed_variables
+from kerasft.training.fit import (
+    Fit,
+    FitSettings,
+    FitState,
+    TrainingData,
+    checkpointed_variables,
+    monitored,
+)
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.loop import build_forward
 from kerasft.training.strategy import build_strategy, describe_strategy
@@ -77,7 +85,9 @@ class Session:
             self._fit(model, state)
             return self._finish(state)
         except KeyboardInterrupt as error:
-            raise Interrupted(self.run_dir.path, state.step) from error
+            # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
+            saved = latest_step(self.run_dir.checkpoints_folder)
+            raise Interrupted(self.run_dir.path, saved) from error
         finally:
             self.events.close()
 
@@ -95,8 +105,15 @@ class Session:
         self.data = assembly.load_data(recipe, self.preset, announce=self.events.on_message)
         self._record_fallback()
         self.task = Classification(self.data.source.label_names)
+        self._check_monitor()
         self.plan = assembly.build_plan(recipe, self.data)
         self.total_steps = assembly.steps_of(recipe, self.plan, "run")
+
+    def _check_monitor(self) -> None:
+        """Looks for the monitored metric before an epoch is spent on finding out."""
+        labels = self.data.labels("validation")
+        perfect = np.eye(self.task.num_outputs, dtype=np.float32)[labels]
+        monitored(self.task.evaluate(labels, perfect), self.recipe.training.monitor)
 
     def _record_fallback(self) -> None:
         """Notes in the recipe that the run is on the sample, so that a resume stays on it."""
@@ -151,20 +168,23 @@ class Session:
             HistoryEvents(run_dir.history_path),
         ]
 
-    def _fit(self, model, state: FitState) -> None:
-        recipe, plan = self.recipe, self.plan
-        settings = FitSettings(
-            total_steps=self.total_steps,
-            evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", self.total_steps),
-            checkpoint_every=assembly.steps_of(recipe, plan, "checkpoint_every", self.total_steps),
+    def fit_settings(self) -> FitSettings:
+        """Returns when things happen in this run, in steps."""
+        recipe, plan, total_steps = self.recipe, self.plan, self.total_steps
+        return FitSettings(
+            total_steps=total_steps,
+            evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
+            checkpoint_every=assembly.steps_of(recipe, plan, "checkpoint_every", total_steps),
             monitor=recipe.training.monitor,
             patience=recipe.training.early_stopping_patience,
         )
+
+    def _fit(self, model, state: FitState) -> None:
         data = TrainingData(
-            plan=plan,
+            plan=self.plan,
             batches=assembly.train_batches(
                 self.data,
-                plan,
+                self.plan,
                 total_steps=self.total_steps,
                 replicas=self.strategy.num_replicas_in_sync,
             ),
@@ -174,7 +194,7 @@ class Session:
             model,
             self.strategy,
             data=data,
-            settings=settings,
+            settings=self.fit_settings(),
             folder=self.run_dir.checkpoints_folder,
             state=state,
             events=self.events,
@@ -190,7 +210,8 @@ class Session:
             batch_size=self.recipe.evaluation.batch_size,
             on_batch=on_batch,
         )
-        return self.task.evaluate(labels, logits)
+        bins = self.recipe.evaluation.calibration_bins
+        return self.task.evaluate(labels, logits, calibration_bins=bins)
 
     def _finish(self, state: FitState) -> Run:
         """Evaluates the best weights in float32, writes the results, exports."""
@@ -199,21 +220,26 @@ class Session:
         facts = result.evaluate(model, self.data, "test", self.events)
         metrics = self._validation_metrics(result, model, state) | outcome.flat_metrics(facts)
         self.events.on_evaluation("test", state.step, facts.metrics, best=False)
+        saved_model = None
+        if self.recipe.export.enabled:
+            saved_model = result.export(model, metrics=metrics, on_sample=self.on_sample, name=None)
         outcome.write_report(
-            result, self.data, state, facts, device=describe_strategy(self.strategy)
+            result,
+            self.data,
+            state,
+            facts,
+            saved_model=saved_model,
+            device=describe_strategy(self.strategy),
         )
         finished = Run(
             path=self.run_dir.path,
             metrics=metrics,
-            saved_model=None,
+            saved_model=saved_model,
             history=read_history(self.run_dir.history_path),
             train=outcome.training_figures(state),
             preset=self.recipe.model.preset,
             data=self.data.source.name,
         )
-        if self.recipe.export.enabled:
-            saved_model = result.export(model, metrics=metrics, on_sample=self.on_sample, name=None)
-            finished = dataclasses.replace(finished, saved_model=saved_model)
         # Written last: it marks the run as finished.
         details = {"label_names": self.task.label_names, "confusion": facts.confusion}
         self.run_dir.write_json("metrics.json", finished.to_json() | details)

@@ -14,6 +14,7 @@ from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.tasks.classification import Classification
 from kerasft.training.events import Events
+from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.precision import resolve_dtype_policy
 
 
@@ -42,7 +43,7 @@ def run(
             session = Session(recipe, resume, events)
             session.load()
             return session.run()
-    session = Session(_settle(recipe), None, events)
+    session = Session(settle(recipe), None, events)
     session.load()  # before there is a run directory: a mistake leaves none behind
     session.run_dir = create_run_dir(recipe.name, runs_folder)
     with session.run_dir.lock():
@@ -59,18 +60,21 @@ def _check_unfinished(run_dir: RunDir) -> None:
         )
 
 
-def build(recipe: Recipe):
+def build(recipe: Recipe, events: Sequence[Events] = ()) -> FineTuner:
     """Builds the compiled model of a recipe, to be trained with `fit`.
 
     The data is read, since the schedule's length and the label names depend on it.
+
+    Args:
+        recipe: What to build.
+        events: Told what was found, and loudly if the built-in sample stands in for the data.
     """
-    recipe = _settle(recipe)
-    session = Session(recipe, None, ())
+    session = Session(settle(recipe), None, events)
     session.load()
     return session.build_model()
 
 
-def _settle(recipe: Recipe) -> Recipe:
+def settle(recipe: Recipe) -> Recipe:
     """Replaces what depends on the machine by what it means here, so that a resume keeps it."""
     policy = resolve_dtype_policy(recipe.training.dtype_policy)
     training = dataclasses.replace(recipe.training, dtype_policy=policy)

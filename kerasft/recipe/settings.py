@@ -42,9 +42,11 @@ class DataSettings:
     """`[data]`: which examples."""
 
     dataset: str = setting("imdb_reviews", 'A TFDS name, or "builtin-sample".')
-    data_dir: str | None = setting(None, "Where TFDS looks first.")
+    data_dir: str | None = setting(None, "The only TFDS folder looked in; unset: the usual places.")
     train_examples: int | None = setting(
-        None, "Train on so many, drawn by training.seed; unset: all.", at_least(1)
+        None,
+        "Train on so many, drawn by training.seed; validation shrinks with it. Unset: all.",
+        at_least(1),
     )
     test_examples: int | None = setting(
         None, "Test on so many, drawn by training.seed; unset: all.", at_least(1)
@@ -59,7 +61,8 @@ class DataSettings:
         False, "Train also on texts that stand in test as well."
     )
     allow_builtin_sample: bool = setting(
-        False, "Fall back on the built-in sample when the dataset cannot be had."
+        False,
+        "Fall back on the built-in sample when the data cannot be had (shipped recipes only).",
     )
 
 

@@ -64,6 +64,12 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
+def latest_step(folder: Path) -> int:
+    """Returns the step of the newest checkpoint in a folder, 0 if there is none."""
+    names = [path.name for path in checkpoints_in(folder)]
+    return int(names[-1].removeprefix("step-")) if names else 0
+
+
 def restore_latest(
     folder: Path, variables: Sequence, *, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
@@ -80,6 +86,7 @@ def restore_latest(
     Raises:
         UserError: If there are checkpoints and none is whole, or they are of another model.
     """
+    _put_back(folder)
     found = checkpoints_in(folder)
     for path in reversed(found):
         try:
@@ -150,6 +157,14 @@ def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _put_back(folder: Path) -> None:
+    """Puts back what a process that was killed between the two renames of a write left aside."""
+    for old in folder.glob(".*.old"):
+        final = folder / old.name.removeprefix(".").removesuffix(".old")
+        if not final.exists():
+            old.rename(final)
 
 
 def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:

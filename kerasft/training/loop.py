@@ -137,5 +137,5 @@ def _check_finite(step: int, loss: float, norm: float, learning_rate: float) -> 
         received=f"loss {loss}, gradient norm {norm}, learning rate {learning_rate:.3g}",
         expected="finite numbers",
         fix="lower training.learning_rate, lengthen the warm-up, or set training.global_clipnorm. "
-        "The last good checkpoint is kept.",
+        "Checkpoints saved before this step are kept.",
     )

@@ -54,7 +54,7 @@ class FakeWorkflow:
         print("a library's chatter")
         return self.metrics
 
-    def build(self, recipe):
+    def build(self, recipe, events):
         return f"a model for {recipe.name}, seed {recipe.training.seed}"
 
     def export_run(self, run_dir, events, name):

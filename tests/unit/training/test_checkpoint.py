@@ -127,6 +127,14 @@ def test_saving_a_step_again_replaces_it(tmp_path, save, variables):
     assert restore_latest(tmp_path, variables, warn=refuse)["note"] == "second"
 
 
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path, save, variables):
+    path = save(7)
+    path.rename(tmp_path / f".{path.name}.old")  # what such a kill leaves
+    variables[1].assign(0.0)
+    assert restore_latest(tmp_path, variables, warn=refuse)["step"] == 7
+    assert variables[1].numpy() == 7
+
+
 def test_best_is_replaced_and_no_step(tmp_path, variables):
     save_best(tmp_path, variables, {"step": 1})
     variables[1].assign(4.0)

@@ -17,17 +17,15 @@ class TestTrainSteps:
     @pytest.fixture(scope="class")
     @classmethod
     def results(cls, tools):
-        """Three steps, counted from the fifth on; the third batch has a weight that is no number."""
+        """Three steps, counted from the fifth on; the third has a weight that is no number."""
         model = tools.build_tuner(AdamW(WarmupPolynomialDecay(1.0, warmup_steps=4, total_steps=9)))
         model.optimizer.iterations.assign(4)
         batches = [tools.make_batch(4, seed=seed, length=8 * (seed + 1)) for seed in range(3)]
         batches[2][2][0] = np.nan
-        results = []
+        results, strategy = [], build_strategy("one_device")
+        steps = train_steps(model, strategy, tools.make_dataset(batches), start_step=4)
         with pytest.raises(UserError) as caught:
-            for result in train_steps(
-                model, build_strategy("one_device"), tools.make_dataset(batches), start_step=4
-            ):
-                results.append(result)
+            results.extend(next(steps) for _ in batches)
         return results, str(caught.value)
 
     def test_counts_on_from_the_start_step(self, results):

@@ -1,0 +1,134 @@
+"""Training speed: kerasft against Hugging Face Trainer, in turn, on the same examples.
+
+    python tests/benchmarks/bench_training.py --dataset imdb_reviews --length 256 \\
+        --peer-python PEER_VENV/bin/python --peer-script ../shared/bench/peer_hf.py
+
+Prints one JSON object: examples per second of both, pair by pair, and the ratio of the medians.
+Without `--peer-python`, kerasft alone. kerasft is given with and without its first two steps, in
+which TensorFlow traces the graph; the peer compiles nothing. Keep the machine quiet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def measure_ours(arguments) -> dict[str, float]:
+    """Trains on the examples once; returns examples per second."""
+    from kerasft.pipelines import assembly
+    from kerasft.training.loop import train_steps
+
+    session = open_session(arguments)
+    model = session.build_model()
+    batches = assembly.train_batches(
+        session.data, session.plan, total_steps=session.total_steps, replicas=1
+    )
+    seconds = [r.seconds for r in train_steps(model, session.strategy, batches(0), start_step=0)]
+    size = arguments.batch_size
+    return {
+        "examples_per_second": size * len(seconds) / sum(seconds),
+        "examples_per_second_traced": size * len(seconds[2:]) / sum(seconds[2:]),
+    }
+
+
+def open_session(arguments):
+    """Loads the recipe's data and encoder as a run would."""
+    from kerasft.pipelines.session import Session
+    from kerasft.pipelines.workflow import settle
+    from kerasft.recipe import load_recipe
+
+    recipe = load_recipe(
+        "imdb",
+        {
+            "data.dataset": arguments.dataset,
+            "data.train_examples": arguments.examples,
+            "model.sequence_length": arguments.length,
+            "model.dropout": arguments.dropout,
+            "training.epochs": 1.0,
+            "training.batch_size": arguments.batch_size,
+        },
+    )
+    session = Session(settle(recipe), None, [])
+    session.load()
+    return session
+
+
+def write_examples(session, folder: Path) -> None:
+    """Writes the very examples that kerasft trains on as the peer's JSON lines."""
+    wanted = set(session.data.examples("train")[1].tolist())
+    with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
+        for index, example in enumerate(session.data.source.iterate("train")):
+            if index in wanted:
+                row = {"text": example.text.decode(), "pair": None, "label": int(example.label)}
+                file.write(json.dumps(row) + "\n")
+    lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()[:32]
+    (folder / "eval.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def measure_peer(arguments, folder: Path, extra: list[str]) -> float:
+    """Runs the peer's script on the same examples; returns examples per second."""
+    from kerasft.models.presets import find_preset
+
+    command = [
+        *(arguments.peer_python, arguments.peer_script, "--model", find_preset(arguments.preset)),
+        *("--train", str(folder / "train.jsonl"), "--eval", str(folder / "eval.jsonl")),
+        *("--max-length", str(arguments.length), "--epochs", "1", "--group-by-length"),
+        *extra,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["train_examples_per_s"]
+
+
+def run_self(arguments) -> dict[str, float]:
+    """Measures kerasft in a process of its own, as the peer has one."""
+    command = [sys.executable, __file__, "--ours", *sys.argv[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measures pair by pair and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", default="imdb_reviews")
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--examples", type=int, default=640)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--dropout", type=float, default=0.1, help="the peer has 0.1")
+    parser.add_argument("--preset", default="minilm_l6_en_uncased")
+    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--peer-python")
+    parser.add_argument("--peer-script", default="../shared/bench/peer_hf.py")
+    parser.add_argument("--peer-batch-sizes", type=int, nargs="+", default=[32, 8])
+    parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.ours:
+        print(json.dumps(measure_ours(arguments)))
+        return
+    ours, peer = [], {size: [] for size in arguments.peer_batch_sizes}
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.peer_python:
+            write_examples(open_session(arguments), Path(folder))
+        for _ in range(arguments.pairs):
+            ours.append(run_self(arguments))
+            for size, figures in peer.items() if arguments.peer_python else ():
+                extra = ["--batch-size", str(size)]
+                figures.append(measure_peer(arguments, Path(folder), extra))
+    result = {"ours": ours, "peer": peer}
+    if arguments.peer_python:
+        best = max(statistics.median(figures) for figures in peer.values())
+        for name in ours[0]:
+            result[f"{name}_ratio"] = statistics.median(o[name] for o in ours) / best
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

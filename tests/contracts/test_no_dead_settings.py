@@ -1,0 +1,282 @@
+"""No dead settings: whichever field of a recipe is changed, the run changes.
+
+Each field has a probe: another value, and where the difference must show. Nothing here trains for
+more than three steps; most of it looks at what a run would do.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+from kerasft.data import sources
+from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.data.tfds_source import DownloadError
+from kerasft.errors import UserError
+from kerasft.pipelines import assembly, outcome, session
+from kerasft.pipelines.session import Session
+from kerasft.recipe import describe_fields, load_recipe
+from kerasft.run_dir import create_run_dir
+from kerasft.training import loop
+from kerasft.training.events import Events
+from kerasft.training.fit import FitState
+from kerasft.training.strategy import describe_strategy
+
+BASE = """
+[data]
+dataset = "builtin-sample"
+[model]
+preset = "tiny_random"
+sequence_length = 16
+[training]
+steps = 6
+warmup_steps = 1
+batch_size = 4
+learning_rate = 0.01
+dtype_policy = "float32"
+strategy = "one_device"
+global_clipnorm = 0.01
+[evaluation]
+batch_size = 16
+bootstrap_resamples = 50
+"""
+
+
+# --- where a difference shows: each takes a session that has loaded its data
+
+
+def examples(run: Session) -> dict[str, bytes]:
+    """Which texts train, validate and test."""
+    stores = {split: run.data.examples(split) for split in ("train", "validation", "test")}
+    return {split: store.text_hashes[rows].tobytes() for split, (store, rows) in stores.items()}
+
+
+def batches(run: Session) -> list[bytes]:
+    """The token ids of the first three training batches."""
+    dataset = assembly.train_batches(run.data, run.plan, total_steps=3, replicas=1)(0)
+    return [inputs["token_ids"].numpy().tobytes() for inputs, _, _ in dataset]
+
+
+def test_tokens(run: Session) -> bytes:
+    """What evaluation and serving read."""
+    return run.data.stores["test"].token_ids.tobytes()
+
+
+test_tokens.__test__ = False
+
+
+def weights(run: Session) -> str:
+    """The weights after three steps."""
+    model = run.build_model()
+    for batch in assembly.train_batches(run.data, run.plan, total_steps=3, replicas=1)(0):
+        model.train_step(batch)
+    return hashlib.sha256(
+        b"".join(w.numpy().tobytes() for w in model.trainable_weights)
+    ).hexdigest()
+
+
+def durations(run: Session) -> object:
+    """How long the run is, when it evaluates and saves, when it stops."""
+    return run.fit_settings()
+
+
+def strategy(run: Session) -> str:
+    """The devices."""
+    return describe_strategy(run.strategy)
+
+
+def compiled(run: Session) -> bool:
+    """Whether the function of a step is made for XLA (compiling it takes too long here)."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "build_distributed", lambda *_, jit_compile: seen.append(jit_compile))
+        dataset = assembly.train_batches(run.data, run.plan, total_steps=0, replicas=1)(0)
+        list(loop.train_steps(run.build_model(), run.strategy, dataset, start_step=0))
+    return seen[0]
+
+
+def evaluation(run: Session) -> tuple:
+    """The sizes of the evaluation's batches, its metrics and the ends of its interval."""
+
+    class Sizes(list, Events):
+        on_evaluation_batch = list.append
+
+    sizes, model = Sizes(), run.build_model()
+    kernel = model.head.logits.kernel
+    kernel.assign(50 * kernel)  # confident, or all predictions would lie in one bin
+    facts = run.outcome().evaluate(model, run.data, "test", sizes)
+    return sizes, outcome.flat_metrics(facts)
+
+
+def export_folder(run: Session) -> str:
+    """Where the model goes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcome, "export_saved_model", lambda model, *, folder, **_: folder)
+        return str(run.outcome().export(None, metrics={}, on_sample=run.on_sample, name=None))
+
+
+def exported(run: Session) -> bool:
+    """Whether a finished run exports its model."""
+    model, state = run.build_model(), FitState(best_value=0.0, evaluations=[{"step": 0}])
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcome.Outcome, "best_model", lambda self: model)
+        patch.setattr(outcome.Outcome, "export", lambda *_, **__: calls.append(True))
+        patch.setattr(session, "read_history", lambda path: [])
+        run._finish(state)
+    return bool(calls)
+
+
+def loading(run: Session | UserError) -> str:
+    """What was found, or the error that says why nothing was."""
+    return str(run) if isinstance(run, UserError) else run.data.source.name
+
+
+# --- the table
+
+
+class Probe(NamedTuple):
+    value: Any  # unlike the base's
+    observe: Callable[[Session], object]  # where it must show
+    given: Mapping[str, Any] = {}  # what the setting needs to matter, in the base as well
+
+
+# Only a shipped recipe whose data the user did not choose falls back on the sample.
+SHIPPED = {
+    "recipe": "imdb_quick",
+    "model.preset": "tiny_random",
+    "training.dtype_policy": "float32",
+    "data.train_examples": 20,
+    "data.test_examples": 20,
+}
+PROBES = {
+    "data.dataset": Probe("imdb_reviews", loading),
+    "data.data_dir": Probe("no/such/folder", loading, {"data.dataset": "imdb_reviews"}),
+    "data.train_examples": Probe(20, examples),
+    "data.test_examples": Probe(20, examples),
+    "data.validation_fraction": Probe(0.2, examples),
+    "data.break_tags": Probe("keep", batches),
+    "data.keep_train_test_duplicates": Probe(True, examples),
+    "data.allow_builtin_sample": Probe(False, loading, SHIPPED),
+    "model.preset": Probe("./no_such_preset", loading),
+    "model.sequence_length": Probe(12, test_tokens),
+    "model.truncation": Probe("tail", batches),
+    "model.head_fraction": Probe(0.9, batches),
+    "model.pooling": Probe("cls", weights),
+    "model.dropout": Probe(0.3, weights),
+    "model.head_dropout": Probe(0.3, weights),
+    "training.epochs": Probe(2.0, durations),
+    "training.steps": Probe(9, durations),
+    "training.examples": Probe(90, durations),
+    "training.warmup_steps": Probe(3, weights),
+    "training.warmup_epochs": Probe(0.1, weights),
+    "training.warmup_examples": Probe(20, weights),
+    "training.warmup_fraction": Probe(0.5, weights),
+    "training.evaluate_every_steps": Probe(2, durations),
+    "training.evaluate_every_epochs": Probe(0.1, durations),
+    "training.evaluate_every_examples": Probe(20, durations),
+    "training.checkpoint_every_steps": Probe(2, durations),
+    "training.checkpoint_every_epochs": Probe(0.1, durations),
+    "training.checkpoint_every_examples": Probe(20, durations),
+    "training.sequence_length": Probe(12, batches),
+    "training.batch_size": Probe(8, batches),
+    "training.learning_rate": Probe(0.02, weights),
+    "training.end_learning_rate": Probe(0.005, weights),
+    "training.decay_power": Probe(2.0, weights),
+    "training.weight_decay": Probe(0.5, weights),
+    "training.beta_1": Probe(0.5, weights),
+    "training.beta_2": Probe(0.9, weights),
+    "training.epsilon": Probe(1e-3, weights),
+    "training.global_clipnorm": Probe(0.0, weights),
+    "training.seed": Probe(2, weights),
+    "training.dtype_policy": Probe("mixed_bfloat16", weights),
+    "training.jit_compile": Probe(True, compiled),
+    "training.strategy": Probe("mirrored", strategy),
+    "training.monitor": Probe("validation/log_loss", durations),
+    "training.early_stopping_patience": Probe(1, durations),
+    "training.length_group_batches": Probe(1, batches),
+    "evaluation.batch_size": Probe(32, evaluation),
+    "evaluation.bootstrap_resamples": Probe(1, evaluation),
+    "evaluation.calibration_bins": Probe(2, evaluation),
+    "export.enabled": Probe(False, exported),
+    "export.name": Probe("mine", export_folder),
+    "export.directory": Probe("elsewhere", export_folder),
+}
+
+
+# --- the tests
+
+
+def small_sample(split: str):
+    """A part of the built-in sample, with tags in some texts and some of test in train."""
+    texts = list(iterate_builtin_sample(split))[:: 10 if split == "train" else 8]
+    if split == "train":
+        texts += list(small_sample("test"))[:8]
+    for index, (text, label) in enumerate(texts):
+        yield ("<br /><br />" + text if index % 2 and split == "train" else text), label
+
+
+def no_download(dataset, folder):
+    raise DownloadError("no network in this test")
+
+
+@pytest.fixture(scope="module")
+def observe(tmp_path_factory):
+    """Observes a run of the base recipe with some settings changed; remembers what it saw."""
+    folder = tmp_path_factory.mktemp("no_dead_settings")
+    base = folder / "base.toml"
+    base.write_text(BASE)
+
+    def look(function, changes: Mapping[str, Any]):
+        changes = dict(changes)
+        recipe = load_recipe(changes.pop("recipe", base), changes)
+        run = Session(recipe, create_run_dir("base", folder / "runs"), ())
+        try:
+            run.load()
+        except UserError as error:
+            return function(error)
+        return function(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("KERASFT_CACHE", str(folder / "cache"))
+        patch.setattr(sources, "iterate_builtin_sample", small_sample)
+        patch.setattr(sources, "search_folders", lambda: [folder / "tfds"])
+        patch.setattr(sources, "download", no_download)
+        cached = functools.cache(lambda function, items: look(function, dict(items)))
+
+        def remembered(function, changes, *, anew=False):
+            return look(function, changes) if anew else cached(function, tuple(changes.items()))
+
+        yield remembered
+
+
+def test_every_field_has_a_probe():
+    assert set(PROBES) == {field.name for field in describe_fields()}
+
+
+@pytest.mark.parametrize("name", [field.name for field in describe_fields()])
+def test_a_changed_setting_changes_the_run(name, observe):
+    assert name in PROBES, f"{name} is new: say in PROBES where it shows when it is changed"
+    probe = PROBES[name]
+    changed = observe(probe.observe, {**probe.given, name: probe.value})
+    assert changed != observe(probe.observe, probe.given)
+
+
+@pytest.mark.parametrize(
+    "function",
+    dict.fromkeys(probe.observe for probe in PROBES.values()),
+    ids=lambda function: function.__name__,
+)
+def test_control_an_unchanged_run_is_seen_unchanged(function, observe):
+    """What is random or depends on the time would differ for any setting."""
+    assert observe(function, {}, anew=True) == observe(function, {})
+
+
+def test_control_a_dead_setting_would_be_seen(observe):
+    """The name of the export has no bearing on training."""
+    assert observe(weights, {"export.name": "mine"}) == observe(weights, {})

@@ -1,0 +1,72 @@
+"""What the smoke tests share: a place to run in, quick settings, and a reader of TensorBoard."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import tensorflow as tf
+
+# Few enough steps for seconds, with more than one epoch and more than one evaluation.
+QUICK = {
+    "data.train_examples": 160,
+    "data.test_examples": 80,
+    "model.sequence_length": 32,
+    "training.steps": 30,
+    "training.batch_size": 16,
+    "evaluation.bootstrap_resamples": 20,
+}
+
+
+class Place(NamedTuple):
+    """An empty folder to run in, and the environment variables that keep a run inside."""
+
+    folder: Path
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def make_place(tmp_path_factory):
+    """Makes places to run in; they share the cache of tokens."""
+    cache = str(tmp_path_factory.getbasetemp() / "cache")  # that of tests/conftest.py
+    return lambda name: Place(tmp_path_factory.mktemp(name), {"KERASFT_CACHE": cache})
+
+
+@pytest.fixture
+def quick():
+    """Settings that make a run of `imdb_sample` take seconds."""
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def run_at():
+    """Runs a recipe in this process, at a place of its own."""
+    import kerasft
+
+    def run(place, recipe="imdb_sample", overrides=None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(place.folder)
+            for name, value in place.environment.items():
+                patch.setenv(name, value)
+            return kerasft.run(recipe, overrides or {})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_scalars():
+    """Reads TensorBoard's events: `{"train/step/loss": [(step, value), ...], ...}`."""
+
+    def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
+        scalars = defaultdict(list)
+        for path in sorted(folder.rglob("*tfevents*")):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                event = tf.compat.v1.Event.FromString(record)
+                for value in event.summary.value:
+                    content = tf.make_ndarray(value.tensor).tolist()
+                    scalars[f"{path.parent.name}/{value.tag}"].append((event.step, content))
+        return dict(scalars)
+
+    return read
