@@ -1,0 +1,201 @@
+"""The real command is interrupted, killed and resumed, and ends where the undisturbed run ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasft.pipelines import imdb
+from kerasft.run_dir import RunDir, latest_run_dir
+
+STEPS, CHECKPOINT_EVERY, PATIENCE_SECONDS = 120, 25, 120
+SETTINGS = {
+    "data.train_examples": 320,  # 20 steps an epoch: six epochs and evaluations
+    "data.test_examples": 80,
+    "model.sequence_length": 32,
+    "training.steps": STEPS,
+    "training.batch_size": 16,
+    "training.checkpoint_every_steps": CHECKPOINT_EVERY,
+    "evaluation.bootstrap_resamples": 20,
+}
+COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
+# What depends on the clock.
+TIMED = ("seconds", "per_second")
+
+
+def start(place, *arguments):
+    """Starts the command as a shell does: it gets its own signals, and its output is kept."""
+    with (place.folder / "output.txt").open("w") as output:
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=place.folder,
+            env={**os.environ, **place.environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def output_of(place) -> str:
+    return (place.folder / "output.txt").read_text()
+
+
+def run_of(place) -> RunDir:
+    return latest_run_dir("imdb_sample", place.folder / "runs")
+
+
+def overrides(**more):
+    return [f"{name}={value}" for name, value in {**SETTINGS, **more}.items()]
+
+
+def run_to_the_end(place, *arguments):
+    code = start(place, *arguments).wait(PATIENCE_SECONDS)
+    assert code == 0, output_of(place)
+    return run_of(place)
+
+
+def send_after(place, process, step, number):
+    """Sends a signal when so many steps are in the history; returns the exit code."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while steps_done(place) < step:
+            assert process.poll() is None, output_of(place)
+            assert time.monotonic() < deadline, output_of(place)
+            time.sleep(0.005)
+        process.send_signal(number)
+        return process.wait(PATIENCE_SECONDS)
+    finally:
+        process.kill()
+
+
+def steps_done(place) -> int:
+    histories = list(place.folder.glob("runs/*/history.csv"))
+    return histories[0].read_bytes().count(b"\n") - 1 if histories else 0
+
+
+def untimed(values: dict) -> dict:
+    return {name: value for name, value in values.items() if not name.endswith(TIMED)}
+
+
+def results(run_dir: RunDir, read_scalars) -> dict[str, object]:
+    """All that a run leaves and that its clock has no part in."""
+    checkpoints = run_dir.checkpoints_folder
+    with run_dir.history_path.open() as file:
+        history = [untimed(row) for row in csv.DictReader(file)]
+    recorded = run_dir.read_json("metrics.json")
+    last = f"step-{STEPS:08d}"
+    state = json.loads((checkpoints / last / "state.json").read_text())
+    predictions = np.load(run_dir.path / "predictions-test.npz")
+    return {
+        "best": (checkpoints / "best" / "variables.safetensors").read_bytes(),
+        "last": (checkpoints / last / "variables.safetensors").read_bytes(),
+        "checkpoints": sorted(path.name for path in checkpoints.iterdir()),
+        "state": untimed(state),
+        "metrics": recorded["metrics"],
+        "train": untimed(recorded["train"]),
+        "history": history,
+        "tensorboard": untimed(read_scalars(run_dir.tensorboard_folder)),
+        "logits": predictions["logits"].tobytes(),
+        "recipe": run_dir.recipe_path.read_text(),
+    }
+
+
+def assert_same(ours, theirs):
+    """Compares part by part, to be told which differs rather than shown megabytes."""
+    assert [name for name in theirs if ours[name] != theirs[name]] == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_place, read_scalars):
+    place = make_place("undisturbed")
+    run_dir = run_to_the_end(place, *overrides())
+    return place, run_dir, results(run_dir, read_scalars)
+
+
+def test_ctrl_c_and_the_command_that_it_prints(make_place, undisturbed, read_scalars):
+    place = make_place("ctrl_c")
+    code = send_after(place, start(place, *overrides()), 30, signal.SIGINT)
+    output = output_of(place)
+    assert code == 130, output
+    assert "Traceback" not in output
+    step = int(re.search(r"Interrupted after step (\d+)\.", output)[1])
+    assert 30 <= step < STEPS
+    run_dir = run_of(place)
+    assert (run_dir.checkpoints_folder / f"step-{step:08d}").is_dir()
+    assert not run_dir.metrics_path.exists()
+    command = re.search(r"^Go on from there: (.+)$", output, re.MULTILINE)[1]
+    resumed = subprocess.run(
+        command,
+        shell=True,
+        cwd=place.folder,
+        env={**os.environ, **place.environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"after step {step}." in resumed.stderr
+    assert_same(results(run_dir, read_scalars), undisturbed[2])
+
+
+def test_a_killed_run_goes_on_from_its_latest_checkpoint(make_place, undisturbed, read_scalars):
+    place = make_place("killed")
+    killed_after = 2 * CHECKPOINT_EVERY + 10
+    code = send_after(place, start(place, *overrides()), killed_after, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    run_dir = run_of(place)
+    saved = max(path.name for path in run_dir.checkpoints_folder.glob("step-*"))
+    assert int(saved.removeprefix("step-")) < steps_done(place) < STEPS
+    assert run_to_the_end(place, "--resume") == run_dir
+    assert f"after step {int(saved.removeprefix('step-'))}." in output_of(place)
+    assert_same(results(run_dir, read_scalars), undisturbed[2])
+
+
+def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, read_scalars):
+    place = make_place("another_seed")
+    run = run_at(place, overrides={**SETTINGS, "training.seed": 2})
+    theirs = undisturbed[2]
+    ours = results(RunDir(place.folder / run.path), read_scalars)
+    different = {name for name in theirs if ours[name] != theirs[name]}
+    assert {"best", "last", "state", "metrics", "history", "tensorboard", "logits"} <= different
+
+
+# --- what cannot be resumed
+
+
+@pytest.fixture
+def resume(monkeypatch, capsys):
+    """Runs the command with `--resume` in this process; returns exit code and stderr."""
+
+    def run(place, run_dir: Path):
+        monkeypatch.chdir(place.folder)
+        monkeypatch.setattr(sys, "argv", ["imdb", "--resume", str(run_dir)])
+        return imdb.main(), capsys.readouterr().err
+
+    return run
+
+
+def test_a_finished_run_is_2(undisturbed, resume):
+    place, run_dir, _ = undisturbed
+    before = run_dir.metrics_path.read_bytes()
+    code, told = resume(place, run_dir.path)
+    assert code == 2
+    assert "is finished: there is nothing to resume." in told
+    assert run_dir.metrics_path.read_bytes() == before
+
+
+def test_a_run_directory_in_use_is_2(undisturbed, resume):
+    place, run_dir, _ = undisturbed
+    with run_dir.lock():
+        code, told = resume(place, run_dir.path)
+    assert code == 2
+    assert "is in use by another run. Received: 'process " in told
