@@ -28,7 +28,8 @@ def annotate(recipe: Recipe) -> Iterator[str]:
         recipe: The recipe.
     """
     head, *tables = recipe.to_toml().split("\n\n")
-    yield head
+    # Without the name: a file that this is saved to goes by its own, not by the shipped recipe's.
+    yield from (line for line in head.splitlines() if not line.startswith("name = "))
     written = {  # "section.key" -> "key = literal"
         f"{title.strip('[]')}.{line.partition(' = ')[0]}": line.removesuffix("  # overridden")
         for title, *lines in (table.splitlines() for table in tables)

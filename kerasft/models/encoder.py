@@ -66,11 +66,6 @@ class Encoder(keras.layers.Layer):
         """Width of a hidden vector."""
         return self.backbone.hidden_dim
 
-    @property
-    def max_sequence_length(self) -> int | None:
-        """Longest sequence that the position embeddings reach; `None` if there is no limit."""
-        return getattr(self.backbone, "max_sequence_length", None)
-
     def call(
         self, inputs: Mapping[str, object], positions=None, attention_mask=None, training=None
     ):

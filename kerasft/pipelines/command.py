@@ -113,6 +113,7 @@ def print_run(run: Run) -> None:
         lines.append(f"model      {run.saved_model}")
         commands.insert(0, predict_command(run.saved_model.parent))
     print_metrics(run.metrics, "test")
+    print_confusion(run)
     _print_lines([f"Tested on {run.data}, with the preset {run.preset}.", *lines])
     _print_lines(["", "Next:", *(f"  {command}" for command in commands)])
 
@@ -144,6 +145,15 @@ def print_metrics(metrics: Mapping[str, float], split: str) -> None:
     }
     label_names = [name.removeprefix("f1/") for name in shown if name.startswith("f1/")]
     Console(file=sys.stdout).print(evaluation_table(shown, label_names, intervals))
+
+
+def print_confusion(run: Run) -> None:
+    """Prints how often each class was taken for which, to stdout."""
+    from rich.console import Console
+
+    from kerasft.training.report import confusion_table
+
+    Console(file=sys.stdout).print(confusion_table(run.confusion, run.label_names))
 
 
 def predict_command(model: Path) -> str:

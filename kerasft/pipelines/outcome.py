@@ -16,7 +16,7 @@ from kerasft.metrics.bootstrap import Interval, bootstrap_mean_interval
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import classification_notes, confusion
 from kerasft.pipelines import assembly
-from kerasft.recipe import Recipe
+from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.tasks.classification import Classification
 from kerasft.training.checkpoint import BEST, restore
@@ -98,8 +98,10 @@ class Outcome:
 
 
 def pipeline_of(recipe_name: str) -> str:
-    """Returns the pipeline that a recipe is a variant of: `imdb` of `imdb_quick`."""
-    return recipe_name.partition("_")[0] or recipe_name  # a name may begin with `_`
+    """Returns the pipeline of a recipe, `imdb` of `imdb_quick`; a name of its own stays whole."""
+    pipelines = {info.name.partition("_")[0] for info in list_recipes()}
+    prefix = recipe_name.partition("_")[0]
+    return prefix if prefix in pipelines else recipe_name
 
 
 def evaluation_facts(

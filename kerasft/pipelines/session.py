@@ -46,6 +46,8 @@ class Run:
         train: `examples_per_second`, `tokens_per_second`, `seconds`, `steps`, ...
         preset: The encoder's name.
         data: Name of the data source.
+        label_names: The classes, in label order.
+        confusion: How often each true class (rows) was taken for each class, on test.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class Run:
     train: dict[str, float]
     preset: str
     data: str
+    label_names: tuple[str, ...]
+    confusion: list[list[int]]
 
     def to_json(self) -> dict[str, object]:
         """Returns the object that `--json` prints."""
@@ -76,9 +80,15 @@ class Session:
         self.run_dir = run_dir
         self.events = AllEvents(list(events))
 
-    def run(self) -> Run:
-        """Trains, evaluates and exports; the data must have been loaded."""
-        model = self.build_model()
+    def run(self, model: FineTuner) -> Run:
+        """Trains, evaluates and exports.
+
+        Args:
+            model: From `build_model`.
+
+        Raises:
+            Interrupted: After Ctrl-C.
+        """
         state = self._restore(model)
         self._listen(state)
         try:
@@ -239,9 +249,11 @@ class Session:
             train=outcome.training_figures(state),
             preset=self.recipe.model.preset,
             data=self.data.source.name,
+            label_names=self.task.label_names,
+            confusion=facts.confusion.tolist(),
         )
         # Written last: it marks the run as finished.
-        details = {"label_names": self.task.label_names, "confusion": facts.confusion}
+        details = {"label_names": finished.label_names, "confusion": finished.confusion}
         self.run_dir.write_json("metrics.json", finished.to_json() | details)
         return finished
 
@@ -259,6 +271,6 @@ class Session:
         """Returns the best step's validation metrics; measured anew if training was not float32."""
         if self.recipe.training.dtype_policy != "float32":
             facts = result.evaluate(model, self.data, "validation", self.events)
-            return outcome.flat_metrics(facts)
+            return {f"validation/{name}": value for name, value in facts.metrics.items()}
         best = next(e for e in state.evaluations if e["step"] == state.best_step)
         return {f"validation/{name}": value for name, value in best.items() if name != "step"}

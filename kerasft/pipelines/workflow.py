@@ -42,14 +42,16 @@ def run(
             _check_unfinished(resume)
             session = Session(recipe, resume, events)
             session.load()
-            return session.run()
+            return session.run(session.build_model())
     session = Session(settle(recipe), None, events)
-    session.load()  # before there is a run directory: a mistake leaves none behind
+    # Before there is a run directory: a mistake leaves none behind.
+    session.load()
+    model = session.build_model()
     session.run_dir = create_run_dir(recipe.name, runs_folder)
     with session.run_dir.lock():
         session.run_dir.write_text("recipe.toml", session.recipe.to_toml())
         session.run_dir.write_json("environment.json", describe_environment())
-        return session.run()
+        return session.run(model)
 
 
 def _check_unfinished(run_dir: RunDir) -> None:

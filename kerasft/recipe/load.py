@@ -42,7 +42,6 @@ class Recipe:
         summary: One line on what it is for.
         shipped: Whether it is one of kerasft's own, not a file of the user's.
         overridden: `section.key` of what the command line or the caller changed.
-        explicit: `section.key` of what the file or an override sets; the rest are defaults.
         data: Which examples.
         model: The encoder and its head.
         training: How long and how fast.
@@ -54,7 +53,6 @@ class Recipe:
     summary: str = ""
     shipped: bool = False
     overridden: frozenset[str] = frozenset()
-    explicit: frozenset[str] = frozenset()
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
@@ -161,7 +159,6 @@ def load_recipe(
         summary=summary,
         shipped=path.resolve().parent == recipes_folder(),
         overridden=frozenset(changes),
-        explicit=frozenset(merged),
         **{section: _build_section(section, merged) for section in SECTIONS},
     )
 

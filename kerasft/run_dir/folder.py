@@ -42,18 +42,8 @@ class RunDir:
 
     @property
     def history_path(self) -> Path:
-        """One row per validation."""
+        """One row a step."""
         return self.path / "history.csv"
-
-    @property
-    def environment_path(self) -> Path:
-        """Versions and machine."""
-        return self.path / "environment.json"
-
-    @property
-    def report_path(self) -> Path:
-        """The report for people."""
-        return self.path / "report.md"
 
     @property
     def checkpoints_folder(self) -> Path:

@@ -52,8 +52,6 @@ def test_paths(tmp_path):
     assert run_dir.recipe_path == tmp_path / "recipe.toml"
     assert run_dir.metrics_path == tmp_path / "metrics.json"
     assert run_dir.history_path == tmp_path / "history.csv"
-    assert run_dir.environment_path == tmp_path / "environment.json"
-    assert run_dir.report_path == tmp_path / "report.md"
     assert run_dir.checkpoints_folder == tmp_path / "checkpoints"
     assert run_dir.tensorboard_folder == tmp_path / "tensorboard"
 

@@ -61,7 +61,6 @@ def test_equals_the_backbone_s_own_call(backbone, embedding_dim):
     expected = backbone(inputs)["sequence_output"]
     assert largest(encoder(inputs) - expected) < TOLERANCE
     assert encoder.hidden_dim == expected.shape[-1]
-    assert encoder.max_sequence_length == 512
 
 
 class TestPacking:

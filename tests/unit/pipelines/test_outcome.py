@@ -37,7 +37,13 @@ def test_a_model_of_the_sample_says_so_in_its_name(export_folder):
 
 @pytest.mark.parametrize(
     ("recipe", "pipeline"),
-    [("imdb", "imdb"), ("imdb_quick", "imdb"), ("imdb_base_long", "imdb"), ("_draft", "_draft")],
+    [
+        ("imdb", "imdb"),
+        ("imdb_quick", "imdb"),
+        ("imdb_base_long", "imdb"),
+        ("my_set", "my_set"),
+        ("_x", "_x"),
+    ],
 )
 def test_pipeline_of(recipe, pipeline):
     """A name that begins with `_` must not export to the folder of all models."""

@@ -93,9 +93,8 @@ def test_an_interruption_without_saving_names_the_step_that_is_saved(
     session = make_session()
     if checkpoint:
         (session.run_dir.checkpoints_folder / checkpoint).mkdir(parents=True)
-    monkeypatch.setattr(Session, "build_model", lambda self: None)
     monkeypatch.setattr(Session, "_restore", lambda self, model: FitState(step=57))
     monkeypatch.setattr(Session, "_fit", stop)
     with pytest.raises(Interrupted, match=f"after step {step}\\.") as raised:
-        session.run()
+        session.run(None)
     assert (raised.value.step, raised.value.run_dir) == (step, session.run_dir.path)
