@@ -30,6 +30,7 @@ from kerasft.training.fit import (
 )
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.loop import build_forward
+from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, describe_strategy
 from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
 
@@ -104,6 +105,7 @@ class Session:
     def load(self) -> None:
         """Finds the devices, the preset and the data."""
         recipe = self.recipe
+        keep_freed_memory()
         assembly.seed_everything(recipe.training.seed)  # before the first dropout layer is made
         self.strategy = build_strategy(recipe.training.strategy)
         self._check_devices()

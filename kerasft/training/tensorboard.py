@@ -112,7 +112,7 @@ def rewind_tensorboard(folder: Path, step: int) -> None:
 
 def _tag(metric: str) -> str:
     """Returns a chart's name; its first part is the group that TensorBoard shows it in."""
-    return f"by_class/{metric}" if "/" in metric else f"epoch/{metric}"
+    return f"per_class/{metric}" if "/" in metric else f"epoch/{metric}"
 
 
 def _build_step_writer(writer: tf.summary.SummaryWriter) -> Callable:

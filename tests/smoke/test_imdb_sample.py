@@ -157,7 +157,7 @@ def test_tensorboard_has_every_step_and_epoch(run, folder, read_scalars):
         assert [step for step, _ in scalars[f"train/{tag}"]] == steps
     for tag in ("train/epoch/loss", "train/epoch/accuracy", "validation/epoch/loss"):
         assert [step for step, _ in scalars[tag]] == epochs
-    assert "validation/by_class/f1/pos" in scalars
+    assert "validation/per_class/f1/pos" in scalars
     ((step, accuracy),) = scalars["test/epoch/accuracy"]
     assert (step, accuracy) == (STEPS, pytest.approx(run.metrics["test/accuracy"]))
     ((_, text),) = scalars["train/recipe"]

@@ -57,7 +57,7 @@ def test_shipped_settings():
     full, quick = load_recipe("imdb"), load_recipe("imdb_quick")
     assert (full.model.sequence_length, full.training.epochs) == (256, 2.0)
     assert full.data.train_examples is None
-    assert (quick.data.train_examples, quick.data.test_examples) == (3200, 5000)
+    assert (quick.data.train_examples, quick.data.test_examples) == (3000, 5000)
     assert (quick.model.sequence_length, quick.training.sequence_length) == (256, 128)
     assert load_recipe("imdb_sample").model.preset == "tiny_random"
     assert load_recipe("imdb_base").training.dtype_policy == "mixed_bfloat16"

@@ -87,7 +87,7 @@ def test_training_and_validation_lie_in_the_same_chart(tmp_path):
     assert validation["epoch/loss"] == validation["epoch/log_loss"] == {4: 0.25, 8: 0.25}
     assert train["epoch/accuracy"] == {4: 0.625, 8: 0.625}
     assert validation["epoch/accuracy"] == {4: 0.875, 8: 0.875}
-    assert validation["by_class/f1/neg"] == {4: 0.75, 8: 0.75}
+    assert validation["per_class/f1/neg"] == {4: 0.75, 8: 0.75}
     assert not [tag for tag in validation if "support" in tag]
 
 

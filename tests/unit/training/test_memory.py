@@ -1,0 +1,38 @@
+"""Freed memory is kept: a block that is used again costs no page faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COUNT_FAULTS = """
+import ctypes, resource
+{before}
+malloc = ctypes.CDLL(None)
+malloc.malloc.restype = ctypes.c_void_p
+malloc.free.argtypes = [ctypes.c_void_p]
+def touch():
+    block = malloc.malloc(24 << 20)
+    ctypes.memset(block, 1, 24 << 20)
+    malloc.free(block)
+touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    touch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+KEEP = "from kerasft.training.memory import keep_freed_memory; keep_freed_memory()"
+RESET = "ctypes.CDLL(None).mallopt(-3, 1 << 20)"  # as for a block that glibc maps by itself
+
+
+def count_faults(before: str) -> int:
+    code = COUNT_FAULTS.format(before=before)
+    return int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_a_block_that_is_used_again_costs_no_page_faults():
+    assert count_faults(KEEP) < 100
+    assert count_faults(RESET) > 5000  # control: 24 MB are 6,144 pages
