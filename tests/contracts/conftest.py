@@ -47,6 +47,8 @@ class FakeWorkflow:
             saved_model=Path("saved_models/imdb/3") if recipe.export.enabled else None,
             data="imdb_reviews",
             preset=recipe.model.preset,
+            label_names=("a", "b"),
+            confusion=[[30, 10], [10, 1234]],
             to_json=lambda: result,
         )
 

@@ -46,6 +46,7 @@ def test_people_get_the_metrics_and_the_next_commands(command, workflow, monkeyp
     assert "chatter" not in out
     assert "0.7000 - 0.8000" in out
     assert "accuracy_lower" not in out
+    assert "1,234" in out  # of the confusion matrix
     assert 'kerasft predict saved_models/imdb "' in out
     assert "tensorboard --logdir runs\n" in out
     assert "kerasft predict" not in command("run", "imdb", "export.enabled=false").out
