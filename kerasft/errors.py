@@ -42,3 +42,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Returns ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{matches[0]}"?' if matches else ""
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, or its type's name if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

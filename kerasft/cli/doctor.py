@@ -15,9 +15,10 @@ from typing import NamedTuple
 from kerasft import __version__
 from kerasft.cli import command_parser
 from kerasft.console import print_json, program, results_only
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 from kerasft.folders import cache_folder
 from kerasft.recipe import list_recipes, load_recipe
+from kerasft.run_dir import installed_version
 
 _LITTLE_SPACE_BYTES = 2e9  # what the tokens, checkpoints and exports of a few runs take
 
@@ -99,7 +100,7 @@ def find_versions() -> Iterator[Finding]:
     versions = {}
     for requirement in _requirements():
         package = _package(requirement)
-        versions[package] = version = _version(package)
+        versions[package] = version = installed_version(package)
         fix = f'pip install "{requirement}"' if version is None else None
         yield Finding("versions", package, version or "not installed", fix)
     tensorflow, text = versions.get("tensorflow"), versions.get("tensorflow-text")
@@ -115,7 +116,11 @@ def find_versions() -> Iterator[Finding]:
 def find_tensorboard_trouble() -> Iterator[Finding]:
     """Looks for the `pkg_resources` that TensorBoard 2.20 imports and setuptools 81 dropped."""
     found = importlib.util.find_spec("pkg_resources") is not None
-    value = "starts" if found else f"cannot start: setuptools {_version('setuptools')} is too new"
+    value = (
+        "starts"
+        if found
+        else f"cannot start: setuptools {installed_version('setuptools')} is too new"
+    )
     fix = None if found else 'pip install "setuptools<81"'
     yield Finding("tensorboard", "tensorboard", value, fix)
 
@@ -131,7 +136,7 @@ def find_devices() -> Iterator[Finding]:
         gpus = tf.config.list_physical_devices("GPU")
         policy = resolve_dtype_policy("auto")
     except Exception as error:  # a broken installation breaks in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         fix = "pip install --force-reinstall tensorflow tensorflow-text"
         yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
         return
@@ -210,13 +215,6 @@ def _requirements() -> list[str]:
 
 def _package(requirement: str) -> str:
     return re.match(r"[\w.-]+", requirement)[0]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _minor(version: str) -> str:

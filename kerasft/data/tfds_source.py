@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasft.data.example import Example
-from kerasft.errors import UserError, nearest
+from kerasft.errors import UserError, first_line, nearest
 
 # The columns that hold the text, and its second text, in the order a model should read them.
 TEXT_COLUMNS = (
@@ -119,7 +119,7 @@ def open_prepared(dataset: str, folder: Path) -> Any | None:
         raise
     except Exception as error:  # JSON, protobuf, TFDS, the file system: each has errors of its own
         raise UserError(
-            f"The dataset {dataset} in {folder} cannot be read: {_first_line(error)}",
+            f"The dataset {dataset} in {folder} cannot be read: {first_line(error)}",
             fix=f"check the name, or delete {folder / folder_name(dataset)} and prepare it anew.",
         ) from error
 
@@ -152,7 +152,7 @@ def download(dataset: str, folder: Path) -> Any:
     except UserError:
         raise
     except Exception as error:  # whatever the downloader or the dataset's own code raises
-        raise DownloadError(f"{type(error).__name__}: {_first_line(error)}") from error
+        raise DownloadError(f"{type(error).__name__}: {first_line(error)}") from error
     return builder
 
 
@@ -199,7 +199,3 @@ def folder_name(dataset: str) -> str:
 
 def _file_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else -1
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

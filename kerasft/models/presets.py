@@ -15,7 +15,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerasft.errors import UserError, nearest
+from kerasft.errors import UserError, first_line, nearest
 from kerasft.folders import cache_folder
 from kerasft.models import tiny_random
 
@@ -161,14 +161,10 @@ def _download_from_hub(handle: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"Cannot download {handle}: {_first_line(error)}",
+            f"Cannot download {handle}: {first_line(error)}",
             expected="hf://organization/name of a repository that this machine can reach",
             fix="check the name and the network, or point model.preset at a local folder.",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _check_folder(folder: Path) -> Path:
@@ -188,7 +184,7 @@ def _check_folder(folder: Path) -> Path:
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(
-            f"Cannot read {folder / 'config.json'}: {_first_line(error)}",
+            f"Cannot read {folder / 'config.json'}: {first_line(error)}",
             expected="a JSON object",
             fix=fix,
         ) from error
@@ -242,7 +238,7 @@ def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserErr
     """Builds the message for a preset whose files are incomplete, damaged or unreachable."""
     return UserError(
         f'Cannot load the {part} of preset "{name}" from {origin}: '
-        f"{type(error).__name__}: {_first_line(error)}",
+        f"{type(error).__name__}: {first_line(error)}",
         expected="a complete preset of a BERT-family encoder",
         fix="download or install it again, check the network, or choose another model.preset.",
     )

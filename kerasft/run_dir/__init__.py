@@ -1,6 +1,6 @@
 """What a run leaves: its folder, files written whole or not at all, and what it ran on."""
 
-from kerasft.run_dir.environment import describe_environment
+from kerasft.run_dir.environment import describe_environment, installed_version
 from kerasft.run_dir.files import (
     check_disk_space,
     telling_os_errors,
@@ -14,6 +14,7 @@ __all__ = [
     "check_disk_space",
     "create_run_dir",
     "describe_environment",
+    "installed_version",
     "latest_run_dir",
     "open_run_dir",
     "telling_os_errors",

@@ -43,12 +43,13 @@ def describe_environment() -> dict[str, Any]:
         "processor": _processor(),
         "cpu_count": os.cpu_count(),
         "usable_cpu_count": _usable_cpu_count(),
-        "packages": {package: _version(package) for package in _PACKAGES},
+        "packages": {package: installed_version(package) for package in _PACKAGES},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Returns the version of an installed package, or `None`."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

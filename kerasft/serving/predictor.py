@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 from kerasft.export.layout import SIGNATURE
 from kerasft.serving.model_path import check_files, find_saved_model
 
@@ -35,7 +35,7 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
         model = tf.saved_model.load(str(version))
     except Exception as error:  # the loader tells of damage in exceptions of every kind
         raise UserError(
-            f"The model in {version} cannot be loaded: {_first_line(error)}",
+            f"The model in {version} cannot be loaded: {first_line(error)}",
             fix="export it anew (kerasft export RUN_DIR), or take another version.",
         ) from error
     _check_is_ours(model, version)
@@ -159,7 +159,3 @@ def _check_is_ours(model, version: Path) -> None:
             expected=f"['text'] -> {sorted(_OUTPUTS)}, and the attribute label_names",
             fix="give a model that a kerasft pipeline exported.",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -195,7 +195,7 @@ def test_doctor_names_missing_and_mismatched_packages(monkeypatch):
     requirements = ["rich>=13", "tensorflow<2.22", "tensorflow-text<2.22", "tqdm; extra == 'x'"]
     versions = {"tensorflow": "2.20.0", "tensorflow-text": "2.21.1"}
     monkeypatch.setattr(doctor.metadata, "requires", lambda package: requirements)
-    monkeypatch.setattr(doctor, "_version", versions.get)
+    monkeypatch.setattr(doctor, "installed_version", versions.get)
     fixes = [finding.fix for finding in doctor.find_versions() if finding.fix]
     assert fixes == ['pip install "rich>=13"', 'pip install "tensorflow-text==2.20.*"']
 
