@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from kerasft.data.builtin_sample import BUILTIN_SAMPLE_VERSION, iterate_builtin_sample
-from kerasft.data.example import Example
+from kerasft.data.builtin_sample import (
+    BUILTIN_SAMPLE_VERSION,
+    NUM_EXAMPLES,
+    iterate_builtin_sample,
+)
+from kerasft.data.example import SINGLE, Example
 from kerasft.data.tfds_source import DownloadError, TfdsSource, download, folder_name, open_prepared
 from kerasft.errors import UserError
 
@@ -28,14 +32,19 @@ class Source(Protocol):
     Attributes:
         name: Such as `imdb_reviews/plain_text`.
         version: Such as `1.0.0`.
-        label_names: The name of each label, by its number.
+        label_names: The name of each label, by its number; none where the label is a number.
+        label_kind: One of `kerasft.data.example.LABEL_KINDS`.
         has_pairs: Whether examples carry a `text_pair`.
     """
 
     name: str
     version: str
     label_names: tuple[str, ...]
+    label_kind: str
     has_pairs: bool
+
+    def has_split(self, split: str) -> bool:
+        """Tells whether there is such a split."""
 
     def num_examples(self, split: str) -> int | None:
         """Returns how many examples the split has, `None` if unknown before reading."""
@@ -113,7 +122,12 @@ class BuiltinSampleSource:
     name = BUILTIN_SAMPLE
     version = BUILTIN_SAMPLE_VERSION
     label_names = ("neg", "pos")
+    label_kind = SINGLE
     has_pairs = False
+
+    def has_split(self, split: str) -> bool:
+        """Tells whether there is such a split."""
+        return split in NUM_EXAMPLES
 
     def num_examples(self, split: str) -> int:
         """Returns the number of examples."""

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from kerasft.data.hashes import count_different, stand_in
+from kerasft.data.hold_out import hold_out
 from kerasft.errors import UserError
 
 HASH_BYTES = 16
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def hash_text(text: bytes, text_pair: bytes | None = None) -> bytes:
@@ -39,37 +42,6 @@ def text_hashes(texts: Iterable[bytes], text_pairs: Iterable[bytes] | None = Non
     return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, HASH_BYTES)
 
 
-def validation_mask(hashes: np.ndarray, labels: np.ndarray, fraction: float) -> np.ndarray:
-    """Returns bool of shape `(num_examples,)`: true where the example belongs to validation.
-
-    Texts are visited in the order of their hashes, which no machine or file order changes, and
-    taken while no class exceeds its share. Equal texts go together, whatever their labels.
-
-    Args:
-        hashes: uint8 of shape `(num_examples, 16)`, from `text_hashes`.
-        labels: int of shape `(num_examples,)`.
-        fraction: The share of each class, between 0 and 1; met within rounding.
-
-    Raises:
-        UserError: If `fraction` is not between 0 and 1.
-    """
-    if not 0 < fraction < 1:
-        raise UserError(
-            "validation_fraction is out of range.",
-            received=fraction,
-            expected="a number between 0 and 1, exclusive",
-        )
-    classes, class_ids = np.unique(labels, return_inverse=True)
-    room = np.floor(np.bincount(class_ids, minlength=len(classes)) * fraction + 0.5)
-    mask = np.zeros(len(hashes), dtype=bool)
-    for members in _groups_of_equal(hashes):
-        counts = np.bincount(class_ids[members], minlength=len(classes))
-        if np.all(counts <= room):
-            room -= counts
-            mask[members] = True
-    return mask
-
-
 def seeded_subset(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Returns the indices, ascending int64, of `count` examples chosen by hash and seed.
 
@@ -96,28 +68,66 @@ def seeded_subset(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(np.array(order[:count], dtype=np.int64))
 
 
+def oversample(labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the indices, ascending int64, with those of smaller classes repeated.
+
+    Each class then has as many as the largest. All of its examples are repeated equally often;
+    which of them are repeated once more is chosen by seed.
+
+    Args:
+        labels: int of shape `(num_examples,)`: classes, by example of the store.
+        indices: int64: the examples to train on.
+        seed: Another seed is another choice.
+
+    Raises:
+        ValueError: If the labels are no classes, one a text.
+    """
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"Only classes can be balanced. Received labels: {labels.dtype}.")
+    classes, class_ids = np.unique(labels[indices], return_inverse=True)
+    most = np.bincount(class_ids).max(initial=0)
+    repeated = []
+    for rank in range(len(classes)):
+        members = indices[class_ids == rank]
+        times, more = divmod(most, len(members))
+        repeated += [members] * times
+        if more:
+            repeated.append(members[seeded_subset(members, int(more), seed)])
+    return np.sort(np.concatenate([indices[:0], *repeated]))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Indices into the train and test stores, and how they came about.
+    """Indices into the stores of a dataset's splits, and how they came about.
 
     Attributes:
         train: int64 indices into the dataset's train split.
-        validation: int64 indices into the dataset's train split, too.
-        test: int64 indices into the dataset's test split.
+        validation: int64 indices into the split that `validation_store` names.
+        tests: int64 indices into each split to test on, by name; the first of them is `test`.
         report: Counts by reason, to be shown and written beside the metrics.
+        validation_store: `train` where validation was held out of train; `validation` where the
+            dataset brings its own.
     """
 
     train: np.ndarray
     validation: np.ndarray
-    test: np.ndarray
+    tests: dict[str, np.ndarray]
     report: dict[str, int]
+    validation_store: str = TRAIN
+
+    @property
+    def test(self) -> np.ndarray:
+        """The indices of the first split to test on."""
+        return self.tests[TEST]
 
 
-def build_splits(
+def build_splits(  # noqa: PLR0913 - the two most take defaults
     train_hashes: np.ndarray,
     train_labels: np.ndarray,
-    test_hashes: np.ndarray,
+    test_hashes: np.ndarray | Mapping[str, np.ndarray],
     *,
+    validation_hashes: np.ndarray | None = None,
+    group_hashes: np.ndarray | Mapping[str, np.ndarray] | None = None,
     validation_fraction: float = 0.1,
     num_examples: Mapping[str, int | None] | None = None,
     keep_train_test_duplicates: bool = False,
@@ -125,15 +135,23 @@ def build_splits(
 ) -> Splits:
     """Takes validation out of train, and texts that stand in test out of both.
 
+    Where the dataset brings its own validation split nothing is held out: texts of train that
+    stand in it are left out of train, and it stays as it is.
+
     Args:
         train_hashes: uint8 of shape `(num_train, 16)`.
-        train_labels: int of shape `(num_train,)`.
-        test_hashes: uint8 of shape `(num_test, 16)`.
-        validation_fraction: The share of train that validates, stratified by class.
-        num_examples: How many examples to take of `train`, `validation` or `test`, seeded. A
-            split that is `None` or not named is taken whole; but when only `train` is given,
-            validation shrinks with it and stays `validation_fraction` of the two together.
-        keep_train_test_duplicates: Train on texts that the test split holds, too.
+        train_labels: The labels of train, as a token store holds them.
+        test_hashes: uint8 of shape `(num_test, 16)`; or such arrays by name, `test` the first of
+            them, or none at all.
+        validation_hashes: uint8 of shape `(num_validation, 16)`: the dataset's own validation.
+        group_hashes: uint8 of shape `(num_train, 16)`: no group straddles train and validation. Or
+            such arrays by split: a group of the dataset's own validation, or of test, is then
+            left out of train.
+        validation_fraction: The share of train that validates: see `hold_out`.
+        num_examples: How many examples to take of a split, seeded; of every test split, if only
+            `test` is named. What is `None` or not named is taken whole; but when only `train` is
+            given, a validation held out of it shrinks with it, and keeps its share.
+        keep_train_test_duplicates: Leave no text and no group out of train.
         seed: For the subsets. The validation split does not depend on it, so that runs with
             different seeds are compared on the same examples.
 
@@ -143,79 +161,113 @@ def build_splits(
     Raises:
         UserError: If a split has too few examples for what is asked.
     """
-    in_test = np.isin(_as_keys(train_hashes), _as_keys(test_hashes))
-    usable = np.flatnonzero(~in_test | keep_train_test_duplicates)
-    mask = validation_mask(train_hashes[usable], train_labels[usable], validation_fraction)
-    whole = {
-        "train": usable[~mask],
-        "validation": usable[mask],
-        "test": np.arange(len(test_hashes)),
-    }
-    counts = _with_validation_count(dict(num_examples or {}), whole)
-    taken = {
-        split: _take(test_hashes if split == "test" else train_hashes, indices, counts, split, seed)
-        for split, indices in whole.items()
-    }
-    report = {
-        **_duplicates_report(train_hashes, test_hashes, in_test),
-        "train_left_out_also_in_test": len(train_hashes) - len(usable),
-        **{f"{split}_left_out_by_subset": len(whole[split]) - len(taken[split]) for split in whole},
-        **{f"{split}_examples": len(taken[split]) for split in whole},
-    }
-    return Splits(**taken, report=report)
+    tests = dict(test_hashes) if isinstance(test_hashes, Mapping) else {TEST: test_hashes}
+    groups = group_hashes if isinstance(group_hashes, Mapping) else {TRAIN: group_hashes}
+    given = {} if validation_hashes is None else {VALIDATION: validation_hashes}
+    leaks = _find_leaks(train_hashes, tests, given, groups)
+    leaking = np.any(list(leaks.values()), axis=0)
+    whole = {TRAIN: np.flatnonzero(~leaking | keep_train_test_duplicates), VALIDATION: None}
+    whole |= {name: np.arange(len(hashes)) for name, hashes in (given | tests).items()}
+    if not given:
+        held_out = _hold_out(whole[TRAIN], train_hashes, train_labels, validation_fraction, groups)
+        whole |= {TRAIN: whole[TRAIN][~held_out], VALIDATION: whole[TRAIN][held_out]}
+    _check_none_is_empty(whole, leaking.all())
+    counts = _complete_counts(dict(num_examples or {}), whole, tests, held_out=not given)
+    hashes = {TRAIN: train_hashes, VALIDATION: train_hashes} | given | tests
+    taken = {name: _take(hashes[name], whole[name], counts.get(name), seed) for name in whole}
+    report = _dataset_report(train_hashes, given, tests)
+    report |= _left_out_report(leaks, keep_train_test_duplicates)
+    report |= {f"{name}_left_out_by_subset": len(whole[name]) - len(taken[name]) for name in whole}
+    report |= {f"{name}_examples": len(taken[name]) for name in whole}
+    store = VALIDATION if given else TRAIN
+    return Splits(taken.pop(TRAIN), taken.pop(VALIDATION), taken, report, store)
 
 
-def _with_validation_count(
-    counts: dict[str, int | None], whole: Mapping[str, np.ndarray]
-) -> dict[str, int | None]:
-    num_train = counts.get("train")
-    if num_train is not None and counts.get("validation") is None:
-        ratio = len(whole["validation"]) / max(1, len(whole["train"]))
-        most = len(whole["validation"])
-        counts["validation"] = min(most, max(1, round(num_train * ratio)))
-    return counts
-
-
-def _take(
+def _hold_out(
+    usable: np.ndarray,
     hashes: np.ndarray,
-    indices: np.ndarray,
-    counts: Mapping[str, int | None],
-    split: str,
-    seed: int,
+    labels: np.ndarray,
+    fraction: float,
+    groups: Mapping[str, np.ndarray | None],
 ) -> np.ndarray:
-    if len(indices) == 0:
-        raise UserError(
-            f"The {split} split is empty.",
-            received=0,
-            expected="at least 1 example",
-            fix="use more data or another data.validation_fraction.",
-        )
-    count = counts.get(split)
+    train_groups = groups.get(TRAIN)
+    usable_groups = None if train_groups is None else train_groups[usable]
+    return hold_out(hashes[usable], labels[usable], fraction, usable_groups)
+
+
+def _find_leaks(
+    train_hashes: np.ndarray,
+    tests: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray],
+    groups: Mapping[str, np.ndarray | None],
+) -> dict[str, np.ndarray]:
+    """Returns which examples of train a fair measurement must not train on, by reason."""
+    leaks = {"also_in_test": _stand_in_any(train_hashes, tests.values())}
+    if given:
+        leaks["also_in_validation"] = _stand_in_any(train_hashes, given.values())
+    others = [groups[name] for name in (*tests, *given) if groups.get(name) is not None]
+    if groups.get(TRAIN) is not None and others:
+        leaks["group_elsewhere"] = _stand_in_any(groups[TRAIN], others)
+    return leaks
+
+
+def _stand_in_any(hashes: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
+    mask = np.zeros(len(hashes), bool)
+    for other in others:
+        mask |= stand_in(hashes, other)
+    return mask
+
+
+def _complete_counts(
+    counts: dict[str, int | None],
+    whole: Mapping[str, np.ndarray],
+    tests: Iterable[str],
+    *,
+    held_out: bool,
+) -> dict[str, int | None]:
+    num_train = counts.get(TRAIN)
+    if held_out and num_train is not None and counts.get(VALIDATION) is None:
+        ratio = len(whole[VALIDATION]) / max(1, len(whole[TRAIN]))
+        most = len(whole[VALIDATION])
+        counts[VALIDATION] = min(most, max(1, round(num_train * ratio)))
+    return {name: counts.get(TEST) for name in tests} | counts
+
+
+def _check_none_is_empty(whole: Mapping[str, np.ndarray], all_leak: bool) -> None:
+    for split, indices in whole.items():
+        if len(indices) == 0:
+            raise UserError(
+                f"The {split} split is empty.",
+                received=0,
+                expected="at least 1 example",
+                fix="all of train stands in validation or test, too: name other data for them."
+                if all_leak
+                else "use more data or another data.validation_fraction.",
+            )
+
+
+def _take(hashes: np.ndarray, indices: np.ndarray, count: int | None, seed: int) -> np.ndarray:
     return indices if count is None else indices[seeded_subset(hashes[indices], count, seed)]
 
 
-def _duplicates_report(
-    train_hashes: np.ndarray, test_hashes: np.ndarray, in_test: np.ndarray
+def _dataset_report(
+    train_hashes: np.ndarray, given: Mapping[str, np.ndarray], tests: Mapping[str, np.ndarray]
 ) -> dict[str, int]:
-    train_keys, test_keys = _as_keys(train_hashes), _as_keys(test_hashes)
-    return {
-        "train_examples_in_dataset": len(train_keys),
-        "test_examples_in_dataset": len(test_keys),
-        "train_distinct_texts": len(np.unique(train_keys)),
-        "test_distinct_texts": len(np.unique(test_keys)),
-        "texts_in_train_and_test": len(np.unique(train_keys[in_test])),
-        "train_examples_also_in_test": int(in_test.sum()),
-    }
+    """Counts examples and repeated texts of the dataset, as it came."""
+    splits = {TRAIN: train_hashes} | tests | given
+    report = {f"{name}_examples_in_dataset": len(hashes) for name, hashes in splits.items()}
+    report |= {f"{name}_distinct_texts": count_different(hashes) for name, hashes in splits.items()}
+    for name, hashes in (tests | given).items():
+        repeated = train_hashes[stand_in(train_hashes, hashes)]
+        report[f"texts_in_train_and_{name}"] = count_different(repeated)
+        report[f"train_examples_also_in_{name}"] = len(repeated)
+    return report
 
 
-def _groups_of_equal(hashes: np.ndarray) -> list[np.ndarray]:
-    """Returns the indices of equal hashes together, in the order of the hashes."""
-    keys = _as_keys(hashes)
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
-    return np.split(order, starts) if len(order) else []
-
-
-def _as_keys(hashes: np.ndarray) -> np.ndarray:
-    """Views each hash as one comparable value, as its bytes are ordered on every machine."""
-    return np.ascontiguousarray(hashes).view(f"V{HASH_BYTES}").ravel()
+def _left_out_report(leaks: Mapping[str, np.ndarray], kept: bool) -> dict[str, int]:
+    """Counts the examples of train that are left out: each under the first reason it has."""
+    report, counted = {}, np.zeros(len(leaks["also_in_test"]), bool)
+    for reason, mask in leaks.items():
+        report[f"train_left_out_{reason}"] = 0 if kept else int((mask & ~counted).sum())
+        counted |= mask
+    return report

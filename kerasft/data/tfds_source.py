@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasft.data.example import Example
+import numpy as np
+
+from kerasft.data.example import NUMBER, SINGLE, Example
 from kerasft.errors import UserError, first_line, nearest
 
 # The columns that hold the text, and its second text, in the order a model should read them.
@@ -32,7 +34,7 @@ class DownloadError(Exception):
 
 
 class TfdsSource:
-    """A prepared TFDS dataset with one or two text columns and a class label.
+    """A prepared TFDS dataset with one or two text columns and a label, a class or a number.
 
     Args:
         builder: A `tfds.core.DatasetBuilder` whose data is prepared.
@@ -47,8 +49,14 @@ class TfdsSource:
         self._columns = _text_columns(info)
         self.name = "/".join(filter(None, [info.name, info.config_name]))
         self.version = str(info.version)
-        self.label_names = tuple(info.features["label"].names)
+        names = getattr(info.features["label"], "names", None)
+        self.label_kind = NUMBER if names is None else SINGLE
+        self.label_names = tuple(names or ())
         self.has_pairs = len(self._columns) == 2
+
+    def has_split(self, split: str) -> bool:
+        """Tells whether the dataset, as it lies here, has such a split."""
+        return split in self._builder.info.splits
 
     def num_examples(self, split: str) -> int:
         """Returns how many examples the dataset's description promises."""
@@ -71,6 +79,10 @@ class TfdsSource:
                 yield from _unbatch(batch, self._columns)
         except tf.errors.OpError as error:
             raise self._damaged(split, error.message.splitlines()[0]) from error
+
+    def read_column(self, split: str, name: str) -> np.ndarray:
+        """Returns another column of a split, such as GLUE's `idx`, in the order of `iterate`."""
+        return np.concatenate([batch[name] for batch in self._batches(split)])
 
     def fingerprint(self, split: str) -> str:
         """Returns the sha256 of what the dataset says of the split, and of its files' sizes."""
@@ -176,11 +188,14 @@ def _text_columns(info: Any) -> tuple[str, ...]:
     columns = set(info.features)
     match = next((names for names in TEXT_COLUMNS if columns.issuperset(names)), None)
     label = info.features["label"] if "label" in columns else None
-    if match is None or not isinstance(label, tfds.features.ClassLabel):
+    is_class = isinstance(label, tfds.features.ClassLabel)
+    is_scalar = label is not None and label.shape == ()
+    is_number = is_scalar and np.issubdtype(label.np_dtype, np.floating)
+    if match is None or not (is_class or is_number):
         raise UserError(
             f"{info.name} is not a text classification dataset that can be read.",
             received=sorted(columns),
-            expected="a class column `label`, and the text in one of "
+            expected="a column `label` of classes or of decimal numbers, and the text in one of "
             + ", ".join("+".join(names) for names in TEXT_COLUMNS),
         )
     return match

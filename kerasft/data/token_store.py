@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.sources import Source
-from kerasft.data.token_writer import ARRAYS, write_arrays
+from kerasft.data.token_writer import ArrayLayout, array_layouts, write_arrays
 from kerasft.folders import cache_folder
 from kerasft.run_dir import check_disk_space, telling_os_errors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "manifest.json"
 
 
@@ -39,7 +39,8 @@ class TokenStore:
         segment_ids: int32 of shape `(num_tokens,)` for pairs, else `None` (all zeros).
         lengths: int32 of shape `(num_examples,)`: tokens per example.
         offsets: int64 of shape `(num_examples + 1,)`: where each example starts.
-        labels: int32 of shape `(num_examples,)`.
+        labels: One row an example, by the source's kind of label: int32 `(num_examples,)`, uint8
+            `(num_examples, num_labels)` of zeros and ones, or float32 `(num_examples,)`.
         text_hashes: uint8 of shape `(num_examples, 16)`: see `splits.hash_text`.
     """
 
@@ -92,11 +93,11 @@ def load_or_build_token_store(
     with telling_os_errors(store), _locked(store.with_suffix(".lock")):
         if store.exists():
             try:
-                return _load(store, key)
+                return _load(store, key, array_layouts(source))
             except _DamagedError as error:
                 warn(f"The token store {store} is damaged ({error}): it is rebuilt.")
         _build(source, split, preprocessor=preprocessor, store=store, key=key, progress=progress)
-        return _load(store, key)
+        return _load(store, key, array_layouts(source))
 
 
 class _DamagedError(Exception):
@@ -109,6 +110,8 @@ def _key(source: Source, split: str, preprocessor: Any) -> dict[str, Any]:
         "version": source.version,
         "fingerprint": source.fingerprint(split),
         "split": split,
+        "label_kind": source.label_kind,
+        "label_names": source.label_names,
         "preprocessor": preprocessor.config(),
         "format_version": FORMAT_VERSION,
     }
@@ -124,26 +127,26 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _load(store: Path, key: dict[str, Any]) -> TokenStore:
+def _load(store: Path, key: dict[str, Any], layouts: dict[str, ArrayLayout]) -> TokenStore:
     try:
         manifest = json.loads((store / _MANIFEST).read_text())
         if manifest["key"] != key:
             raise _DamagedError(f"{_MANIFEST} belongs to other data")
-        arrays = {name: _open_array(store, name, manifest["arrays"][name]) for name in ARRAYS}
+        arrays = {
+            name: _open_array(store / name, manifest["arrays"][name], layout)
+            for name, layout in layouts.items()
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _DamagedError(f"{type(error).__name__}: {error}") from error
     offsets = np.concatenate([[0], np.cumsum(arrays["lengths"], dtype=np.int64)])
-    return TokenStore(**arrays, offsets=offsets)
+    return TokenStore(**({"segment_ids": None} | arrays), offsets=offsets)
 
 
-def _open_array(store: Path, name: str, entry: dict[str, Any] | None) -> np.ndarray | None:
-    if entry is None:
-        return None
-    path, shape = store / name, tuple(entry["shape"])
+def _open_array(path: Path, entry: dict[str, Any], layout: ArrayLayout) -> np.ndarray:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "blake2b").hexdigest() != entry["blake2b"]:
-            raise _DamagedError(f"{name} does not match its checksum")
-    return np.memmap(path, dtype=ARRAYS[name].dtype, mode="r", shape=shape)
+            raise _DamagedError(f"{path.name} does not match its checksum")
+    return np.memmap(path, dtype=layout.dtype, mode="r", shape=tuple(entry["shape"]))
 
 
 def _build(
@@ -172,5 +175,6 @@ def _build(
 def _estimate_bytes(source: Source, split: str) -> int:
     """English needs about four bytes of text for a token, and a token takes four bytes."""
     text_bytes = source.num_bytes(split) or 0
-    per_example = sum(array.row_bytes for array in ARRAYS.values() if not array.per_token)
+    arrays = array_layouts(source).values()
+    per_example = sum(array.row_bytes for array in arrays if not array.per_token)
     return text_bytes * (1 + source.has_pairs) + per_example * (source.num_examples(split) or 0)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.example import Example
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example, batched
 from kerasft.data.sources import Source
 from kerasft.data.splits import HASH_BYTES, text_hashes
 from kerasft.errors import UserError
@@ -34,14 +33,27 @@ class ArrayLayout(NamedTuple):
         return np.dtype(self.dtype).itemsize * math.prod(self.row_shape)
 
 
-# Little-endian whatever the machine, so that a store can be copied.
-ARRAYS = {
-    "token_ids": ArrayLayout("<i4", (), per_token=True),
-    "segment_ids": ArrayLayout("<i4", (), per_token=True),
-    "lengths": ArrayLayout("<i4", (), per_token=False),
-    "labels": ArrayLayout("<i4", (), per_token=False),
-    "text_hashes": ArrayLayout("|u1", (HASH_BYTES,), per_token=False),
-}
+def array_layouts(source: Source) -> dict[str, ArrayLayout]:
+    """Returns how the arrays of a source's tokens lie on disk, by name.
+
+    Little-endian whatever the machine, so that a store can be copied. Only pairs have
+    `segment_ids`. A label is a class index, a row of zeros and ones, or a number.
+    """
+    labels = {
+        SINGLE: ArrayLayout("<i4", (), per_token=False),
+        MULTI: ArrayLayout("|u1", (len(source.label_names),), per_token=False),
+        NUMBER: ArrayLayout("<f4", (), per_token=False),
+    }
+    layouts = {
+        "token_ids": ArrayLayout("<i4", (), per_token=True),
+        "segment_ids": ArrayLayout("<i4", (), per_token=True),
+        "lengths": ArrayLayout("<i4", (), per_token=False),
+        "labels": labels[source.label_kind],
+        "text_hashes": ArrayLayout("|u1", (HASH_BYTES,), per_token=False),
+    }
+    if not source.has_pairs:
+        del layouts["segment_ids"]
+    return layouts
 
 
 def write_arrays(
@@ -51,7 +63,7 @@ def write_arrays(
     folder: Path,
     *,
     progress: Callable[[int, int | None], object] | None = None,
-) -> dict[str, dict[str, Any] | None]:
+) -> dict[str, dict[str, Any]]:
     """Tokenizes a split into one file per array, and returns their manifest entries.
 
     Args:
@@ -62,18 +74,21 @@ def write_arrays(
         progress: Is called with (examples done, examples in all or `None`).
 
     Returns:
-        `shape` and `blake2b` by array name; `None` for `segment_ids` when there are no pairs.
+        `shape` and `blake2b` by array name.
 
     Raises:
         UserError: If the split has no examples.
     """
-    names = [name for name in ARRAYS if name != "segment_ids" or source.has_pairs]
-    tokenize = _build_tokenize(preprocessor, source.has_pairs)
+    layouts = array_layouts(source)
+    tokenize = build_tokenize(preprocessor, source.has_pairs)
     num_examples, num_done = source.num_examples(split), 0
     with contextlib.ExitStack() as stack:
-        writers = {name: stack.enter_context(_ArrayWriter(folder, name)) for name in names}
-        for examples in _batched(source.iterate(split), _BATCH_SIZE):
-            batch = _tokenize_batch(tokenize, examples)
+        writers = {
+            name: stack.enter_context(_ArrayWriter(folder / name, layout))
+            for name, layout in layouts.items()
+        }
+        for examples in batched(source.iterate(split), _BATCH_SIZE):
+            batch = _tokenize_batch(tokenize, examples, source)
             for name, writer in writers.items():
                 writer.append(batch[name])
             num_done += len(examples)
@@ -85,15 +100,15 @@ def write_arrays(
             received=0,
             expected="at least 1 example",
         )
-    return {name: writers[name].entry() if name in writers else None for name in ARRAYS}
+    return {name: writer.entry() for name, writer in writers.items()}
 
 
 class _ArrayWriter(contextlib.AbstractContextManager["_ArrayWriter"]):
     """Appends rows to an array's file, with a checksum of what was meant to be written."""
 
-    def __init__(self, folder: Path, name: str):
-        self._layout = ARRAYS[name]
-        self._file: BinaryIO = (folder / name).open("xb")
+    def __init__(self, path: Path, layout: ArrayLayout):
+        self._layout = layout
+        self._file: BinaryIO = path.open("xb")
         self._digest = hashlib.blake2b()
         self._num_rows = 0
 
@@ -111,14 +126,14 @@ class _ArrayWriter(contextlib.AbstractContextManager["_ArrayWriter"]):
         return {"shape": shape, "blake2b": self._digest.hexdigest()}
 
 
-def _build_tokenize(preprocessor: Any, has_pairs: bool) -> Callable[..., tuple[Any, Any]]:
+def build_tokenize(preprocessor: Any, has_pairs: bool) -> Callable[..., tuple[Any, Any]]:
     """Tokenizes in a graph, as serving does: TF-Text's eager and graph answers differ."""
     strings = tf.TensorSpec([None], tf.string)
     return tf.function(preprocessor.tokenize, input_signature=[strings] * (1 + has_pairs))
 
 
 def _tokenize_batch(
-    tokenize: Callable[..., tuple[Any, Any]], examples: list[Example]
+    tokenize: Callable[..., tuple[Any, Any]], examples: list[Example], source: Source
 ) -> dict[str, np.ndarray]:
     texts, text_pairs, labels = zip(*examples, strict=True)
     pairs = None if text_pairs[0] is None else text_pairs
@@ -128,11 +143,15 @@ def _tokenize_batch(
         "token_ids": token_ids.flat_values.numpy(),
         "segment_ids": segment_ids.flat_values.numpy(),
         "lengths": token_ids.row_lengths().numpy(),
-        "labels": np.array(labels),
+        "labels": _label_rows(labels, source),
         "text_hashes": text_hashes(texts, pairs),
     }
 
 
-def _batched(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
-    while batch := list(itertools.islice(examples, size)):
-        yield batch
+def _label_rows(labels: Sequence[Any], source: Source) -> np.ndarray:
+    if source.label_kind != MULTI:
+        return np.array(labels)
+    rows = np.zeros((len(labels), len(source.label_names)), np.uint8)
+    for row, indices in zip(rows, labels, strict=True):
+        row[list(indices)] = 1
+    return rows

@@ -2,11 +2,15 @@
 
 Percentile intervals as in Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
 They hold the model fixed: what another training seed would change is not in them.
+
+A metric may be undefined on a resample: the correlation of numbers that happen to be all equal, the
+ROC-AUC where a small class was not drawn. Such resamples are left out, and counted; the ends are
+NaN if no other remains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +30,14 @@ class Interval(NamedTuple):
         lower: Lower end.
         upper: Upper end.
         confidence_level: The share of resamples between the ends, such as 0.95.
+        num_left_out: How many resamples the metric is undefined on; they are left out.
     """
 
     estimate: float
     lower: float
     upper: float
     confidence_level: float
+    num_left_out: int = 0
 
 
 def bootstrap_mean_interval(
@@ -83,7 +89,7 @@ def bootstrap_interval(
     confidence_level: float = 0.95,
     seed: int = 1,
 ) -> Interval:
-    """Returns the percentile interval of any metric; `bootstrap_mean_interval` is faster for means.
+    """Returns the percentile interval of any metric; the other functions here are faster.
 
     Args:
         metric: Called as `metric(labels, predictions)` once a resample and once on everything.
@@ -95,8 +101,7 @@ def bootstrap_interval(
 
     Raises:
         UserError: No examples.
-        ValueError: Unequal lengths, settings out of range, or a metric that is not finite on a
-            resample (ROC-AUC where a small class was not drawn).
+        ValueError: Unequal lengths, or settings out of range.
     """
     _check_settings(num_resamples, confidence_level)
     labels, predictions = np.asarray(labels), np.asarray(predictions)
@@ -111,22 +116,101 @@ def bootstrap_interval(
     for i in range(num_resamples):
         rows = generator.integers(len(labels), size=len(labels))
         resampled[i] = metric(labels[rows], predictions[rows])
-    num_undefined = np.count_nonzero(~np.isfinite(resampled))
-    if num_undefined:
-        raise ValueError(
-            f"The metric has no bootstrap interval. Received: {num_undefined} of {num_resamples} "
-            "resamples without a finite value. Expected: a metric defined on every resample."
-        )
     return _percentile_interval(metric(labels, predictions), resampled, confidence_level)
+
+
+def bootstrap_counts_interval(
+    metric: Callable[[np.ndarray], np.ndarray],
+    counts: ArrayLike,
+    *,
+    num_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 1,
+) -> Interval:
+    """Returns the percentile interval of a metric that is a function of counts.
+
+    How often examples of each kind are drawn is multinomial: the same distribution as drawing
+    examples, and no slower for more of them.
+
+    Args:
+        metric: Takes counts of shape `(rows, *counts.shape)`, returns `(rows,)`; NaN where it is
+            undefined.
+        counts: How many examples there are of each kind, such as a confusion matrix.
+        num_resamples: How often the examples are drawn anew, with replacement. Defaults to 1000.
+        confidence_level: Between 0 and 1. Defaults to 0.95.
+        seed: The same seed gives the same interval. Defaults to 1.
+
+    Raises:
+        UserError: No examples.
+        ValueError: Settings out of range.
+    """
+    _check_settings(num_resamples, confidence_level)
+    counts = np.asarray(counts)
+    num_examples = int(counts.sum())
+    _check_not_empty(num_examples)
+    generator = np.random.default_rng(seed)
+    kinds = np.flatnonzero(counts)
+    shares = counts.ravel()[kinds] / num_examples
+    resampled = np.empty(num_resamples)
+    for block in _blocks(resampled, counts.size):
+        drawn = np.zeros((len(block), counts.size))
+        drawn[:, kinds] = generator.multinomial(num_examples, shares, size=len(block))
+        block[:] = metric(drawn.reshape(-1, *counts.shape))
+    (estimate,) = metric(counts[np.newaxis].astype(np.float64))
+    return _percentile_interval(estimate, resampled, confidence_level)
+
+
+def bootstrap_weights_interval(
+    metric: Callable[[np.ndarray], np.ndarray],
+    num_examples: int,
+    *,
+    num_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 1,
+) -> Interval:
+    """Returns the percentile interval of a metric that takes examples with weights.
+
+    A resample is told as how often it holds each example, so that a metric made of sums over
+    examples is one matrix product for many resamples.
+
+    Args:
+        metric: Takes weights, float64 `(rows, num_examples)`, returns `(rows,)`; NaN where it is
+            undefined.
+        num_examples: How many examples there are.
+        num_resamples: How often the examples are drawn anew, with replacement. Defaults to 1000.
+        confidence_level: Between 0 and 1. Defaults to 0.95.
+        seed: The same seed gives the same interval. Defaults to 1.
+
+    Raises:
+        UserError: No examples.
+        ValueError: Settings out of range.
+    """
+    _check_settings(num_resamples, confidence_level)
+    _check_not_empty(num_examples)
+    generator = np.random.default_rng(seed)
+    resampled = np.empty(num_resamples)
+    for block in _blocks(resampled, num_examples):
+        weights = np.empty((len(block), num_examples))
+        for row in weights:
+            drawn = generator.integers(num_examples, size=num_examples)
+            row[:] = np.bincount(drawn, minlength=num_examples)
+        block[:] = metric(weights)
+    (estimate,) = metric(np.ones((1, num_examples)))
+    return _percentile_interval(estimate, resampled, confidence_level)
+
+
+def _blocks(resampled: np.ndarray, row_size: int) -> Iterator[np.ndarray]:
+    """Yields the resamples in parts whose rows fit into little memory, to be filled."""
+    rows_at_once = max(1, _MAX_DRAWS // max(1, row_size))
+    for start in range(0, len(resampled), rows_at_once):
+        yield resampled[start : start + rows_at_once]
 
 
 def _resampled_means(
     values: np.ndarray, num_resamples: int, generator: np.random.Generator
 ) -> np.ndarray:
-    rows_at_once = max(1, _MAX_DRAWS // len(values))
     means = np.empty(num_resamples)
-    for start in range(0, num_resamples, rows_at_once):
-        block = means[start : start + rows_at_once]
+    for block in _blocks(means, len(values)):
         block[:] = values[generator.integers(len(values), size=(len(block), len(values)))].mean(1)
     return means
 
@@ -134,9 +218,12 @@ def _resampled_means(
 def _percentile_interval(
     estimate: float, resampled: np.ndarray, confidence_level: float
 ) -> Interval:
+    defined = resampled[np.isfinite(resampled)]
+    num_left_out = len(resampled) - len(defined)
     tail = (1 - confidence_level) / 2
-    lower, upper = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(float(estimate), float(lower), float(upper), confidence_level)
+    ends = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
+    lower, upper = ends
+    return Interval(float(estimate), float(lower), float(upper), confidence_level, num_left_out)
 
 
 def _check_settings(num_resamples: int, confidence_level: float) -> None:

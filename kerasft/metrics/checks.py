@@ -7,6 +7,8 @@ that the command line shows its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -14,6 +16,12 @@ from kerasft.errors import UserError
 
 # float32 softmax rows are within 1e-6 of one; bfloat16 rows are not, and must not be evaluated.
 SUM_TOLERANCE = 1e-4
+
+_DIVERGED = (
+    "the weights have diverged: evaluate an earlier checkpoint, or train again with a lower "
+    "training.learning_rate."
+)
+_HIDDEN = "evaluate a split that has labels: hidden ones are often NaN."
 
 
 def check_labels(labels: ArrayLike, num_classes: int, name: str = "labels") -> np.ndarray:
@@ -82,8 +90,7 @@ def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
             f"the first is example {row}.",
             received=probabilities[row].tolist(),
             expected="finite probabilities",
-            fix="the weights have diverged: evaluate an earlier checkpoint, or train again with a "
-            "lower training.learning_rate.",
+            fix=_DIVERGED,
         )
     _check_distributions(probabilities)
     return probabilities
@@ -103,6 +110,107 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.n
             f"Received: {len(labels)} labels, {len(probabilities)} rows. Expected: equal lengths."
         )
     return labels, probabilities
+
+
+def check_numbers(numbers: ArrayLike, name: str = "labels") -> np.ndarray:
+    """Returns numbers as float64 of shape `(num_examples,)`, or says what is wrong with them.
+
+    Args:
+        numbers: Labels or predictions that are numbers.
+        name: What the message calls them: `labels` or `predictions`.
+
+    Raises:
+        UserError: No number at all, or one that is not finite.
+        ValueError: Another shape.
+    """
+    numbers = np.asarray(numbers, dtype=np.float64)
+    if numbers.size == 0:
+        raise UserError(
+            f"There is nothing to evaluate: {name} is empty.",
+            received=numbers.shape,
+            expected="at least one example",
+        )
+    if numbers.ndim != 1:
+        raise ValueError(
+            f"`{name}` has the wrong shape. Received: {numbers.shape}. Expected: (num_examples,)."
+        )
+    _check_finite(numbers, name, fix=_HIDDEN if name == "labels" else _DIVERGED)
+    return numbers
+
+
+def check_label_sets(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which labels apply, and their probabilities, checked against each other.
+
+    Args:
+        labels: Zeros and ones, shape `(num_examples, num_labels)`.
+        scores: The probability of each label, of the same shape, each from 0 to 1.
+
+    Returns:
+        bool and float64, both `(num_examples, num_labels)`.
+
+    Raises:
+        UserError: No example, or scores that are not finite.
+        ValueError: Other shapes, other values than zeros and ones, scores that are no
+            probabilities.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if labels.ndim != 2 or labels.shape != scores.shape or not labels.shape[1]:
+        raise ValueError(
+            "`labels` and `scores` must have one column a label. "
+            f"Received: shapes {labels.shape} and {scores.shape}. "
+            "Expected: both (num_examples, num_labels)."
+        )
+    if not len(labels):
+        raise UserError(
+            "There is nothing to evaluate: labels is empty.",
+            received=labels.shape,
+            expected="at least one example",
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"`labels` must be zeros and ones. Received: {np.unique(labels)[:5].tolist()}. "
+            "Expected: 1 where a label applies."
+        )
+    _check_finite(scores, "scores", fix=_DIVERGED)
+    if scores.min() < 0 or scores.max() > 1:
+        raise ValueError(
+            f"`scores` are no probabilities. Received: {scores.min():g} to {scores.max():g}. "
+            "Expected: 0 to 1 (sigmoid in float32, not logits)."
+        )
+    return labels.astype(bool), scores
+
+
+def check_label_names(label_names: Sequence[str], num_labels: int) -> None:
+    """Checks that there is a name for each label, and no name twice: they become keys.
+
+    Raises:
+        UserError: A name that repeats.
+        ValueError: Another number of names.
+    """
+    if len(label_names) != num_labels:
+        raise ValueError(
+            f"`label_names` does not fit the predictions. Received: {len(label_names)} names for "
+            f"{num_labels} classes. Expected: one name a class."
+        )
+    if repeated := sorted({name for name in label_names if list(label_names).count(name) > 1}):
+        raise UserError(
+            "Two classes have the same name.",
+            received=repeated,
+            expected="a different name for each class",
+        )
+
+
+def _check_finite(values: np.ndarray, name: str, *, fix: str) -> None:
+    is_wrong = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if is_wrong.any():
+        row = int(np.argmax(is_wrong))
+        raise UserError(
+            f"{np.count_nonzero(is_wrong)} of {len(values)} {name} are not finite; "
+            f"the first is example {row}.",
+            received=values[row].tolist(),
+            expected=f"finite {name}",
+            fix=fix,
+        )
 
 
 def _check_distributions(probabilities: np.ndarray) -> None:

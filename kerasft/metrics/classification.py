@@ -8,6 +8,9 @@ What a metric is when a class is missing is decided here and not by a warning:
   out, and the macro averages are over the classes that have them (as scikit-learn's are).
 - ROC-AUC with two classes ranks by the probability of class 1; with more it is the mean of
   one-versus-rest over the classes that occur. With only one class in the labels it is left out.
+- The Matthews correlation, of more than two classes that of Gorodkin 2004, is 0 where it is
+  undefined: with only one class in the labels, or only one predicted. So has scikit-learn it, and
+  with it GLUE.
 
 `classification_notes` says in words which of these cases happened.
 """
@@ -22,13 +25,13 @@ from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
     log_loss,
+    matthews_corrcoef,
     precision_recall_fscore_support,
     roc_auc_score,
 )
 
-from kerasft.errors import UserError
 from kerasft.metrics.calibration import expected_calibration_error
-from kerasft.metrics.checks import check_labels, check_predictions
+from kerasft.metrics.checks import check_label_names, check_labels, check_predictions
 
 
 def classification_metrics(
@@ -48,7 +51,7 @@ def classification_metrics(
 
     Returns:
         Finite Python floats under `accuracy`, `precision_macro`, `recall_macro`, `f1_macro`,
-        `roc_auc`, `log_loss` (natural logarithm, at most 36.04 an example),
+        `matthews_correlation`, `roc_auc`, `log_loss` (natural logarithm, at most 36.04 an example),
         `expected_calibration_error`, then for each class `precision/<name>`, `recall/<name>`,
         `f1/<name>` and `support/<name>` (its number of examples). The module says which are left
         out when a class is missing.
@@ -59,13 +62,14 @@ def classification_metrics(
     """
     labels, probabilities = check_predictions(labels, probabilities)
     num_classes = probabilities.shape[1]
-    _check_label_names(label_names, num_classes)
+    check_label_names(label_names, num_classes)
     predictions = probabilities.argmax(axis=1)
     per_class = _per_class_metrics(labels, predictions, label_names)
     metrics = {"accuracy": accuracy_score(labels, predictions)}
     for name in ("precision", "recall", "f1"):
         values = [value for key, value in per_class.items() if key.startswith(f"{name}/")]
         metrics[f"{name}_macro"] = np.mean(values)
+    metrics["matthews_correlation"] = _matthews_correlation(labels, predictions)
     if len(np.unique(labels)) > 1:
         metrics["roc_auc"] = _roc_auc(labels, probabilities)
     # scikit-learn warns when rows sum to one only in float32: normalised in float64 they do.
@@ -86,7 +90,7 @@ def classification_notes(
     """
     labels, probabilities = check_predictions(labels, probabilities)
     num_classes = probabilities.shape[1]
-    _check_label_names(label_names, num_classes)
+    check_label_names(label_names, num_classes)
     occurring = set(labels.tolist())
     predicted = set(probabilities.argmax(axis=1).tolist())
     every = set(range(num_classes))
@@ -106,6 +110,9 @@ def classification_notes(
             "Neither occurring nor predicted, so without precision, recall and F1, and not in the "
             f"macro averages: {name(missing)}."
         )
+    for classes, what in ((occurring, "examples"), (predicted, "predictions")):
+        if len(classes) == 1:
+            notes.append(f"All {what} are {name(classes)}, so the Matthews correlation is 0.")
     if len(occurring) == 1:
         notes.append(f"All examples are {name(occurring)}, so there is no ROC-AUC.")
     elif occurring != every:
@@ -146,22 +153,14 @@ def _per_class_metrics(
     return metrics
 
 
+def _matthews_correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
+    if np.all(labels == labels[0]) and np.all(predictions == labels[0]):
+        return 0.0  # as scikit-learn has it, with a warning
+    return matthews_corrcoef(labels, predictions)
+
+
 def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     if probabilities.shape[1] == 2:
         return roc_auc_score(labels, probabilities[:, 1])
     occurring = np.unique(labels)
     return np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in occurring])
-
-
-def _check_label_names(label_names: Sequence[str], num_classes: int) -> None:
-    if len(label_names) != num_classes:
-        raise ValueError(
-            f"`label_names` does not fit the probabilities. Received: {len(label_names)} names for "
-            f"{num_classes} classes. Expected: one name a class."
-        )
-    if repeated := sorted({name for name in label_names if list(label_names).count(name) > 1}):
-        raise UserError(
-            "Two classes have the same name.",
-            received=repeated,
-            expected="a different name for each class",
-        )

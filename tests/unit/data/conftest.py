@@ -6,7 +6,7 @@ import hashlib
 import pytest
 import tensorflow as tf
 
-from kerasft.data.example import Example
+from kerasft.data.example import SINGLE, Example
 
 
 @dataclasses.dataclass
@@ -17,12 +17,16 @@ class FakeSource:
     name: str = "fake/plain"
     version: str = "1.0.0"
     label_names: tuple[str, ...] = ("neg", "pos")
+    label_kind: str = SINGLE
     num_reads: int = 0
     num_yielded: int = 0
 
     @property
     def has_pairs(self):
         return bool(self.examples) and self.examples[0].text_pair is not None
+
+    def has_split(self, split):
+        return True
 
     def num_examples(self, split):
         return len(self.examples)

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kerasft.data.sources import load_source
 from kerasft.data.splits import (
     build_splits,
     hash_text,
+    oversample,
     seeded_subset,
     text_hashes,
-    validation_mask,
 )
 from kerasft.errors import UserError
 
@@ -34,50 +32,8 @@ def test_pairs_are_hashed_with_their_border():
     assert hash_text(b"ab", b"") != hash_text(b"ab")
 
 
-@given(
-    texts=st.lists(st.integers(0, 60), min_size=1, max_size=150),
-    fraction=st.floats(0.05, 0.95),
-    seed=st.integers(0, 100),
-)
-def test_equal_texts_never_straddle_and_shares_are_kept(texts, fraction, seed):
-    labels = np.random.default_rng(seed).integers(0, 3, len(texts))  # conflicting labels, too
-    mask = validation_mask(hashes_of(*texts), labels, fraction)
-    chosen = {text for text, inside in zip(texts, mask, strict=True) if inside}
-    left = {text for text, inside in zip(texts, mask, strict=True) if not inside}
-    assert not chosen & left
-    for label in range(3):
-        share = (labels == label).sum() * fraction
-        assert mask[labels == label].sum() <= share + 0.5
-
-
-@settings(max_examples=30)
-@given(count=st.integers(2, 300), fraction=st.floats(0.01, 0.99), num_classes=st.integers(1, 4))
-def test_fraction_of_each_class_within_rounding(count, fraction, num_classes):
-    labels = np.arange(count) % num_classes
-    mask = validation_mask(hashes_of(*range(count)), labels, fraction)
-    for label in range(num_classes):
-        share = (labels == label).sum() * fraction
-        assert abs(mask[labels == label].sum() - share) <= 0.5 + 1e-9
-
-
-def test_the_order_of_the_file_does_not_matter():
-    texts, labels = np.arange(200), np.arange(200) % 2
-    shuffle = np.random.default_rng(0).permutation(200)
-    mask = validation_mask(hashes_of(*texts), labels, 0.2)
-    shuffled = validation_mask(hashes_of(*texts[shuffle]), labels[shuffle], 0.2)
-    np.testing.assert_array_equal(shuffled, mask[shuffle])
-
-
-def test_the_split_is_the_same_on_every_machine():
-    mask = validation_mask(hashes_of(*range(20)), np.arange(20) % 2, 0.2)
-    assert np.flatnonzero(mask).tolist() == GOLDEN_VALIDATION
-    subset = seeded_subset(hashes_of(*range(20)), 4, seed=1)
-    assert subset.tolist() == GOLDEN_SUBSET
-
-
-# By hand: blake2b orders the texts 18, 0, 16, 17, 19 ...; two of each class are wanted.
-GOLDEN_VALIDATION = [0, 17, 18, 19]
-GOLDEN_SUBSET = [9, 11, 12, 15]
+def test_a_subset_is_the_same_on_every_machine():
+    assert seeded_subset(hashes_of(*range(20)), 4, seed=1).tolist() == [9, 11, 12, 15]
 
 
 def test_subsets_are_seeded_and_nested():
@@ -146,6 +102,102 @@ def test_validation_does_not_depend_on_the_seed():
     np.testing.assert_array_equal(build(seed=1).validation, build(seed=2).validation)
 
 
+def test_validation_that_the_dataset_brings():
+    splits = build(validation_hashes=hashes_of(5, 6, 1000, 2000), num_examples={"train": 40})
+    assert splits.validation_store == "validation"
+    assert splits.validation.tolist() == [0, 1, 2, 3]  # as it came, and not shrunk with train
+    assert len(splits.train) == 40
+    assert not {0, 1, 2, 3, 4, 5, 6} & {*splits.train}
+    report = splits.report
+    assert report["validation_examples_in_dataset"] == 4
+    assert report["texts_in_train_and_validation"] == 2
+    assert report["train_left_out_also_in_test"] == 5
+    assert report["train_left_out_also_in_validation"] == 2
+    assert build().validation_store == "train"  # control: held out
+
+
+def test_texts_of_the_datasets_validation_stay_when_told_so():
+    splits = build(validation_hashes=hashes_of(5, 6), keep_train_test_duplicates=True)
+    assert splits.train.tolist() == list(range(100))
+    assert splits.report["train_left_out_also_in_validation"] == 0
+    assert splits.report["train_examples_also_in_validation"] == 2
+
+
+def test_several_splits_to_test_on():
+    tests = {"test": hashes_of(0, 1, 500), "test_hard": hashes_of(2, 600, 601, 602)}
+    splits = build_splits(hashes_of(*range(100)), np.arange(100) % 2, tests)
+    assert {name: len(indices) for name, indices in splits.tests.items()} == {
+        "test": 3,
+        "test_hard": 4,
+    }
+    assert splits.test is splits.tests["test"]
+    assert not {0, 1, 2} & {*splits.train, *splits.validation}
+    assert splits.report["train_examples_also_in_test"] == 2
+    assert splits.report["train_examples_also_in_test_hard"] == 1
+    assert splits.report["train_left_out_also_in_test"] == 3
+
+
+def test_a_count_for_test_is_one_for_each_split_to_test_on():
+    tests = {"test": hashes_of(500, 501, 502), "test_hard": hashes_of(*range(600, 610))}
+    train = hashes_of(*range(100)), np.arange(100) % 2
+    splits = build_splits(*train, tests, num_examples={"test": 2})
+    assert [len(indices) for indices in splits.tests.values()] == [2, 2]
+    splits = build_splits(*train, tests, num_examples={"test": 2, "test_hard": 5})
+    assert [len(indices) for indices in splits.tests.values()] == [2, 5]
+    assert splits.report["test_hard_left_out_by_subset"] == 5
+
+
+def test_without_a_split_to_test_on():
+    splits = build_splits(hashes_of(*range(100)), np.arange(100) % 2, {})
+    assert splits.tests == {}
+    assert len(splits.train) + len(splits.validation) == 100
+    assert not any("test_examples" in name for name in splits.report)
+
+
+def test_groups_of_test_are_left_out_of_train():
+    groups = {"train": hashes_of(*(row // 10 for row in range(100))), "test": hashes_of(3, 3, 99)}
+    train, test = hashes_of(*range(100)), hashes_of(0, 500, 501)
+    splits = build_splits(train, np.arange(100) % 2, test, group_hashes=groups)
+    assert not {0, *range(30, 40)} & {*splits.train, *splits.validation}
+    assert splits.report["train_left_out_also_in_test"] == 1
+    assert splits.report["train_left_out_group_elsewhere"] == 10
+    kept = build_splits(
+        train, np.arange(100) % 2, test, group_hashes=groups, keep_train_test_duplicates=True
+    )
+    assert len(kept.train) + len(kept.validation) == 100
+    assert kept.report["train_left_out_group_elsewhere"] == 0
+
+
+def test_groups_stay_together_beside_texts_of_test():
+    groups = hashes_of(*(row // 4 for row in range(100)))
+    splits = build(group_hashes=groups, validation_fraction=0.2)
+    assert {row // 4 for row in splits.train}.isdisjoint({row // 4 for row in splits.validation})
+    assert 12 <= len(splits.validation) <= 19
+    plain = build(validation_fraction=0.2)  # control
+    assert {row // 4 for row in plain.train} & {row // 4 for row in plain.validation}
+
+
+def test_oversampling_makes_the_classes_equal():
+    labels = np.array([0] * 10 + [1] * 3 + [2] * 5 + [1] * 100)
+    indices = np.arange(18)
+    balanced = oversample(labels, indices, seed=1)
+    assert np.bincount(labels[balanced]).tolist() == [10, 10, 10]
+    assert np.all(np.diff(balanced) >= 0)
+    times = np.bincount(balanced)
+    assert times[:10].tolist() == [1] * 10
+    assert sorted(times[10:13]) == [3, 3, 4]
+    assert times[13:18].tolist() == [2] * 5
+    np.testing.assert_array_equal(balanced, oversample(labels, indices, seed=1))
+    chosen = {tuple(oversample(labels, indices, seed=seed)) for seed in range(10)}
+    assert len(chosen) == 3  # which of the class 1 stands there a fourth time
+
+
+def test_only_classes_can_be_balanced():
+    for labels in (np.zeros(3, np.float32), np.zeros((3, 2), np.uint8)):
+        with pytest.raises(ValueError, match="Only classes can be balanced"):
+            oversample(labels, np.arange(3), seed=1)
+
+
 def test_mistakes_are_told():
     with pytest.raises(UserError, match=r"validation_fraction is out of range. Received: 1.5"):
         build(validation_fraction=1.5)
@@ -155,6 +207,8 @@ def test_mistakes_are_told():
         build(num_examples={"test": 0})
     with pytest.raises(UserError, match=r"The validation split is empty.*Received: 0"):
         build(validation_fraction=0.001)
+    with pytest.raises(UserError, match=r"The train split is empty.*all of train stands in"):
+        build(validation_hashes=hashes_of(*range(100)))
 
 
 def test_imdb_has_123_texts_in_train_and_test(shared_tfds):

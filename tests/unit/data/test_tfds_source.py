@@ -138,7 +138,7 @@ def test_a_dataset_without_text_is_told(tmp_path):
 
 def test_a_dataset_without_classes_is_told(tmp_path):
     store_dataset(tmp_path, label=tfds.features.Scalar(np.int64))
-    with pytest.raises(UserError, match="class column `label`"):
+    with pytest.raises(UserError, match="column `label` of classes or of decimal numbers"):
         load_source("tiny_reviews", data_dir=tmp_path)
 
 

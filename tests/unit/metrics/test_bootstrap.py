@@ -5,10 +5,15 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from kerasft.errors import UserError
-from kerasft.metrics.bootstrap import bootstrap_interval, bootstrap_mean_interval
+from kerasft.metrics.bootstrap import (
+    bootstrap_counts_interval,
+    bootstrap_interval,
+    bootstrap_mean_interval,
+    bootstrap_weights_interval,
+)
 
 GENERATOR = np.random.default_rng(5)
 IS_CORRECT = GENERATOR.random(800) < 0.85
@@ -102,8 +107,8 @@ def test_a_whole_test_set_is_quick():
 
 def test_one_example_has_an_interval_of_no_width():
     interval = bootstrap_mean_interval([1.0])
-    assert interval == (1.0, 1.0, 1.0, 0.95)
-    assert {type(value) for value in interval} == {float}
+    assert interval == (1.0, 1.0, 1.0, 0.95, 0)
+    assert {type(value) for value in interval[:4]} == {float}
 
 
 def test_bad_input():
@@ -123,9 +128,70 @@ def test_bad_input():
         bootstrap_mean_interval([1.0], confidence_level=95)
 
 
-def test_a_metric_undefined_on_a_resample_is_refused():
+def test_resamples_on_which_a_metric_is_undefined_are_left_out():
     def share_of_first_class(labels, predictions):
         return 1.0 if (labels == 0).any() else np.nan
 
-    with pytest.raises(ValueError, match=r"Received: \d+ of 1000 resamples without a finite"):
-        bootstrap_interval(share_of_first_class, [0, 1, 1], [0, 1, 1])
+    interval = bootstrap_interval(share_of_first_class, [0, 1, 1], [0, 1, 1])
+    # None of three draws is the first example: (2/3)^3 of the resamples.
+    assert interval.num_left_out == pytest.approx(1000 * 8 / 27, abs=60)
+    assert interval[:3] == (1.0, 1.0, 1.0)
+    never = bootstrap_interval(lambda labels, predictions: np.nan, [0, 1], [0, 1])
+    assert never.num_left_out == 1000
+    assert np.isnan([never.lower, never.upper]).all()
+
+
+def f1_of_confusion(confusions):
+    true_positives = confusions[:, 1, 1]
+    return 2 * true_positives / (confusions[:, 1].sum(axis=1) + confusions[:, :, 1].sum(axis=1))
+
+
+def test_counts_and_weights_agree_with_drawing_examples():
+    generator = np.random.default_rng(3)
+    labels = (generator.random(300) < 0.4).astype(int)
+    predictions = np.where(generator.random(300) < 0.8, labels, 1 - labels)
+    counts = confusion_matrix(labels, predictions)
+
+    def f1_of_weights(weights):
+        hits = weights @ (labels * predictions)
+        return 2 * hits / (weights @ labels + weights @ predictions)
+
+    called = bootstrap_interval(f1_score, labels, predictions, num_resamples=1000)
+    counted = bootstrap_counts_interval(f1_of_confusion, counts, num_resamples=4000)
+    weighted = bootstrap_weights_interval(f1_of_weights, 300, num_resamples=4000)
+    width = called.upper - called.lower
+    for other in (counted, weighted):
+        assert other.estimate == pytest.approx(f1_score(labels, predictions))
+        assert other[:3] == pytest.approx(called[:3], abs=0.1 * width)
+    # Control: half as many examples make a wider interval, so that the width means something.
+    halved = bootstrap_counts_interval(f1_of_confusion, counts // 2, num_resamples=4000)
+    assert halved.upper - halved.lower > 1.25 * width
+
+
+def test_weights_are_those_of_drawing_the_same_seed():
+    values = np.random.default_rng(5).random(40)
+    weighted = bootstrap_weights_interval(lambda w: w @ values / 40, 40, seed=9)
+    called = bootstrap_interval(lambda labels, _: labels.mean(), values, values, seed=9)
+    assert weighted == pytest.approx(called, abs=1e-12)
+
+
+def test_small_blocks_do_not_change_weights_or_counts(monkeypatch):
+    values, counts = np.random.default_rng(5).random(40), np.array([[30, 5], [9, 6]])
+    ways = (
+        lambda: bootstrap_weights_interval(lambda w: w @ values / 40, 40),
+        lambda: bootstrap_counts_interval(f1_of_confusion, counts),
+    )
+    whole = [way() for way in ways]
+    monkeypatch.setattr("kerasft.metrics.bootstrap._MAX_DRAWS", 90)
+    assert [way() for way in ways] == [pytest.approx(interval, abs=1e-12) for interval in whole]
+
+
+def test_nothing_to_count_or_weigh():
+    with pytest.raises(UserError, match="nothing to resample"):
+        bootstrap_counts_interval(f1_of_confusion, np.zeros((2, 2), int))
+    with pytest.raises(UserError, match="nothing to resample"):
+        bootstrap_weights_interval(len, 0)
+    with pytest.raises(ValueError, match="`num_resamples` is too small"):
+        bootstrap_counts_interval(f1_of_confusion, np.eye(2, dtype=int), num_resamples=0)
+    with pytest.raises(ValueError, match="`num_resamples` is too small"):
+        bootstrap_weights_interval(len, 3, num_resamples=0)

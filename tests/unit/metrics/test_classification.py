@@ -59,6 +59,8 @@ def test_equals_scikit_learn_with_its_own_averages(num_classes):
     for name in ("precision", "recall", "f1"):
         theirs = getattr(sklearn_metrics, f"{name}_score")(labels, predictions, average="macro")
         assert found[f"{name}_macro"] == pytest.approx(theirs, abs=1e-12)
+    matthews = sklearn_metrics.matthews_corrcoef(labels, predictions)
+    assert found["matthews_correlation"] == matthews
     in_float64 = probabilities.astype(np.float64)
     in_float64 /= in_float64.sum(axis=1, keepdims=True)
     scores = in_float64[:, 1] if num_classes == 2 else in_float64
@@ -75,6 +77,7 @@ def test_control_swapped_classes_are_seen():
     swapped = classification_metrics(labels, probabilities[:, ::-1], NAMES)
     assert swapped["roc_auc"] == pytest.approx(1 - found["roc_auc"])
     assert swapped["accuracy"] == pytest.approx(1 - found["accuracy"])
+    assert swapped["matthews_correlation"] == pytest.approx(-found["matthews_correlation"])
     assert swapped["log_loss"] > found["log_loss"] + 0.1
 
 
@@ -100,8 +103,11 @@ def test_a_class_that_is_never_predicted_has_precision_zero():
     found = classification_metrics(labels, probabilities, NAMES)
     assert (found["precision/pos"], found["recall/pos"], found["f1/pos"]) == (0.0, 0.0, 0.0)
     assert found["precision_macro"] == pytest.approx((2 / 3 + 0) / 2)
-    (note,) = classification_notes(labels, probabilities, NAMES)
-    assert note == 'Never predicted, so precision and F1 are 0: "pos".'
+    assert found["matthews_correlation"] == 0.0
+    assert classification_notes(labels, probabilities, NAMES) == [
+        'Never predicted, so precision and F1 are 0: "pos".',
+        'All predictions are "neg", so the Matthews correlation is 0.',
+    ]
 
 
 def test_a_class_predicted_without_examples_has_recall_zero():
@@ -127,6 +133,14 @@ def test_a_class_that_is_nowhere_is_left_out():
     assert found["roc_auc"] == pytest.approx(np.mean(one_versus_rest))
     notes = classification_notes(labels, probabilities, THREE)
     assert any('not in the macro averages: "entailment".' in note for note in notes)
+
+
+def test_only_one_class_in_labels_and_predictions():
+    labels, probabilities = [1, 1], one_hot_like([1, 1], 2)
+    found = classification_metrics(labels, probabilities, NAMES)
+    assert (found["accuracy"], found["matthews_correlation"]) == (1.0, 0.0)
+    notes = classification_notes(labels, probabilities, NAMES)
+    assert 'All examples are "pos", so the Matthews correlation is 0.' in notes
 
 
 def test_one_class_only_has_no_roc_auc():

@@ -1,0 +1,1 @@
+"""Files of the user's own: CSV, TSV, JSON lines, Parquet, a folder of texts by class."""

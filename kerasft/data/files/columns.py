@@ -1,0 +1,159 @@
+"""Which column is the text, which the label: named by the user, or guessed and said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from kerasft.errors import UserError, nearest
+
+# Usual names, the likeliest first.
+_TEXT_NAMES = (
+    *("text", "sentence", "review", "body", "content", "comment", "message", "document", "tweet"),
+    *("question", "title", "description", "premise", "sentence1", "text_a"),
+)
+_LABEL_NAMES = (
+    *("label", "labels", "class", "category", "categories", "tags", "target", "sentiment"),
+    *("stars", "score", "rating", "intent", "topic", "emotion", "y"),
+)
+_PAIR_NAMES = (
+    *(("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis")),
+    *(("text_a", "text_b"), ("text", "text_pair"), ("question", "sentence")),
+)
+_SAMPLE_ROWS = 100
+
+
+class Columns(NamedTuple):
+    """The positions of the columns that are read; `None` where there is none."""
+
+    text: int
+    label: int
+    text_pair: int | None
+    group: int | None
+
+
+def choose_columns(
+    names: Sequence[str],
+    sample: Sequence[Sequence[Any]],
+    *,
+    text: str | None,
+    label: str | None,
+    text_pair: str | None,
+    group: str | None,
+) -> tuple[Columns, list[str]]:
+    """Returns the columns to read, and a line for people on each that was guessed.
+
+    A text that is not named is the column of a usual name, with its second text where both have the
+    usual names of pairs (`premise` and `hypothesis`), else the one with the longest strings; a
+    label the column of a usual name, else the only one that is left.
+
+    Args:
+        names: The columns that there are.
+        sample: The first rows' values.
+        text: The text's column, as the user named it.
+        label: The label's.
+        text_pair: The second text's; `None` if there is none.
+        group: The group's; `None` if there is none.
+
+    Raises:
+        UserError: If a named column is not there, or one cannot be guessed.
+    """
+    given = {
+        "text_column": text,
+        "label_column": label,
+        "text_pair_column": text_pair,
+        "group_column": group,
+    }
+    named = {
+        key: _find(names, name, f"data.{key}") for key, name in given.items() if name is not None
+    }
+    _check_distinct(names, named)
+    guesses = _guess_pair(names, named)
+    for key, guess in (("text_column", _guess_text), ("label_column", _guess_label)):
+        if key not in named:
+            named[key] = guess(names, sample[:_SAMPLE_ROWS], set(named.values()))
+            option = "--text" if key == "text_column" else "--label"
+            what = "text" if key == "text_column" else "label"
+            guesses.append(f'Taking the column "{names[named[key]]}" for the {what} ({option}).')
+    chosen = Columns(
+        named["text_column"],
+        named["label_column"],
+        named.get("text_pair_column"),
+        named.get("group_column"),
+    )
+    return chosen, guesses
+
+
+def _find(names: Sequence[str], name: str, setting: str) -> int:
+    if name not in names:
+        raise UserError(
+            f"{setting}: there is no such column.{nearest(name, names)}",
+            received=name,
+            expected=f"one of {', '.join(names)}",
+        )
+    return list(names).index(name)
+
+
+def _check_distinct(names: Sequence[str], named: dict[str, int]) -> None:
+    positions = [named[key] for key in named if key != "group_column"]
+    twice = {names[position] for position in positions if positions.count(position) > 1}
+    if twice:
+        raise UserError(
+            "One column cannot be two things.",
+            received=", ".join(sorted(twice)),
+            expected="a column each for the text, the second text and the label",
+        )
+
+
+def _guess_pair(names: Sequence[str], named: dict[str, int]) -> list[str]:
+    """Adds the columns of a pair of texts to `named`, if nobody named a text; says so."""
+    lowered = [name.strip().lower() for name in names]
+    for first, second in _PAIR_NAMES:
+        if {"text_column", "text_pair_column"} & named.keys() or not {first, second} <= {*lowered}:
+            continue
+        positions = lowered.index(first), lowered.index(second)
+        if not {*positions} & {*named.values()}:
+            named["text_column"], named["text_pair_column"] = positions
+            texts = " and ".join(f'"{names[position]}"' for position in positions)
+            return [f"Taking the columns {texts} for pairs of texts (--text, --text-pair)."]
+    return []
+
+
+def _guess_text(names: Sequence[str], sample: Sequence[Sequence[Any]], taken: set[int]) -> int:
+    usual = _usual(names, _TEXT_NAMES, taken)
+    if usual is not None:
+        return usual
+    lengths = {
+        position: sum(len(row[position]) for row in sample if isinstance(row[position], str))
+        for position in range(len(names))
+        if position not in taken and _usual([names[position]], _LABEL_NAMES, set()) is None
+    }
+    if not lengths or not max(lengths.values()):
+        raise _unguessable("text", "text_column", names)
+    return max(lengths, key=lengths.__getitem__)
+
+
+def _guess_label(names: Sequence[str], sample: Sequence[Sequence[Any]], taken: set[int]) -> int:
+    usual = _usual(names, _LABEL_NAMES, taken)
+    if usual is not None:
+        return usual
+    left = [position for position in range(len(names)) if position not in taken]
+    if len(left) != 1:
+        raise _unguessable("label", "label_column", names)
+    return left[0]
+
+
+def _usual(names: Sequence[str], usual: Sequence[str], taken: set[int]) -> int | None:
+    lowered = [name.strip().lower() for name in names]
+    found = [lowered.index(name) for name in usual if name in lowered]
+    return next((position for position in found if position not in taken), None)
+
+
+def _unguessable(what: str, setting: str, names: Sequence[str]) -> UserError:
+    option = setting.removesuffix("_column")
+    return UserError(
+        f"Which column holds the {what}?",
+        received=f"columns {', '.join(names)}",
+        expected=f"data.{setting}",
+        fix=f"--{option} NAME",
+    )

@@ -1,0 +1,196 @@
+"""What the cells of a label column mean: classes, several labels to a text, or numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from kerasft.data.example import MULTI, NUMBER, SINGLE
+from kerasft.data.files.cells import as_list, as_plain_number, as_word, as_words
+from kerasft.data.files.scan import MOST_NAMED
+from kerasft.errors import UserError
+
+AUTO = "auto"
+_SEPARATORS = ("|", ";")
+_LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # where the user says that there are several labels
+_MOST_GRADES = 50  # up to so many distinct integers are grades or classes
+_MOST_NUMBERED = 500  # up to so many are numbered classes, if there are rows enough of each;
+_ROWS_EACH = 5  # otherwise they are measurements
+_MOST_CELLS = 10_000  # distinct ones kept
+_SEPARATED_SHARE = 0.1  # of the cells that must hold a separator before it is taken for one
+
+
+class LabelCounts:
+    """Counts the cells of a label column as they come, to tell afterwards what they are.
+
+    Memory holds each distinct cell once, and of numbers 10,000 at most.
+
+    Args:
+        kind: What the user says they are; `auto` asks the cells.
+        separator: What the user says stands between several labels in a cell.
+
+    Raises:
+        UserError: If a separator is given for labels that are one to a text.
+    """
+
+    def __init__(self, kind: str = AUTO, separator: str | None = None):
+        if separator is not None and kind not in (AUTO, MULTI):
+            raise UserError(
+                f'data.label_separator parts several labels, and data.label_kind="{kind}" has one.',
+                received=separator,
+                fix='leave one of them out, or set data.label_kind="multi".',
+            )
+        self.cells: Counter[str] = Counter()
+        self.lists: Counter[str] = Counter()
+        self._kind, self._separator = kind, separator
+        self._kinds: dict[str, str] = {}  # of values, and where the first of each stood
+        self._spelled: dict[bool, str] = {}  # the same of cells that are numbers, and that are not
+        self._has_fractions = self._overflows = False
+        self._first: Any = None
+        self._varies = False
+
+    def add(self, cell: Any, place: str) -> None:
+        """Counts one cell that is not missing.
+
+        Args:
+            cell: The value.
+            place: Where it stands.
+        """
+        if self._kind in (AUTO, MULTI) and self._separator is None:
+            cell = as_list(cell)
+        if isinstance(cell, list | tuple) or self._separator is not None:
+            self._kinds.setdefault("list" if isinstance(cell, list | tuple) else "text", place)
+            words = as_words(cell, self._separator)
+            self.lists.update(words)
+            self._compare(sorted(words))
+            self._check_size(self.lists)
+        else:
+            self._kinds.setdefault("text" if isinstance(cell, str) else "number", place)
+            self._count(as_word(cell), place)
+
+    def add_nothing(self) -> None:
+        """Counts a text to which no label applies."""
+        self._compare([])
+
+    def _count(self, word: str, place: str) -> None:
+        number = as_plain_number(word)
+        self._spelled.setdefault(number is not None, place)
+        self._compare(word if number is None else number)
+        if number is not None:
+            self._has_fractions |= not number.is_integer()
+            if len(self.cells) >= _MOST_CELLS and word not in self.cells:
+                self._overflows = True  # only the kind of so many numbers matters
+                return
+        self.cells[word] += 1
+        if False in self._spelled:
+            self._check_size(self.cells)
+
+    def _compare(self, label: Any) -> None:
+        self._first = label if self._first is None else self._first
+        self._varies = self._varies or label != self._first
+
+    def _check_size(self, counts: Counter[str]) -> None:
+        if len(counts) > _MOST_CELLS:
+            self._overflows = True
+            self.check_mixture()
+            raise UserError(
+                f"The label column holds more than {_MOST_CELLS:,} different labels.",
+                received=", ".join(list(counts)[:MOST_NAMED]),
+                expected="the labels of a classification",
+                fix="is this the label column? Name it: --label NAME. If a cell holds several "
+                'labels, say what parts them: data.label_separator="|".',
+            )
+
+    def check_variety(self) -> None:
+        """Refuses labels that are the same for all texts.
+
+        Raises:
+            UserError: If they are.
+        """
+        if not self._varies:
+            raise UserError(
+                "All training examples have one label: there is nothing to learn.",
+                received=self._first,
+                expected="two labels or more",
+            )
+
+    def check_mixture(self) -> None:
+        """Refuses a column that holds lists beside single values, or numbers beside words.
+
+        Raises:
+            UserError: With the place where each kind is first met.
+        """
+        words = len(self._spelled) == 2
+        numbers_beside_words = {"text", "number"} <= self._kinds.keys() and words
+        if ("list" in self._kinds and len(self._kinds) > 1) or numbers_beside_words:
+            raise UserError(
+                "The label column mixes kinds of values.",
+                received=", ".join(f"a {kind} at {at}" for kind, at in self._kinds.items()),
+                expected="all of one kind",
+            )
+        if words and self._kind == AUTO and (self._has_fractions or self._overflows):
+            raise UserError(
+                "The label column mixes numbers and words.",
+                received=f"a number at {self._spelled[True]}, a word at {self._spelled[False]}",
+                expected="numbers alone, or the names of classes",
+                fix='empty the cells that stand for nothing, or set data.label_kind="single".',
+            )
+
+    def detect(self) -> tuple[str, str | None]:
+        """Returns what the labels are, one of `LABEL_KINDS`, and what separates several.
+
+        Raises:
+            UserError: If they are lists, and the user says that they are not.
+        """
+        if self._kind in (SINGLE, NUMBER):
+            if "list" in self._kinds:
+                raise UserError(
+                    f'data.label_kind="{self._kind}", and the labels are lists.',
+                    received=f"a list at {self._kinds['list']}",
+                    fix='leave data.label_kind out, or set it to "multi".',
+                )
+            return self._kind, None
+        if "list" in self._kinds or self._separator is not None:
+            return MULTI, self._separator
+        if self._kind == MULTI:
+            return MULTI, self._find_separator(_LIKELY_SEPARATORS)
+        if False not in self._spelled:
+            return (SINGLE if self._are_numbered_classes() else NUMBER), None
+        found = self._find_separator(_SEPARATORS)
+        return (SINGLE, None) if found is None else (MULTI, found)
+
+    def _are_numbered_classes(self) -> bool:
+        """Whether whole numbers are few, or so many rows have each that they name classes."""
+        if self._has_fractions or self._overflows:
+            return False
+        count = len(self.cells)
+        enough = self.cells.total() >= _ROWS_EACH * count
+        return count <= _MOST_GRADES or (count <= _MOST_NUMBERED and enough)
+
+    def _find_separator(self, signs: Sequence[str]) -> str | None:
+        """Returns a sign that separates labels: it stands in a tenth of the cells, between words.
+
+        Where nobody said that there are several labels it must be unmistakable: there are fewer
+        distinct words than distinct cells, too.
+        """
+        for sign in signs:
+            holding = [cell for cell in self.cells if sign in cell]
+            share = sum(self.cells[cell] for cell in holding) / max(1, self.cells.total())
+            pieces = [piece.strip() for cell in self.cells for piece in cell.split(sign)]
+            is_plain = self._kind == MULTI or len(set(pieces)) < len(self.cells)
+            if share >= _SEPARATED_SHARE and all(pieces) and is_plain:
+                return sign
+        return None
+
+    def names(self, separator: str | None) -> Counter[str]:
+        """Returns how often each class or label occurs.
+
+        Args:
+            separator: What stands between several labels in a cell; `None` for classes.
+        """
+        names = Counter(self.lists)
+        for cell, count in self.cells.items():
+            for word in as_words(cell, separator):
+                names[word] += count
+        return names

@@ -1,0 +1,298 @@
+"""Files of the user's own as a source of examples."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.example import MULTI, NUMBER, Example
+from kerasft.data.files.cells import (
+    as_list,
+    as_number,
+    as_word,
+    as_words,
+    check_cells,
+    is_missing,
+    texts,
+)
+from kerasft.data.files.columns import Columns, choose_columns
+from kerasft.data.files.label_checks import (
+    check_header,
+    check_names,
+    check_numbers,
+    check_seen,
+    describe_labels,
+    sort_names,
+)
+from kerasft.data.files.labels import AUTO, LabelCounts
+from kerasft.data.files.scan import Scan
+from kerasft.data.files.table import Row, Table, open_table
+from kerasft.data.splits import HASH_BYTES, hash_text
+from kerasft.errors import UserError, nearest
+
+_SAMPLE_ROWS = 100
+
+
+class FileSource:
+    """Files with a text and a label a row, as the splits `train`, `validation` and `test`.
+
+    All files are read once when the source is made: for the names of the labels, for rows to leave
+    out, for what is wrong. They are read as streams; what stays in memory is each distinct label,
+    and 16 bytes a row where there are groups.
+
+    Args:
+        train_files: Paths or globs; see `open_table`.
+        validation_files: The same, perhaps none.
+        test_files: The same, perhaps none.
+        format: `auto` by the names of the files, or one of `kerasft.data.files.table.FORMATS`.
+        text_column: Name of the text's column; guessed if `None`.
+        text_pair_column: Name of the second text's column; single texts if `None`.
+        label_column: Name of the label's column; guessed if `None`.
+        group_column: Name of the group's column; no groups if `None`.
+        label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
+        label_separator: What stands between several labels in a cell; detected if `None`.
+        announce: Told, in lines for people, what was guessed and left out.
+
+    Raises:
+        UserError: If a file cannot be read, or its labels cannot be learnt.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument for each setting of a recipe
+        self,
+        *,
+        train_files: Sequence[str],
+        validation_files: Sequence[str] = (),
+        test_files: Sequence[str] = (),
+        format: str = AUTO,  # noqa: A002 - the setting's name
+        text_column: str | None = None,
+        text_pair_column: str | None = None,
+        label_column: str | None = None,
+        group_column: str | None = None,
+        label_kind: str = AUTO,
+        label_separator: str | None = None,
+        announce: Callable[[str], object] = lambda line: None,
+    ):
+        files = {"train": train_files, "validation": validation_files, "test": test_files}
+        self._tables = {name: open_table(paths, format) for name, paths in files.items() if paths}
+        self.findings: list[str] = []
+        self._announce = announce
+        train = self._tables["train"]
+        sample = [row.values for row in itertools.islice(train.rows(), _SAMPLE_ROWS)]
+        if not sample:
+            raise UserError(f"{train.files[0]} has columns, and no rows.", expected="rows")
+        self._names = {
+            "text": text_column,
+            "label": label_column,
+            "text_pair": text_pair_column,
+            "group": group_column,
+        }
+        columns, guesses = choose_columns(train.columns, sample, **self._names)
+        self._say(*(note for table in self._tables.values() for note in table.notes), *guesses)
+        chosen = columns._asdict().items()
+        self._names = {key: None if at is None else train.columns[at] for key, at in chosen}
+        self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
+        self.has_pairs = columns.text_pair is not None
+        self._scans = {name: Scan() for name in self._tables}
+        self.label_kind = label_kind
+        self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
+        for name in self._tables:
+            if name != "train":
+                self._scan_further(name)
+        self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
+        self.name = _name_of(train)
+        self.version = self.fingerprint("train")[:8]
+
+    def has_split(self, split: str) -> bool:
+        """Tells whether files were given for a split."""
+        return split in self._tables
+
+    def num_examples(self, split: str) -> int:
+        """Returns how many rows of the split are used."""
+        return self._scans[split].num_examples
+
+    def num_bytes(self, split: str) -> int:
+        """Returns the bytes of the split's texts."""
+        return self._scans[split].num_bytes
+
+    def num_dropped(self, split: str) -> dict[str, int]:
+        """Returns how many rows of the split are left out, by reason."""
+        return dict(self._scans[split].num_dropped)
+
+    def group_hashes(self, split: str) -> np.ndarray | None:
+        """Returns the hash of each example's group, uint8 `(num_examples, 16)`.
+
+        `None` where there are no groups. A text whose cell is empty is a group of its own.
+        """
+        if split not in self._tables or self._columns[split].group is None:
+            return None
+        return np.frombuffer(bytes(self._scans[split].groups), np.uint8).reshape(-1, HASH_BYTES)
+
+    def iterate(self, split: str) -> Iterator[Example]:
+        """Yields the examples in the order of the rows, without those that are left out.
+
+        Raises:
+            UserError: If the files have changed since they were first read.
+        """
+        columns, count = self._columns[split], 0
+        for row in self._tables[split].rows():
+            if self._why_dropped(row, columns) is None:
+                text, pair = texts(row, columns)
+                label = self._label_of(row.values[columns.label])
+                if label is None:
+                    break
+                yield Example(text, pair, label)
+                count += 1
+        if count != self.num_examples(split):
+            raise UserError(f"The files of {split} have changed while they were read.")
+
+    def fingerprint(self, split: str) -> str:
+        """Returns the sha256 of the split's files and of what they are read by."""
+        digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
+        digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
+        for path in self._tables[split].contents():
+            digest.update(f"{path.parent.name}/{path.name}".encode(errors="surrogateescape"))
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.findings.append(line)
+            self._announce(line)
+
+    def _columns_of(self, table: Table) -> Columns:
+        """Finds the named columns in a table, whose order may differ from train's."""
+        group = self._names["group"] if self._names["group"] in table.columns else None
+        for what in ("text", "text_pair", "label"):
+            name = self._names[what]
+            if name is not None and name not in table.columns:
+                raise UserError(
+                    f"{table.files[0]} has no column {name!r}, which is the {what} in train."
+                    f"{nearest(name, table.columns)}",
+                    received=", ".join(table.columns),
+                )
+        return choose_columns(table.columns, (), **(self._names | {"group": group}))[0]
+
+    def _settle_labels(self, kind: str, separator: str | None, label_is_guessed: bool) -> None:
+        """Reads train: which labels there are, and of which kind."""
+        counts = self._count_labels(kind, separator)
+        if not self._scans["train"].num_examples:
+            raise UserError(
+                f"No row of {self._tables['train'].files[0]} can be used.",
+                received="; ".join(self._scans["train"].to_lines("train")),
+                expected="rows with a text and a label",
+            )
+        counts.check_mixture()
+        self.label_kind, self._separator = counts.detect()
+        if (
+            kind == AUTO
+            and self.label_kind == MULTI
+            and self._scans["train"].num_dropped["no label"]
+        ):
+            counts = self._count_labels(kind, separator)  # an empty cell says something now
+        self._label_names: dict[str, int] = {}
+        if self.label_kind == NUMBER:
+            self._check_numbers("train")
+        else:
+            names = counts.names(self._separator if self.label_kind == MULTI else None)
+            if label_is_guessed:
+                check_header(self._names["label"], names)
+            counts.check_variety()
+            check_names(names)
+            self._label_names = {name: index for index, name in enumerate(sort_names(names))}
+        self.label_names = tuple(self._label_names)
+        if kind == AUTO:
+            column = self._names["label"]
+            self._say(describe_labels(column, self.label_kind, self.label_names, self._separator))
+
+    def _count_labels(self, kind: str, separator: str | None) -> LabelCounts:
+        """Reads train; counts its labels and keeps the hashes of its groups."""
+        self._scans["train"] = Scan()
+        counts, columns = LabelCounts(kind, separator), self._columns["train"]
+        for row in self._used_rows("train"):
+            if not is_missing(row.values[columns.label]):
+                counts.add(row.values[columns.label], row.place)
+            else:
+                counts.add_nothing()
+        return counts
+
+    def _scan_further(self, split: str) -> None:
+        """Reads a split other than train, for labels that train does not have."""
+        if self.label_kind == NUMBER:
+            sum(1 for _ in self._used_rows(split))
+            self._check_numbers(split)
+        else:
+            self._check_seen(split)
+        if not self._scans[split].num_examples:
+            raise UserError(f"No row of {split} can be used.", expected="texts with labels")
+
+    def _check_seen(self, split: str) -> None:
+        column, rows = self._columns[split].label, self._used_rows(split)
+        cells = ((self._words(row.values[column]), row.place) for row in rows)
+        check_seen(split, cells, self._label_names)
+
+    def _check_numbers(self, split: str) -> None:
+        column = self._columns[split].label
+        rows = self._tables[split].rows()
+        check_numbers((row.values[column], row.place) for row in rows)
+
+    def _used_rows(self, split: str) -> Iterator[Row]:
+        """Yields the rows that are used, and counts them and the others."""
+        columns, scan = self._columns[split], self._scans[split]
+        for row in self._tables[split].rows():
+            reason = self._why_dropped(row, columns)
+            if reason is not None:
+                scan.drop(reason, row.place)
+                continue
+            text, pair = texts(row, columns)
+            scan.num_examples += 1
+            scan.num_bytes += len(text) + len(pair or b"")
+            if columns.group is not None:
+                scan.groups += _group_hash(row, columns, scan)
+            yield row
+
+    def _why_dropped(self, row: Row, columns: Columns) -> str | None:
+        """Returns why a row is left out, `None` if it is used.
+
+        An empty cell is no label; where a text may have several, it says that none applies.
+        """
+        check_cells(row, columns)
+        if is_missing(row.values[columns.text]):
+            return "no text"
+        if columns.text_pair is not None and is_missing(row.values[columns.text_pair]):
+            return "no second text"
+        label = row.values[columns.label]
+        none_applies = self.label_kind == MULTI and isinstance(label, str)
+        return "no label" if is_missing(label) and not none_applies else None
+
+    def _words(self, cell: Any) -> list[str]:
+        if self.label_kind != MULTI:
+            return [as_word(cell)]
+        return as_words(cell if self._separator else as_list(cell), self._separator)
+
+    def _label_of(self, cell: Any) -> int | float | tuple[int, ...] | None:
+        """Returns a cell as a label; `None` if it was not there when the labels were settled."""
+        if self.label_kind == NUMBER:
+            return as_number(cell)
+        words = self._words(cell)
+        if not self._label_names.keys() >= {*words}:
+            return None
+        indices = sorted(map(self._label_names.__getitem__, words))
+        return tuple(indices) if self.label_kind == MULTI else indices[0]
+
+
+def _name_of(table: Table) -> str:
+    first = table.files[0].name
+    return first if len(table.files) == 1 else f"{first} and {len(table.files) - 1} more"
+
+
+def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:
+    group = row.values[columns.group]
+    if not is_missing(group):
+        return hash_text(as_word(group).encode())
+    scan.note("no group: each text is a group of its own", row.place)
+    return hash_text(texts(row, columns)[0], b"no group")

@@ -1,0 +1,165 @@
+"""Several files as one table: found, their format known, read one after the other."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from kerasft.data.files.delimited import DelimitedFile
+from kerasft.data.files.folder import ClassFolder
+from kerasft.data.files.json_lines import JsonLinesFile
+from kerasft.data.files.parquet import ParquetFile
+from kerasft.data.files.reading import is_gzipped
+from kerasft.errors import UserError, nearest
+
+AUTO, FOLDER = "auto", "folder"
+FORMATS = ("csv", "tsv", "jsonl", "parquet", FOLDER)
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+class Row(NamedTuple):
+    """One row: the file it stands in, its number there from 1 (for text, the line), its values.
+
+    Of a folder by class each file is one row, without a number.
+    """
+
+    file: Path
+    number: int | None
+    values: tuple[Any, ...]
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people."""
+        if self.number is None:
+            return f"{self.file.parent.name}/{self.file.name}"
+        return f"{self.file.name}:{self.number}"
+
+
+class Part(Protocol):
+    """One file, or folder, of a table."""
+
+    columns: tuple[str, ...]
+
+    def rows(self) -> Iterator[tuple[Path, int | None, tuple[Any, ...]]]:
+        """Yields file, number and values of each row."""
+
+
+class Table:
+    """Files of the same columns, read as one.
+
+    Args:
+        files: Paths of what is there.
+        format: `auto` (by each name), `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
+
+    Raises:
+        UserError: If a file cannot be read, or has other columns than the first.
+    """
+
+    def __init__(self, files: Sequence[Path], format: str = AUTO):  # noqa: A002 - the setting's name
+        self.files = tuple(files)
+        _refuse_twice(self.files)
+        self._parts = [_open_part(path, format) for path in self.files]
+        self.notes = tuple(note for part in self._parts for note in getattr(part, "notes", ()))
+        self.columns = self._parts[0].columns
+        for path, part in zip(self.files, self._parts, strict=True):
+            missing = [name for name in self.columns if name not in part.columns]
+            if missing:
+                raise UserError(
+                    f"{path} has other columns than {self.files[0]}.",
+                    received=", ".join(part.columns),
+                    expected=", ".join(self.columns),
+                )
+
+    def rows(self) -> Iterator[Row]:
+        """Yields all rows, file after file, the values in the order of `columns`."""
+        for part in self._parts:
+            order = [part.columns.index(name) for name in self.columns]
+            for path, number, values in part.rows():
+                yield Row(path, number, tuple(values[index] for index in order))
+
+    def contents(self) -> Iterator[Path]:
+        """Yields every file that is read, those inside folders as well."""
+        for path, part in zip(self.files, self._parts, strict=True):
+            yield from part.files() if isinstance(part, ClassFolder) else (path,)
+
+
+def open_table(patterns: str | os.PathLike[str] | Iterable[str], format: str = AUTO) -> Table:  # noqa: A002
+    """Opens what paths and globs stand for.
+
+    Args:
+        patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read in the order of
+            their names.
+        format: See `Table`.
+
+    Raises:
+        UserError: If there is no such file, or it cannot be read.
+    """
+    if isinstance(patterns, str | os.PathLike):
+        patterns = [patterns]
+    return Table([file for pattern in patterns for file in _find(os.fspath(pattern))], format)
+
+
+def _find(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if os.path.exists(path):  # unlike Path.exists, false for names that no file can have
+        return [path]
+    found = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(pattern) else []
+    if found:
+        return [Path(name) for name in found]
+    if glob.has_magic(pattern):
+        raise UserError("No file matches the glob.", received=pattern)
+    folder = path.parent
+    known = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    raise UserError(f"There is no such file.{nearest(path.name, known)}", received=pattern)
+
+
+def _refuse_twice(files: Sequence[Path]) -> None:
+    seen: set[Path] = set()
+    for path in files:
+        if path.resolve() in seen:
+            raise UserError(
+                "A file is given twice: its rows would count twice.", received=str(path)
+            )
+        seen.add(path.resolve())
+
+
+def _open_part(path: Path, format: str) -> Part:  # noqa: A002
+    kind = _format_of(path) if format == AUTO else format
+    if path.is_dir() or kind == FOLDER:
+        if kind != FOLDER or not path.is_dir():
+            raise UserError(
+                f"{path} is {'a folder' if path.is_dir() else 'no folder'}.",
+                received=f"format {kind}",
+                expected="a folder of text files by class is read as the format folder",
+            )
+        return ClassFolder(path)
+    if kind == "jsonl":
+        return JsonLinesFile(path)
+    return ParquetFile(path) if kind == "parquet" else DelimitedFile(path, kind)
+
+
+def _format_of(path: Path) -> str:
+    if path.is_dir():
+        return FOLDER
+    suffix = Path(path.stem).suffix if is_gzipped(path) else path.suffix
+    kind = _SUFFIXES.get(suffix.lower())
+    if kind is None:
+        raise UserError(
+            f"{path} does not say by its name what it is.",
+            received=path.name,
+            expected=f"one of {', '.join(_SUFFIXES)}, perhaps with .gz",
+            fix="say it: --format csv.",
+        )
+    return kind

@@ -1,0 +1,242 @@
+"""What is wrong with a dataset, how bad it is, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from kerasft.data.example import MULTI, NUMBER, SINGLE
+from kerasft.data.inspection.facts import Leak, SplitFacts, imbalance
+from kerasft.data.inspection.faults import (
+    CONTROL_CHARACTER,
+    HTML,
+    INVALID_UTF8,
+    MOJIBAKE,
+    REPLACEMENT_CHARACTER,
+)
+from kerasft.data.inspection.lines import count
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+LEVELS = (ERROR, WARNING, NOTE)
+
+FEWEST_EXAMPLES = 2  # of a class: one to train on, one to validate on
+FEW_EXAMPLES = 10
+UNBALANCED = 10.0  # the most frequent class, in multiples of the least frequent
+_TRUNCATED_SHARE = 0.05
+_HTML_SHARE = 0.01
+_LONGEST_POSITIONS = 512  # of the encoders here
+_MOST_NAMED = 10
+
+_FAULTS = {
+    INVALID_UTF8: (
+        "no valid UTF-8",
+        "find out the file's encoding, and write it as UTF-8: iconv -f latin1 -t utf-8",
+    ),
+    REPLACEMENT_CHARACTER: (
+        'the replacement character U+FFFD, "\ufffd"',
+        "the text was read in the wrong encoding before: export it again, as UTF-8",
+    ),
+    MOJIBAKE: (
+        'UTF-8 that was taken for Latin-1, such as "Ã©"',
+        "export the text again as UTF-8, or mend it with text.encode('cp1252').decode('utf-8')",
+    ),
+    CONTROL_CHARACTER: (
+        "control characters",
+        "nothing, if they mean nothing: they are left out before the model reads the text",
+    ),
+}
+
+
+class Problem(NamedTuple):
+    """Something that is wrong.
+
+    Args:
+        level: `error` (the data cannot be trained on), `warning` or `note`.
+        split: Where: a split, or two.
+        what: What is wrong, without a full stop.
+        fix: What to do, without a full stop.
+    """
+
+    level: str
+    split: str
+    what: str
+    fix: str
+
+    def to_line(self) -> str:
+        """Returns it as one line."""
+        fix = f"{self.fix[0].upper()}{self.fix[1:]}"
+        return f"{self.level}: {self.split}: {self.what}. {fix}."
+
+
+def find_problems(
+    splits: Mapping[str, SplitFacts], leaks: Sequence[Leak], label_kind: str
+) -> tuple[Problem, ...]:
+    """Returns what is wrong, worst first.
+
+    Args:
+        splits: What is in each split; the first is trained on.
+        leaks: What stands in two splits.
+        label_kind: One of `kerasft.data.example.LABEL_KINDS`.
+    """
+    problems = []
+    for rank, (split, facts) in enumerate(splits.items()):
+        if not facts.rows:
+            problems.append(Problem(ERROR, split, "There is no row", "add rows, or leave it out"))
+            continue
+        finders: list[Callable[[SplitFacts, str], Iterator[tuple[str, str, str]]]]
+        finders = [_in_training if rank == 0 else _in_measuring]
+        finders += [_in_texts, _in_labels, _in_lengths, _in_encoding]
+        problems += [
+            Problem(level, split, what, fix)
+            for finder in finders
+            for level, what, fix in finder(facts, label_kind)
+        ]
+    problems += [_of_leak(leak, next(iter(splits))) for leak in leaks]
+    return tuple(sorted(problems, key=lambda problem: LEVELS.index(problem.level)))
+
+
+def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    """What only matters where a model learns."""
+    if facts.hidden_labels:
+        yield (
+            ERROR,
+            f"The labels of {count(facts.hidden_labels, 'row')} are hidden",
+            "train on a split whose labels are known",
+        )
+        return
+    if label_kind == NUMBER:
+        if len(set(facts.quantiles.values())) == 1:
+            yield ERROR, "All labels are the same number", "name another label column"
+        return
+    if label_kind == SINGLE and sum(number > 0 for number in facts.counts.values()) < 2:
+        yield (
+            ERROR,
+            f"There is but one class, {next(iter(facts.counts), 'none')}",
+            "name another label column, or add examples of another class",
+        )
+        return
+    yield from _rare_labels(facts.counts, label_kind)
+    ratio = imbalance(facts.counts)
+    if label_kind == SINGLE and ratio >= UNBALANCED:
+        yield (
+            WARNING,
+            f"The most frequent class has {ratio:,.0f} times as many rows as the rarest",
+            "read macro F1 rather than accuracy, and try training.class_weights=balanced or "
+            "data.oversample=true",
+        )
+    if facts.groups == 1:
+        yield (
+            WARNING,
+            "All rows are of one group, which cannot be split",
+            "give a validation file, or leave the group column out",
+        )
+
+
+def _in_measuring(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    """What only matters where a model is measured."""
+    if facts.hidden_labels:
+        yield (
+            NOTE,
+            f"The labels of {count(facts.hidden_labels, 'row')} are hidden",
+            "nothing can be measured there, only predicted",
+        )
+
+
+def _rare_labels(counts: Mapping[str, int], label_kind: str) -> Iterator[tuple[str, str, str]]:
+    thing = "label" if label_kind == MULTI else "class"
+    single = [name for name, number in counts.items() if number < FEWEST_EXAMPLES]
+    few = [name for name, number in counts.items() if FEWEST_EXAMPLES <= number < FEW_EXAMPLES]
+    if single:
+        yield (
+            ERROR,
+            f"{_have(single, thing)} fewer than {FEWEST_EXAMPLES} examples: "
+            f"{_name(single, counts)}",
+            f"add examples, merge the {thing} with another, or take its rows out",
+        )
+    if few:
+        yield (
+            WARNING,
+            f"{_have(few, thing)} fewer than {FEW_EXAMPLES} examples: {_name(few, counts)}",
+            "add examples, or expect little of it",
+        )
+
+
+def _have(names: Sequence[str], thing: str) -> str:
+    return f"{count(len(names), thing)} {'has' if len(names) == 1 else 'have'}"
+
+
+def _name(names: Sequence[str], counts: Mapping[str, int]) -> str:
+    told = [f"{name} ({counts[name]})" for name in names[:_MOST_NAMED]]
+    return ", ".join([*told, "..."] if len(names) > _MOST_NAMED else told)
+
+
+def _in_texts(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    for reason, number in facts.left_out.items():
+        yield (
+            WARNING,
+            f"{count(number, 'row')} left out: {reason}",
+            "mend them, if they should count",
+        )
+    if facts.empty:
+        yield WARNING, f"{count(facts.empty, 'text')} empty", "take the rows out"
+    if facts.duplicates:
+        yield (
+            NOTE,
+            f"{count(facts.duplicates, 'row')} with a text that another row has, too",
+            "nothing, if the text really came so often: equal texts stay in one split",
+        )
+
+
+def _in_labels(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    if facts.conflicting_texts:
+        shown = "; ".join(
+            f'"{conflict["text"]}" ({" / ".join(conflict["labels"])})'
+            for conflict in facts.conflicts
+        )
+        yield (
+            WARNING,
+            f"{count(facts.conflicting_texts, 'text')} under different labels, in "
+            f"{count(facts.conflicting_rows, 'row')}: {shown}",
+            "decide on one label for each, since no model can answer both",
+        )
+
+
+def _in_lengths(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    lengths = facts.lengths
+    if lengths is None or not lengths.truncated_share:
+        return
+    if lengths.truncated_share < _TRUNCATED_SHARE:
+        return
+    enough = -(-lengths.percentiles[95] // 8) * 8
+    longer = f"model.sequence_length={enough} to read 95 % whole, or "
+    yield (
+        NOTE,
+        f"{lengths.truncated_share:.1%} of the texts are longer than {lengths.limit:,} tokens, and "
+        "are cut",
+        f"set {longer if enough <= _LONGEST_POSITIONS else ''}model.truncation=windows to read "
+        "on, for more time",
+    )
+
+
+def _in_encoding(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    for fault, (what, fix) in _FAULTS.items():
+        if facts.faults.get(fault):
+            level = NOTE if fault == CONTROL_CHARACTER else WARNING
+            yield level, f"{count(facts.faults[fault], 'row')} with {what}", fix
+    share = facts.faults.get(HTML, 0) / facts.rows
+    if share >= _HTML_SHARE:
+        yield (
+            NOTE,
+            f"{share:.1%} of the texts have HTML tags or entities",
+            "<br /> is read as a space; strip other tags, if they mean nothing",
+        )
+
+
+def _of_leak(leak: Leak, train: str) -> Problem:
+    where = f"{leak.split} and {leak.other}"
+    left_out = f"{count(leak.rows, 'row')} of {leak.split}"
+    if leak.split != train:
+        fix = f"take them out of one of the two: scores on {leak.other} would flatter"
+    else:
+        fix = "nothing, if that is right: they are left out of training"
+    return Problem(WARNING, where, f"{count(leak.shared, leak.what[:-1])} in both, {left_out}", fix)

@@ -1,0 +1,125 @@
+"""One reading of a split as a stream: memory holds 16 bytes a row, and 4 for its label."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.example import MULTI, NUMBER, SINGLE, batched
+from kerasft.data.hashes import number_equal
+from kerasft.data.inspection.faults import find_faults
+from kerasft.data.sources import Source
+from kerasft.data.splits import HASH_BYTES, text_hashes
+
+_BATCH_SIZE = 1024
+_HIDDEN = -1
+_KEY_TYPES = {SINGLE: np.int32, MULTI: np.uint32, NUMBER: np.float32}
+
+CountTokens = Callable[[Sequence[bytes], Sequence[bytes] | None], np.ndarray]
+
+
+class Scan:
+    """What is known of a split after reading it once.
+
+    Args:
+        source: Where the examples come from.
+        split: The dataset's own name of the split.
+        count_tokens: Returns the lengths of a batch of texts, or of pairs.
+
+    Attributes:
+        num_rows: Examples.
+        num_empty: Examples whose text, or one of whose two, is empty or white space.
+        num_hidden: Examples whose label is hidden.
+        lengths: How many examples have which length.
+        faults: How many examples have which of `faults.FAULTS`.
+        labels: `single` and `multi`: how many examples have the label of an index.
+        labels_per_text: `multi`: how many examples have so many labels.
+        hashes: uint8 of shape `(num_rows, 16)`: of the texts.
+        label_keys: `(num_rows,)`: what differs where labels do; class, number or checksum.
+    """
+
+    def __init__(self, source: Source, split: str, count_tokens: CountTokens):
+        self.kind = source.label_kind
+        self.num_rows = self.num_empty = self.num_hidden = 0
+        self.lengths: Counter[int] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.labels: Counter[int] = Counter()
+        self.labels_per_text: Counter[int] = Counter()
+        hashes, keys = bytearray(), bytearray()
+        for batch in batched(source.iterate(split), _BATCH_SIZE):
+            texts, pairs, labels = zip(*batch, strict=True)
+            pairs = pairs if source.has_pairs else None
+            self.num_rows += len(texts)
+            self.lengths.update(count_tokens(texts, pairs).tolist())
+            self._look_at(texts, pairs)
+            keys += self._count_labels(labels).tobytes()
+            hashes += text_hashes(texts, pairs).tobytes()
+        self.hashes = np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)
+        self.label_keys = np.frombuffer(keys, _KEY_TYPES[self.kind])
+
+    def find_conflicts(self) -> tuple[int, int, list[tuple[int, int]]]:
+        """Finds equal texts under different labels.
+
+        Returns:
+            How many such texts there are, how many examples have them, and for each the positions
+            of two of its examples whose labels differ, those first that are read first.
+        """
+        texts, labels = number_equal(self.hashes), np.nan_to_num(self.label_keys)
+        # Written backwards: what stands in the end is the first example of each text.
+        firsts = np.zeros(len(texts), np.int32)
+        firsts[texts[::-1]] = np.arange(len(texts), dtype=np.int32)[::-1]
+        differing = np.flatnonzero(labels != labels[firsts[texts]])
+        in_conflict, where = np.unique(texts[differing], return_index=True)
+        pairs = zip(firsts[in_conflict].tolist(), differing[where].tolist(), strict=True)
+        num_rows = int(np.isin(texts, in_conflict).sum())
+        return len(in_conflict), num_rows, sorted(pairs, key=lambda pair: pair[1])
+
+    def _look_at(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> None:
+        for index, text in enumerate(texts):
+            pair = None if pairs is None else pairs[index]
+            self.num_empty += not text.strip() or (pair is not None and not pair.strip())
+            faults = find_faults(text) if pair is None else find_faults(text) + find_faults(pair)
+            self.faults.update(dict.fromkeys(faults, 1))
+
+    def _count_labels(self, labels: Sequence[Any]) -> np.ndarray:
+        """Counts a batch's labels; returns their keys."""
+        if self.kind == MULTI:
+            self.labels.update(itertools.chain.from_iterable(labels))
+            self.labels_per_text.update(map(len, labels))
+            keys = [zlib.crc32(repr(tuple(map(int, indices))).encode()) for indices in labels]
+            return np.array(keys, np.uint32)
+        keys = np.array(labels, _KEY_TYPES[self.kind])
+        hidden = np.isnan(keys) if self.kind == NUMBER else keys == _HIDDEN
+        self.num_hidden += int(hidden.sum())
+        if self.kind == SINGLE:
+            self.labels.update(keys[~hidden].tolist())
+        return keys
+
+
+def count_words(texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> np.ndarray:
+    """Returns how many words each text has, or each pair together: int64 `(num_texts,)`."""
+    counts = [len(text.split()) for text in texts]
+    if pairs is not None:
+        counts = [count + len(pair.split()) for count, pair in zip(counts, pairs, strict=True)]
+    return np.array(counts)
+
+
+def token_counter(preprocessor: Any, has_pairs: bool) -> CountTokens:
+    """Returns what counts the tokens that a preprocessor makes of each text, or pair."""
+    import tensorflow as tf
+
+    from kerasft.data.token_writer import build_tokenize
+
+    tokenize = build_tokenize(preprocessor, has_pairs)
+
+    def count(texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> np.ndarray:
+        columns = [texts] if pairs is None else [texts, pairs]
+        token_ids, _ = tokenize(*(tf.constant(list(column)) for column in columns))
+        return token_ids.row_lengths().numpy()
+
+    return count

@@ -1,0 +1,126 @@
+"""What could be lost, doubled or changed without a word is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from kerasft.data.files import reading
+from kerasft.data.files.columns import Columns, choose_columns
+from kerasft.data.files.source import FileSource
+from kerasft.data.files.table import open_table
+from kerasft.errors import UserError
+
+TRAIN = "text,label\na,pos\nb,neg\nc,pos\nd,neg\n"
+
+
+def values(table):
+    return [row.values for row in table.rows()]
+
+
+def test_quotes_of_a_tsv_belong_to_the_text_unless_all_pair_up(write):
+    plain = open_table(write("a.tsv", 'text\tlabel\n"so\t1\n"b" c\t2\n'))
+    assert values(plain) == [('"so', "1"), ('"b" c', "2")]
+    assert plain.notes == ("a.tsv: quotes belong to the texts (they do not pair up).",)
+    enclosed = open_table(write("b.tsv", 'text\tlabel\n"s""o"\t1\n"b\tc"\t2\n'))
+    assert (values(enclosed), enclosed.notes) == ([('s"o', "1"), ("b\tc", "2")], ())
+
+
+def test_a_file_that_is_given_twice_is_told(write, tmp_path):
+    file = write("a.csv", "text,label\n")
+    with pytest.raises(UserError, match=r"given twice.*a\.csv"):
+        open_table([file, str(tmp_path / "*.csv")])
+
+
+def test_a_name_that_no_file_can_have_is_told():
+    with pytest.raises(UserError, match="There is no such file"):
+        open_table("x" * 5000)
+
+
+def test_a_class_without_texts_is_told(write, tmp_path):
+    write("films/pos/1.txt", "a")
+    write("films/images/1.png", "b")
+    notes = open_table(tmp_path / "films").notes
+    assert any("images: no text in it, so it is no class." in note for note in notes)
+
+
+def test_what_never_ends_is_refused_before_memory_is_full(write, monkeypatch):
+    monkeypatch.setattr(reading, "LONGEST_LINE_BYTES", 20)
+    with pytest.raises(UserError, match=r"a\.csv, line 2: longer than 20 bytes"):
+        values(open_table(write("a.csv", f"text,label\n{'x' * 21}\n")))
+    monkeypatch.undo()
+    unclosed = 'text,label\n"' + ("x" * 1023 + "\n") * (17 * 1024)
+    with pytest.raises(UserError, match="field larger than field limit"):
+        values(open_table(write("b.csv", unclosed)))
+
+
+def test_a_binary_parquet_column_is_told(tmp_path):
+    table = pyarrow.table({"text": [b"a", b"b"], "label": ["x", "y"]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r"t\.parquet:1: the text is binary"):
+        FileSource(train_files=[str(tmp_path / "t.parquet")])
+
+
+def test_a_parquet_without_the_column_is_told(tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["a"]}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r'label_column: .*Did you mean "body".*one of body'):
+        FileSource(train_files=[str(tmp_path / "t.parquet")], label_column="bod")
+
+
+def test_a_number_that_float32_cannot_hold_is_told(open_source):
+    with pytest.raises(UserError, match=r"labels are to be numbers.*'1e300' \(train\.csv:2\)"):
+        open_source("text,label\na,1e300\nb,2.5\n", label_kind="number")
+
+
+def test_a_test_file_without_labels_is_told(write):
+    files = [write("e.csv", "text,lable\na,b\n")]
+    with pytest.raises(UserError, match=r"e\.csv has no column 'label'.*Did you mean \"lable\""):
+        FileSource(train_files=[write("t.csv", TRAIN)], test_files=files)
+
+
+def test_a_table_without_header_is_told(open_source):
+    content = "great film,pos\nbad film,neg\ngood,pos\nworse,neg\n"
+    with pytest.raises(UserError, match="first line looks like a row"):
+        open_source(content)
+    named = open_source(content + "so,pos\n", text_column="great film", label_column="pos")
+    assert named.label_names == ("neg", "pos")  # who names the columns has seen them
+
+
+def test_the_first_object_need_not_hold_every_key(open_source):
+    lines = '{"text": "b", "label": 1}\n{"text": "c", "label": 2}\n' * 2
+    source = open_source('{"text": "a"}\n' + lines, "t.jsonl")
+    assert (source.num_examples("train"), source.num_dropped("train")) == (4, {"no label": 1})
+
+
+@pytest.mark.parametrize("changed", [TRAIN + "e,pos\n", TRAIN.replace("d,neg", "d,new")])
+def test_files_that_change_while_they_are_read_are_told(open_source, write, changed):
+    source = open_source(TRAIN)
+    write("train.csv", changed)
+    with pytest.raises(UserError, match="files of train have changed"):
+        list(source.iterate("train"))
+
+
+def test_texts_without_a_group_are_groups_of_their_own(open_source):
+    source = open_source("text,label,user\na,0,\nb,1,\nc,0,u\nd,1,u\n", group_column="user")
+    assert len(np.unique(source.group_hashes("train"), axis=0)) == 3
+    assert source.findings[-1] == (
+        "train: 2 rows with no group: each text is a group of its own (train.csv:2, train.csv:3)."
+    )
+
+
+def test_lists_that_a_spreadsheet_holds_as_text(open_source):
+    source = open_source("text,tags\na,\"['x', 'y']\"\nb,[]\nc,\"['x', 'y']\"\nd,\n")
+    labels = [example.label for example in source.iterate("train")]
+    assert (source.label_names, labels) == (("x", "y"), [(0, 1), (), (0, 1), ()])
+
+
+def test_pairs_of_usual_names_are_guessed_together():
+    names = ("id", "Premise", "hypothesis", "label")
+    given = dict.fromkeys(("text", "label", "text_pair", "group"))
+    columns, said = choose_columns(names, [], **given)
+    assert columns == Columns(1, 3, 2, None)
+    assert said[0].startswith('Taking the columns "Premise" and "hypothesis" for pairs of texts')
+    alone = choose_columns(names, [], **(given | {"text": "Premise"}))[0]
+    assert alone == Columns(1, 3, None, None)

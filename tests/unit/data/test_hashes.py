@@ -1,0 +1,36 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasft.data.hashes import count_different, number_equal, stand_in
+from kerasft.data.splits import text_hashes
+
+NUMBERS = st.lists(st.integers(0, 300), max_size=200)
+
+
+def hashes_of(numbers):
+    return text_hashes([str(number).encode() for number in numbers])
+
+
+@given(NUMBERS)
+def test_equal_hashes_have_one_number_in_the_order_of_the_hashes(numbers):
+    hashes = hashes_of(numbers)
+    digests = [row.tobytes() for row in hashes]
+    rank_of = {digest: rank for rank, digest in enumerate(sorted(set(digests)))}
+    assert number_equal(hashes).tolist() == [rank_of[digest] for digest in digests]
+    assert count_different(hashes) == len(rank_of)
+
+
+@given(NUMBERS, NUMBERS)
+def test_which_stand_in_others(numbers, others):
+    mask = stand_in(hashes_of(numbers), hashes_of(others))
+    assert mask.tolist() == [number in others for number in numbers]
+
+
+def test_hashes_of_one_range_and_of_none():
+    hashes = np.zeros((3, 16), np.uint8)
+    hashes[1, 15] = 1
+    assert number_equal(hashes).tolist() == [0, 1, 0]
+    hashes[0, 0] = 255
+    assert number_equal(hashes).tolist() == [2, 1, 0]
+    assert number_equal(hashes[:0]).tolist() == []

@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerasft.data.hold_out import hold_out, move_together, validation_mask
+from kerasft.data.splits import text_hashes
+from kerasft.errors import UserError
+
+
+def hashes_of(*texts):
+    return text_hashes([str(text).encode() for text in texts])
+
+
+@given(
+    texts=st.lists(st.integers(0, 60), min_size=1, max_size=150),
+    fraction=st.floats(0.05, 0.95),
+    seed=st.integers(0, 100),
+)
+def test_equal_texts_never_straddle_and_shares_are_kept(texts, fraction, seed):
+    labels = np.random.default_rng(seed).integers(0, 3, len(texts))  # conflicting labels, too
+    mask = validation_mask(hashes_of(*texts), labels, fraction)
+    chosen = {text for text, inside in zip(texts, mask, strict=True) if inside}
+    left = {text for text, inside in zip(texts, mask, strict=True) if not inside}
+    assert not chosen & left
+    for label in range(3):
+        share = (labels == label).sum() * fraction
+        assert mask[labels == label].sum() <= share + 0.5
+
+
+@settings(max_examples=30)
+@given(
+    num_examples=st.integers(2, 300), fraction=st.floats(0.01, 0.99), num_classes=st.integers(1, 4)
+)
+def test_fraction_of_each_class_within_rounding(num_examples, fraction, num_classes):
+    labels = np.arange(num_examples) % num_classes
+    mask = validation_mask(hashes_of(*range(num_examples)), labels, fraction)
+    for label in range(num_classes):
+        count = (labels == label).sum()
+        taken = mask[labels == label].sum()
+        # The last one of a class stays in train.
+        assert abs(taken - count * fraction) <= 0.5 + 1e-9 or taken == count - 1
+
+
+def test_the_order_of_the_file_does_not_matter():
+    texts, labels = np.arange(200), np.arange(200) % 2
+    shuffle = np.random.default_rng(0).permutation(200)
+    mask = validation_mask(hashes_of(*texts), labels, 0.2)
+    shuffled = validation_mask(hashes_of(*texts[shuffle]), labels[shuffle], 0.2)
+    np.testing.assert_array_equal(shuffled, mask[shuffle])
+
+
+def test_the_split_is_the_same_on_every_machine():
+    mask = validation_mask(hashes_of(*range(20)), np.arange(20) % 2, 0.2)
+    assert np.flatnonzero(mask).tolist() == GOLDEN_VALIDATION
+
+
+# By hand: blake2b orders the texts 18, 0, 16, 17, 19 ...; two of each class are wanted.
+GOLDEN_VALIDATION = [0, 17, 18, 19]
+
+
+def test_the_last_example_of_a_class_stays_in_train():
+    labels = np.array([0] * 20 + [1] * 2 + [2])
+    mask = validation_mask(hashes_of(*range(23)), labels, 0.9)
+    assert np.bincount(labels[~mask]).tolist() == [2, 1, 1]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 25)), min_size=1, max_size=120),
+    fraction=st.floats(0.05, 0.9),
+)
+def test_neither_texts_nor_groups_straddle(rows, fraction):
+    texts, groups = (np.array(column) for column in zip(*rows, strict=True))
+    labels = texts % 3
+    mask = hold_out(hashes_of(*texts), labels, fraction, hashes_of(*groups))
+    for column in (texts, groups):
+        assert not {*column[mask]} & {*column[~mask]}
+    assert {*labels[~mask]} == {*labels}
+
+
+def test_without_their_hashes_groups_straddle():
+    texts, groups = np.arange(100), np.arange(100) // 4
+    mask = hold_out(hashes_of(*texts), texts % 2, 0.2)
+    assert {*groups[mask]} & {*groups[~mask]}  # control
+    mask = hold_out(hashes_of(*texts), texts % 2, 0.2, hashes_of(*groups))
+    assert mask.sum() == 20
+
+
+def test_an_equal_text_ties_groups_to_each_other():
+    texts = ["a", "b", "b", "c", "c", "d", "e"]
+    groups = ["one", "one", "two", "two", "three", "four", "four"]
+    units = move_together(hashes_of(*texts), hashes_of(*groups))
+    assert len({*units[:5]}) == 1
+    assert len({*units[5:]}) == 1
+    assert units[0] != units[5]
+
+
+def test_groups_do_not_depend_on_the_order_of_the_file():
+    texts, groups = np.arange(200), np.arange(200) // 4
+    shuffle = np.random.default_rng(0).permutation(200)
+    mask = hold_out(hashes_of(*texts), texts % 3, 0.2, hashes_of(*groups))
+    shuffled = hold_out(
+        hashes_of(*texts[shuffle]), texts[shuffle] % 3, 0.2, hashes_of(*groups[shuffle])
+    )
+    np.testing.assert_array_equal(shuffled, mask[shuffle])
+    assert 0 < mask.sum() < 200
+
+
+def test_where_no_group_fits_the_smallest_is_taken():
+    groups = np.array([0] * 40 + [1] * 25 + [2] * 35)
+    mask = hold_out(hashes_of(*range(100)), np.arange(100) % 2, 0.1, hashes_of(*groups))
+    assert {*groups[mask]} == {1}
+    assert mask.sum() == 25
+
+
+def test_a_single_group_cannot_be_split():
+    mask = hold_out(hashes_of(*range(10)), np.arange(10) % 2, 0.3, hashes_of(*[7] * 10))
+    assert not mask.any()
+
+
+def test_classes_too_small_for_a_place_share_places():
+    labels = np.arange(40) % 20  # two of each: a tenth of that is none
+    hashes = hashes_of(*range(40))
+    assert not validation_mask(hashes, labels, 0.1).any()  # control
+    mask = hold_out(hashes, labels, 0.1)
+    assert mask.sum() == 4
+    assert np.bincount(labels[~mask]).min() == 1
+
+
+def label_sets(num_examples, *, seed=0):
+    """A frequent label, one that half of the texts have, and one of 20 texts; none for some."""
+    labels = np.zeros((num_examples, 4), np.uint8)
+    generator = np.random.default_rng(seed)
+    labels[:, 0] = generator.random(num_examples) < 0.8
+    labels[:, 1] = generator.random(num_examples) < 0.5
+    labels[generator.choice(num_examples, 20, replace=False), 2] = 1
+    labels[generator.integers(num_examples), 3] = 1  # once
+    return labels
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sets_of_labels_are_stratified_by_the_rarest(seed):
+    labels = label_sets(1000, seed=seed)
+    mask = validation_mask(hashes_of(*range(1000)), labels, 0.2)
+    assert abs(mask.sum() - 200) <= 3
+    assert labels[mask, 2].sum() == 4
+    assert labels[mask, 3].sum() == 0  # its only example stays in train
+    shares = labels[mask].sum(axis=0) / labels.sum(axis=0)
+    np.testing.assert_allclose(shares[:2], 0.2, atol=0.03)
+
+
+def test_labels_too_rare_for_a_place_share_places():
+    labels = np.eye(30, dtype=np.uint8).repeat(3, axis=0)
+    mask = validation_mask(hashes_of(*range(90)), labels, 0.1)
+    assert mask.sum() == 9
+    assert labels[~mask].sum(axis=0).min() >= 1
+
+
+def test_numbers_are_stratified_by_quantiles():
+    values = np.random.default_rng(0).lognormal(size=500).astype(np.float32)
+    mask = validation_mask(hashes_of(*range(500)), values, 0.2)
+    assert mask.sum() == 100
+    ranks = values.argsort().argsort()
+    np.testing.assert_array_equal(np.bincount(ranks[mask] // 50), [10] * 10)
+    plain = validation_mask(hashes_of(*range(500)), np.zeros(500, int), 0.2)  # control
+    assert np.bincount(ranks[plain] // 50).tolist() != [10] * 10
+
+
+@pytest.mark.parametrize("num_examples", [5, 12, 33, 150])
+def test_few_numbers_still_validate(num_examples):
+    values = np.arange(num_examples) % 7 / 2
+    mask = validation_mask(hashes_of(*range(num_examples)), values, 0.1)
+    assert abs(mask.sum() - num_examples * 0.1) <= 1
+    assert mask.any()
+
+
+def test_hidden_numbers_do_no_harm():
+    values = np.array([np.nan, 1.0, np.nan, 2.0] * 25)
+    assert validation_mask(hashes_of(*range(100)), values, 0.2).sum() == 20
+    assert validation_mask(hashes_of(*range(100)), np.full(100, np.nan), 0.2).sum() == 20
+
+
+def test_a_fraction_is_a_share():
+    with pytest.raises(UserError, match=r"validation_fraction is out of range. Received: 0"):
+        validation_mask(hashes_of(1, 2), np.array([0, 1]), 0)
