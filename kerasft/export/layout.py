@@ -14,6 +14,11 @@ GRAPH = "saved_model.pb"
 RECORD = "assets.extra/kerasft.json"  # TensorFlow Serving leaves this folder alone
 
 
+def input_names(has_pairs: bool) -> tuple[str, ...]:
+    """Returns the names of the signature's inputs."""
+    return ("text", "text_pair") if has_pairs else ("text",)
+
+
 def versions_in(folder: Path) -> dict[int, Path]:
     """Returns what TensorFlow Serving takes for versions, by number, the newest last."""
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Writes a trained model as a SavedModel that takes raw text and answers with labels."""
+"""Writes a trained model as a SavedModel: raw text in; labels, or a number, out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerasft.export.layout import RECORD, SIGNATURE, file_digests, versions_in
+from kerasft.export.layout import RECORD, SIGNATURE, file_digests, input_names, versions_in
 from kerasft.run_dir import (
     check_disk_space,
     describe_environment,
@@ -30,22 +30,29 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def export_saved_model(
-    model, *, task, preprocessor, folder: str | os.PathLike[str], metadata: Mapping[str, Any]
+    model,
+    *,
+    task,
+    preprocessor,
+    folder: str | os.PathLike[str],
+    metadata: Mapping[str, Any],
+    has_pairs: bool = False,
 ) -> Path:
     """Exports a model as the next version of a folder, whole or not at all.
 
-    The signature `serving_default` takes `text`, string `[None]`, and answers with what
-    `task.decode` returns: `label`, string `[None]`, `probabilities` and `logits`, float32
-    `[None, num_classes]`. Preprocessing is inside. The label names stand in the SavedModel's
-    attribute `label_names`, and with the metadata, the versions and the files' checksums in
+    The signature `serving_default` takes `text`, string `[None]`, and for pairs `text_pair`, the
+    same. It answers with what `task.decode` returns: see `kerasft.tasks`. Preprocessing is inside.
+    The label names stand in the SavedModel's attribute `label_names` (none for numbers), and with
+    the task's own record, the metadata, the versions and the files' checksums in
     `assets.extra/kerasft.json`.
 
     Args:
         model: A float32 `FineTuner`.
-        task: Turns logits into the answer, and knows the `label_names`.
-        preprocessor: Turns texts into the model's inputs.
+        task: A `kerasft.tasks.task.Task`: turns logits into the answer.
+        preprocessor: Turns texts, or pairs of texts, into the model's inputs.
         folder: `saved_models/<name>`; made if it is missing.
         metadata: Plain data about where the model comes from: preset, recipe, metrics.
+        has_pairs: Whether an example is a pair of texts.
 
     Returns:
         The version's folder: one higher than the highest that was there.
@@ -56,11 +63,14 @@ def export_saved_model(
     """
     folder = Path(folder)
     _check_float32(model)
-    servable, answer = _build_servable(model, task, preprocessor)
+    servable, answer = _build_servable(model, task, preprocessor, has_pairs)
     needed = _GRAPH_BYTES + sum(variable.numpy().nbytes for variable in answer.variables)
     check_disk_space(folder, needed, "the exported model")
     record = {
+        "kind": task.kind,
+        "has_pairs": has_pairs,
         "label_names": task.label_names,
+        "task": task.record(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": describe_environment()["packages"],
         "preprocessing": preprocessor.config(),
@@ -84,21 +94,23 @@ def _check_float32(model) -> None:
         )
 
 
-def _build_servable(model, task, preprocessor):
+def _build_servable(model, task, preprocessor, has_pairs: bool):
     """Returns the module that is saved and the traced function of its signature.
 
     The module holds the variables that the graph reads and nothing else: no optimizer, no random
     seeds, no layer without use. The Keras model itself would bring every weight a second time.
     """
+    specs = [tf.TensorSpec([None], tf.string, name=name) for name in input_names(has_pairs)]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
-    def answer(text):
-        return task.decode(model(preprocessor(text), training=False))
+    @tf.function(input_signature=specs, autograph=False)
+    def answer(*texts):
+        return task.decode(model(preprocessor(*texts), training=False))
 
     traced = answer.get_concrete_function()
     servable = tf.Module(name="servable")
     servable.model_variables = list(traced.variables)
-    servable.label_names = tf.Variable(task.label_names, trainable=False, name="label_names")
+    label_names = tf.constant(list(task.label_names), tf.string)  # perhaps none
+    servable.label_names = tf.Variable(label_names, trainable=False, name="label_names")
     return servable, traced
 
 

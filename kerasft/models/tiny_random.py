@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib.resources
 
-import numpy as np
-
 NAME = "tiny_random"
 _SEED = 20_261_122
 
@@ -23,6 +21,7 @@ def load_vocabulary() -> list[str]:
 def build_backbone(*, dropout: float = 0.1, dtype: str = "float32") -> object:
     """Builds the backbone; its weights are the same on every machine."""
     import keras_hub
+    import numpy as np
 
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=len(load_vocabulary()),

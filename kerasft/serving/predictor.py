@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError, first_line
-from kerasft.export.layout import SIGNATURE
+from kerasft.export.layout import SIGNATURE, input_names
+from kerasft.serving.answers import OUTPUTS, build_answers, kind_of
+from kerasft.serving.examples import Texts, check_example, zip_pairs
 from kerasft.serving.model_path import check_files, find_saved_model
 
 _BATCH_SIZE = 64
-_WINDOW = 1024  # texts that are sorted by length together
-_OUTPUTS = {"label", "probabilities", "logits"}
+_WINDOW = 1024  # examples that are sorted by length together
 
 
 def load_predictor(path: str | os.PathLike[str]) -> Predictor:
@@ -43,119 +44,132 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
 
 
 class Predictor:
-    """Answers texts with labels.
+    """Answers texts, or pairs of texts, as the model has learnt: with a label, labels, a number.
 
     Texts are sorted by length in windows and answered in batches, so that little is padded; the
-    answers come in the order of the texts. An answer is
-    `{"text": ..., "label": ..., "probabilities": {label name: float}}`, ready for JSON.
+    answers come in the order of the texts. An answer is ready for JSON. It holds the `text`, for
+    pairs the `text_pair`, and by the model's kind
+
+    - `single`: `label`, `score` (that label's probability) and `probabilities` by label name;
+    - `multi`: `labels` (those that apply) and `scores`, the probability of each label by name;
+    - `number`: `value`.
 
     Args:
         model: A loaded SavedModel of `export_saved_model`.
+
+    Attributes:
+        kind: `single`, `multi` or `number`.
+        has_pairs: Whether the model reads pairs of texts.
+        label_names: The labels, in label order; none for numbers.
 
     Example:
         ```python
         predictor = load_predictor("saved_models/imdb")
         predictor.predict(["A quiet, moving film."])[0]["label"]  # "pos"
+        load_predictor("saved_models/stsb").predict(["A dog."], ["A cat."])[0]["value"]  # a float
         ```
     """
 
     def __init__(self, model):
         self._model = model  # owns the variables that the signature reads
         self._answer = model.signatures[SIGNATURE]
+        self.kind = kind_of(set(self._answer.structured_outputs))
+        self.has_pairs = _inputs_of(self._answer) == sorted(input_names(has_pairs=True))
         self.label_names = tuple(name.decode() for name in model.label_names.numpy())
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+    def predict(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
         """Returns the answer to each text.
 
-        Raises:
-            UserError: `texts` is not a sequence of texts.
-        """
-        if isinstance(texts, str | bytes):
-            raise UserError(
-                "`texts` must be several texts.",
-                received=texts[:40],
-                expected="a list of strings",
-                fix="put a single text into a list.",
-            )
-        checked = [_check_text(text, number) for number, text in enumerate(texts, start=1)]
-        return list(self.predict_stream(checked))
+        Args:
+            texts: The texts.
+            text_pairs: Each one's second text, for a model that reads pairs.
 
-    def predict_stream(self, lines: Iterable[str | None]) -> Iterator[dict[str, Any]]:
-        """Yields the answer to each line, in their order, holding a window of lines at most.
+        Raises:
+            UserError: These are not texts, or pairs where the model reads single texts, or the
+                reverse.
+        """
+        examples = zip_pairs(texts, text_pairs)
+        for number, example in enumerate(examples, start=1):
+            check_example(example, number, has_pairs=self.has_pairs)
+        return list(self.predict_stream(examples))
+
+    def predict_stream(
+        self, examples: Iterable[str | tuple[str, str] | None]
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the answer to each example, in their order, holding a window of them at most.
 
         The first window is one batch and each is twice as large as the one before, up to 1,024
-        lines. A window waits until it is full; `None` among the lines has it answered at once,
-        which is how `kerasft.serving.lines.read_lines` tells that nobody writes just now.
+        examples. A window waits until it is full; `None` among the examples has it answered at
+        once, which is how `kerasft.serving.lines.read_lines` tells that nobody writes just now.
 
         Args:
-            lines: Texts, taken as they are, and `None`, which gets no answer.
+            examples: Texts, for a model that reads pairs tuples of two, taken as they are; and
+                `None`, which gets no answer.
 
         Raises:
-            UserError: A line is not a text. Those in windows before it have been answered.
+            UserError: An example is not what the model reads. Those in windows before it have
+                been answered.
         """
-        for window in _windows(lines):
+        for window in self._windows(examples):
             answers: list[dict[str, Any]] = [{}] * len(window)
-            by_length = sorted(range(len(window)), key=lambda index: len(window[index]))
+            by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
             for start in range(0, len(window), _BATCH_SIZE):
                 batch = by_length[start : start + _BATCH_SIZE]
-                texts = [window[index] for index in batch]
-                for index, answer in zip(batch, self._predict_batch(texts), strict=True):
+                rows = [window[index] for index in batch]
+                for index, answer in zip(batch, self._predict_batch(rows), strict=True):
                     answers[index] = answer
             yield from answers
 
-    def _predict_batch(self, texts: list[str]) -> Iterator[dict[str, Any]]:
+    def _windows(self, examples: Iterable[str | tuple[str, str] | None]) -> Iterator[list[Texts]]:
+        """Yields full windows, and what there is at each `None` and at the end."""
+        window: list[Texts] = []
+        size, number = _BATCH_SIZE, 0
+        for example in examples:
+            if example is not None:
+                number += 1
+                window.append(check_example(example, number, has_pairs=self.has_pairs))
+            if window and (example is None or len(window) == size):
+                yield window
+                window, size = [], min(2 * size, _WINDOW)
+        if window:
+            yield window
+
+    def _predict_batch(self, rows: list[Texts]) -> Iterator[dict[str, Any]]:
         import tensorflow as tf
 
+        names = input_names(self.has_pairs)
         # Half a surrogate pair is no UTF-8; the graph drops it.
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        outputs = self._answer(text=tf.constant(encoded, tf.string))
-        labels = outputs["label"].numpy().tolist()
-        probabilities = outputs["probabilities"].numpy().tolist()
-        for text, label, row in zip(texts, labels, probabilities, strict=True):
-            yield {
-                "text": text,
-                "label": label.decode(),
-                "probabilities": dict(zip(self.label_names, row, strict=True)),
-            }
+        columns = [
+            [text.encode("utf-8", "surrogatepass") for text in c] for c in zip(*rows, strict=True)
+        ]
+        inputs = {n: tf.constant(c, tf.string) for n, c in zip(names, columns, strict=True)}
+        outputs = {name: tensor.numpy() for name, tensor in self._answer(**inputs).items()}
+        answers = build_answers(self.kind, outputs, self.label_names)
+        for row, answer in zip(rows, answers, strict=True):
+            yield dict(zip(names, row, strict=True)) | answer
 
 
-def _windows(lines: Iterable[str | None]) -> Iterator[list[str]]:
-    """Yields full windows, and what there is at each `None` and at the end."""
-    window: list[str] = []
-    size, number = _BATCH_SIZE, 0
-    for line in lines:
-        if line is not None:
-            number += 1
-            window.append(_check_text(line, number))
-        if window and (line is None or len(window) == size):
-            yield window
-            window, size = [], min(2 * size, _WINDOW)
-    if window:
-        yield window
-
-
-def _check_text(line: object, number: int) -> str:
-    if isinstance(line, str):
-        return line
-    raise UserError(
-        f"Text number {number} is not a text.",
-        received=type(line).__name__,
-        expected="a string",
-        fix="leave it out, or give an empty string.",
-    )
+def _inputs_of(signature) -> list[str]:
+    return sorted(signature.structured_input_signature[1])
 
 
 def _check_is_ours(model, version: Path) -> None:
     """Checks that a SavedModel has the signature and the label names that an export writes."""
     signature = getattr(model, "signatures", {}).get(SIGNATURE)
-    inputs = list(signature.structured_input_signature[1]) if signature else []
+    inputs = _inputs_of(signature) if signature else []
     outputs = set(signature.structured_outputs) if signature else set()
-    if inputs != ["text"] or not outputs >= _OUTPUTS or not hasattr(model, "label_names"):
+    known_inputs = [sorted(input_names(has_pairs)) for has_pairs in (False, True)]
+    is_ours = inputs in known_inputs and kind_of(outputs) and hasattr(model, "label_names")
+    if not is_ours:
+        answers = " or ".join(str(sorted(names)) for names in OUTPUTS.values())
         raise UserError(
             f"The SavedModel in {version} was not exported by kerasft.",
             received=f"signature {SIGNATURE}: {inputs} -> {sorted(outputs)}"
             if signature
             else f"no signature {SIGNATURE}",
-            expected=f"['text'] -> {sorted(_OUTPUTS)}, and the attribute label_names",
+            expected=f"['text'], for pairs also 'text_pair' -> {answers}, and the attribute "
+            "label_names",
             fix="give a model that a kerasft pipeline exported.",
         )

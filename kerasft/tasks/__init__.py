@@ -1,1 +1,1 @@
-"""Tasks: how text becomes tokens, what is learnt, and how logits become answers."""
+"""Tasks: what is learnt from labels of one kind, and how logits become answers."""

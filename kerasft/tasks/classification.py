@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasft.metrics.classification import classification_metrics
+from kerasft.data.example import SINGLE
+from kerasft.metrics.calibration import reliability_bins
+from kerasft.metrics.classification import (
+    classification_metrics,
+    classification_notes,
+    confusion,
+)
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.intervals import classification_interval
 from kerasft.models.heads import LinearHead
+from kerasft.tasks.measuring import interval_facts
+
+_SURE = 20.0  # the logit of a certain answer
 
 
 class Classification:
@@ -17,10 +29,34 @@ class Classification:
 
     Args:
         label_names: Name of each class, in label order.
+        headline: The metric that counts. Defaults to `accuracy`.
+        label_smoothing: The share of a label that is spread evenly over all classes in training,
+            0 to below 1 (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
+            Vision", section 7). Defaults to 0. No metric knows of it.
+
+    Raises:
+        ValueError: Smoothing out of range.
     """
 
-    def __init__(self, label_names: Sequence[str]):
+    kind = SINGLE
+    has_thresholds = False
+    output_names = ("label", "score", "probabilities", "logits")
+
+    def __init__(
+        self,
+        label_names: Sequence[str],
+        *,
+        headline: str | None = None,
+        label_smoothing: float = 0.0,
+    ):
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                "`label_smoothing` is out of range. "
+                f"Received: {label_smoothing}. Expected: 0 to below 1, such as 0.1."
+            )
         self.label_names = tuple(label_names)
+        self.headline = headline or "accuracy"
+        self.label_smoothing = label_smoothing
 
     @property
     def num_outputs(self) -> int:
@@ -33,6 +69,8 @@ class Classification:
 
     def build_loss(self) -> keras.losses.Loss:
         """Builds the loss: cross-entropy of integer labels and logits, in nats."""
+        if self.label_smoothing:
+            return SmoothedCrossEntropy(self.label_smoothing)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
@@ -46,14 +84,16 @@ class Classification:
             logits: float `(batch_size, num_classes)`.
 
         Returns:
-            `label` (string, `(batch_size,)`), `probabilities` and `logits` (float32,
-            `(batch_size, num_classes)`).
+            `label` (string, `(batch_size,)`), `score` (float32, `(batch_size,)`: the probability of
+            that label), `probabilities` and `logits` (float32, `(batch_size, num_classes)`).
         """
         logits = tf.cast(logits, tf.float32)
         names = tf.constant(self.label_names, tf.string)
+        probabilities = tf.nn.softmax(logits)
         return {
             "label": tf.gather(names, tf.argmax(logits, axis=-1)),
-            "probabilities": tf.nn.softmax(logits),
+            "score": tf.reduce_max(probabilities, axis=-1),
+            "probabilities": probabilities,
             "logits": logits,
         }
 
@@ -68,3 +108,96 @@ class Classification:
         return classification_metrics(
             labels, self.probabilities(logits), self.label_names, calibration_bins=calibration_bins
         )
+
+    def facts(
+        self,
+        split: str,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        *,
+        calibration_bins: int = 15,
+        bootstrap_resamples: int = 1000,
+        seed: int = 1,
+    ) -> EvaluationFacts:
+        """Computes all that is reported of a split.
+
+        Args:
+            split: Its name.
+            labels: Class indices, int `(num_examples,)`.
+            logits: float `(num_examples, num_classes)`.
+            calibration_bins: Bins of the calibration.
+            bootstrap_resamples: Resamples of the headline's interval.
+            seed: Seed of the resamples.
+        """
+        probabilities, names = self.probabilities(logits), self.label_names
+        metrics = classification_metrics(
+            labels, probabilities, names, calibration_bins=calibration_bins
+        )
+        intervals, notes = interval_facts(
+            self.headline,
+            classification_interval(
+                self.headline,
+                labels,
+                probabilities,
+                names,
+                calibration_bins=calibration_bins,
+                num_resamples=bootstrap_resamples,
+                seed=seed,
+            ),
+        )
+        return EvaluationFacts(
+            split=split,
+            label_names=names,
+            metrics=metrics,
+            intervals=intervals,
+            headline=self.headline,
+            num_examples=len(labels),
+            confusion=confusion(labels, probabilities.argmax(axis=-1), len(names)),
+            bins=reliability_bins(labels, probabilities, calibration_bins),
+            notes=[*classification_notes(labels, probabilities, names), *notes],
+        )
+
+    def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Classification:
+        """Returns itself: the most probable class is the answer."""
+        return self
+
+    def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
+        """Returns logits whose answers are the labels, float32 `(num_examples, num_classes)`."""
+        return _SURE * np.eye(self.num_outputs, dtype=np.float32)[labels]
+
+    def record(self) -> dict[str, Any]:
+        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        return {
+            "kind": self.kind,
+            "label_names": list(self.label_names),
+            "headline": self.headline,
+            "thresholds": None,
+            "value_range": None,
+        }
+
+
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of integer labels whose share `label_smoothing` is spread over all classes.
+
+    Keras smooths one-hot labels only. The loss is that of PyTorch's `label_smoothing`.
+
+    Args:
+        label_smoothing: Between 0 and 1.
+        name: Name of the loss.
+    """
+
+    def __init__(self, label_smoothing: float, name: str = "smoothed_cross_entropy"):
+        super().__init__(name=name)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        """Returns the loss of each example in nats, float32 `(batch_size,)`.
+
+        Args:
+            y_true: Class indices, `(batch_size,)`.
+            y_pred: Logits, `(batch_size, num_classes)`.
+        """
+        losses = -tf.nn.log_softmax(tf.cast(y_pred, tf.float32))
+        of_label = tf.gather(losses, tf.cast(y_true, tf.int32), batch_dims=1)
+        spread = tf.reduce_mean(losses, axis=-1)
+        return (1 - self.label_smoothing) * of_label + self.label_smoothing * spread

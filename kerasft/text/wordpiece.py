@@ -13,9 +13,11 @@ import tensorflow_text as tf_text
 from kerasft.errors import UserError
 from kerasft.text.cleaning import MAX_BYTES_PER_WORD, clean_text
 from kerasft.text.truncation import keep_ends, keep_first, longest_first
+from kerasft.text.windows import cut_windows, join_windows
 
 PADDING, UNKNOWN, START, SEPARATOR = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
-TRUNCATIONS = ("head_tail", "head", "tail")
+WINDOWS = "windows"
+TRUNCATIONS = ("head_tail", "head", "tail", WINDOWS)
 BREAK_TAGS = ("space", "keep")
 MINIMUM_SEQUENCE_LENGTH = 4  # three special tokens of a pair, and one token
 
@@ -34,16 +36,25 @@ class WordPiecePreprocessor(tf.Module):
     id 1 from the second text on. Texts that are too long are cut as `truncation` says; pairs
     always longest first, from the end.
 
+    With `truncation="windows"` a row is the text's windows one after another, each with special
+    tokens of its own and each but the last `sequence_length` tokens long. What lies beyond the
+    last window is dropped. `FineTuner(window_length=sequence_length)` reads such rows; pairs are
+    refused.
+
     Args:
         vocabulary: The tokens, in the order of their ids.
         lowercase: Whether letters are lowercased. Defaults to `True`.
         strip_accents: Whether accents are stripped. Defaults to `None`: as `lowercase` says.
-        sequence_length: The most tokens a row may have, special tokens included. Defaults to 256.
-        truncation: Which end of a single text stays: `"head_tail"` (default), `"head"` or
-            `"tail"`.
+        sequence_length: The most tokens a row, or a window, may have, special tokens included.
+            Defaults to 256.
+        truncation: What of a single text stays: `"head_tail"` (default), `"head"`, `"tail"`, or
+            overlapping `"windows"`.
         head_fraction: The share of the kept tokens that comes from the head, for `"head_tail"`.
             Defaults to 0.5.
         break_tags: `"space"` (default) turns `<br />` into a space, `"keep"` leaves it.
+        window_stride: Tokens from one window's first to the next one's, for `"windows"`.
+            Defaults to `None`: half of `sequence_length`.
+        max_windows: The most windows of a text, for `"windows"`. Defaults to 4.
 
     Raises:
         UserError: If the vocabulary or a setting cannot be used.
@@ -57,7 +68,7 @@ class WordPiecePreprocessor(tf.Module):
         ```
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
         self,
         vocabulary: Sequence[str],
         *,
@@ -67,6 +78,8 @@ class WordPiecePreprocessor(tf.Module):
         truncation: str = "head_tail",
         head_fraction: float = 0.5,
         break_tags: str = "space",
+        window_stride: int | None = None,
+        max_windows: int = 4,
     ):
         super().__init__(name="word_piece_preprocessor")
         _check_vocabulary(vocabulary)
@@ -77,7 +90,11 @@ class WordPiecePreprocessor(tf.Module):
         self.lowercase = lowercase
         self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.truncation = truncation
-        self.head_fraction = {"head": 1.0, "tail": 0.0}.get(truncation, head_fraction)
+        self.head_fraction = {"head": 1.0, "tail": 0.0, WINDOWS: 1.0}.get(truncation, head_fraction)
+        self.window_stride = sequence_length // 2 if window_stride is None else window_stride
+        self.max_windows = max_windows
+        if truncation == WINDOWS:
+            _check_windows(sequence_length, self.window_stride, max_windows)
         self.break_tags = break_tags
         self.vocabulary_size = len(vocabulary)
         self._vocabulary_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()
@@ -114,7 +131,7 @@ class WordPiecePreprocessor(tf.Module):
     def tokenize(
         self, text: tf.Tensor | Sequence[str], text_pair: tf.Tensor | Sequence[str] | None = None
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns token ids and segment ids, cut to `sequence_length`, special tokens in place.
+        """Returns token ids and segment ids, cut as `truncation` says, special tokens in place.
 
         Args:
             text: string `[batch_size]`: UTF-8.
@@ -124,15 +141,24 @@ class WordPiecePreprocessor(tf.Module):
             Two int32 ragged tensors `[batch_size, (num_tokens)]`.
 
         Raises:
-            UserError: If an input is not a batch of strings.
+            UserError: If an input is not a batch of strings, or pairs are to be read in windows.
         """
         text = _to_batch(text, "text")
         if text_pair is None:
-            return self._tokenize_texts(text)
+            windows = self.truncation == WINDOWS
+            return self._tokenize_windows(text) if windows else self._tokenize_texts(text)
+        if self.truncation == WINDOWS:
+            raise UserError(
+                "Pairs of texts cannot be read in windows.",
+                received='truncation="windows" and a text_pair',
+                expected='windows for single texts; pairs with "head_tail", "head" or "tail"',
+                fix="leave truncation at its default, and lengthen sequence_length.",
+            )
         return self._tokenize_pairs(text, _to_batch(text_pair, "text_pair"))
 
     def config(self) -> dict[str, object]:
         """Returns all that the output depends on, for cache keys: plain values, no vocabulary."""
+        windows = {"window_stride": self.window_stride, "max_windows": self.max_windows}
         return {
             "vocabulary_sha256": self._vocabulary_hash,
             "lowercase": self.lowercase,
@@ -143,13 +169,24 @@ class WordPiecePreprocessor(tf.Module):
             "break_tags": self.break_tags,
             "unicode": unicodedata.unidata_version,  # the table of characters
             "tensorflow_text": tf_text.__version__,  # word boundaries
-        }
+        } | (windows if self.truncation == WINDOWS else {})
 
     @tf.function(input_signature=[_TEXT])
     def _tokenize_texts(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         room = self.sequence_length - 2
         head = round(room * self.head_fraction)
         return self._pack(keep_ends(self._split(text), head=head, tail=room - head))
+
+    @tf.function(input_signature=[_TEXT])
+    def _tokenize_windows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        windows, num_windows = cut_windows(
+            self._split(text),
+            length=self.sequence_length - 2,
+            stride=self.window_stride,
+            max_windows=self.max_windows,
+        )
+        token_ids, segment_ids = self._pack(windows)
+        return join_windows(token_ids, num_windows), join_windows(segment_ids, num_windows)
 
     @tf.function(input_signature=[_TEXT, _TEXT])
     def _tokenize_pairs(
@@ -234,3 +271,15 @@ def _check_lengths(sequence_length: int, head_fraction: float) -> None:
             received=head_fraction,
             expected="0 to 1",
         )
+
+
+def _check_windows(sequence_length: int, window_stride: int, max_windows: int) -> None:
+    if not 1 <= window_stride <= sequence_length - 2:
+        raise UserError(
+            "`window_stride` would skip tokens between windows, or never move on.",
+            received=window_stride,
+            expected=f"1 to {sequence_length - 2}, a window of {sequence_length} without its "
+            "special tokens",
+        )
+    if max_windows < 1:
+        raise UserError("`max_windows` is too small.", received=max_windows, expected="at least 1")

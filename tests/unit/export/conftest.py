@@ -4,24 +4,53 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasft.export import saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
-from kerasft.tasks.classification import Classification
+from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.fine_tuner import FineTuner
 
+# What the stock server links besides TensorFlow's own ops.
+SERVED_TEXT_OPS = {"FastBertNormalize", "FastWordpieceTokenizeWithOffsets"}
+PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # core, and only this process has them
+LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
+SETTINGS = {"multi": {"thresholds": (0.2, 0.5, 0.8)}, "number": {"value_range": (3.0, None)}}
 
-def _build_parts(dtype="float32"):
+
+def _build_parts(kind="single", *, dtype="float32", windows=False, has_pairs=False):
     """What a trained run hands to the export, with a head that tells texts apart."""
     preset = load_preset("tiny_random", dropout=0.5, dtype=dtype)
-    task = Classification(["neg", "neutral", "pos"])
+    task = build_task(kind, LABEL_NAMES.get(kind, ()), **SETTINGS.get(kind, {}))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.5, seed=1)
     head.logits.kernel.assign(30.0 * head.logits.kernel.value)
-    preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=48)
-    return {"model": FineTuner(encoder, head), "task": task, "preprocessor": preprocessor}
+    length, truncation = (16, "windows") if windows else (48, "head_tail")
+    preprocessor = WordPiecePreprocessor(
+        preset.vocabulary, sequence_length=length, truncation=truncation
+    )
+    model = FineTuner(encoder, head, window_length=length if windows else None)
+    parts = {"model": model, "task": task, "preprocessor": preprocessor}
+    return parts | ({"has_pairs": True} if has_pairs else {})
+
+
+def _ops_not_served(version):
+    """The ops of a SavedModel, functions included, that a stock server does not have."""
+    proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    graph = proto.meta_graphs[0].graph_def
+    functions = {function.signature.name for function in graph.library.function}
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    ops = {node.op for node in nodes} - functions
+    assert len(ops) > 20
+    return {op for op in ops if not hasattr(tf.raw_ops, op) or op in PYTHON_OPS} - SERVED_TEXT_OPS
+
+
+@pytest.fixture(scope="session")
+def ops_not_served():
+    return _ops_not_served
 
 
 @pytest.fixture(scope="session")

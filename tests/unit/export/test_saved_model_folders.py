@@ -49,7 +49,8 @@ def test_exports_at_the_same_time_get_numbers_of_their_own(
         at_work.remove(path)
 
     quick_save.save = save
-    servable = saved_model._build_servable(**parts)  # once: Keras does not trace in threads
+    # Once: Keras does not trace in threads.
+    servable = saved_model._build_servable(**parts, has_pairs=False)
     monkeypatch.setattr(saved_model, "_build_servable", lambda *_: servable)
     found = []
 

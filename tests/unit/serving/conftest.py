@@ -1,5 +1,6 @@
 """SavedModels that tell how they were asked."""
 
+import functools
 import json
 import shutil
 
@@ -34,9 +35,51 @@ def _save(folder, label_names=("short", "long"), **signatures):
     (folder / RECORD).write_text(json.dumps(record))
 
 
+def _build_signature(kind, label_names, has_pairs):
+    """A signature as today's exports have it, whose answer tells the length of the texts."""
+    names = ["text", "text_pair"][: 1 + has_pairs]
+    specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+
+    @tf.function(input_signature=specs)
+    def answer(*texts):
+        lengths = tf.add_n([tf.strings.length(text, unit="UTF8_CHAR") for text in texts])
+        value = tf.cast(lengths, tf.float32)
+        logits = tf.stack([value, -value], axis=1)
+        if kind == "number":
+            return {"value": value, "logits": value[:, tf.newaxis]}
+        if kind == "multi":
+            selected = tf.stack([lengths > 4, lengths > 8], axis=1)
+            labels = tf.where(selected, tf.constant([label_names]), "")
+            return {"labels": labels, "scores": logits, "selected": selected, "logits": logits}
+        label = tf.gather(list(label_names), tf.cast(lengths > 4, tf.int32))
+        return {"label": label, "score": value, "probabilities": logits, "logits": logits}
+
+    return answer.get_concrete_function()
+
+
+def _save_kind(folder, kind, *, has_pairs=False):
+    label_names = () if kind == "number" else ("short", "long")
+    signature = _build_signature(kind, label_names, has_pairs)
+    _save(folder, tf.constant(label_names, tf.string), serving_default=signature)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def save_model():
+    """Saves as an export of old: no `score`, single texts, one label."""
     return _save
+
+
+@pytest.fixture(scope="session")
+def model_of(tmp_path_factory):
+    """The folder of a model of a kind, for single texts or pairs."""
+    folder = tmp_path_factory.mktemp("kinds")
+
+    @functools.cache
+    def model_of(kind, has_pairs=False):
+        return _save_kind(folder / f"{kind}-{has_pairs}" / "1", kind, has_pairs=has_pairs)
+
+    return model_of
 
 
 @pytest.fixture(scope="session")

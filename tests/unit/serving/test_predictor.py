@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import subprocess
@@ -118,11 +119,27 @@ def test_a_model_of_somebody_else(save_model, tmp_path):
         return {"output_0": token_ids}
 
     save_model(tmp_path / "1", serving_default=answer.get_concrete_function())
-    message = r"not exported by kerasft.*\['token_ids'\] -> \['output_0'\].*Expected: \['text'\] ->"
+    message = (
+        r"not exported by kerasft.*\['token_ids'\] -> \['output_0'\].*Expected: \['text'\], .*"
+        r"'label', 'logits', 'probabilities'\] or \['labels', .* or \['logits', 'value'\]"
+    )
     with pytest.raises(UserError, match=message):
         load_predictor(tmp_path)
     save_model(tmp_path / "2", train=answer.get_concrete_function())
     with pytest.raises(UserError, match=r"not exported by kerasft.*no signature serving_default"):
+        load_predictor(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["logits", "probabilities", "label"])
+def test_a_signature_that_lacks_an_output(save_model, tmp_path, missing):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def answer(text):
+        outputs = dict.fromkeys(("label", "probabilities", "logits"), text)
+        del outputs[missing]
+        return outputs
+
+    save_model(tmp_path / "1", serving_default=answer.get_concrete_function())
+    with pytest.raises(UserError, match=r"not exported by kerasft.*Fix: give a model that"):
         load_predictor(tmp_path)
 
 
@@ -134,7 +151,10 @@ try:
     load_predictor(sys.argv[1] + "x")
 except UserError:
     assert "tensorflow" not in sys.modules, "a mistyped path waits for TensorFlow"
-print(load_predictor(sys.argv[1]).predict(["a"])[0]["label"])
+for path in sys.argv[1:]:
+    predictor = load_predictor(path)
+    pairs = [["b"]] if predictor.has_pairs else []
+    print(predictor.predict(["a"], *pairs))
 needed = ("kerasft.errors", "kerasft.export.layout", "kerasft.serving", "kerasft.export")
 for name in sorted(sys.modules):
     ours = name.startswith("kerasft.") and not name.startswith(needed)
@@ -143,8 +163,11 @@ for name in sorted(sys.modules):
 """
 
 
-def test_needs_tensorflow_alone_and_not_before_it_has_a_model(saved_models):
-    command = [sys.executable, "-c", FRESH, str(saved_models / "imdb")]
+def test_needs_tensorflow_alone_and_not_before_it_has_a_model(saved_models, model_of):
+    kinds = [model_of("single"), model_of("multi", True), model_of("number", True)]
+    command = [sys.executable, "-c", FRESH, *map(str, [saved_models / "imdb", *kinds])]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.splitlines()[-1] == "short"
+    answers = [ast.literal_eval(line)[0] for line in result.stdout.splitlines()[-4:]]
+    assert [answer["label"] for answer in answers[:2]] == ["short", "short"]
+    assert [answers[2]["labels"], answers[3]["value"]] == [[], 2.0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.metrics.bootstrap import bootstrap_mean_interval
 from kerasft.tasks.classification import Classification
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [-1.0, 4.0, 0.5]], "float32")
@@ -28,12 +30,12 @@ class TestDecode:
         answer = wrap(task.decode)(tf.constant(LOGITS))
         assert [label.decode() for label in answer["label"].numpy()] == ["neg", "pos", "neutral"]
         np.testing.assert_allclose(answer["probabilities"], softmax(LOGITS), rtol=1e-6)
+        np.testing.assert_allclose(answer["score"], softmax(LOGITS).max(axis=1), rtol=1e-6)
         assert np.array_equal(answer["logits"], LOGITS)
-        assert [answer[name].dtype for name in ("label", "probabilities", "logits")] == [
-            tf.string,
-            tf.float32,
-            tf.float32,
-        ]
+        dtypes = {name: tensor.dtype for name, tensor in answer.items()}
+        assert dtypes.pop("label") == tf.string
+        assert set(dtypes.values()) == {tf.float32}
+        assert tuple(answer) == task.output_names
 
     def test_bfloat16_logits_are_answered_in_float32(self, task):
         answer = task.decode(tf.constant(LOGITS, tf.bfloat16))
@@ -41,7 +43,8 @@ class TestDecode:
 
     def test_no_text_no_answer(self, task):
         answer = task.decode(tf.zeros((0, 3)))
-        assert [answer[name].shape[0] for name in answer] == [0, 0, 0]
+        shapes = {name: tuple(tensor.shape) for name, tensor in answer.items()}
+        assert shapes == {"label": (0,), "score": (0,), "probabilities": (0, 3), "logits": (0, 3)}
 
     def test_extreme_logits_stay_finite(self, task):
         probabilities = task.probabilities(np.array([[1e4, -1e4, 0.0]], "float32"))
@@ -82,6 +85,44 @@ class TestTraining:
         expected = -np.log(softmax(LOGITS)[np.arange(3), [0, 2, 2]])
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
+    @pytest.mark.parametrize("smoothing", [0.1, 0.5])
+    def test_smoothed_loss_is_that_of_smoothed_labels(self, smoothing):
+        labels = [0, 2, 2]
+        smoothed = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+        expected = -(smoothed * np.log(softmax(LOGITS))).sum(axis=1)
+        loss = Classification(NAMES, label_smoothing=smoothing).build_loss()
+        for call in (loss.call, tf.function(loss.call)):
+            found = call(tf.constant(labels), tf.constant(LOGITS))
+            assert (found.shape, found.dtype) == ((3,), tf.float32)
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+        # Keras says the same of one-hot labels; without smoothing the loss is another.
+        keras_loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=smoothing
+        )
+        np.testing.assert_allclose(keras_loss.call(np.eye(3)[labels], LOGITS), expected, rtol=1e-5)
+        plain = Classification(NAMES).build_loss().call(tf.constant(labels), tf.constant(LOGITS))
+        assert np.abs(plain - expected).max() > 0.01
+
+    def test_smoothed_loss_has_the_gradient_of_smoothed_labels(self):
+        loss = Classification(NAMES, label_smoothing=0.3).build_loss()
+        logits = tf.constant(LOGITS)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            total = tf.reduce_sum(loss.call(tf.constant([0, 2, 2]), logits))
+        smoothed = 0.7 * np.eye(3)[[0, 2, 2]] + 0.1
+        expected = softmax(LOGITS) - smoothed
+        np.testing.assert_allclose(tape.gradient(total, logits), expected, atol=1e-6)
+
+    def test_smoothing_is_no_part_of_the_metrics(self, task):
+        smoothed = Classification(NAMES, label_smoothing=0.3)
+        labels = np.array([0, 2, 2])
+        assert smoothed.evaluate(labels, LOGITS) == task.evaluate(labels, LOGITS)
+
+    @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+    def test_smoothing_out_of_range(self, smoothing):
+        with pytest.raises(ValueError, match=rf"out of range\. Received: {smoothing}"):
+            Classification(NAMES, label_smoothing=smoothing)
+
     def test_metric_is_accuracy(self, task):
         (accuracy,) = task.build_metrics()
         accuracy.update_state([0, 2, 2], LOGITS)
@@ -92,3 +133,48 @@ class TestTraining:
         assert task.num_outputs == 3
         assert head(tf.zeros((2, 5))).shape == (2, 3)
         assert head.dropout.rate == 0.25
+
+
+class TestFacts:
+    LABELS = np.array([0, 2, 2])
+
+    def test_they_hold_what_evaluate_says_and_more(self, task):
+        facts = task.facts("test", self.LABELS, LOGITS, calibration_bins=4)
+        assert facts.metrics == task.evaluate(self.LABELS, LOGITS, calibration_bins=4)
+        assert (facts.split, facts.label_names, facts.headline) == ("test", NAMES, "accuracy")
+        assert facts.num_examples == 3
+        assert facts.confusion.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
+        assert len(facts.bins) == 4
+        assert any("neutral" in note for note in facts.notes)
+
+    def test_the_accuracy_interval_is_that_of_a_mean(self, task):
+        (interval,) = task.facts(
+            "test", self.LABELS, LOGITS, bootstrap_resamples=50, seed=7
+        ).intervals.values()
+        assert interval == bootstrap_mean_interval([1.0, 1.0, 0.0], num_resamples=50, seed=7)
+
+    def test_the_interval_is_the_headlines(self):
+        task = Classification(NAMES, headline="f1_macro")
+        facts = task.facts("test", self.LABELS, LOGITS)
+        assert (task.headline, list(facts.intervals)) == ("f1_macro", ["f1_macro"])
+        assert facts.intervals["f1_macro"].estimate == pytest.approx(facts.metrics["f1_macro"])
+
+    def test_undefined_resamples_are_told(self):
+        facts = Classification(NAMES, headline="roc_auc").facts("test", self.LABELS, LOGITS)
+        assert any("roc_auc is undefined on" in note for note in facts.notes)
+        assert facts.intervals["roc_auc"].num_left_out > 0
+
+
+def test_perfect_logits_are_right_and_wrong_ones_are_not(task):
+    labels = np.array([2, 0, 1, 2])
+    logits = task.perfect_logits(labels)
+    assert logits.dtype == np.float32
+    metrics = task.evaluate(labels, logits)
+    assert (metrics["accuracy"], metrics["f1_macro"]) == (1.0, 1.0)
+    assert metrics["log_loss"] < 1e-6
+    assert task.evaluate(labels[::-1], logits)["accuracy"] < 1
+
+
+def test_there_are_no_thresholds_to_tune(task):
+    assert not task.has_thresholds
+    assert task.with_tuned_thresholds(np.array([0, 2, 2]), LOGITS) is task

@@ -163,7 +163,10 @@ def test_unusable_vocabulary(vocabulary, change, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"truncation": "middle"}, "`truncation` is unknown.*middle.*head_tail or head or tail"),
+        (
+            {"truncation": "middle"},
+            "`truncation` is unknown.*middle.*head_tail or .* or windows",
+        ),
         ({"break_tags": "drop"}, "`break_tags` is unknown.*space or keep"),
         ({"sequence_length": 3}, "leaves no room.*at least 4"),
         ({"head_fraction": 1.5}, "share of the kept tokens.*1.5.*0 to 1"),

@@ -1,0 +1,49 @@
+"""Rows of several windows: split before the encoder, averaged after the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+
+def split_windows(
+    inputs: Mapping[str, tf.Tensor], window_length: int
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Makes every window a row of its own, without those that hold padding alone.
+
+    Args:
+        inputs: `token_ids`, `segment_ids` and `padding_mask`, int `(batch_size, width)`: in each
+            row windows of `window_length` tokens one after another, the last one perhaps shorter.
+            The width may be any.
+        window_length: Tokens of a window. A batch that is narrower is not padded to it.
+
+    Returns:
+        The same inputs as int `(num_windows, window_length)`, and the row that each window came
+        from, int32 `(num_windows,)`, ascending. The first window of a row is always there.
+    """
+    num_rows, width = tf.unstack(tf.shape(inputs["token_ids"]))
+    length = tf.minimum(width, window_length)
+    per_row = tf.maximum(-(-width // window_length), 1)
+
+    def cut(tensor: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(tensor, [[0, 0], [0, per_row * length - width]])
+        return tf.reshape(padded, [num_rows * per_row, length])
+
+    windows = {name: cut(tensor) for name, tensor in inputs.items()}
+    row, number = tf.meshgrid(tf.range(num_rows), tf.range(per_row), indexing="ij")
+    is_real = tf.reduce_any(windows["padding_mask"] > 0, axis=1)
+    is_kept = is_real | (tf.reshape(number, [-1]) == 0)
+    windows = {name: tf.boolean_mask(tensor, is_kept) for name, tensor in windows.items()}
+    return windows, tf.boolean_mask(tf.reshape(row, [-1]), is_kept)
+
+
+def mean_over_windows(logits: tf.Tensor, row_of_window: tf.Tensor, num_rows: tf.Tensor):
+    """Returns the mean of the logits of each row's windows, `(num_rows, num_outputs)`.
+
+    Args:
+        logits: float `(num_windows, num_outputs)`.
+        row_of_window: int32 `(num_windows,)`, from `split_windows`.
+        num_rows: How many rows there were.
+    """
+    return tf.math.unsorted_segment_mean(logits, row_of_window, num_rows)

@@ -1,0 +1,56 @@
+"""From what an exported model returns to answers that are ready for JSON, one a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# What tells the kinds of model apart. `score` came later than the others: older exports lack it.
+OUTPUTS = {
+    "single": frozenset({"label", "probabilities", "logits"}),
+    "multi": frozenset({"labels", "scores", "selected", "logits"}),
+    "number": frozenset({"value", "logits"}),
+}
+
+
+def kind_of(outputs: set[str]) -> str | None:
+    """Returns the kind of model that has such outputs, or `None` if it is none of ours."""
+    return next((kind for kind, names in OUTPUTS.items() if names <= outputs), None)
+
+
+def build_answers(
+    kind: str, outputs: Mapping[str, np.ndarray], label_names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields the answer to each example of a batch.
+
+    Args:
+        kind: `single`, `multi` or `number`.
+        outputs: What the signature returned, by name; the first axis is the batch.
+        label_names: Name of each label, in label order.
+
+    Yields:
+        `{"label": name, "score": its probability, "probabilities": {name: float}}`, without
+        `score` where the model gives none; `{"labels": [names that apply], "scores": {name:
+        float}}`; or `{"value": float}`.
+    """
+    columns = {name: values.tolist() for name, values in outputs.items()}
+    if kind == "number":
+        for value in columns["value"]:
+            yield {"value": value}
+    elif kind == "multi":
+        for scores, selected in zip(columns["scores"], columns["selected"], strict=True):
+            chosen = zip(label_names, selected, strict=True)
+            yield {
+                "labels": [name for name, applies in chosen if applies],
+                "scores": dict(zip(label_names, scores, strict=True)),
+            }
+    else:
+        for number, label in enumerate(columns["label"]):
+            answer = {"label": label.decode()}
+            if "score" in columns:
+                answer["score"] = columns["score"][number]
+            row = zip(label_names, columns["probabilities"][number], strict=True)
+            yield answer | {"probabilities": dict(row)}

@@ -1,0 +1,125 @@
+"""What a model is asked about: texts or pairs of texts, checked before they reach its graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from kerasft.errors import UserError
+
+Texts = tuple[str, ...]  # (text,) or (text, text_pair)
+_SHOWN = 60  # characters of what is wrong
+
+
+def zip_pairs(
+    texts: Sequence[str], text_pairs: Sequence[str] | None
+) -> list[str] | list[tuple[str, str]]:
+    """Returns the texts, each with its second text if there are such.
+
+    Raises:
+        UserError: One of them is a single text, or they are not equally many.
+    """
+    for name, several in (("texts", texts), ("text_pairs", text_pairs)):
+        if isinstance(several, str | bytes):
+            raise UserError(
+                f"`{name}` must be several texts.",
+                received=several[:_SHOWN],
+                expected="a list of strings",
+                fix="put a single text into a list.",
+            )
+    if text_pairs is None:
+        return list(texts)
+    if len(texts) != len(text_pairs):
+        raise UserError(
+            "Each text needs one text_pair.",
+            received=f"{len(texts)} texts and {len(text_pairs)} text_pairs",
+            expected="two lists of equal length",
+        )
+    return list(zip(texts, text_pairs, strict=True))
+
+
+def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
+    """Returns the texts of an example.
+
+    Args:
+        example: A text, or a pair of texts.
+        number: Counted from 1, for the message.
+        has_pairs: Whether the model reads pairs.
+
+    Raises:
+        UserError: It holds what is no text, or is a pair and should not be, or the reverse.
+    """
+    texts = example if isinstance(example, tuple) and len(example) == 2 else (example,)
+    for text in texts:
+        if not isinstance(text, str):
+            raise UserError(
+                f"Text number {number} is not a text.",
+                received=type(text).__name__,
+                expected="a string",
+                fix="leave it out, or give an empty string.",
+            )
+    if has_pairs and len(texts) == 1:
+        raise UserError(
+            f"This model reads pairs of texts, and number {number} is a single text.",
+            received=texts[0][:_SHOWN],
+            expected="a text and a text_pair",
+            fix="on the command line --pair TEXT TEXT_PAIR, in Python predict(texts, text_pairs).",
+        )
+    if len(texts) == 2 and not has_pairs:
+        raise UserError(
+            f"This model reads single texts, and number {number} is a pair.",
+            received=texts[1][:_SHOWN],
+            expected="a text without a text_pair",
+            fix="leave text_pair out, or give a model that was trained on pairs.",
+        )
+    return texts
+
+
+def parse_json_lines(
+    lines: Iterable[str | None], *, has_pairs: bool
+) -> Iterator[str | tuple[str, str] | None]:
+    """Yields the example of each line: a JSON object with `text`, for pairs `text_pair` as well.
+
+    Other keys are passed over. `None` among the lines stays.
+
+    Args:
+        lines: From `kerasft.serving.lines.read_lines`.
+        has_pairs: Whether the model reads pairs.
+
+    Raises:
+        UserError: A line is no such object.
+    """
+    number = 0
+    for line in lines:
+        if line is None:
+            yield None
+        else:
+            number += 1
+            yield _parse(line, number, has_pairs)
+
+
+def _parse(line: str, number: int, has_pairs: bool) -> str | tuple[str, str]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    names = ("text", "text_pair") if has_pairs else ("text",)
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
+        raise UserError(
+            f"Line {number} is no JSON object with {' and '.join(names)}.",
+            received=line[:_SHOWN],
+            expected=f"a line such as {json.dumps(dict.fromkeys(names, '...'))}",
+        )
+    if not has_pairs and found.get("text_pair") is not None:
+        raise UserError(
+            f"This model reads single texts, and line {number} has a text_pair.",
+            received=line[:_SHOWN],
+            fix="leave text_pair out, or give a model that was trained on pairs.",
+        )
+    texts = tuple(_whole_characters(found[name]) for name in names)
+    return texts if has_pairs else texts[0]
+
+
+def _whole_characters(text: str) -> str:
+    r"""JSON can write half a character (`"\ud83d"`), which could not be printed again."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,190 @@
+"""Several labels to a text: each applies or does not, whatever the others do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.example import MULTI
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.intervals import multilabel_interval
+from kerasft.metrics.multilabel import (
+    DEFAULT_THRESHOLD,
+    multilabel_metrics,
+    multilabel_notes,
+    tune_thresholds,
+)
+from kerasft.models.heads import LinearHead
+from kerasft.tasks.measuring import interval_facts
+
+_SURE = 20.0  # the logit of a label that certainly applies
+
+
+class MultiLabel:
+    """What is particular to texts that have any number of labels.
+
+    Args:
+        label_names: Name of each label, in label order.
+        headline: The metric that counts. Defaults to `f1_micro`.
+        thresholds: The probability of each label from which on it is given, in label order. `None`,
+            the default, is 0.5 for each; `with_tuned_thresholds` finds better ones.
+
+    Raises:
+        ValueError: No label, or thresholds that are not one for each label, 0 to 1.
+    """
+
+    kind = MULTI
+    has_thresholds = True
+    output_names = ("labels", "scores", "selected", "logits")
+
+    def __init__(
+        self,
+        label_names: Sequence[str],
+        *,
+        headline: str | None = None,
+        thresholds: Sequence[float] | None = None,
+    ):
+        self.label_names = tuple(label_names)
+        self.headline = headline or "f1_micro"
+        if thresholds is None:
+            thresholds = [DEFAULT_THRESHOLD] * len(self.label_names)
+        self.thresholds = tuple(float(threshold) for threshold in thresholds)
+        in_range = all(0 <= threshold <= 1 for threshold in self.thresholds)
+        if not self.label_names or len(self.thresholds) != len(self.label_names) or not in_range:
+            raise ValueError(
+                "`thresholds` do not fit the labels. "
+                f"Received: {self.thresholds} for {len(self.label_names)} labels. "
+                "Expected: at least one label, and for each a number from 0 to 1."
+            )
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of logits: one a label."""
+        return len(self.label_names)
+
+    def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
+        """Builds the head that turns pooled vectors into logits."""
+        return LinearHead(self.num_outputs, hidden_dim=hidden_dim, dropout=dropout, seed=seed)
+
+    def build_loss(self) -> keras.losses.Loss:
+        """Builds the loss: binary cross-entropy in nats, its mean over the labels of an example."""
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def build_metrics(self) -> list[keras.metrics.Metric]:
+        """Builds the metrics that are counted while training: right decisions at 0.5."""
+        return [keras.metrics.MeanMetricWrapper(_decided_rightly, name="label_accuracy")]
+
+    def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel.
+
+        Args:
+            logits: float `(batch_size, num_labels)`.
+
+        Returns:
+            All `(batch_size, num_labels)`: `labels` (string: the names that apply, in label order,
+            then empty strings), `scores` (float32: the probability of each label), `selected`
+            (bool: whether it applies), `logits` (float32).
+        """
+        logits = tf.cast(logits, tf.float32)
+        scores = tf.sigmoid(logits)
+        selected = scores >= tf.constant(self.thresholds, tf.float32)
+        # Sorted, the indices of what applies come first; all others become that of the empty name.
+        num_labels = self.num_outputs
+        indices = tf.where(selected, tf.range(num_labels), num_labels)
+        names = tf.constant([*self.label_names, ""], tf.string)
+        return {
+            "labels": tf.gather(names, tf.sort(indices, axis=-1)),
+            "scores": scores,
+            "selected": selected,
+            "logits": logits,
+        }
+
+    def evaluate(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, float]:
+        """Computes the metrics of a split from its labels and logits; no calibration."""
+        return multilabel_metrics(labels, *self._decisions(logits), self.label_names)
+
+    def facts(
+        self,
+        split: str,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        *,
+        calibration_bins: int = 15,
+        bootstrap_resamples: int = 1000,
+        seed: int = 1,
+    ) -> EvaluationFacts:
+        """Computes all that is reported of a split; with `threshold/<label>` among the metrics.
+
+        Args:
+            split: Its name.
+            labels: Zeros and ones, `(num_examples, num_labels)`.
+            logits: float `(num_examples, num_labels)`.
+            calibration_bins: Not used: there is no one confidence in an answer.
+            bootstrap_resamples: Resamples of the headline's interval.
+            seed: Seed of the resamples.
+        """
+        decisions, names = self._decisions(logits), self.label_names
+        metrics = multilabel_metrics(labels, *decisions, names)
+        thresholds = zip(names, self.thresholds, strict=True)
+        intervals, notes = interval_facts(
+            self.headline,
+            multilabel_interval(
+                self.headline,
+                labels,
+                *decisions,
+                names,
+                num_resamples=bootstrap_resamples,
+                seed=seed,
+            ),
+        )
+        return EvaluationFacts(
+            split=split,
+            label_names=names,
+            metrics=metrics | {f"threshold/{name}": value for name, value in thresholds},
+            intervals=intervals,
+            headline=self.headline,
+            num_examples=len(labels),
+            notes=[*multilabel_notes(labels, *decisions, names), *notes],
+        )
+
+    def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
+        """Returns the task with the thresholds that give each label its best F1 on these examples.
+
+        Args:
+            labels: Zeros and ones, `(num_examples, num_labels)`: of validation, never of test.
+            logits: float `(num_examples, num_labels)`.
+        """
+        scores, _ = self._decisions(logits)
+        thresholds = tune_thresholds(labels, scores)
+        return MultiLabel(self.label_names, headline=self.headline, thresholds=thresholds.tolist())
+
+    def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
+        """Returns logits whose answers are the labels, float32 `(num_examples, num_labels)`."""
+        return np.where(labels, np.float32(_SURE), np.float32(-_SURE))
+
+    def record(self) -> dict[str, Any]:
+        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        return {
+            "kind": self.kind,
+            "label_names": list(self.label_names),
+            "headline": self.headline,
+            "thresholds": list(self.thresholds),
+            "value_range": None,
+        }
+
+    def _decisions(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the scores, and what is selected."""
+        answer = self.decode(tf.constant(logits))
+        return answer["scores"].numpy(), answer["selected"].numpy()
+
+
+def _decided_rightly(labels, logits):
+    """Returns the share of an example's labels that are on the right side of 0.5."""
+    is_right = tf.equal(tf.cast(labels, tf.bool), logits >= 0)
+    return tf.reduce_mean(tf.cast(is_right, tf.float32), axis=-1)

@@ -1,0 +1,147 @@
+"""Regression: a number for each text, such as the stars of a review or the likeness of a pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.example import NUMBER
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.intervals import regression_interval
+from kerasft.metrics.regression import regression_metrics, regression_notes
+from kerasft.models.heads import LinearHead
+from kerasft.tasks.measuring import interval_facts
+
+
+class Regression:
+    """What is particular to answers that are numbers.
+
+    Args:
+        headline: The metric that counts. Defaults to `pearson`.
+        value_range: The smallest and the largest answer, such as `(0, 5)` for STS-B; `None` is no
+            limit. Answers beyond are clipped, in evaluation and serving alike; the loss is not, so
+            that training pulls them back. Defaults to no limits.
+
+    Raises:
+        ValueError: A smallest answer that is not below the largest.
+    """
+
+    kind = NUMBER
+    label_names: tuple[str, ...] = ()
+    has_thresholds = False
+    num_outputs = 1
+    output_names = ("value", "logits")
+
+    def __init__(
+        self,
+        *,
+        headline: str | None = None,
+        value_range: tuple[float | None, float | None] = (None, None),
+    ):
+        self.headline = headline or "pearson"
+        low, high = value_range
+        if low is not None and high is not None and not low < high:
+            raise ValueError(
+                "`value_range` is empty. "
+                f"Received: {low} to {high}. Expected: the smaller number first, such as (0, 5)."
+            )
+        self.value_range = (low, high)
+
+    def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
+        """Builds the head that turns pooled vectors into one number each."""
+        return LinearHead(self.num_outputs, hidden_dim=hidden_dim, dropout=dropout, seed=seed)
+
+    def build_loss(self) -> keras.losses.Loss:
+        """Builds the loss: the squared error of what the head gives, before it is clipped."""
+        return keras.losses.MeanSquaredError()
+
+    def build_metrics(self) -> list[keras.metrics.Metric]:
+        """Builds the metrics that are counted while training; the loss is the squared error."""
+        return [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")]
+
+    def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel.
+
+        Args:
+            logits: float `(batch_size, 1)`.
+
+        Returns:
+            `value` (float32, `(batch_size,)`: within `value_range`) and `logits` (float32,
+            `(batch_size, 1)`: as the head gives it).
+        """
+        logits = tf.cast(logits, tf.float32)
+        value = logits[:, 0]
+        low, high = self.value_range
+        if low is not None:
+            value = tf.maximum(value, low)
+        if high is not None:
+            value = tf.minimum(value, high)
+        return {"value": value, "logits": logits}
+
+    def evaluate(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, float]:
+        """Computes the metrics of a split from its labels and logits; no calibration."""
+        return regression_metrics(labels, self._values(logits))
+
+    def facts(
+        self,
+        split: str,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        *,
+        calibration_bins: int = 15,
+        bootstrap_resamples: int = 1000,
+        seed: int = 1,
+    ) -> EvaluationFacts:
+        """Computes all that is reported of a split.
+
+        Args:
+            split: Its name.
+            labels: Numbers, float `(num_examples,)`.
+            logits: float `(num_examples, 1)`.
+            calibration_bins: Not used: a number has no confidence.
+            bootstrap_resamples: Resamples of the headline's interval.
+            seed: Seed of the resamples.
+        """
+        values = self._values(logits)
+        metrics = regression_metrics(labels, values)
+        intervals, notes = interval_facts(
+            self.headline,
+            regression_interval(
+                self.headline, labels, values, num_resamples=bootstrap_resamples, seed=seed
+            ),
+        )
+        return EvaluationFacts(
+            split=split,
+            label_names=(),
+            metrics=metrics,
+            intervals=intervals,
+            headline=self.headline,
+            num_examples=len(labels),
+            notes=[*regression_notes(labels, values), *notes],
+        )
+
+    def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Regression:
+        """Returns itself: a number is no decision."""
+        return self
+
+    def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
+        """Returns logits whose answers are the labels, float32 `(num_examples, 1)`."""
+        return np.asarray(labels, np.float32)[:, np.newaxis]
+
+    def record(self) -> dict[str, Any]:
+        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        return {
+            "kind": self.kind,
+            "label_names": [],
+            "headline": self.headline,
+            "thresholds": None,
+            "value_range": list(self.value_range),
+        }
+
+    def _values(self, logits: np.ndarray) -> np.ndarray:
+        return self.decode(tf.constant(logits))["value"].numpy()

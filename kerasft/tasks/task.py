@@ -1,0 +1,149 @@
+"""What a task is, and the choice of one by the kind of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.example import LABEL_KINDS, MULTI, NUMBER, SINGLE
+from kerasft.errors import UserError
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.models.heads import LinearHead
+from kerasft.tasks.classification import Classification
+from kerasft.tasks.multilabel import MultiLabel
+from kerasft.tasks.regression import Regression
+
+
+class Task(Protocol):
+    """All that depends on the kind of a label: head, loss, metrics, and what logits mean.
+
+    Attributes:
+        kind: One of `kerasft.data.example.LABEL_KINDS`.
+        label_names: In label order; empty where answers are numbers.
+        headline: The metric of `evaluate` that counts.
+        has_thresholds: Whether `with_tuned_thresholds` changes anything.
+        num_outputs: Number of logits.
+        output_names: The keys of `decode`, in its order.
+    """
+
+    kind: str
+    label_names: tuple[str, ...]
+    headline: str
+    has_thresholds: bool
+    num_outputs: int
+    output_names: tuple[str, ...]
+
+    def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
+        """Builds the head that turns pooled vectors into logits."""
+
+    def build_loss(self) -> keras.losses.Loss:
+        """Builds the loss; its `call(labels, logits)` gives one value an example."""
+
+    def build_metrics(self) -> list[keras.metrics.Metric]:
+        """Builds the metrics that are counted while training."""
+
+    def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel."""
+
+    def evaluate(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, float]:
+        """Computes the metrics of a split from its labels and logits."""
+
+    def facts(
+        self,
+        split: str,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        *,
+        calibration_bins: int = 15,
+        bootstrap_resamples: int = 1000,
+        seed: int = 1,
+    ) -> EvaluationFacts:
+        """Computes all that is reported of a split, the headline's interval included."""
+
+    def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Task:
+        """Returns the task that decides as is best for these examples; most have no choice."""
+
+    def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
+        """Returns logits whose answers are the labels: what a perfect model would give."""
+
+    def record(self) -> dict[str, Any]:
+        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+
+
+def build_task(
+    label_kind: str,
+    label_names: Sequence[str],
+    *,
+    headline: str | None = None,
+    label_smoothing: float = 0.0,
+    thresholds: Sequence[float] | None = None,
+    value_range: tuple[float | None, float | None] = (None, None),
+) -> Task:
+    """Builds the task of a kind of labels.
+
+    Args:
+        label_kind: `single` (one of several classes), `multi` (any number of labels), `number`.
+        label_names: In label order; none where labels are numbers.
+        headline: The metric that counts; `None` is `accuracy`, `f1_micro` or `pearson`.
+        label_smoothing: Of `single` only; see `Classification`. Defaults to 0.
+        thresholds: Of `multi` only; see `MultiLabel`. `None` is 0.5 for each label.
+        value_range: Of `number` only; see `Regression`. Defaults to no limits.
+
+    Raises:
+        ValueError: Another kind, or a setting that the kind has not.
+    """
+    if label_kind not in LABEL_KINDS:
+        raise ValueError(
+            "There is no such kind of label. "
+            f"Received: {label_kind!r}. Expected: one of {', '.join(LABEL_KINDS)}."
+        )
+    settings = {
+        "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
+        "thresholds": (MULTI, thresholds, thresholds is not None),
+        "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
+    }
+    for name, (kind, value, given) in settings.items():
+        if given and kind != label_kind:
+            raise ValueError(
+                f"Labels of the kind {label_kind} have no `{name}`. "
+                f"Received: {value}. Expected: labels of the kind {kind}."
+            )
+    if label_kind == SINGLE:
+        return Classification(label_names, headline=headline, label_smoothing=label_smoothing)
+    if label_kind == MULTI:
+        return MultiLabel(label_names, headline=headline, thresholds=thresholds)
+    return Regression(headline=headline, value_range=value_range)
+
+
+def task_from_record(record: Mapping[str, Any]) -> Task:
+    """Builds the task that a finished run kept: it decides as that run's did.
+
+    How labels were smoothed in training is not part of it.
+
+    Args:
+        record: From `Task.record`, perhaps by way of a JSON file.
+
+    Raises:
+        UserError: A kind of label that this version does not know, or an incomplete record.
+    """
+    kind = record.get("kind")
+    if kind not in LABEL_KINDS or "label_names" not in record:
+        raise UserError(
+            "The run keeps a task that this version of kerasft cannot build.",
+            received=dict(record),
+            expected=f"a kind ({', '.join(LABEL_KINDS)}) and label_names",
+            fix="use the version of kerasft that made the run; environment.json names it.",
+        )
+    return build_task(
+        kind,
+        record["label_names"],
+        headline=record.get("headline"),
+        thresholds=record.get("thresholds"),
+        value_range=tuple(record.get("value_range") or (None, None)),
+    )

@@ -1,0 +1,229 @@
+"""Exports of every kind: one label, several labels, numbers; pairs; long texts in windows."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasft.errors import UserError
+from kerasft.export.saved_model import export_saved_model
+from kerasft.serving.predictor import load_predictor
+from kerasft.training.loop import build_forward
+
+TEXTS = [
+    "A quiet, moving film.",
+    "",
+    "nul \0 nul",
+    "bad plot " * 5000,
+    "café 中文 <br /> [SEP]",
+    "a",
+]
+PAIRS = ["Nobody moves.", "", "what a plot", "a", "good music " * 30, ""]
+VARIANTS = {
+    "single": {"kind": "single"},
+    "single pairs": {"kind": "single", "has_pairs": True},
+    "multi": {"kind": "multi"},
+    "multi pairs": {"kind": "multi", "has_pairs": True},
+    "number": {"kind": "number"},
+    "number pairs": {"kind": "number", "has_pairs": True},
+    "single windows": {"kind": "single", "windows": True},
+    "number windows": {"kind": "number", "windows": True},
+}
+FLOATS = {"single": ("score", "probabilities"), "multi": ("scores",), "number": ("value",)}
+
+
+class Exported:
+    """A model of a kind, as it was before and after its export."""
+
+    def __init__(self, name, parts, folder):
+        self.name, self.parts, self.kind = name, parts, name.split()[0]
+        self.has_pairs = "pairs" in name
+        self.version = export_saved_model(**parts, folder=folder, metadata={})
+        self.loaded = tf.saved_model.load(str(self.version))
+        self.texts = [TEXTS, PAIRS] if self.has_pairs else [TEXTS]
+
+    def before(self, *texts):
+        """What evaluation computes: a wider batch, one function for all lengths."""
+        inputs = self.parts["preprocessor"](*texts)
+        wider = {name: tf.pad(rows, [[0, 0], [0, 5]]) for name, rows in inputs.items()}
+        logits = build_forward(self.parts["model"])(wider)
+        return {k: v.numpy() for k, v in self.parts["task"].decode(logits).items()}
+
+    def after(self, *texts):
+        names = ("text", "text_pair")[: len(texts)]
+        inputs = {n: tf.constant(t, tf.string) for n, t in zip(names, texts, strict=True)}
+        outputs = self.loaded.signatures["serving_default"](**inputs)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def all_exported(build_parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models")
+    return {
+        name: Exported(name, build_parts(**settings), folder / name.replace(" ", "_"))
+        for name, settings in VARIANTS.items()
+    }
+
+
+@pytest.fixture(params=VARIANTS)
+def exported(request, all_exported):
+    return all_exported[request.param]
+
+
+def test_signature(exported):
+    signature = exported.loaded.signatures["serving_default"]
+    names = ["text", "text_pair"] if exported.has_pairs else ["text"]
+    assert signature.structured_input_signature == (
+        (),
+        {name: tf.TensorSpec([None], tf.string, name=name) for name in names},
+    )
+    specs = {name: (s.shape.as_list(), s.dtype) for name, s in signature.structured_outputs.items()}
+    selected = specs.pop("selected", None)
+    assert selected is None or selected[0] == [None, 3]
+    assert (selected is not None) == (exported.kind == "multi")
+    rows, row = ([None, 3], tf.float32), ([None], tf.float32)
+    assert (
+        specs
+        == {
+            "single": {
+                "label": ([None], tf.string),
+                "score": row,
+                "probabilities": rows,
+                "logits": rows,
+            },
+            "multi": {"labels": ([None, 3], tf.string), "scores": rows, "logits": rows},
+            "number": {"value": row, "logits": ([None, 1], tf.float32)},
+        }[exported.kind]
+    )
+
+
+def test_answers_are_those_of_evaluation(exported):
+    before, after = exported.before(*exported.texts), exported.after(*exported.texts)
+    assert before.keys() == after.keys()
+    assert np.ptp(before["logits"], axis=0).max() > 1e-2  # by far more than the tolerance
+    for name, values in before.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(after[name], values, atol=1e-5, err_msg=name)
+        else:
+            assert after[name].tolist() == values.tolist()
+
+
+def test_an_answer_does_not_depend_on_its_neighbours(exported):
+    together = exported.after(*exported.texts)["logits"]
+    alone = [exported.after(*([t] for t in texts)) for texts in zip(*exported.texts, strict=True)]
+    np.testing.assert_allclose(np.concatenate([a["logits"] for a in alone]), together, atol=1e-5)
+
+
+def test_no_text_at_all(exported):
+    outputs = exported.after(*([] for _ in exported.texts))
+    assert {values.shape[0] for values in outputs.values()} == {0}
+
+
+def test_control_both_texts_of_a_pair_count_in_their_order(all_exported):
+    exported = all_exported["single pairs"]
+    swapped = exported.after(PAIRS, TEXTS)["logits"]
+    assert np.abs(swapped - exported.after(TEXTS, PAIRS)["logits"])[0].max() > 1e-2
+
+
+def test_control_windows_read_on(all_exported):
+    """A long text's later words count."""
+    exported = all_exported["single windows"]
+    long = "a quiet film " * 5
+    logits = exported.after([long, long + "bad plot " * 5])["logits"]
+    assert np.abs(logits[0] - logits[1]).max() > 1e-2
+    record = json.loads((exported.version / "assets.extra" / "kerasft.json").read_text())
+    assert record["preprocessing"]["window_stride"] == 8
+    assert record["preprocessing"]["max_windows"] == 4
+
+
+def test_record_and_attribute(exported):
+    names = {"single": ["neg", "neutral", "pos"], "multi": ["plot", "cast", "music"], "number": []}
+    record = json.loads((exported.version / "assets.extra" / "kerasft.json").read_text())
+    assert record["kind"] == exported.kind
+    assert record["has_pairs"] is exported.has_pairs
+    assert record["label_names"] == names[exported.kind]
+    assert record["task"]["kind"] == exported.kind
+    if exported.kind == "number":
+        assert record["task"]["value_range"] == [3.0, None]
+    if exported.kind == "multi":
+        assert record["task"]["thresholds"] == [0.2, 0.5, 0.8]
+    attribute = exported.loaded.label_names.numpy()
+    assert [name.decode() for name in attribute] == names[exported.kind]
+
+
+def test_several_labels_apply_by_their_thresholds(all_exported):
+    outputs = all_exported["multi"].after(TEXTS)
+    selected = outputs["scores"] >= np.array([0.2, 0.5, 0.8], "float32")
+    assert (selected != (outputs["scores"] >= 0.5)).any()  # at 0.5 it would be otherwise
+    assert outputs["selected"].tolist() == selected.tolist()
+
+
+def test_a_number_stays_in_its_range(all_exported):
+    outputs = all_exported["number"].after(TEXTS)
+    assert outputs["logits"].min() < 3 == outputs["value"].min() < outputs["value"].max()
+
+
+def test_our_predictor_reads_it(exported):
+    predictor = load_predictor(exported.version)
+    assert (predictor.kind, predictor.has_pairs) == (exported.kind, exported.has_pairs)
+    answers, outputs = predictor.predict(*exported.texts), exported.after(*exported.texts)
+    assert [answer["text"] for answer in answers] == TEXTS
+    if exported.has_pairs:
+        assert [answer["text_pair"] for answer in answers] == PAIRS
+    for name in FLOATS[exported.kind]:
+        received = [a[name] if np.isscalar(a[name]) else [*a[name].values()] for a in answers]
+        np.testing.assert_allclose(received, outputs[name], atol=1e-5)
+    if exported.kind == "multi":
+        named = [[n.decode() for n in row if n] for row in outputs["labels"]]
+        assert [answer["labels"] for answer in answers] == named
+        assert len({len(row) for row in named}) > 1
+    if exported.kind == "single":
+        assert [answer["label"].encode() for answer in answers] == outputs["label"].tolist()
+
+
+def test_a_stock_server_has_every_op(exported, ops_not_served):
+    assert ops_not_served(exported.version) == set()
+
+
+def test_pairs_in_windows_are_refused(build_parts, tmp_path):
+    parts = build_parts(windows=True, has_pairs=True)
+    with pytest.raises(UserError, match="Pairs of texts cannot be read in windows"):
+        export_saved_model(**parts, folder=tmp_path / "m", metadata={})
+    assert list(tmp_path.iterdir()) == []
+
+
+FRESH = """
+import json, sys
+import tensorflow as tf, tensorflow_text
+texts, answers = json.loads(sys.stdin.read()), []
+for path in sys.argv[1:]:
+    model = tf.saved_model.load(path)
+    answer = model.signatures["serving_default"]
+    names = answer.structured_input_signature[1]
+    outputs = answer(**{name: tf.constant(texts[name]) for name in names})
+    answers.append({k: v.numpy().tolist() for k, v in outputs.items() if v.dtype == tf.float32})
+foreign = [name for name in sys.modules if name.split(".")[0] in ("kerasft", "keras_hub")]
+print(json.dumps([answers, foreign]))
+"""
+
+
+def test_a_process_without_kerasft_gives_the_same_answers(all_exported, tmp_path):
+    paths = [str(exported.version) for exported in all_exported.values()]
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", FRESH, *paths],
+        input=json.dumps({"text": TEXTS, "text_pair": PAIRS}),
+        capture_output=True,
+        check=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    answers, foreign = json.loads(result.stdout.splitlines()[-1])
+    for exported, answer in zip(all_exported.values(), answers, strict=True):
+        outputs = exported.after(*exported.texts)
+        assert {*FLOATS[exported.kind], "logits"} == answer.keys()
+        for name, values in answer.items():
+            np.testing.assert_allclose(values, outputs[name], atol=1e-5)
+    assert foreign == []
