@@ -111,6 +111,25 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
         DamagedCheckpointError: If the checkpoint is missing or damaged.
         UserError: If it is of another model.
     """
+    state, values = read_checkpoint(path)
+    _check_same(path, values, _named(variables))
+    for name, variable in _named(variables).items():
+        variable.assign(values[name])
+    return state
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads a checkpoint and checks that it is whole.
+
+    Args:
+        path: The checkpoint's folder.
+
+    Returns:
+        Its state, and its values by `<index>:<path of the variable>`, in the order of the model.
+
+    Raises:
+        DamagedCheckpointError: If the checkpoint is missing or damaged.
+    """
     try:
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         digest = _digest(path / _VARIABLES)
@@ -124,10 +143,7 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
         raise DamagedCheckpointError(
             f"The checkpoint {path} is damaged: its checksum is not the recorded one."
         )
-    _check_same(path, values, _named(variables))
-    for name, variable in _named(variables).items():
-        variable.assign(values[name])
-    return state
+    return state, dict(sorted(values.items()))
 
 
 def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path:

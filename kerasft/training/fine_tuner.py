@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from kerasft.models.windows import mean_over_windows, split_windows
+
 
 class FineTuner(keras.Model):
     """An encoder and a head, trained by one step that is the same on one device and on many.
@@ -20,14 +22,29 @@ class FineTuner(keras.Model):
         head: A layer from pooled vectors to logits.
         global_clipnorm: Largest global norm of a gradient; 0 for no clipping
             (Pascanu et al. 2013).
+        window_length: Tokens of a window, where a row holds the windows of a long text one after
+            another, as `WordPiecePreprocessor(truncation="windows")` makes them. Each window is
+            encoded by itself, and their logits are averaged. `None`, the default: a row is read
+            as a whole. XLA cannot compile windows, whose number changes from batch to batch.
         name: Model name.
     """
 
-    def __init__(self, encoder, head, *, global_clipnorm: float = 0.0, name: str = "fine_tuner"):
+    def __init__(
+        self,
+        encoder,
+        head,
+        *,
+        global_clipnorm: float = 0.0,
+        window_length: int | None = None,
+        name: str = "fine_tuner",
+    ):
         super().__init__(name=name)
         self.encoder = encoder
         self.head = head
         self.global_clipnorm = global_clipnorm
+        self.window_length = window_length
+        if window_length is not None:
+            self.supports_jit = False  # what Keras asks when `jit_compile` is "auto"
         self.built = True
 
     def compile(self, *args, metrics=None, weighted_metrics=None, **options) -> None:
@@ -51,6 +68,14 @@ class FineTuner(keras.Model):
                 `(batch_size, sequence_length)`.
             training: Whether dropout is on.
         """
+        if self.window_length is None:
+            return self._logits(inputs, training)
+        windows, row_of_window = split_windows(inputs, self.window_length)
+        logits = self._logits(windows, training)
+        return mean_over_windows(logits, row_of_window, tf.shape(inputs["token_ids"])[0])
+
+    def _logits(self, inputs, training):
+        """Returns the logits of rows that are read as a whole."""
         sequence_output = self.encoder(inputs, training=training)
         pooled = self.encoder.pool(sequence_output, inputs["padding_mask"])
         return self.head(pooled, training=training)

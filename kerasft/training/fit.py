@@ -14,12 +14,11 @@ import tensorflow as tf
 
 from kerasft.data.batch_plan import BatchPlan, padded_length
 from kerasft.errors import UserError
+from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.training.checkpoint import save_best, save_checkpoint
 from kerasft.training.events import BatchStats, Events
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import train_steps
-
-_LOWER_IS_BETTER = ("log_loss", "expected_calibration_error")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,4 +245,5 @@ def is_better(value: float, best: float | None, monitor: str) -> bool:
     """Tells whether a value of the monitored metric beats the best so far."""
     if best is None or math.isnan(best):
         return True
-    return value < best if monitor.endswith(_LOWER_IS_BETTER) else value > best
+    lower = monitor.removeprefix("validation/") in LOWER_IS_BETTER
+    return value < best if lower else value > best

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from kerasft.training.events import HEADLINE_METRICS, BatchStats, Events
+from kerasft.training.events import BatchStats, Events, watched_metrics
 
 if TYPE_CHECKING:
     from kerasft.training.loop import StepResult
@@ -147,8 +147,8 @@ class ProgressEvents(Events):
     ) -> None:
         """Says the headline metrics."""
         self._display.finish(split.capitalize())
-        names = [name for name in HEADLINE_METRICS if name in metrics] or list(metrics)[:3]
-        headline = ", ".join(_shown({name: metrics[name] for name in names}))
+        shown = {name: metrics[name] for name in watched_metrics(metrics)}
+        headline = ", ".join(_shown(shown))
         self._display.say(f"Step {step:,} {split}: {headline}{' (best)' if best else ''}")
 
     def on_message(self, text: str) -> None:

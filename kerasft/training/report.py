@@ -14,13 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from kerasft.metrics.bootstrap import Interval
-from kerasft.metrics.calibration import ReliabilityBin
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.training.report_rows import (
+    Rows,
+    bin_rows,
+    class_rows,
+    confusion_rows,
+    ends_of,
+    headline_rows,
+    level_of,
+    value_cell,
+)
 
-_MAX_MATRIX_WIDTH = 80  # a wider confusion matrix would wrap: its largest errors are listed instead
-_MAX_CONFUSIONS = 10
-_PER_CLASS = ("precision", "recall", "f1", "support")
-_ABSENT = "-"
-_Rows = tuple[Sequence[str], list[Sequence[str]]]  # a header and rows of cells, for either medium
 _MARKDOWN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|<*`[]"} | {"\n": " ", "\r": " "})
 
 
@@ -51,21 +56,6 @@ class TrainingFacts:
 
 
 @dataclass(frozen=True)
-class EvaluationFacts:
-    """How good the chosen checkpoint is on one split, as `kerasft.metrics` computed it."""
-
-    split: str  # `test` or `validation`
-    label_names: Sequence[str]  # in the order of the class indices
-    metrics: Mapping[str, float]  # from `classification_metrics`: keys without the split
-    intervals: Mapping[
-        str, Interval
-    ]  # by metric, of one confidence level; the first opens the report
-    confusion: np.ndarray  # from `confusion`: rows true, columns predicted
-    bins: Sequence[ReliabilityBin]  # from `reliability_bins`
-    notes: Sequence[str] = ()  # from `classification_notes`
-
-
-@dataclass(frozen=True)
 class ReportFacts:
     """Everything `report.md` says."""
 
@@ -83,47 +73,38 @@ class ReportFacts:
 def evaluation_table(
     metrics: Mapping[str, float], label_names: Sequence[str], intervals: Mapping[str, Interval]
 ) -> Table:
-    """Builds the terminal's table: the headline metrics, then one row a class.
+    """Builds the terminal's table: the metrics of the whole, then one row a class or label.
 
     Args:
         metrics: As `EvaluationFacts.metrics`. A class without a metric shows a dash.
-        label_names: The classes, in the order of their indices.
+        label_names: The classes or labels, in label order; none where answers are numbers.
         intervals: Bootstrap intervals by metric, all of one confidence level; may be empty.
     """
-    header, rows = _headline_rows(metrics, intervals)
-    class_header, class_rows = _class_rows(metrics, label_names)
+    header, rows = headline_rows(metrics, intervals)
+    if not label_names:
+        return _terminal_table(header, rows)
+    class_header, by_class = class_rows(metrics, label_names)
     blanks = [""] * (len(class_header) - len(header))
     table = _terminal_table([*header, *blanks], rows)
     table.add_section()
     table.add_row(*(Text(name, style="bold") for name in class_header), end_section=True)
-    for row in class_rows:
+    for row in by_class:
         table.add_row(*map(Text, row))
     return table
 
 
 def confusion_table(confusion: np.ndarray, label_names: Sequence[str]) -> Table:
     """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors."""
-    return _terminal_table(*_confusion_rows(confusion, label_names))
+    return _terminal_table(*confusion_rows(confusion, label_names))
 
 
 def render_report(facts: ReportFacts) -> str:
     """Renders `report.md`: readable as it stands, and as GitHub shows it."""
-    evaluation = facts.evaluation
     sections = [
         f"# {_cell(facts.title)}",
-        _headline(evaluation),
+        _headline(facts.evaluation),
         _markdown_table(("", ""), _setup_rows(facts), numeric=False),
-        "## Metrics",
-        _markdown_table(*_headline_rows(evaluation.metrics, evaluation.intervals)),
-        "## By class",
-        _markdown_table(*_class_rows(evaluation.metrics, evaluation.label_names)),
-        *(f"- {_cell(note)}" for note in evaluation.notes),
-        "## Confusion matrix",
-        _markdown_table(*_confusion_rows(evaluation.confusion, evaluation.label_names)),
-        "## Calibration",
-        "How often predictions of a given confidence were right; a negative gap is overconfidence. "
-        "Bins without examples are left out.",
-        _markdown_table(*_bin_rows(evaluation.bins)),
+        *_evaluation_sections(facts.evaluation),
         "## Data",
         _markdown_table(*_data_rows(facts.data)),
         "## Training",
@@ -136,85 +117,30 @@ def render_report(facts: ReportFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _headline_rows(metrics: Mapping[str, float], intervals: Mapping[str, Interval]) -> _Rows:
-    header = ["metric", "value", *(_level(i) for i in list(intervals.values())[:1])]
-    rows = [[name, f"{value:.4f}"] for name, value in metrics.items() if "/" not in name]
-    if intervals:
-        rows = [[*row, _ends(intervals[row[0]]) if row[0] in intervals else ""] for row in rows]
-    return header, rows
-
-
-def _level(interval: Interval) -> str:
-    return f"{interval.confidence_level * 100:g} % interval"
-
-
-def _ends(interval: Interval) -> str:
-    return f"{interval.lower:.4f} - {interval.upper:.4f}"
-
-
-def _class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> _Rows:
-    def shown(metric: str, name: str) -> str:
-        value = metrics.get(f"{metric}/{name}")
-        if value is None:
-            return _ABSENT
-        return f"{value:,.0f}" if metric == "support" else f"{value:.4f}"
-
-    return ["class", *_PER_CLASS], [
-        [name, *(shown(metric, name) for metric in _PER_CLASS)] for name in label_names
+def _evaluation_sections(evaluation: EvaluationFacts) -> list[str]:
+    """What was measured; a section of its own only for what the kind of label has."""
+    sections = [
+        "## Metrics",
+        _markdown_table(*headline_rows(evaluation.metrics, evaluation.intervals)),
     ]
-
-
-def _confusion_rows(confusion: np.ndarray, label_names: Sequence[str]) -> _Rows:
-    confusion = np.asarray(confusion)
-    num_classes = len(label_names)
-    if confusion.shape != (num_classes, num_classes):
-        raise ValueError(
-            f"`confusion` does not fit the classes. Received: shape {confusion.shape}. "
-            f"Expected: {(num_classes, num_classes)}, one row and column a label name."
-        )
-    header = ["true / predicted", *label_names]
-    rows = [
-        [name, *(f"{count:,}" for count in counts)]
-        for name, counts in zip(label_names, confusion, strict=True)
-    ]
-    widths = [max(map(len, column)) + 3 for column in zip(header, *rows, strict=True)]
-    if sum(widths) <= _MAX_MATRIX_WIDTH:
-        return header, rows
-    return _largest_errors(confusion, label_names)
-
-
-def _largest_errors(confusion: np.ndarray, label_names: Sequence[str]) -> _Rows:
-    errors = confusion - np.diag(np.diag(confusion))
-    largest = np.argsort(-errors, axis=None, kind="stable")[:_MAX_CONFUSIONS]
-    cells = zip(*np.unravel_index(largest, errors.shape), strict=True)
-    return ["true class", "predicted class", "errors", "share of class"], [
-        [
-            label_names[true],
-            label_names[predicted],
-            f"{errors[true, predicted]:,}",
-            f"{errors[true, predicted] / confusion[true].sum():.1%}",
+    if evaluation.label_names:
+        rows = class_rows(evaluation.metrics, evaluation.label_names)
+        sections += [f"## By {rows[0][0]}", _markdown_table(*rows)]
+    sections += [f"- {_cell(note)}" for note in evaluation.notes]
+    if evaluation.confusion is not None:
+        rows = confusion_rows(evaluation.confusion, evaluation.label_names)
+        sections += ["## Confusion matrix", _markdown_table(*rows)]
+    if evaluation.bins:
+        sections += [
+            "## Calibration",
+            "How often predictions of a given confidence were right; a negative gap is "
+            "overconfidence. Bins without examples are left out.",
+            _markdown_table(*bin_rows(evaluation.bins)),
         ]
-        for true, predicted in cells
-        if errors[true, predicted]
-    ]
+    return sections
 
 
-def _bin_rows(bins: Sequence[ReliabilityBin]) -> _Rows:
-    return ["confidence above", "up to", "examples", "mean confidence", "accuracy", "gap"], [
-        [
-            f"{b.lower:.3f}",
-            f"{b.upper:.3f}",
-            f"{b.num_examples:,}",
-            f"{b.confidence:.4f}",
-            f"{b.accuracy:.4f}",
-            f"{b.accuracy - b.confidence:+.4f}",
-        ]
-        for b in bins
-        if b.num_examples
-    ]
-
-
-def _data_rows(data: DataFacts) -> _Rows:
+def _data_rows(data: DataFacts) -> Rows:
     used = [[split, f"{count:,}"] for split, count in data.num_examples.items()]
     dropped = [[f"left out: {why}", f"{count:,}"] for why, count in data.dropped.items()]
     return ["split", "examples"], [*used, *(dropped or [["left out", "0"]])]
@@ -237,18 +163,21 @@ def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
         ["examples/s", f"{training.examples_per_second:,.1f}"],
         ["tokens/s", f"{training.tokens_per_second:,.0f}"],
         ["padding share", f"{training.padding_share:.1%}"],
-        ["best step", f"{training.best_step:,} ({training.monitor} {training.best_value:.4f})"],
+        [
+            "best step",
+            f"{training.best_step:,} ({training.monitor} {value_cell(training.best_value)})",
+        ],
         ["dtype policy", training.dtype_policy],
         ["device", training.device],
     ]
 
 
 def _headline(evaluation: EvaluationFacts) -> str:
-    name = next(iter(evaluation.intervals), "accuracy")
-    text = f"**{name} {evaluation.metrics[name]:.4f}**"
+    name = evaluation.headline
+    text = f"**{_cell(name)} {value_cell(evaluation.metrics.get(name))}**"
     if interval := evaluation.intervals.get(name):
-        text += f" ({_level(interval)} {_ends(interval)})"
-    return f"{text} on {int(np.sum(evaluation.confusion)):,} {evaluation.split} examples."
+        text += f" ({level_of(interval)} {ends_of(interval)})"
+    return f"{text} on {evaluation.num_examples:,} {evaluation.split} examples."
 
 
 def _duration(seconds: float) -> str:

@@ -1,20 +1,8 @@
-"""history.csv: whole rows whatever happens, and the listeners' fan-out."""
-
-import subprocess
-import sys
+"""The listeners' fan-out, and which metrics are watched."""
 
 import pytest
 
-from kerasft.errors import UserError
-from kerasft.training.events import (
-    HISTORY_COLUMNS,
-    AllEvents,
-    BatchStats,
-    Events,
-    HistoryEvents,
-    read_history,
-    rewind_history,
-)
+from kerasft.training.events import AllEvents, BatchStats, Events, watched_metrics
 from kerasft.training.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
@@ -23,150 +11,6 @@ VALIDATION = {"accuracy": 0.875, "f1_macro": 0.8712345678, "log_loss": 0.3, "f1/
 
 def step_result(step):
     return StepResult(step, 1 / step, 1e-4, 2.5, 0.5, {"loss": 0.7, "accuracy": 0.5})
-
-
-def start(path, *, start_step=0):
-    history = HistoryEvents(path)
-    history.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
-    return history
-
-
-def write_steps(history, first, last):
-    for step in range(first, last + 1):
-        history.on_step(step_result(step), STATS)
-
-
-def steps_in(path):
-    return [row["step"] for row in read_history(path)]
-
-
-def test_a_row_holds_the_step_its_speed_and_no_validation(tmp_path):
-    path = tmp_path / "history.csv"
-    history = start(path)
-    write_steps(history, 1, 3)
-    history.close()
-    assert path.read_text().splitlines()[0] == ",".join(HISTORY_COLUMNS)
-    row = read_history(path)[2]
-    assert row == {
-        "step": 3,
-        "epoch": 0.75,
-        "loss": pytest.approx(1 / 3, rel=1e-8),
-        "learning_rate": 1e-4,
-        "gradient_norm": 2.5,
-        "seconds": 0.5,
-        "examples_per_second": 64,
-        "tokens_per_second": 6000,
-        "padding_share": 0.25,
-        "validation/accuracy": None,
-        "validation/f1_macro": None,
-        "validation/log_loss": None,
-    }
-    assert isinstance(row["step"], int)
-
-
-def test_validation_stands_in_the_row_of_its_step(tmp_path):
-    path = tmp_path / "history.csv"
-    history = start(path)
-    write_steps(history, 1, 2)
-    history.on_evaluation("validation", 2, VALIDATION, best=True)
-    write_steps(history, 3, 4)
-    history.on_evaluation("test", 4, VALIDATION, best=False)
-    history.on_evaluation("validation", 2, VALIDATION, best=False)  # of an earlier step
-    history.close()
-    history.on_evaluation("validation", 4, VALIDATION, best=False)  # after training
-    accuracy = [row["validation/accuracy"] for row in read_history(path)]
-    assert accuracy == [None, 0.875, None, None]
-    assert read_history(path)[1]["validation/f1_macro"] == pytest.approx(0.8712345678, rel=1e-8)
-
-
-def test_a_metric_that_the_task_does_not_have_stays_empty(tmp_path):
-    history = start(tmp_path / "history.csv")
-    write_steps(history, 1, 1)
-    history.on_evaluation("validation", 1, {"accuracy": 0.5}, best=True)
-    history.close()
-    row = read_history(tmp_path / "history.csv")[0]
-    assert (row["validation/accuracy"], row["validation/log_loss"]) == (0.5, None)
-
-
-def test_a_resumed_history_equals_an_undisturbed_one(tmp_path):
-    undisturbed, resumed = tmp_path / "undisturbed.csv", tmp_path / "resumed.csv"
-    history = start(undisturbed)
-    write_steps(history, 1, 4)
-    history.on_evaluation("validation", 4, VALIDATION, best=True)
-    write_steps(history, 5, 8)
-    history.close()
-
-    history = start(resumed)
-    write_steps(history, 1, 6)  # the checkpoint is that of step 4
-    history.close()
-    with resumed.open("a") as file:
-        file.write("7,1.75,0.1")  # killed while writing
-    history = start(resumed, start_step=4)
-    history.on_evaluation("validation", 4, VALIDATION, best=True)  # it had been interrupted
-    write_steps(history, 5, 8)
-    history.close()
-    assert resumed.read_bytes() == undisturbed.read_bytes()
-
-
-def test_a_killed_process_leaves_every_step(tmp_path):
-    path = tmp_path / "history.csv"
-    script = """
-import os, signal, sys, types
-from pathlib import Path
-from kerasft.training.events import BatchStats, HistoryEvents
-history = HistoryEvents(Path(sys.argv[1]))
-history.on_start(start_step=0, total_steps=9, steps_per_epoch=9)
-for step in range(1, 6):
-    result = types.SimpleNamespace(
-        step=step, loss=0.5, learning_rate=0.1, gradient_norm=1.0, seconds=1.0
-    )
-    history.on_step(result, BatchStats(1, 1, 1))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
-    assert done.returncode == -9
-    assert steps_in(path) == [1, 2, 3, 4, 5]
-
-
-def test_rewinding_drops_later_rows_and_a_torn_line(tmp_path):
-    path = tmp_path / "history.csv"
-    history = start(path)
-    write_steps(history, 1, 5)
-    history.on_evaluation("validation", 5, VALIDATION, best=True)
-    history.close()
-    before = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(before) + "6,1.5,0.")
-    assert steps_in(path) == [1, 2, 3, 4, 5]
-    rewind_history(path, 5)
-    assert path.read_text() == "".join(before)
-    rewind_history(path, 3)
-    assert path.read_text() == "".join(before[:4])
-    rewind_history(path, 0)
-    assert read_history(path) == []
-
-
-def test_rewinding_without_a_file_does_nothing(tmp_path):
-    rewind_history(tmp_path / "history.csv", 3)
-    assert not list(tmp_path.iterdir())
-
-
-def test_reading_a_missing_history_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"history\.csv is missing"):
-        read_history(tmp_path / "history.csv")
-
-
-@pytest.mark.parametrize(
-    "damaged", ["2,0.5,abc\n", "2" + ",1" * 20 + "\n", "two" + ",1" * 11 + "\n"]
-)
-def test_a_damaged_line_is_named(tmp_path, damaged):
-    path = tmp_path / "history.csv"
-    history = start(path)
-    write_steps(history, 1, 1)
-    history.close()
-    with path.open("a") as file:
-        file.write(damaged)
-    with pytest.raises(UserError, match=r"Line 3 of .*history\.csv is damaged.*Received"):
-        read_history(path)
 
 
 class Recorder(Events):
@@ -212,3 +56,21 @@ def test_every_listener_is_closed_though_one_fails():
     with pytest.raises(OSError, match="disk"):
         AllEvents([before, Failing(), after]).close()
     assert before.calls == after.calls == [("close", (), {})]
+
+
+@pytest.mark.parametrize(
+    ("names", "headline", "watched"),
+    [
+        (
+            {"log_loss", "accuracy", "f1_macro", "roc_auc"},
+            None,
+            ("accuracy", "f1_macro", "log_loss"),
+        ),
+        ({"spearman", "pearson", "mean_squared_error", "r2"}, "pearson", None),
+        ({"f1_micro", "f1_macro", "log_loss"}, "f1_macro", ("f1_micro", "f1_macro", "log_loss")),
+        (["a", "b", "c", "d"], "d", ("d", "a", "b", "c")),
+    ],
+)
+def test_watched_metrics(names, headline, watched):
+    expected = watched or ("pearson", "spearman", "mean_squared_error")
+    assert watched_metrics(names, headline) == expected

@@ -1,6 +1,7 @@
 """Reports: what they must say, at 80 columns, with labels that look like markup."""
 
 import io
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,11 @@ from kerasft.metrics.classification import (
     classification_notes,
     confusion,
 )
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.tasks.task import build_task
+from kerasft.training import report as report_module
 from kerasft.training.report import (
     DataFacts,
-    EvaluationFacts,
     ReportFacts,
     TrainingFacts,
     confusion_table,
@@ -34,6 +37,8 @@ def evaluation_facts(label_names, num_examples=2000):
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return EvaluationFacts(
         split="test",
+        headline="accuracy",
+        num_examples=num_examples,
         label_names=label_names,
         metrics=classification_metrics(labels, probabilities, label_names),
         intervals={"accuracy": Interval(0.8715, 0.8561, 0.8872, 0.95)},
@@ -221,3 +226,96 @@ def test_notes_and_labels_cannot_break_the_markdown():
     for lines in tables:
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
         assert len({len(line) for line in lines}) == 1
+
+
+def label_set_facts(label_names=("acting", "music", "plot"), **settings):
+    generator = np.random.default_rng(0)
+    labels = (generator.random((1200, len(label_names))) < 0.3).astype(np.uint8)
+    logits = (generator.normal(size=labels.shape) + 2 * labels - 1).astype(np.float32)
+    task = build_task("multi", label_names, **settings)
+    return task.facts("test", labels, logits, bootstrap_resamples=50)
+
+
+def number_facts(predictions=None, **settings):
+    labels = np.random.default_rng(0).uniform(0, 5, 1500).astype(np.float32)
+    logits = labels[:, np.newaxis] ** 2 if predictions is None else predictions(labels)
+    task = build_task("number", (), **settings)
+    return task.facts("validation", labels, logits.astype(np.float32), bootstrap_resamples=50)
+
+
+def headings(report):
+    return [line.removeprefix("## ") for line in report.splitlines() if line.startswith("## ")]
+
+
+COMMON = ["Data", "Training", "Environment", "Use the model"]
+
+
+def test_each_kind_has_the_sections_that_it_can_fill():
+    by_kind = {
+        "single": evaluation_facts(["neg", "pos"]),
+        "multi": label_set_facts(),
+        "number": number_facts(),
+    }
+    found = {
+        kind: headings(render_report(report_facts(evaluation=facts)))
+        for kind, facts in by_kind.items()
+    }
+    assert found == {
+        "single": ["Metrics", "By class", "Confusion matrix", "Calibration", *COMMON],
+        "multi": ["Metrics", "By label", *COMMON],
+        "number": ["Metrics", *COMMON],
+    }
+
+
+def test_several_labels_have_thresholds_in_table_and_report():
+    facts = label_set_facts(thresholds=[0.5, 0.25, 0.625])
+    rows, lines = terminal(evaluation_table(facts.metrics, facts.label_names, facts.intervals))
+    assert rows[1][0] == "f1_micro"
+    assert rows[-4] == ["label", "precision", "recall", "f1", "support", "threshold"]
+    assert [row[-1] for row in rows[-3:]] == ["0.5000", "0.2500", "0.6250"]
+    assert max(map(len, lines)) <= 80
+    report = render_report(report_facts(evaluation=facts))
+    assert f"**f1_micro {facts.metrics['f1_micro']:.4f}** (95 % interval " in report
+    assert " on 1,200 test examples." in report
+    support = f"{facts.metrics['support/music']:,.0f}"
+    assert cells(report.split("## By label")[1], "music")[3:] == [support, "0.2500"]
+
+
+def test_numbers_have_one_table_and_no_classes():
+    facts = number_facts()
+    rows, lines = terminal(evaluation_table(facts.metrics, facts.label_names, facts.intervals))
+    names = ["pearson", "spearman", "mean_squared_error", "mean_absolute_error", "r2"]
+    assert [row[0] for row in rows] == ["metric", *names]
+    assert max(map(len, lines)) <= 80
+    report = render_report(report_facts(evaluation=facts))
+    pearson = f"**pearson {facts.metrics['pearson']:.4f}** (95 % interval "
+    assert pearson in report
+    assert " on 1,500 validation examples." in report
+    assert cells(report, "spearman")[0] == "1.0000"
+
+
+def test_what_is_undefined_is_called_so():
+    facts = number_facts(lambda labels: np.zeros((len(labels), 1)))
+    assert math.isnan(facts.metrics["pearson"])
+    rows, _ = terminal(evaluation_table(facts.metrics, facts.label_names, facts.intervals))
+    assert rows[1] == ["pearson", "undefined"]
+    training = replace(report_facts().training, monitor="validation/pearson", best_value=math.nan)
+    report = render_report(report_facts(evaluation=facts, training=training))
+    assert "**pearson undefined** on 1,500 validation examples." in report
+    assert "- All predictions are 0, so Pearson and Spearman are undefined." in report
+    assert cells(report, "best step") == ["1,300 (validation/pearson undefined)"]
+    assert "nan" not in report.lower()
+    assert terminal(evaluation_table({"pearson": None}, (), {}))[0][1] == ["pearson", "undefined"]
+
+
+def test_a_headline_of_one_class_has_its_row_and_interval():
+    facts = label_set_facts(headline="f1/plot")
+    rows, _ = terminal(evaluation_table(facts.metrics, facts.label_names, facts.intervals))
+    (row,) = [row for row in rows if row[0] == "f1/plot"]
+    assert row[1] == f"{facts.metrics['f1/plot']:.4f}"
+    assert len(row) == 5
+    assert "f1/music" not in {row[0] for row in rows}
+
+
+def test_the_name_of_the_facts_is_still_found_beside_the_report():
+    assert report_module.EvaluationFacts is EvaluationFacts
