@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.session import Run
+    from kerasft.pipelines.result import Run
     from kerasft.serving.predictor import Predictor
     from kerasft.training.fine_tuner import FineTuner
 

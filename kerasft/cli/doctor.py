@@ -18,6 +18,7 @@ from kerasft.console import print_json, program, results_only
 from kerasft.errors import UserError, first_line
 from kerasft.folders import cache_folder
 from kerasft.recipe import list_recipes, load_recipe
+from kerasft.recipe.conflicts import FILES
 from kerasft.run_dir import installed_version
 
 _LITTLE_SPACE_BYTES = 2e9  # what the tokens, checkpoints and exports of a few runs take
@@ -154,7 +155,7 @@ def find_data() -> Iterator[Finding]:
 
     folders = search_folders()
     datasets = {load_recipe(info.name).data.dataset for info in list_recipes()}
-    for dataset in sorted(datasets - {BUILTIN_SAMPLE}):
+    for dataset in sorted(datasets - {BUILTIN_SAMPLE, FILES}):
         try:
             found = next((f for f in folders if open_prepared(dataset, f) is not None), None)
         except UserError as error:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from kerasft.cli import command_parser
 from kerasft.console import print_json, results_only
-from kerasft.pipelines.command import build_progress, print_metrics
+from kerasft.pipelines.command import build_progress
+from kerasft.pipelines.printing import print_metrics
 from kerasft.run_dir import open_run_dir
 
 
@@ -24,4 +25,4 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json:
         print_json({"run_dir": str(run_dir.path), "metrics": metrics})
     else:
-        print_metrics(metrics, "test")
+        print_metrics(metrics, next(iter(metrics)).partition("/")[0])

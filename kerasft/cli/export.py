@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import results_only
 from kerasft.errors import UserError
-from kerasft.pipelines.command import build_progress, predict_command
+from kerasft.pipelines.command import build_progress
+from kerasft.pipelines.printing import predict_command
 from kerasft.recipe import describe_fields
 from kerasft.run_dir import open_run_dir
 
@@ -26,7 +27,9 @@ def main(argv: Sequence[str]) -> None:
 
         saved_model = workflow.export_run(run_dir, [build_progress()], arguments.name)
     print(saved_model)  # alone on stdout, for a script to take
-    print(f"Next: {predict_command(saved_model.parent)}", file=sys.stderr)
+    has_pairs = run_dir.read_json("metrics.json")["has_pairs"]
+    command = predict_command(saved_model.parent, has_pairs=has_pairs)
+    print(f"Next: {command}", file=sys.stderr)
 
 
 def _check_name(name: str | None) -> None:

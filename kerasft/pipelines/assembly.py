@@ -1,92 +1,23 @@
-"""Makes the pieces of a run out of its recipe: data, preprocessor, task, model."""
+"""Makes the pieces of a run out of its recipe: preprocessor, task, model, optimizer."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 import keras
-import numpy as np
-import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan, evaluation_batches
-from kerasft.data.batches import build_evaluation_dataset, build_train_dataset
-from kerasft.data.sources import Source, load_source
-from kerasft.data.splits import Splits, build_splits
-from kerasft.data.token_store import TokenStore, load_or_build_token_store
+from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.example import NUMBER, SINGLE
+from kerasft.data.sources import Source
 from kerasft.errors import UserError
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
 from kerasft.recipe import Recipe, resolve_duration
-from kerasft.tasks.classification import Classification
+from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.loop import predict_logits
 from kerasft.training.optimizer import AdamW
 from kerasft.training.schedule import WarmupPolynomialDecay
 
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """The tokenized examples of a run.
-
-    Args:
-        source: Where they came from.
-        stores: A token store for each of `train`, `validation` and `test`. Validation is cut
-            from the dataset's train split, but may keep more tokens of a text.
-        splits: Which examples train, validate and test.
-    """
-
-    source: Source
-    stores: dict[str, TokenStore]
-    splits: Splits
-
-    def examples(self, split: str) -> tuple[TokenStore, np.ndarray]:
-        """Returns the store that holds a split's examples, and which of them they are."""
-        return self.stores[split], getattr(self.splits, split)
-
-    def labels(self, split: str) -> np.ndarray:
-        """Returns the labels of a split, int32 `(num_examples,)`."""
-        store, indices = self.examples(split)
-        return store.labels[indices]
-
-
-def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]) -> Data:
-    """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
-
-    Args:
-        recipe: The recipe.
-        preset: The encoder, whose vocabulary the texts are written in.
-        announce: Told, in lines for people, what was found and what was left out.
-    """
-    settings = recipe.data
-    source = load_source(settings.dataset, settings.data_dir, recipe.may_fall_back, warn=announce)
-    preprocessor = build_preprocessor(recipe, preset)
-    stores = {
-        split: load_or_build_token_store(source, name, preprocessor=preprocessor, warn=announce)
-        for split, name in (("validation", "train"), ("test", "test"))
-    }
-    stores["train"] = _load_train_store(recipe, preset, source, stores["validation"], announce)
-    splits = build_splits(
-        stores["train"].text_hashes,
-        stores["train"].labels,
-        stores["test"].text_hashes,
-        validation_fraction=settings.validation_fraction,
-        num_examples={"train": settings.train_examples, "test": settings.test_examples},
-        keep_train_test_duplicates=settings.keep_train_test_duplicates,
-        seed=recipe.training.seed,
-    )
-    announce(_describe_splits(source, splits))
-    return Data(source, stores, splits)
-
-
-def _load_train_store(recipe, preset, source, whole: TokenStore, announce) -> TokenStore:
-    """Returns the store to train on: that of evaluation, unless training keeps fewer tokens."""
-    length = recipe.training.sequence_length
-    if length in (None, recipe.model.sequence_length):
-        return whole
-    preprocessor = build_preprocessor(recipe, preset, sequence_length=length)
-    return load_or_build_token_store(source, "train", preprocessor=preprocessor, warn=announce)
+WINDOWS = "windows"
 
 
 def build_preprocessor(
@@ -119,6 +50,39 @@ def build_preprocessor(
         truncation=recipe.model.truncation,
         head_fraction=recipe.model.head_fraction,
         break_tags=recipe.data.break_tags,
+        window_stride=recipe.model.window_stride,
+        max_windows=recipe.model.max_windows,
+    )
+
+
+def build_recipe_task(recipe: Recipe, source: Source) -> Task:
+    """Builds the task that a recipe makes of a source's labels.
+
+    Raises:
+        UserError: If a setting asks for what this kind of label has not.
+    """
+    low, high = recipe.model.minimum_value, recipe.model.maximum_value
+    smoothing = recipe.training.label_smoothing
+    kind = source.label_kind
+    if kind != NUMBER and (low, high) != (None, None):
+        raise _does_not_fit("model.minimum_value and model.maximum_value", "numbers", kind)
+    if kind != SINGLE and smoothing:
+        raise _does_not_fit("training.label_smoothing", "classes, one to a text", kind)
+    balanced = recipe.data.oversample or recipe.training.class_weights is not None
+    return build_task(
+        kind,
+        source.label_names,
+        headline=recipe.evaluation.headline or ("f1_macro" if balanced else None),
+        label_smoothing=smoothing,
+        value_range=(low, high),
+    )
+
+
+def _does_not_fit(setting: str, wanted: str, kind: str) -> UserError:
+    return UserError(
+        f"{setting} is for labels that are {wanted}.",
+        received=f"labels of the kind {kind}",
+        fix="leave it out.",
     )
 
 
@@ -127,7 +91,7 @@ def load_recipe_preset(recipe: Recipe, *, dtype: str) -> Preset:
     return load_preset(recipe.model.preset, dropout=recipe.model.dropout, dtype=dtype)
 
 
-def build_model(recipe: Recipe, preset: Preset, task: Classification) -> FineTuner:
+def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
     """Builds the model, not compiled yet: enough for evaluation and export."""
     encoder = Encoder(preset.backbone, pooling=recipe.model.pooling)
     head = task.build_head(
@@ -135,11 +99,17 @@ def build_model(recipe: Recipe, preset: Preset, task: Classification) -> FineTun
         dropout=recipe.model.head_dropout,
         seed=recipe.training.seed,
     )
-    return FineTuner(encoder, head, global_clipnorm=recipe.training.global_clipnorm)
+    windows = recipe.model.truncation == WINDOWS
+    return FineTuner(
+        encoder,
+        head,
+        global_clipnorm=recipe.training.global_clipnorm,
+        window_length=recipe.model.sequence_length if windows else None,
+    )
 
 
 def compile_model(
-    model: FineTuner, recipe: Recipe, task: Classification, *, total_steps: int, warmup_steps: int
+    model: FineTuner, recipe: Recipe, task: Task, *, total_steps: int, warmup_steps: int
 ) -> None:
     """Compiles the model with AdamW, warm-up and polynomial decay, the task's loss and metrics."""
     settings = recipe.training
@@ -166,17 +136,6 @@ def compile_model(
     optimizer.build(model.trainable_variables)
 
 
-def build_plan(recipe: Recipe, data: Data) -> BatchPlan:
-    """Builds the plan of which examples make up which step."""
-    store, indices = data.examples("train")
-    return BatchPlan(
-        np.asarray(store.lengths[indices]),
-        batch_size=recipe.training.batch_size,
-        seed=recipe.training.seed,
-        length_group_batches=recipe.training.length_group_batches,
-    )
-
-
 def steps_of(recipe: Recipe, plan: BatchPlan, family: str, total_steps: int | None = None) -> int:
     """Returns a duration of the recipe in steps."""
     return resolve_duration(
@@ -188,62 +147,6 @@ def steps_of(recipe: Recipe, plan: BatchPlan, family: str, total_steps: int | No
     )
 
 
-def train_batches(
-    data: Data, plan: BatchPlan, *, total_steps: int, replicas: int
-) -> Callable[[int], tf.data.Dataset]:
-    """Returns the function from a step to the dataset of the batches from that step on."""
-    store, indices = data.examples("train")
-
-    def batches(start_step: int) -> tf.data.Dataset:
-        return build_train_dataset(
-            store,
-            indices,
-            plan,
-            start_step=start_step,
-            num_steps=total_steps - start_step,
-            pad_batch_to=replicas,
-        )
-
-    return batches
-
-
-def split_logits(
-    forward: Callable,
-    data: Data,
-    split: str,
-    *,
-    batch_size: int,
-    on_batch: Callable[[int], None] = lambda rows: None,
-) -> np.ndarray:
-    """Returns the logits of a split, float32 `(num_examples, num_outputs)`, in its own order.
-
-    Args:
-        forward: From `build_forward`.
-        data: The data.
-        split: `train`, `validation` or `test`.
-        batch_size: Examples in a batch.
-        on_batch: Called with the number of examples after each batch.
-    """
-    store, indices = data.examples(split)
-    batches = build_evaluation_dataset(store, indices, batch_size)
-    logits = predict_logits(forward, batches, on_batch=on_batch)
-    order = np.concatenate(evaluation_batches(store.lengths[indices], batch_size))
-    ordered = np.empty_like(logits)
-    ordered[order] = logits
-    return ordered
-
-
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and TensorFlow."""
     keras.utils.set_random_seed(seed)
-
-
-def _describe_splits(source: Source, splits: Splits) -> str:
-    """One line for people: how many examples train, validate and test."""
-    report = splits.report
-    left_out = report["train_left_out_also_in_test"]
-    sizes = ", ".join(
-        f"{report[f'{split}_examples']:,} {split}" for split in ("train", "validation", "test")
-    )
-    note = f"; {left_out} left out of training because they stand in test" if left_out else ""
-    return f"{source.name} {source.version}: {sizes} examples{note}."

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasft.console import print_json, program, results_only
+from kerasft.console import print_json, results_only
 from kerasft.errors import UserError
+from kerasft.pipelines.printing import print_run
+from kerasft.pipelines.shorthands import Shorthand, add_shorthands, expand_shorthands
 from kerasft.recipe import Recipe, list_recipes, load_recipe
+from kerasft.recipe.conflicts import require_train_files
 from kerasft.run_dir import RunDir, latest_run_dir, open_run_dir
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.session import Run
     from kerasft.training.events import Events
 
-_CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
-_LATEST = object()  # what `--resume` without a run directory means
+LATEST = object()  # what `--resume` without a run directory means
 _OVERRIDES_HELP = "settings that replace the recipe's, the value a TOML literal: training.epochs=1"
 
 
-def run_pipeline(pipeline: str, argv: Sequence[str] | None = None) -> None:
+def run_pipeline(
+    pipeline: str, argv: Sequence[str] | None = None, *, shorthands: Sequence[Shorthand] = ()
+) -> None:
     """Runs a pipeline as its command line says.
 
     Args:
         pipeline: Its name, which is also that of its usual recipe.
         argv: The arguments; `None` takes those of the process.
+        shorthands: Options of this pipeline, each of which stands for a recipe field.
 
     Raises:
         UserError: For a mistake in arguments, recipe, data or surroundings.
@@ -42,7 +44,11 @@ def run_pipeline(pipeline: str, argv: Sequence[str] | None = None) -> None:
         "--recipe", metavar="NAME_OR_FILE", help=f'a recipe or TOML file; else "{pipeline}"'
     )
     add_run_arguments(parser)
-    run_from_arguments(parser.parse_intermixed_args(argv), usual_recipe=pipeline)
+    add_shorthands(parser, shorthands)
+    parser.set_defaults(usual_recipe=pipeline)
+    arguments = parser.parse_intermixed_args(argv)
+    arguments.overrides = expand_shorthands(arguments, shorthands)
+    run_from_arguments(arguments, usual_recipe=pipeline)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +56,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         nargs="?",
-        const=_LATEST,
+        const=LATEST,
         metavar="RUN_DIR",
         help="go on with a run that was interrupted; without a value, the recipe's latest",
     )
@@ -68,7 +74,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     Raises:
         UserError: For a mistake in arguments, recipe, data or surroundings.
     """
-    recipe, resume = _choose_run(arguments, usual_recipe)
+    recipe, resume = choose_run(arguments, usual_recipe)
     with results_only():
         # Only now, when the recipe is known to be good: this imports TensorFlow.
         from kerasft.pipelines import workflow
@@ -105,77 +111,31 @@ def _quicker(recipe: Recipe) -> str | None:
     return f"`--recipe {quick}` takes minutes." if offered else None
 
 
-def print_run(run: Run) -> None:
-    """Prints a finished run to stdout: metrics, where everything is, what to do next."""
-    lines = [f"run        {run.path}", f"report     {run.path / 'report.md'}"]
-    commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(run.path.parent))}"]
-    if run.saved_model is not None:
-        lines.append(f"model      {run.saved_model}")
-        commands.insert(0, predict_command(run.saved_model.parent))
-    print_metrics(run.metrics, "test")
-    print_confusion(run)
-    _print_lines([f"Tested on {run.data}, with the preset {run.preset}.", *lines])
-    _print_lines(["", "Next:", *(f"  {command}" for command in commands)])
-
-
-def print_metrics(metrics: Mapping[str, float], split: str) -> None:
-    """Prints the table of one split's metrics to stdout.
-
-    Args:
-        metrics: Flat metrics, `<split>/<metric>`; of other splits, too.
-        split: Which to show.
-    """
-    from rich.console import Console
-
-    from kerasft.metrics.bootstrap import Interval
-    from kerasft.training.report import evaluation_table
-
-    prefix = f"{split}/"
-    shown = {
-        name.removeprefix(prefix): value
-        for name, value in metrics.items()
-        if name.startswith(prefix)
-    }
-    bounded = [name for name in shown if {f"{name}_lower", f"{name}_upper"} <= shown.keys()]
-    intervals = {
-        name: Interval(
-            shown[name], shown.pop(f"{name}_lower"), shown.pop(f"{name}_upper"), _CONFIDENCE_LEVEL
-        )
-        for name in bounded
-    }
-    label_names = [name.removeprefix("f1/") for name in shown if name.startswith("f1/")]
-    Console(file=sys.stdout).print(evaluation_table(shown, label_names, intervals))
-
-
-def print_confusion(run: Run) -> None:
-    """Prints how often each class was taken for which, to stdout."""
-    from rich.console import Console
-
-    from kerasft.training.report import confusion_table
-
-    Console(file=sys.stdout).print(confusion_table(run.confusion, run.label_names))
-
-
-def predict_command(model: Path) -> str:
-    """The shell line that asks an exported model."""
-    return f'{program("kerasft")} predict {shlex.quote(str(model))} "A quiet, moving film."'
-
-
-def _choose_run(
+def choose_run(
     arguments: argparse.Namespace, usual_recipe: str | None
 ) -> tuple[Recipe, RunDir | None]:
-    """The recipe to run, and the run directory to go on in."""
+    """Returns the recipe to run, and the run directory to go on in, if there is one.
+
+    Args:
+        arguments: `recipe`, `resume` and `overrides`, of a parser with `add_run_arguments`.
+        usual_recipe: The recipe when none is named.
+
+    Raises:
+        UserError: For a mistake in the recipe, or a run that cannot be gone on with.
+    """
     resume, named = arguments.resume, arguments.recipe
-    if named is None and usual_recipe is None and resume in (None, _LATEST):
+    if named is None and usual_recipe is None and resume in (None, LATEST):
         raise UserError(
             "Which recipe?",
             expected=f"one of {', '.join(info.name for info in list_recipes())}, or a TOML file",
             fix="kerasft run imdb_quick",
         )
     if resume is None:
-        return load_recipe(named or usual_recipe, arguments.overrides), None
-    _refuse_overrides(arguments)
-    if resume is _LATEST:
+        recipe = load_recipe(named or usual_recipe, arguments.overrides)
+        require_train_files(recipe)  # a shipped recipe may leave them to the command line
+        return recipe, None
+    refuse_overrides(arguments)
+    if resume is LATEST:
         run_dir = latest_run_dir(load_recipe(named or usual_recipe).name)
     else:
         run_dir = open_run_dir(resume)
@@ -190,10 +150,15 @@ def _choose_run(
     return recipe, run_dir
 
 
-def _refuse_overrides(arguments: argparse.Namespace) -> None:
+def refuse_overrides(arguments: argparse.Namespace) -> None:
+    """Refuses settings beside `--resume`.
+
+    Raises:
+        UserError: If there are any.
+    """
     given = list(arguments.overrides)
     resume = arguments.resume
-    if resume is not _LATEST and "=" in resume and not Path(resume).is_dir():
+    if resume is not LATEST and "=" in resume and not Path(resume).is_dir():
         given.insert(0, resume)  # `--resume training.epochs=1`: argparse takes it for the folder
     if given:
         raise UserError(
@@ -202,8 +167,3 @@ def _refuse_overrides(arguments: argparse.Namespace) -> None:
             expected="--resume without section.key=value",
             fix="leave the settings out, or start a new run without --resume.",
         )
-
-
-def _print_lines(lines: Sequence[str]) -> None:
-    # Not through rich, which would wrap a path or a command at the terminal's edge.
-    sys.stdout.write("\n".join(lines) + "\n")

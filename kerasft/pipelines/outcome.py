@@ -12,13 +12,14 @@ import numpy as np
 
 from kerasft.errors import UserError
 from kerasft.export.saved_model import export_saved_model
-from kerasft.metrics.bootstrap import Interval, bootstrap_mean_interval
-from kerasft.metrics.calibration import reliability_bins
-from kerasft.metrics.classification import classification_notes, confusion
+from kerasft.metrics.bootstrap import Interval
+from kerasft.metrics.facts import EvaluationFacts
 from kerasft.pipelines import assembly
+from kerasft.pipelines.data import VALIDATION, Data, split_logits
+from kerasft.pipelines.printing import predict_command
 from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
-from kerasft.tasks.classification import Classification
+from kerasft.tasks.task import Task
 from kerasft.training.checkpoint import BEST, restore
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
@@ -26,13 +27,10 @@ from kerasft.training.fit import FitState
 from kerasft.training.loop import build_forward
 from kerasft.training.report import (
     DataFacts,
-    EvaluationFacts,
     ReportFacts,
     TrainingFacts,
     render_report,
 )
-
-HEADLINE = "accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +43,15 @@ class Outcome:
         preset: The encoder in float32, its weights to be replaced by the best checkpoint's.
         preprocessor: From text to tokens.
         task: The task.
+        has_pairs: Whether an example is a pair of texts.
     """
 
     recipe: Recipe
     run_dir: RunDir
     preset: object
     preprocessor: object
-    task: Classification
+    task: Task
+    has_pairs: bool = False
 
     def best_model(self) -> FineTuner:
         """Builds the model in float32, with the weights of the best step."""
@@ -59,22 +59,47 @@ class Outcome:
         restore(self.run_dir.checkpoints_folder / BEST, model.weights)
         return model
 
-    def evaluate(
-        self, model: FineTuner, data: assembly.Data, split: str, events: Events
-    ) -> EvaluationFacts:
+    def evaluate(self, model: FineTuner, data: Data, split: str, events: Events) -> EvaluationFacts:
         """Evaluates a split, and keeps its logits in `predictions-<split>.npz`."""
+        return self.describe(data, split, self.predict(model, data, split, events))
+
+    def predict(self, model: FineTuner, data: Data, split: str, events: Events) -> np.ndarray:
+        """Returns the logits of a split, and keeps them in `predictions-<split>.npz`."""
         labels = data.labels(split)
         events.on_evaluation_start(split, len(labels))
-        logits = assembly.split_logits(
+        logits = split_logits(
             build_forward(model),
             data,
             split,
             batch_size=self.recipe.evaluation.batch_size,
             on_batch=events.on_evaluation_batch,
         )
-        facts = evaluation_facts(self.recipe, self.task, split, labels, logits)
         _save_predictions(self.run_dir, split, labels, logits)
-        return facts
+        return logits
+
+    def describe(self, data: Data, split: str, logits: np.ndarray) -> EvaluationFacts:
+        """Computes all that is reported of a split."""
+        settings = self.recipe.evaluation
+        return self.task.facts(
+            split,
+            data.labels(split),
+            logits,
+            calibration_bins=settings.calibration_bins,
+            bootstrap_resamples=settings.bootstrap_resamples,
+            seed=self.recipe.training.seed,
+        )
+
+    def tuned(self, data: Data, logits: np.ndarray) -> Outcome:
+        """Returns the outcome whose task decides as suits validation best.
+
+        Args:
+            data: The data.
+            logits: Those of validation.
+        """
+        if not self.recipe.evaluation.tune_thresholds:
+            return self
+        task = self.task.with_tuned_thresholds(data.labels(VALIDATION), logits)
+        return dataclasses.replace(self, task=task)
 
     def export(
         self, model: FineTuner, *, metrics: Mapping[str, float], on_sample: bool, name: str | None
@@ -87,6 +112,7 @@ class Outcome:
             model,
             task=self.task,
             preprocessor=self.preprocessor,
+            has_pairs=self.has_pairs,
             folder=Path(self.recipe.export.directory) / name,
             metadata={
                 "run": self.run_dir.path.name,
@@ -102,29 +128,6 @@ def pipeline_of(recipe_name: str) -> str:
     pipelines = {info.name.partition("_")[0] for info in list_recipes()}
     prefix = recipe_name.partition("_")[0]
     return prefix if prefix in pipelines else recipe_name
-
-
-def evaluation_facts(
-    recipe: Recipe, task: Classification, split: str, labels: np.ndarray, logits: np.ndarray
-) -> EvaluationFacts:
-    """Computes all that is reported of a split."""
-    settings = recipe.evaluation
-    probabilities = task.probabilities(logits)
-    predictions = np.argmax(logits, axis=-1)
-    interval = bootstrap_mean_interval(
-        (predictions == labels).astype(np.float64),
-        num_resamples=settings.bootstrap_resamples,
-        seed=recipe.training.seed,
-    )
-    return EvaluationFacts(
-        split=split,
-        label_names=task.label_names,
-        metrics=task.evaluate(labels, logits, calibration_bins=settings.calibration_bins),
-        intervals={HEADLINE: interval},
-        confusion=confusion(labels, predictions, len(task.label_names)),
-        bins=reliability_bins(labels, probabilities, settings.calibration_bins),
-        notes=classification_notes(labels, probabilities, task.label_names),
-    )
 
 
 def flat_metrics(facts: EvaluationFacts) -> dict[str, float]:
@@ -155,12 +158,13 @@ def training_figures(state: FitState) -> dict[str, float]:
 
 def write_report(
     outcome: Outcome,
-    data: assembly.Data,
+    data: Data,
     state: FitState,
     facts: EvaluationFacts,
     *,
     saved_model: Path | None,
     device: str,
+    monitor: str,
 ) -> None:
     """Writes `report.md`."""
     recipe, report = outcome.recipe, data.splits.report
@@ -173,7 +177,10 @@ def write_report(
             data=DataFacts(
                 source=data.source.name,
                 version=data.source.version,
-                num_examples={s: report[f"{s}_examples"] for s in ("train", "validation", "test")},
+                num_examples={
+                    split: report[f"{split}_examples"]
+                    for split in ("train", VALIDATION, *data.test_names)
+                },
                 dropped={
                     name.replace("_", " "): count
                     for name, count in report.items()
@@ -186,7 +193,7 @@ def write_report(
                 examples_per_second=figures["examples_per_second"],
                 tokens_per_second=figures["tokens_per_second"],
                 padding_share=figures["padding_share"],
-                monitor=recipe.training.monitor,
+                monitor=monitor,
                 best_step=state.best_step,
                 best_value=state.best_value,
                 dtype_policy=recipe.training.dtype_policy,
@@ -195,18 +202,18 @@ def write_report(
             evaluation=facts,
             environment=describe_environment(),
             overridden=sorted(recipe.overridden),
-            commands=_commands(outcome.run_dir, saved_model),
+            commands=_commands(outcome.run_dir, saved_model, outcome.has_pairs),
         )
     )
     outcome.run_dir.write_text("report.md", text)
 
 
-def _commands(run_dir: RunDir, saved_model: Path | None) -> list[str]:
+def _commands(run_dir: RunDir, saved_model: Path | None, has_pairs: bool = False) -> list[str]:
     """The shell lines that use what a run left."""
     commands = [f"tensorboard --logdir {shlex.quote(str(run_dir.path.parent))}"]
     if saved_model is not None:
-        model = shlex.quote(str(saved_model))
-        commands.insert(0, f'kerasft predict {model} "A quiet, moving film."')
+        command = predict_command(saved_model, has_pairs=has_pairs, kerasft="kerasft")
+        commands.insert(0, command)
     return commands
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome
+from kerasft.pipelines import data as run_data
+from kerasft.pipelines.result import Run
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
-from kerasft.tasks.classification import Classification
 from kerasft.training.checkpoint import latest_step, restore_latest
-from kerasft.training.events import AllEvents, Events, HistoryEvents, read_history, rewind_history
+from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit import (
     Fit,
@@ -28,49 +27,13 @@ from kerasft.training.fit import (
     checkpointed_variables,
     monitored,
 )
+from kerasft.training.history import HistoryEvents, read_history
+from kerasft.training.init_from import load_encoder_weights
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.loop import build_forward
 from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, describe_strategy
 from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a finished run left behind, as plain data.
-
-    Args:
-        path: The run directory.
-        metrics: Flat metrics, `test/accuracy`, `validation/log_loss`, ...
-        saved_model: The exported model's version folder; `None` if export is off.
-        history: One mapping a step, as in `history.csv`.
-        train: `examples_per_second`, `tokens_per_second`, `seconds`, `steps`, ...
-        preset: The encoder's name.
-        data: Name of the data source.
-        label_names: The classes, in label order.
-        confusion: How often each true class (rows) was taken for each class, on test.
-    """
-
-    path: Path
-    metrics: dict[str, float]
-    saved_model: Path | None
-    history: list[dict]
-    train: dict[str, float]
-    preset: str
-    data: str
-    label_names: tuple[str, ...]
-    confusion: list[list[int]]
-
-    def to_json(self) -> dict[str, object]:
-        """Returns the object that `--json` prints."""
-        return {
-            "run_dir": str(self.path),
-            "saved_model": None if self.saved_model is None else str(self.saved_model),
-            "metrics": self.metrics,
-            "train": self.train,
-            "preset": self.preset,
-            "data": self.data,
-        }
 
 
 class Session:
@@ -114,18 +77,33 @@ class Session:
                 recipe, dtype=recipe.training.dtype_policy
             )
         self.preprocessor = assembly.build_preprocessor(recipe, self.preset)
-        self.data = assembly.load_data(recipe, self.preset, announce=self.events.on_message)
+        self.data = run_data.load_data(recipe, self.preset, announce=self.events.on_message)
         self._record_fallback()
-        self.task = Classification(self.data.source.label_names)
+        self.task = assembly.build_recipe_task(recipe, self.data.source)
         self._check_monitor()
-        self.plan = assembly.build_plan(recipe, self.data)
+        self.weights = run_data.example_weights(recipe, self.data)
+        self.plan = run_data.build_plan(recipe, self.data)
         self.total_steps = assembly.steps_of(recipe, self.plan, "run")
 
     def _check_monitor(self) -> None:
         """Looks for the monitored metric before an epoch is spent on finding out."""
-        labels = self.data.labels("validation")
-        perfect = np.eye(self.task.num_outputs, dtype=np.float32)[labels]
-        monitored(self.task.evaluate(labels, perfect), self.recipe.training.monitor)
+        task = self.task
+        labels = self.data.labels(run_data.VALIDATION)
+        metrics = task.evaluate(labels, task.perfect_logits(labels))
+        monitored(metrics, self.monitor)
+        self.watched = watched_metrics(metrics, task.headline)
+        if task.headline not in metrics:
+            raise UserError(
+                "The task has no such headline metric.",
+                received=f'evaluation.headline="{task.headline}"',
+                expected=f"one of {', '.join(sorted(metrics))}",
+            )
+
+    @property
+    def monitor(self) -> str:
+        """The validation metric that names the best checkpoint."""
+        monitor = self.recipe.training.monitor
+        return f"validation/{self.task.headline}" if monitor == "auto" else monitor
 
     def _record_fallback(self) -> None:
         """Notes in the recipe that the run is on the sample, so that a resume stays on it."""
@@ -145,6 +123,12 @@ class Session:
                 total_steps=self.total_steps,
                 warmup_steps=warmup_steps,
             )
+            # A checkpoint to go on from holds other weights, and the earlier run may be gone.
+            checkpoints = None if self.run_dir is None else self.run_dir.checkpoints_folder
+            first = self.recipe.model.init_from
+            if first is not None and not (checkpoints and latest_step(checkpoints)):
+                report = load_encoder_weights(first, model.encoder, preset=self.preset.name)
+                self.events.on_message(report.to_line())
         return model
 
     def _check_devices(self) -> None:
@@ -174,10 +158,9 @@ class Session:
         """Adds TensorBoard and the history, rewound to the step that training goes on from."""
         run_dir = self.run_dir
         rewind_tensorboard(run_dir.tensorboard_folder, state.step)
-        rewind_history(run_dir.history_path, state.step)
         self.events.listeners += [
             TensorBoardEvents(run_dir.tensorboard_folder, self.recipe.to_toml()),
-            HistoryEvents(run_dir.history_path),
+            HistoryEvents(run_dir.history_path, self.watched),
         ]
 
     def fit_settings(self) -> FitSettings:
@@ -187,18 +170,19 @@ class Session:
             total_steps=total_steps,
             evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
             checkpoint_every=assembly.steps_of(recipe, plan, "checkpoint_every", total_steps),
-            monitor=recipe.training.monitor,
+            monitor=self.monitor,
             patience=recipe.training.early_stopping_patience,
         )
 
     def _fit(self, model, state: FitState) -> None:
         data = TrainingData(
             plan=self.plan,
-            batches=assembly.train_batches(
+            batches=run_data.train_batches(
                 self.data,
                 self.plan,
                 total_steps=self.total_steps,
                 replicas=self.strategy.num_replicas_in_sync,
+                weights=self.weights,
             ),
             evaluate=functools.partial(self._validate, build_forward(model)),
         )
@@ -213,12 +197,12 @@ class Session:
         ).run()
 
     def _validate(self, forward, on_batch) -> dict[str, float]:
-        labels = self.data.labels("validation")
-        self.events.on_evaluation_start("validation", len(labels))
-        logits = assembly.split_logits(
+        labels = self.data.labels(run_data.VALIDATION)
+        self.events.on_evaluation_start(run_data.VALIDATION, len(labels))
+        logits = run_data.split_logits(
             forward,
             self.data,
-            "validation",
+            run_data.VALIDATION,
             batch_size=self.recipe.evaluation.batch_size,
             on_batch=on_batch,
         )
@@ -229,9 +213,19 @@ class Session:
         """Evaluates the best weights in float32, writes the results, exports."""
         result = self.outcome()
         model = result.best_model()
-        facts = result.evaluate(model, self.data, "test", self.events)
-        metrics = self._validation_metrics(result, model, state) | outcome.flat_metrics(facts)
-        self.events.on_evaluation("test", state.step, facts.metrics, best=False)
+        validation = None
+        if self._validates_again:
+            logits = result.predict(model, self.data, run_data.VALIDATION, self.events)
+            result = result.tuned(self.data, logits)
+            validation = result.describe(self.data, run_data.VALIDATION, logits)
+        tested = [
+            result.evaluate(model, self.data, split, self.events) for split in self.data.test_names
+        ]
+        metrics = self._validation_metrics(validation, state)
+        for facts in tested:
+            metrics |= outcome.flat_metrics(facts)
+            self.events.on_evaluation(facts.split, state.step, facts.metrics, best=False)
+        facts = tested[0] if tested else validation
         saved_model = None
         if self.recipe.export.enabled:
             saved_model = result.export(model, metrics=metrics, on_sample=self.on_sample, name=None)
@@ -242,6 +236,7 @@ class Session:
             facts,
             saved_model=saved_model,
             device=describe_strategy(self.strategy),
+            monitor=self.monitor,
         )
         finished = Run(
             path=self.run_dir.path,
@@ -252,10 +247,16 @@ class Session:
             preset=self.recipe.model.preset,
             data=self.data.source.name,
             label_names=self.task.label_names,
-            confusion=facts.confusion.tolist(),
+            confusion=None if facts.confusion is None else facts.confusion.tolist(),
+            has_pairs=self.data.source.has_pairs,
         )
         # Written last: it marks the run as finished.
-        details = {"label_names": finished.label_names, "confusion": finished.confusion}
+        details = {
+            "label_names": finished.label_names,
+            "confusion": finished.confusion,
+            "task": result.task.record(),
+            "has_pairs": finished.has_pairs,
+        }
         self.run_dir.write_json("metrics.json", finished.to_json() | details)
         return finished
 
@@ -264,15 +265,31 @@ class Session:
         """Whether the run trains on the built-in sample."""
         return self.data.source.name == BUILTIN_SAMPLE
 
+    @property
+    def _validates_again(self) -> bool:
+        """Whether the best weights are validated once more, in float32, when training is over.
+
+        Not where the figures of training are the same, and nothing is decided by them.
+        """
+        tunes = self.task.has_thresholds and self.recipe.evaluation.tune_thresholds
+        return self.recipe.training.dtype_policy != "float32" or tunes or not self.data.test_names
+
     def outcome(self) -> outcome.Outcome:
         """Returns the way from the best checkpoint to the results."""
         preset = assembly.load_recipe_preset(self.recipe, dtype="float32")
-        return outcome.Outcome(self.recipe, self.run_dir, preset, self.preprocessor, self.task)
+        return outcome.Outcome(
+            self.recipe,
+            self.run_dir,
+            preset,
+            self.preprocessor,
+            self.task,
+            has_pairs=self.data.source.has_pairs,
+        )
 
-    def _validation_metrics(self, result, model, state: FitState) -> dict[str, float]:
-        """Returns the best step's validation metrics; measured anew if training was not float32."""
-        if self.recipe.training.dtype_policy != "float32":
-            facts = result.evaluate(model, self.data, "validation", self.events)
-            return {f"validation/{name}": value for name, value in facts.metrics.items()}
-        best = next(e for e in state.evaluations if e["step"] == state.best_step)
-        return {f"validation/{name}": value for name, value in best.items() if name != "step"}
+    def _validation_metrics(self, validation, state: FitState) -> dict[str, float]:
+        """Returns the best step's validation metrics."""
+        if validation is not None:
+            metrics = validation.metrics
+        else:
+            metrics = next(e for e in state.evaluations if e["step"] == state.best_step)
+        return {f"validation/{name}": value for name, value in metrics.items() if name != "step"}

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from kerasft.data.sources import BUILTIN_SAMPLE
+import numpy as np
+
+from kerasft.data.sources import BUILTIN_SAMPLE, Source
+from kerasft.data.token_store import load_or_build_token_store
 from kerasft.errors import UserError
 from kerasft.pipelines import assembly, outcome
-from kerasft.pipelines.session import Run, Session
+from kerasft.pipelines.data import VALIDATION, store_logits
+from kerasft.pipelines.result import Run
+from kerasft.pipelines.session import Session
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
-from kerasft.tasks.classification import Classification
+from kerasft.tasks.task import task_from_record
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.loop import build_forward
 from kerasft.training.precision import resolve_dtype_policy
 
 
@@ -84,18 +91,68 @@ def settle(recipe: Recipe) -> Recipe:
 
 
 def evaluate_run(
-    run_dir: RunDir, events: Sequence[Events] = (), split: str = "test"
+    run_dir: RunDir, events: Sequence[Events] = (), split: str | None = None
 ) -> dict[str, float]:
     """Evaluates a run's best checkpoint again, in float32; returns flat metrics.
+
+    Args:
+        run_dir: The run directory.
+        events: Told how far it is.
+        split: `test`, another split that is tested on, or `validation`; `None` is `test`, and
+            `validation` where there is no test.
 
     Raises:
         UserError: If the run has no best checkpoint yet.
     """
     session = _open_session(run_dir, events)
     session.load()
-    result = session.outcome()
+    split = split or (*session.data.test_names, VALIDATION)[0]
+    if split not in (VALIDATION, *session.data.test_names):
+        raise UserError(
+            f"The run {run_dir.path} has no such split.",
+            received=split,
+            expected=f"one of {', '.join((VALIDATION, *session.data.test_names))}",
+        )
+    result = _as_recorded(session.outcome())
     facts = result.evaluate(result.best_model(), session.data, split, session.events)
     return outcome.flat_metrics(facts)
+
+
+def predict_source(
+    run_dir: RunDir, source: Source, split: str, events: Sequence[Events] = ()
+) -> dict[str, np.ndarray]:
+    """Answers the examples of a dataset with a run's best weights, in float32.
+
+    Args:
+        run_dir: A finished run.
+        source: The examples; their labels may be hidden.
+        split: The dataset's own name of the split.
+        events: Told how far it is.
+
+    Returns:
+        What the task's `decode` gives, an array each, in the split's own order.
+
+    Raises:
+        UserError: If the run is not finished, or reads pairs and the examples are none.
+    """
+    recorded = _read_results(run_dir)
+    if source.has_pairs != recorded.get("has_pairs", False):
+        reads = "pairs of texts" if recorded.get("has_pairs") else "single texts"
+        raise UserError(f"The model of {run_dir.path} reads {reads}, unlike {source.name}.")
+    session = _open_session(run_dir, events)
+    result = _recorded_outcome(session, recorded)
+    store = load_or_build_token_store(
+        source, split, preprocessor=result.preprocessor, warn=session.events.on_message
+    )
+    session.events.on_evaluation_start(split, len(store))
+    logits = store_logits(
+        build_forward(result.best_model()),
+        store,
+        np.arange(len(store)),
+        batch_size=session.recipe.evaluation.batch_size,
+        on_batch=session.events.on_evaluation_batch,
+    )
+    return {name: tensor.numpy() for name, tensor in result.task.decode(logits).items()}
 
 
 def export_run(run_dir: RunDir, events: Sequence[Events] = (), name: str | None = None) -> Path:
@@ -105,22 +162,41 @@ def export_run(run_dir: RunDir, events: Sequence[Events] = (), name: str | None 
         UserError: If the run has no best checkpoint yet, or was never finished.
     """
     session = _open_session(run_dir, events)
-    recorded = run_dir.read_json("metrics.json")
-    recipe = session.recipe
-    preset = assembly.load_recipe_preset(recipe, dtype="float32")
-    result = outcome.Outcome(
-        recipe,
-        run_dir,
-        preset,
-        assembly.build_preprocessor(recipe, preset),
-        Classification(recorded["label_names"]),
-    )
+    recorded = _read_results(run_dir)
+    result = _recorded_outcome(session, recorded)
     return result.export(
         result.best_model(),
         metrics=recorded["metrics"],
         on_sample=recorded["data"] == BUILTIN_SAMPLE,
         name=name,
     )
+
+
+def _read_results(run_dir: RunDir) -> dict[str, Any]:
+    """Reads what a finished run wrote of itself."""
+    return run_dir.read_json("metrics.json")
+
+
+def _recorded_outcome(session: Session, recorded: Mapping[str, Any]) -> outcome.Outcome:
+    """Returns a finished run's outcome without loading its data."""
+    recipe = session.recipe
+    preset = assembly.load_recipe_preset(recipe, dtype="float32")
+    return outcome.Outcome(
+        recipe,
+        session.run_dir,
+        preset,
+        assembly.build_preprocessor(recipe, preset),
+        task_from_record(recorded["task"]),
+        has_pairs=recorded["has_pairs"],
+    )
+
+
+def _as_recorded(result: outcome.Outcome) -> outcome.Outcome:
+    """Gives an outcome the thresholds that its run chose, if it is finished."""
+    if not result.run_dir.metrics_path.exists():
+        return result
+    task = task_from_record(_read_results(result.run_dir)["task"])
+    return dataclasses.replace(result, task=task)
 
 
 def _open_session(run_dir: RunDir, events: Sequence[Events]) -> Session:

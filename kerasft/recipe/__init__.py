@@ -11,15 +11,14 @@ from kerasft.recipe.load import (
     load_recipe,
     recipes_folder,
 )
-from kerasft.recipe.settings import (
+from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
-    Setting,
     TrainingSettings,
-    describe_fields,
 )
+from kerasft.recipe.settings import Setting, describe_fields
 
 __all__ = [
     "DURATION_FAMILIES",

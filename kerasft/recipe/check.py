@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from kerasft.errors import UserError, nearest
 from kerasft.recipe.durations import DURATION_FAMILIES
 from kerasft.recipe.rules import matching
-from kerasft.recipe.settings import SECTIONS, SETTINGS
+from kerasft.recipe.sections import SECTIONS
+from kerasft.recipe.settings import SETTINGS
 
 _HEADINGS = ("name", "summary")
 # A run's folder is called after the recipe.

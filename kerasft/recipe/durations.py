@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kerasft.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from kerasft.recipe.settings import TrainingSettings
+    from kerasft.recipe.sections import TrainingSettings
 
 
 class DurationFamily(NamedTuple):

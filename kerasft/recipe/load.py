@@ -12,17 +12,18 @@ from typing import NamedTuple
 
 from kerasft.errors import UserError, nearest
 from kerasft.recipe.check import find_faults, find_heading_faults, flatten, raise_faults
+from kerasft.recipe.conflicts import find_conflicts
 from kerasft.recipe.durations import DURATION_FAMILIES
 from kerasft.recipe.overrides import ORIGIN, parse_overrides
-from kerasft.recipe.settings import (
+from kerasft.recipe.sections import (
     SECTIONS,
-    SETTINGS,
     DataSettings,
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
     TrainingSettings,
 )
+from kerasft.recipe.settings import SETTINGS
 
 
 class RecipeInfo(NamedTuple):
@@ -154,13 +155,15 @@ def load_recipe(
     raise_faults(f"Recipe {path.name}", faults)
 
     merged = {name: values[name] for name in values.keys() - unset - _replaced(changed)} | changed
-    return Recipe(
+    recipe = Recipe(
         name=name,
         summary=summary,
         shipped=path.resolve().parent == recipes_folder(),
         overridden=frozenset(changes),
         **{section: _build_section(section, merged) for section in SECTIONS},
     )
+    raise_faults(f"Recipe {path.name}", list(find_conflicts(recipe)))
+    return recipe
 
 
 def _replaced(changed: Mapping[str, object]) -> set[str]:
@@ -176,15 +179,22 @@ def _replaced(changed: Mapping[str, object]) -> set[str]:
 
 def _build_section(section: str, values: Mapping[str, object]) -> object:
     given = {
-        SETTINGS[name].key: float(value) if SETTINGS[name].type is float else value
+        SETTINGS[name].key: _convert(SETTINGS[name].type, value)
         for name, value in values.items()
         if SETTINGS[name].section == section
     }
     return SECTIONS[section](**given)
 
 
+def _convert(kind: type, value: object) -> object:
+    """TOML's integer where a number is wanted, and its list, as the settings hold them."""
+    return kind(value) if kind in (float, tuple) else value
+
+
 def _literal(value: object) -> str:
     """A TOML literal; JSON writes booleans and text alike, but for one control character."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

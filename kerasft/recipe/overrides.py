@@ -18,7 +18,8 @@ def parse_overrides(
     """Reads overrides into `{"section.key": value}`; whether the values fit is not asked here.
 
     A shell eats quotes, so whatever is given for a text setting and is no TOML string is taken
-    as the text it is: `model.preset=bert_tiny_en_uncased`, `export.name=2024`.
+    as the text it is: `model.preset=bert_tiny_en_uncased`, `export.name=2024`. A list of one needs
+    no brackets: `data.train_files=reviews.csv`.
 
     Args:
         overrides: `"section.key=literal"` strings, or a mapping from `section.key` to values.
@@ -60,6 +61,8 @@ def _parse_literal(name: str, literal: str) -> object:
     is_literal = document.keys() == {"value"}  # a newline in it could smuggle in a second key
     if is_text and not isinstance(value, str) and not literal.startswith(("'", '"')):
         return literal
+    if setting is not None and setting.type is tuple and not literal.startswith("["):
+        return [value if isinstance(value, str) else literal]  # one item needs no brackets
     if is_literal:
         return value
     if setting is None:

@@ -16,11 +16,13 @@ class Rule(NamedTuple):
             for text it stands alone.
         accepts: Whether a value meets the condition.
         choices: The values to choose from, where they can be listed.
+        allows_blanks: Whether text may be nothing but spaces.
     """
 
     expected: str
     accepts: Callable[[Any], bool]
     choices: tuple[str, ...] = ()
+    allows_blanks: bool = False
 
 
 ANYTHING = Rule("", lambda value: True)
@@ -79,6 +81,16 @@ def matching(pattern: str, words: str) -> Rule:
 
 
 FOLDER_NAME = matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a folder's name: letters, digits, _ . -")
+
+SEPARATOR = Rule(
+    "text of one sign or more, a space or tab among them", lambda value: value != "", (), True
+)
+DISTINCT = Rule("without repetition", lambda values: len(set(values)) == len(values))
+_CLASS_WEIGHT = r"[^=,]+=\s*[0-9]*\.?[0-9]+\s*"
+CLASS_WEIGHTS = matching(
+    rf"balanced|{_CLASS_WEIGHT}(,{_CLASS_WEIGHT})*",
+    '"balanced", or weights such as "neg=1, pos=2.5"',
+)
 
 
 def setting(default: Any, about: str, rule: Rule = ANYTHING) -> Any:

@@ -110,6 +110,17 @@ class RunDir:
                 # The file stays: removing it would let two runs lock two files of one name.
                 file.truncate(0)
 
+    def is_in_use(self) -> bool:
+        """Tells whether a run is at work in this folder now; nothing is written to find out."""
+        try:
+            with open(self.path / ".lock", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no lock was ever taken, or it is not for us to read
+            return False
+        return False
+
 
 def create_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> RunDir:
     """Makes `<runs_folder>/<name>-<date>-<time>`, with `-2`, `-3` ... where that is taken.

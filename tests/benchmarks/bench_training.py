@@ -24,12 +24,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def measure_ours(arguments) -> dict[str, float]:
     """Trains on the examples once; returns examples per second."""
-    from kerasft.pipelines import assembly
+    from kerasft.pipelines import data
     from kerasft.training.loop import train_steps
 
     session = open_session(arguments)
     model = session.build_model()
-    batches = assembly.train_batches(
+    batches = data.train_batches(
         session.data, session.plan, total_steps=session.total_steps, replicas=1
     )
     seconds = [r.seconds for r in train_steps(model, session.strategy, batches(0), start_step=0)]

@@ -49,6 +49,7 @@ class FakeWorkflow:
             preset=recipe.model.preset,
             label_names=("a", "b"),
             confusion=[[30, 10], [10, 1234]],
+            has_pairs=False,
             to_json=lambda: result,
         )
 

@@ -41,7 +41,7 @@ def test_with_json_stdout_is_exactly_one_object(command, workflow):
 
 
 def test_people_get_the_metrics_and_the_next_commands(command, workflow, monkeypatch):
-    monkeypatch.setattr("kerasft.pipelines.command.program", lambda name: name)
+    monkeypatch.setattr("kerasft.pipelines.printing.program", lambda name: name)
     out = command("run", "imdb").out
     assert "chatter" not in out
     assert "0.7000 - 0.8000" in out
@@ -74,7 +74,8 @@ def test_run_without_a_recipe_asks_which(command):
     for argv in (["run"], ["run", "--resume"]):
         result = command(*argv)
         assert result.code == 2
-        assert "Which recipe? Expected: one of imdb, " in result.err
+        assert "Which recipe? Expected: one of " in result.err
+        assert " imdb, imdb_base, " in result.err
 
 
 # --- resuming
@@ -141,11 +142,15 @@ def test_evaluate_prints_the_table_or_one_object(command, workflow, run_of):
 
 
 def test_export_prints_the_new_version_alone_on_stdout(command, workflow, run_of):
-    folder = str(run_of("imdb").path)
+    run_dir = run_of("imdb")
+    run_dir.write_json("metrics.json", {"has_pairs": False})
+    folder = str(run_dir.path)
     assert command("export", folder).out == "saved_models/imdb/4\n"
     result = command("export", folder, "--name", "mine")
     assert result.out == "saved_models/mine/4\n"
-    assert "predict saved_models/mine " in result.err
+    assert 'predict saved_models/mine "A quiet' in result.err
+    run_dir.write_json("metrics.json", {"has_pairs": True})
+    assert 'predict saved_models/imdb --pair "' in command("export", folder).err
 
 
 def test_export_under_a_name_that_is_no_folders_name_is_2(command, workflow, run_of):
@@ -165,6 +170,8 @@ def test_what_is_no_run_directory_is_2(command, name):
 
 
 class FakePredictor:
+    has_pairs = False
+
     def predict_stream(self, lines):
         print("a library's chatter", file=sys.stderr)
         for line in lines:

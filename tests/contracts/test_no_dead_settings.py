@@ -17,7 +17,8 @@ from kerasft.data import sources
 from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
-from kerasft.pipelines import assembly, outcome, session
+from kerasft.pipelines import data as run_data
+from kerasft.pipelines import outcome, session
 from kerasft.pipelines.session import Session
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
@@ -51,13 +52,21 @@ bootstrap_resamples = 50
 
 def examples(run: Session) -> dict[str, bytes]:
     """Which texts train, validate and test."""
-    stores = {split: run.data.examples(split) for split in ("train", "validation", "test")}
+    splits = ("train", "validation", *run.data.test_names)
+    stores = {split: run.data.examples(split) for split in splits}
     return {split: store.text_hashes[rows].tobytes() for split, (store, rows) in stores.items()}
+
+
+def _batches(run: Session):
+    """The first three training batches."""
+    return run_data.train_batches(
+        run.data, run.plan, total_steps=3, replicas=1, weights=run.weights
+    )(0)
 
 
 def batches(run: Session) -> list[bytes]:
     """The token ids of the first three training batches."""
-    dataset = assembly.train_batches(run.data, run.plan, total_steps=3, replicas=1)(0)
+    dataset = _batches(run)
     return [inputs["token_ids"].numpy().tobytes() for inputs, _, _ in dataset]
 
 
@@ -72,11 +81,31 @@ test_tokens.__test__ = False
 def weights(run: Session) -> str:
     """The weights after three steps."""
     model = run.build_model()
-    for batch in assembly.train_batches(run.data, run.plan, total_steps=3, replicas=1)(0):
+    for batch in _batches(run):
         model.train_step(batch)
     return hashlib.sha256(
         b"".join(w.numpy().tobytes() for w in model.trainable_weights)
     ).hexdigest()
+
+
+def labels(run: Session) -> tuple:
+    """What is learnt."""
+    return run.data.source.label_names, run.data.labels("train").tobytes()
+
+
+def starting(run: Session) -> str:
+    """The weights that training starts from, or why there are none."""
+    try:
+        model = run.build_model()
+    except UserError as error:
+        return str(error)
+    return hashlib.sha256(model.encoder.weights[0].numpy().tobytes()).hexdigest()
+
+
+def thresholds(run: Session) -> dict:
+    """How validation changes what the task decides."""
+    labels = run.data.labels("validation")
+    return run.outcome().tuned(run.data, run.task.perfect_logits(labels) / 10 - 3).task.record()
 
 
 def durations(run: Session) -> object:
@@ -94,7 +123,7 @@ def compiled(run: Session) -> bool:
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "build_distributed", lambda *_, jit_compile: seen.append(jit_compile))
-        dataset = assembly.train_batches(run.data, run.plan, total_steps=0, replicas=1)(0)
+        dataset = run_data.train_batches(run.data, run.plan, total_steps=0, replicas=1)(0)
         list(loop.train_steps(run.build_model(), run.strategy, dataset, start_step=0))
     return seen[0]
 
@@ -153,7 +182,26 @@ SHIPPED = {
     "data.train_examples": 20,
     "data.test_examples": 20,
 }
+FILES = {"data.dataset": "files", "data.train_files": ("a.csv",), "model.preset": "tiny_random"}
+NUMBERS = {**FILES, "data.label_column": "stars", "data.label_kind": "number"}
+SEVERAL = {**FILES, "data.label_column": "tags", "data.label_kind": "multi"}
+WINDOWS = {"model.truncation": "windows"}
+BOTH = {"data.keep_train_test_duplicates": True}
 PROBES = {
+    "data.train_split": Probe("test", examples, BOTH),
+    "data.validation_split": Probe("test", examples),
+    "data.test_splits": Probe(("train",), examples, BOTH),
+    "data.train_files": Probe(("a.csv", "b.csv"), examples, FILES),
+    "data.validation_files": Probe(("b.csv",), examples, FILES),
+    "data.test_files": Probe(("b.csv",), examples, FILES),
+    "data.format": Probe("jsonl", loading, FILES),
+    "data.text_column": Probe("body", batches, FILES),
+    "data.text_pair_column": Probe("body", batches, FILES),
+    "data.label_column": Probe("stars", labels, FILES),
+    "data.group_column": Probe("author", examples, FILES),
+    "data.label_kind": Probe("number", labels, {**FILES, "data.label_column": "stars"}),
+    "data.label_separator": Probe("+", labels, SEVERAL),
+    "data.oversample": Probe(True, examples),
     "data.dataset": Probe("imdb_reviews", loading),
     "data.data_dir": Probe("no/such/folder", loading, {"data.dataset": "imdb_reviews"}),
     "data.train_examples": Probe(20, examples),
@@ -166,6 +214,11 @@ PROBES = {
     "model.sequence_length": Probe(12, test_tokens),
     "model.truncation": Probe("tail", batches),
     "model.head_fraction": Probe(0.9, batches),
+    "model.window_stride": Probe(4, batches, WINDOWS),
+    "model.max_windows": Probe(1, batches, WINDOWS),
+    "model.minimum_value": Probe(4.5, evaluation, {**NUMBERS, "data.test_files": ("b.csv",)}),
+    "model.maximum_value": Probe(-4.5, evaluation, {**NUMBERS, "data.test_files": ("b.csv",)}),
+    "model.init_from": Probe("no/such/run", starting),
     "model.pooling": Probe("cls", weights),
     "model.dropout": Probe(0.3, weights),
     "model.head_dropout": Probe(0.3, weights),
@@ -196,10 +249,14 @@ PROBES = {
     "training.dtype_policy": Probe("mixed_bfloat16", weights),
     "training.jit_compile": Probe(True, compiled),
     "training.strategy": Probe("mirrored", strategy),
+    "training.label_smoothing": Probe(0.5, weights),
+    "training.class_weights": Probe("neg=5", weights),
     "training.monitor": Probe("validation/log_loss", durations),
     "training.early_stopping_patience": Probe(1, durations),
     "training.length_group_batches": Probe(1, batches),
     "evaluation.batch_size": Probe(32, evaluation),
+    "evaluation.headline": Probe("f1_macro", durations),
+    "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),
     "evaluation.bootstrap_resamples": Probe(1, evaluation),
     "evaluation.calibration_bins": Probe(2, evaluation),
     "export.enabled": Probe(False, exported),
@@ -220,6 +277,16 @@ def small_sample(split: str):
         yield ("<br /><br />" + text if index % 2 and split == "train" else text), label
 
 
+def _table(numbers: range) -> str:
+    """A CSV file of the user's, with several columns to choose from."""
+    rows = [
+        f"a long text number {n},other words {n * 7},{'yes' if n % 3 else 'no'},{n % 5 + 1},"
+        f"red;gr+een{';blue' if n % 2 else ''},author {n % 7}"
+        for n in numbers
+    ]
+    return "\n".join(["text,body,label,stars,tags,author", *rows]) + "\n"
+
+
 def no_download(dataset, folder):
     raise DownloadError("no network in this test")
 
@@ -230,6 +297,8 @@ def observe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("no_dead_settings")
     base = folder / "base.toml"
     base.write_text(BASE)
+    for name, start in (("a.csv", 0), ("b.csv", 60)):
+        (folder / name).write_text(_table(range(start, start + 60)), encoding="utf-8")
 
     def look(function, changes: Mapping[str, Any]):
         changes = dict(changes)

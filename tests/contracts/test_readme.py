@@ -111,7 +111,8 @@ def check(command: list[str]) -> None:
     if recipe is not None and Path(recipe).suffix == ".toml":
         recipe = "imdb"  # somebody's own, which settings are common to
     if hasattr(arguments, "overrides"):
-        load_recipe(recipe or "imdb", arguments.overrides)
+        usual = getattr(arguments, "usual_recipe", "imdb")
+        load_recipe(recipe or usual, arguments.overrides)
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page.name, page.read_text())]

@@ -247,3 +247,15 @@ def test_only_named_variables_are_recorded(monkeypatch):
     environment = describe_environment()
     assert environment["variables"]["XLA_FLAGS"] == "--test"
     assert "do not tell" not in to_json(environment)
+
+
+def test_looking_whether_a_run_is_at_work_leaves_no_trace(tmp_path):
+    run_dir = RunDir(tmp_path)
+    assert not run_dir.is_in_use()
+    assert list(tmp_path.iterdir()) == []
+    with run_dir.lock():
+        before = (tmp_path / ".lock").read_text()
+        assert run_dir.is_in_use()
+        assert (tmp_path / ".lock").read_text() == before
+    assert not run_dir.is_in_use()
+    assert before.startswith("process ")

@@ -7,6 +7,7 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.pipelines import assembly
+from kerasft.pipelines import data as run_data
 from kerasft.training.loop import build_forward, train_steps
 
 
@@ -51,7 +52,7 @@ def test_a_warm_up_longer_than_the_run_is_the_whole_run(make_session):
     session = make_session({"training.warmup_steps": 1000, "training.learning_rate": 0.01})
     session.load()
     model = session.build_model()
-    data = assembly.train_batches(session.data, session.plan, total_steps=4, replicas=1)(0)
+    data = run_data.train_batches(session.data, session.plan, total_steps=4, replicas=1)(0)
     rates = [r.learning_rate for r in train_steps(model, session.strategy, data, start_step=0)]
     assert rates == pytest.approx([0.0, 0.0025, 0.005, 0.0075])
 
@@ -61,7 +62,7 @@ def test_logits_come_in_the_order_of_the_split(make_session):
     session = make_session()
     session.load()
     forward = build_forward(session.build_model())
-    logits = assembly.split_logits(forward, session.data, "test", batch_size=8)
+    logits = run_data.split_logits(forward, session.data, "test", batch_size=8)
     store, indices = session.data.examples("test")
     assert len(set(store.lengths[indices])) > 1
     for index, expected in zip(indices, logits, strict=True):

@@ -56,6 +56,8 @@ def test_the_reports_commands_can_be_pasted():
         "kerasft predict 'my models/imdb/3' \"A quiet, moving film.\"",
         "tensorboard --logdir 'my runs'",
     ]
+    pairs = outcome._commands(run_dir, Path("m/1"), has_pairs=True)[0]
+    assert pairs == 'kerasft predict m/1 --pair "A film." "A second text."'
     assert outcome._commands(run_dir, None) == ["tensorboard --logdir 'my runs'"]
 
 

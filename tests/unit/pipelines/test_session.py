@@ -91,6 +91,7 @@ def test_an_interruption_without_saving_names_the_step_that_is_saved(
         raise KeyboardInterrupt
 
     session = make_session()
+    session.load()
     if checkpoint:
         (session.run_dir.checkpoints_folder / checkpoint).mkdir(parents=True)
     monkeypatch.setattr(Session, "_restore", lambda self, model: FitState(step=57))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.pipelines import assembly, workflow
+from kerasft.pipelines import data as run_data
+from kerasft.pipelines import workflow
 from kerasft.training.checkpoint import save_best
 
 
@@ -46,7 +47,7 @@ def test_build_gives_a_model_that_keras_can_fit(make_recipe, make_session):
     before = [weight.numpy() for weight in model.trainable_weights]
     session = make_session()
     session.load()
-    batches = assembly.train_batches(session.data, session.plan, total_steps=3, replicas=1)(0)
+    batches = run_data.train_batches(session.data, session.plan, total_steps=3, replicas=1)(0)
     history = model.fit(batches, shuffle=False, verbose=0).history
     assert np.isfinite(history["loss"][0])
     after = [weight.numpy() for weight in model.trainable_weights]

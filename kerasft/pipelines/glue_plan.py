@@ -1,0 +1,143 @@
+"""What a command line of GLUE asks for, read and checked before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kerasft.errors import UserError
+from kerasft.pipelines import command
+from kerasft.pipelines.glue_tasks import ALL_TASKS, TASKS, find_tasks, task_of
+from kerasft.pipelines.seeds import Series, is_series, latest_series, open_series
+from kerasft.recipe import Recipe, load_recipe
+from kerasft.run_dir import RunDir
+
+COMMAND = "python -m kerasft.pipelines.glue"
+SERIES = "glue"  # of the folders of several runs: runs/glue-20261124-103000
+
+
+class Plan(NamedTuple):
+    """What a command line asks for: one run, or the runs of a series.
+
+    Attributes:
+        recipes: One for each task.
+        resume: The run directory to go on in, of one run.
+        series: The series to go on with, of several.
+        several: Whether the runs belong into the folder of a series.
+    """
+
+    recipes: Sequence[Recipe]
+    resume: RunDir | None = None
+    series: Series | None = None
+    several: bool = False
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Builds the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog=COMMAND,
+        description="Runs tasks of GLUE: data, training, evaluation, export, leaderboard files.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--task", metavar="TASK", help=f"{', '.join(TASKS)}, several with commas, or {ALL_TASKS}"
+    )
+    parser.add_argument(
+        "--recipe", metavar="NAME_OR_FILE", help='a recipe of a GLUE task; else "glue_<task>"'
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="run with seeds 1 to N; mean and standard deviation"
+    )
+    parser.add_argument(
+        "--submission", metavar="FOLDER", help="write the leaderboard's files and submission.zip"
+    )
+    command.add_run_arguments(parser)
+    parser.set_defaults(usual_recipe="glue_mrpc")
+    return parser
+
+
+def make_plan(arguments: argparse.Namespace) -> Plan:
+    """Reads the arguments, and all recipes that they name.
+
+    Args:
+        arguments: Of `build_parser`.
+
+    Raises:
+        UserError: For a mistake in them or in a recipe, or if there is nothing to resume.
+    """
+    names = _check(arguments)
+    seeds, resume = arguments.seeds, arguments.resume
+    if isinstance(resume, str) and is_series(resume):
+        command.refuse_overrides(arguments)
+        series = _open_named(resume, names, seeds)
+        return Plan(series.recipes, series=series, several=True)
+    if seeds is None and len(names) < 2:
+        arguments.recipe = names[0] if names else None
+        recipe, run_dir = command.choose_run(arguments, usual_recipe=None)
+        task_of(recipe)
+        return Plan([recipe], resume=run_dir)
+    if resume is not None:
+        command.refuse_overrides(arguments)
+    if isinstance(resume, str):
+        raise UserError(
+            "The folder is not that of several runs.",
+            received=resume,
+            expected=f"a folder runs/{SERIES}-..., or --resume without a value",
+        )
+    recipes = [load_recipe(name, arguments.overrides) for name in names]
+    for recipe in recipes:
+        task_of(recipe)
+        _check_seed(recipe, seeds)
+    series = None if resume is None else latest_series(SERIES, recipes, seeds)
+    return Plan(series.recipes if series else recipes, series=series, several=True)
+
+
+def _check(arguments: argparse.Namespace) -> list[str]:
+    """Returns the names of the recipes to run; none where the folder to resume says it."""
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise UserError(
+            "--seeds is how many there are.", received=arguments.seeds, expected="1 or more"
+        )
+    if arguments.recipe is not None:
+        if arguments.task is not None:
+            raise UserError(
+                "--task and --recipe both say what to run.",
+                received=f"--task {arguments.task} --recipe {arguments.recipe}",
+                fix="give one of them.",
+            )
+        return [arguments.recipe]
+    if arguments.task is not None:
+        return [task.recipe for task in find_tasks(arguments.task)]
+    if isinstance(arguments.resume, str):
+        return []
+    raise UserError(
+        "Which task of GLUE?",
+        expected=f"--task with one of {', '.join(TASKS)}, or {ALL_TASKS}",
+        fix=f"{COMMAND} --task mrpc",
+    )
+
+
+def _open_named(folder: str, names: Sequence[str], seeds: int | None) -> Series:
+    """Opens the series in a folder; what else the command line says must not differ from it."""
+    series = open_series(folder)
+    own = [recipe.name for recipe in series.recipes]
+    named = [load_recipe(name).name for name in names] or own
+    if (named, seeds or series.num_seeds) != (own, series.num_seeds):
+        raise UserError(
+            f"The runs in {folder} are others than those named.",
+            received=f"{', '.join(named)}; --seeds {seeds}",
+            expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
+            fix=f"--resume {shlex.quote(folder)} alone.",
+        )
+    return series
+
+
+def _check_seed(recipe: Recipe, seeds: int | None) -> None:
+    if seeds is not None and "training.seed" in recipe.overridden:
+        raise UserError(
+            f"--seeds {seeds} runs with seeds 1 to {seeds}, and training.seed is given, too.",
+            received=f"training.seed={recipe.training.seed}",
+            fix="give one of them.",
+        )

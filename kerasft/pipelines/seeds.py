@@ -1,0 +1,257 @@
+"""Several runs that belong together: a recipe with several seeds, or several recipes in one go.
+
+They lie in one folder, a series, which also holds what is to be run. An interrupted series goes on
+where it stopped: finished runs are read, the one that was cut off is resumed, the rest is run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kerasft.errors import UserError
+from kerasft.recipe import Recipe, load_recipe
+from kerasft.run_dir import RunDir, create_run_dir
+
+if TYPE_CHECKING:
+    from kerasft.pipelines.result import Run
+
+_RECORD = "series.json"
+_RECIPES = "recipes"
+
+
+class Spread(NamedTuple):
+    """A figure over several seeds.
+
+    Attributes:
+        mean: NaN if any of the values is: an undefined figure is not left out in silence.
+        std: The sample's standard deviation (divided by n - 1); `None` of one value alone.
+        values: One for each seed, in their order.
+    """
+
+    mean: float
+    std: float | None
+    values: tuple[float, ...]
+
+
+class Finished(NamedTuple):
+    """A finished run: its recipe, its run directory and what its `metrics.json` says."""
+
+    recipe: Recipe
+    run_dir: RunDir
+    result: Mapping[str, object]
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """Flat metrics; `None` or NaN where one is undefined."""
+        return self.result["metrics"]
+
+    @property
+    def seed(self) -> int:
+        """The seed that it was run with."""
+        return self.recipe.training.seed
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A folder of runs that belong together.
+
+    Args:
+        folder: The folder.
+        recipes: What is to be run in it, each with every seed.
+        num_seeds: Run with seeds 1, 2, ... up to this one; `None`: with the recipe's own.
+    """
+
+    folder: RunDir
+    recipes: tuple[Recipe, ...]
+    num_seeds: int | None = None
+
+    def planned(self) -> list[Recipe]:
+        """Returns the recipes to run, seed after seed of each.
+
+        With several seeds no run exports: of each recipe one model is wanted, that of the best.
+        """
+        if self.num_seeds is None:
+            return list(self.recipes)
+        return [
+            _with_seed(recipe, seed, export=self.num_seeds == 1)
+            for recipe in self.recipes
+            for seed in range(1, self.num_seeds + 1)
+        ]
+
+    def earlier(self) -> dict[tuple[str, int], RunDir]:
+        """Returns a run in the folder for each recipe's name and seed: a finished one, or any."""
+        found = [RunDir(path.parent) for path in self.folder.path.glob("*/recipe.toml")]
+        found.sort(key=lambda run_dir: (run_dir.metrics_path.exists(), run_dir.path.name))
+        recipes = [load_recipe(run_dir.recipe_path) for run_dir in found]
+        return {
+            (recipe.name, recipe.training.seed): run_dir
+            for recipe, run_dir in zip(recipes, found, strict=True)
+        }
+
+
+def create_series(
+    name: str, recipes: Sequence[Recipe], num_seeds: int | None, runs_folder: str | Path = "runs"
+) -> Series:
+    """Makes the folder `<runs_folder>/<name>-<date>-<time>` of a series, and notes its plan there.
+
+    Raises:
+        UserError: If the folder cannot be made.
+    """
+    folder = create_run_dir(name, runs_folder)
+    for recipe in recipes:
+        folder.write_text(f"{_RECIPES}/{recipe.name}.toml", recipe.to_toml())
+    folder.write_json(_RECORD, _record(recipes, num_seeds))
+    return Series(folder, tuple(recipes), num_seeds)
+
+
+def is_series(path: str | Path) -> bool:
+    """Tells whether a folder is that of a series."""
+    return (Path(path) / _RECORD).is_file()
+
+
+def open_series(path: str | Path) -> Series:
+    """Opens a series that was begun earlier.
+
+    Raises:
+        UserError: If its record or a recipe is missing or damaged.
+    """
+    folder = RunDir(Path(path))
+    record = folder.read_json(_RECORD)
+    recipes = [load_recipe(folder.path / _RECIPES / f"{name}.toml") for name in record["recipes"]]
+    return Series(folder, tuple(recipes), record["num_seeds"])
+
+
+def latest_series(
+    name: str, recipes: Sequence[Recipe], num_seeds: int | None, runs_folder: str | Path = "runs"
+) -> Series:
+    """Opens the newest series of exactly these recipes and as many seeds.
+
+    Raises:
+        UserError: There is none.
+    """
+    wanted = _record(recipes, num_seeds)
+    folders = [path.parent for path in Path(runs_folder).glob(f"{name}-*/{_RECORD}")]
+    same = [folder for folder in folders if RunDir(folder).read_json(_RECORD) == wanted]
+    if not same:
+        others = ", ".join(str(folder) for folder in sorted(folders))
+        raise UserError(
+            "There is nothing to resume: no series of these recipes and seeds was begun.",
+            received=f"{', '.join(wanted['recipes'])}; {_describe_seeds(num_seeds)}",
+            expected=f"one of {others}" if others else f"a folder {runs_folder}/{name}-...",
+            fix="start it, without --resume, or name its folder.",
+        )
+    stamp = slice(len(f"{name}-20000101-000000"))
+    # Folders of one second are numbered: of those the longer name is the later one.
+    latest = max(same, key=lambda path: (path.name[stamp], len(path.name), path.name))
+    return open_series(latest)
+
+
+def run_series(
+    series: Series,
+    run: Callable[[Recipe, RunDir | None], Run],
+    tell: Callable[[str], object],
+) -> Iterator[Finished]:
+    """Runs what a series holds, one after the other, and yields each run when it is finished.
+
+    Args:
+        series: The series. What is finished in its folder is not run again.
+        run: Runs a recipe, from the start or on from the run directory that it is given.
+        tell: Told, in a line for people, which run begins.
+
+    Raises:
+        UserError: If another process works on the series, or a run fails by the user's mistake.
+    """
+    planned = series.planned()
+    with series.folder.lock():
+        earlier = series.earlier()
+        for number, recipe in enumerate(planned, start=1):
+            run_dir = earlier.get((recipe.name, recipe.training.seed))
+            title = f"{recipe.name}, seed {recipe.training.seed} ({number} of {len(planned)})"
+            if run_dir is not None and run_dir.metrics_path.exists():
+                tell(f"{title}: finished earlier in {run_dir.path}.")
+                yield read_finished(recipe, run_dir.path)
+                continue
+            tell(f"{title}.")
+            # A run that was cut off goes on with its own recipe, in which nothing is left open.
+            begun = recipe if run_dir is None else load_recipe(run_dir.recipe_path)
+            yield read_finished(recipe, run(begun, run_dir).path)
+            gc.collect()  # models hold themselves in circles, and the next one needs the room
+
+
+def read_finished(recipe: Recipe, path: Path) -> Finished:
+    """Reads what a finished run left in its run directory.
+
+    Raises:
+        UserError: If it is not finished.
+    """
+    run_dir = RunDir(Path(path))
+    return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Returns mean and standard deviation of a figure over the seeds.
+
+    Args:
+        values: One for each seed, at least one; `None` or NaN where it is undefined.
+    """
+    numbers = tuple(math.nan if value is None else float(value) for value in values)
+    if any(map(math.isnan, numbers)):
+        return Spread(math.nan, None if len(numbers) == 1 else math.nan, numbers)
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Spread(statistics.fmean(numbers), deviation, numbers)
+
+
+def best_by_validation(
+    runs: Sequence[Finished], is_better: Callable[[float, float | None, str], bool]
+) -> Finished:
+    """Returns the run that is best on validation; of equal ones the first.
+
+    What counts is the metric that names a run's best checkpoint, never one of what is reported.
+
+    Args:
+        runs: At least one, all of one recipe.
+        is_better: Tells of a value, the best so far and the metric's name whether it is better;
+            that of `kerasft.training.fit`.
+
+    Raises:
+        ValueError: If a run has no such metric.
+    """
+    metric = monitor_of(runs[0])
+    chosen, best = runs[0], None
+    for run in runs:
+        if metric not in run.metrics:
+            raise ValueError(f"{run.run_dir.path} has no {metric}: {sorted(run.metrics)}")
+        value = run.metrics[metric]
+        value = math.nan if value is None else value
+        if is_better(value, best, metric):
+            chosen, best = run, value
+    return chosen
+
+
+def _record(recipes: Sequence[Recipe], num_seeds: int | None) -> dict[str, object]:
+    return {"recipes": [recipe.name for recipe in recipes], "num_seeds": num_seeds}
+
+
+def _describe_seeds(num_seeds: int | None) -> str:
+    return "the seed of the recipe" if num_seeds is None else f"seeds 1 to {num_seeds}"
+
+
+def monitor_of(run: Finished) -> str:
+    """Returns the validation metric that named a run's best checkpoint: `validation/accuracy`."""
+    monitor = run.recipe.training.monitor
+    return f"validation/{run.result['task']['headline']}" if monitor == "auto" else monitor
+
+
+def _with_seed(recipe: Recipe, seed: int, *, export: bool) -> Recipe:
+    return dataclasses.replace(
+        recipe,
+        training=dataclasses.replace(recipe.training, seed=seed),
+        export=dataclasses.replace(recipe.export, enabled=recipe.export.enabled and export),
+        overridden=recipe.overridden | {"training.seed"},
+    )

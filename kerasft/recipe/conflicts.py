@@ -1,0 +1,86 @@
+"""Settings that exclude each other: refused when the recipe is read, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kerasft.errors import UserError
+
+if TYPE_CHECKING:
+    from kerasft.recipe.load import Recipe
+
+FILES = "files"
+_FILE_SETTINGS = (
+    *("train_files", "validation_files", "test_files", "text_column", "text_pair_column"),
+    *("label_column", "group_column", "label_separator"),
+)
+
+
+def require_train_files(recipe: Recipe) -> None:
+    """Checks that a run on files is told which; a recipe may leave that to the command line.
+
+    Raises:
+        UserError: The dataset is "files", and there are none to train on.
+    """
+    if recipe.data.dataset == FILES and not recipe.data.train_files:
+        raise UserError(
+            f"The recipe {recipe.name} names no files to train on.",
+            expected="data.train_files, for which --train of the pipeline classify stands",
+            fix="python -m kerasft.pipelines.classify --train reviews.csv --text body "
+            "--label stars",
+        )
+
+
+def find_conflicts(recipe: Recipe) -> Iterator[str]:
+    """Yields one sentence for each pair of settings that cannot stand together."""
+    yield from _file_conflicts(recipe)
+    yield from _window_conflicts(recipe)
+    yield from _balance_conflicts(recipe)
+
+
+def _file_conflicts(recipe: Recipe) -> Iterator[str]:
+    data = recipe.data
+    if data.dataset == FILES:
+        if data.data_dir is not None or data.validation_split is not None:
+            yield (
+                "data.data_dir and data.validation_split name a TFDS dataset; with "
+                'data.dataset="files" give data.validation_files.'
+            )
+        return
+    for key in _FILE_SETTINGS:
+        if getattr(data, key):
+            yield f'data.{key} needs data.dataset="files", and that is "{data.dataset}".'
+    if data.label_kind != "auto":
+        yield f'data.label_kind needs data.dataset="files": TFDS knows the kind of {data.dataset}.'
+
+
+def _window_conflicts(recipe: Recipe) -> Iterator[str]:
+    model, training = recipe.model, recipe.training
+    if model.truncation != "windows":
+        if model.window_stride is not None:
+            yield 'model.window_stride needs model.truncation="windows".'
+        return
+    if model.window_stride is not None and model.window_stride > model.sequence_length - 2:
+        yield (
+            f"model.window_stride={model.window_stride} would skip tokens: at most "
+            f"model.sequence_length - 2 = {model.sequence_length - 2}."
+        )
+    if training.sequence_length not in (None, model.sequence_length):
+        yield (
+            'training.sequence_length with model.truncation="windows": training reads the same '
+            "windows as serving. Leave training.sequence_length out."
+        )
+    if training.jit_compile:
+        yield (
+            'training.jit_compile with model.truncation="windows": XLA cannot compile a number of '
+            "windows that changes from batch to batch."
+        )
+
+
+def _balance_conflicts(recipe: Recipe) -> Iterator[str]:
+    if recipe.data.oversample and recipe.training.class_weights is not None:
+        yield (
+            "data.oversample and training.class_weights both balance the classes: together they "
+            "would do it twice. Keep one."
+        )
