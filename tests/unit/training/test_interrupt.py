@@ -13,9 +13,13 @@ from kerasft.training.interrupt import Interrupted, InterruptRequested, Interrup
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Puts the handlers of these signals back, whatever a test did."""
+    """Handlers as a command in the foreground has them; puts back those that were there.
+
+    A shell has its background jobs ignore SIGINT, and Python leaves that so.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield before
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield {number: signal.getsignal(number) for number in before}
     for number, handler in before.items():
         signal.signal(number, handler)
 
