@@ -18,7 +18,7 @@ PAGE = Path(__file__).with_name("recipes.md")
 _INTRODUCTION = """\
 # Recipes
 
-<!-- Made by docs/make_recipe_reference.py from kerasft/recipe/settings.py: do not edit. -->
+<!-- Made by docs/make_recipe_reference.py from the sections in kerasft/recipe/: do not edit. -->
 
 A recipe is a TOML file that says what to run. Every setting has a default, so a recipe holds only
 what it wants otherwise: an empty file is a recipe. Those that come with kerasft are in
@@ -55,6 +55,7 @@ _FAMILY_WORDS = {
     "warmup": "warm-up of the learning rate",
     "evaluate_every": "time between validations",
     "checkpoint_every": "time between checkpoints",
+    "unfreeze_every": "time until one more layer is trained",
 }
 
 _SPECIAL = str.maketrans({"|": r"\|", "<": r"\<", "[": r"\[", "*": r"\*"})
@@ -88,11 +89,17 @@ def _render_durations(families: Mapping[str, DurationFamily]) -> Iterator[str]:
         (
             _FAMILY_WORDS[name],
             ", ".join(f"`{member}`" for member in family.members),
-            f"`{family.default_key} = {family.default_value:g}`",
+            _family_default(family),
         )
         for name, family in families.items()
     ]
     yield from _render_table(("duration", "one of", "default"), rows)
+
+
+def _family_default(family: DurationFamily) -> str:
+    if family.default_key is None:
+        return "never"
+    return f"`{family.default_key} = {family.default_value:g}`"
 
 
 def _default(setting: Setting) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shlex
 import shutil
@@ -119,6 +120,8 @@ def _quiet_tensorflow() -> None:
     """
     level = "2" if any(map(os.path.exists, _GPU_DRIVERS)) else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
+    # Keras imports matplotlib, which says at each start if its folder for fonts cannot be written.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def _flush() -> None:

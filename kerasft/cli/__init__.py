@@ -1,7 +1,7 @@
 """The `kerasft` command: finds the sub-command and leaves the rest to its module.
 
-A sub-command is a module of its name here with `main(argv)`. It is imported only when it is asked
-for, and imports TensorFlow only when it cannot do without.
+A sub-command is a module of its name here with `main(argv)`, underscores standing for dashes. It is
+imported only when it is asked for, and imports TensorFlow only when it cannot do without.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ COMMANDS = {
     "list": "list the recipes that come with kerasft",
     "show": "show a recipe with all of its settings",
     "run": "run a recipe: data, training, evaluation, export",
+    "find-lr": "find a learning rate for a recipe, by the range test",
+    "learning-curve": "measure how a recipe gets on with fewer and with more training examples",
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",
     "predict": "ask an exported model about texts",
@@ -46,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
             expected=f"one of {', '.join(COMMANDS)}",
             fix="kerasft --help",
         )
-    importlib.import_module(f"kerasft.cli.{command}").main(arguments)
+    importlib.import_module(f"kerasft.cli.{command.replace('-', '_')}").main(arguments)
 
 
 def command_parser(command: str, more: str = "") -> argparse.ArgumentParser:

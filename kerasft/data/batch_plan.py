@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kerasft.data.scatter import draws, key_of
 from kerasft.errors import UserError
 
 PADDING_MULTIPLE = 8  # few distinct widths to compile for, and whole vector registers
 
-_MASK = (1 << 64) - 1
 _EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
 
 
@@ -155,16 +155,5 @@ def _check_plannable(lengths: np.ndarray, batch_size: int) -> None:
 
 def _permutation(size: int, seed: int, epoch: int, purpose: int) -> np.ndarray:
     """Returns a permutation of `range(size)`, int64, the same on every machine."""
-    key = 0
-    for part in (seed, epoch, purpose):
-        key = int(_mix64(np.array([key ^ (part & _MASK)], dtype=np.uint64))[0])
-    # _mix64 is a bijection, so no two indices tie.
-    return np.argsort(_mix64(np.arange(size, dtype=np.uint64) + np.uint64(key)), kind="stable")
-
-
-def _mix64(values: np.ndarray) -> np.ndarray:
-    """Scatters uint64 values over the whole range: splitmix64 (Steele, Lea & Flood, 2014)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)  # arrays wrap around, as the method wants
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    # No two draws of a key tie.
+    return np.argsort(draws(key_of(seed, epoch, purpose), size), kind="stable")

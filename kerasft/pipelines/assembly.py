@@ -5,17 +5,21 @@ from __future__ import annotations
 import keras
 
 from kerasft.data.batch_plan import BatchPlan
-from kerasft.data.example import NUMBER, SINGLE
+from kerasft.data.example import MULTI, NUMBER, SINGLE
 from kerasft.data.sources import Source
 from kerasft.errors import UserError
+from kerasft.models.adapter import add_adapter
+from kerasft.models.depth import first_steps, freeze, rate_scales, reinitialize
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
 from kerasft.recipe import Recipe, resolve_duration
 from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.optimizer import AdamW
-from kerasft.training.schedule import WarmupPolynomialDecay
+from kerasft.training.fine_tuner import FEATURES, FineTuner
+from kerasft.training.objective import Objective
+from kerasft.training.optimizer import build_optimizer
+from kerasft.training.penalties import Penalties
+from kerasft.training.schedule import build_schedule
 
 WINDOWS = "windows"
 
@@ -68,6 +72,12 @@ def build_recipe_task(recipe: Recipe, source: Source) -> Task:
         raise _does_not_fit("model.minimum_value and model.maximum_value", "numbers", kind)
     if kind != SINGLE and smoothing:
         raise _does_not_fit("training.label_smoothing", "classes, one to a text", kind)
+    loss = recipe.training.loss
+    if loss != "auto" and (loss == "huber") != (kind == NUMBER):
+        wanted = "numbers" if loss == "huber" else "classes, one or several to a text"
+        raise _does_not_fit(f'training.loss="{loss}"', wanted, kind)
+    if kind == MULTI and recipe.regularization.mixup_alpha:
+        raise _does_not_fit("regularization.mixup_alpha", "classes, or numbers", kind)
     balanced = recipe.data.oversample or recipe.training.class_weights is not None
     return build_task(
         kind,
@@ -75,6 +85,8 @@ def build_recipe_task(recipe: Recipe, source: Source) -> Task:
         headline=recipe.evaluation.headline or ("f1_macro" if balanced else None),
         label_smoothing=smoothing,
         value_range=(low, high),
+        focal_gamma=recipe.training.focal_gamma if loss == "focal" else None,
+        huber_delta=recipe.training.huber_delta if loss == "huber" else None,
     )
 
 
@@ -88,12 +100,23 @@ def _does_not_fit(setting: str, wanted: str, kind: str) -> UserError:
 
 def load_recipe_preset(recipe: Recipe, *, dtype: str) -> Preset:
     """Loads the recipe's preset under a dtype policy."""
-    return load_preset(recipe.model.preset, dropout=recipe.model.dropout, dtype=dtype)
+    return load_preset(
+        recipe.model.preset,
+        dropout=recipe.model.dropout,
+        attention_dropout=recipe.model.attention_dropout,
+        dtype=dtype,
+    )
 
 
 def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
     """Builds the model, not compiled yet: enough for evaluation and export."""
-    encoder = Encoder(preset.backbone, pooling=recipe.model.pooling)
+    regularization = recipe.regularization
+    encoder = Encoder(
+        preset.backbone,
+        pooling=recipe.model.pooling,
+        stochastic_depth=regularization.stochastic_depth,
+    )
+    _add_recipe_adapter(recipe, encoder)
     head = task.build_head(
         hidden_dim=encoder.hidden_dim,
         dropout=recipe.model.head_dropout,
@@ -105,27 +128,95 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
         head,
         global_clipnorm=recipe.training.global_clipnorm,
         window_length=recipe.model.sequence_length if windows else None,
+        accumulation_steps=recipe.training.gradient_accumulation_steps,
+        objective=Objective(
+            r_drop=regularization.r_drop,
+            divergence=task.divergence,
+            mixup_alpha=regularization.mixup_alpha,
+            adversarial_epsilon=regularization.adversarial_epsilon,
+        ),
+        penalties=Penalties(l1=regularization.l1, l2=regularization.l2, l2_sp=regularization.l2_sp),
     )
 
 
+def _add_recipe_adapter(recipe: Recipe, encoder: Encoder) -> None:
+    """Adapts the encoder, if the recipe asks for it."""
+    settings = recipe.adapter
+    if settings.method != "none":
+        add_adapter(
+            encoder,
+            method=settings.method,
+            matrices=settings.matrices,
+            rank=settings.rank,
+            alpha=settings.alpha,
+            dropout=settings.dropout,
+            bottleneck_dim=settings.bottleneck_dim,
+            seed=recipe.training.seed,
+        )
+
+
+def settle_training(model: FineTuner, recipe: Recipe) -> None:
+    """Gives the encoder the weights that training starts from, and settles which are trained.
+
+    Args:
+        model: From `build_model`, its encoder pretrained.
+        recipe: The recipe.
+
+    Raises:
+        UserError: If the encoder has not as many layers as the recipe names.
+    """
+    freezing = recipe.freezing
+    reinitialize(
+        model.encoder, recipe.regularization.reinitialize_layers, seed=recipe.training.seed
+    )
+    freeze(
+        model.encoder,
+        embeddings=freezing.embeddings,
+        lowest_layers=freezing.lowest_layers,
+        everything=freezing.encoder or recipe.training.mode == FEATURES,
+    )
+    if recipe.regularization.adversarial_epsilon:
+        model.encoder.require_layers("regularization.adversarial_epsilon")
+    model.penalties.remember_start(model.encoder.trainable_weights)
+
+
 def compile_model(
-    model: FineTuner, recipe: Recipe, task: Task, *, total_steps: int, warmup_steps: int
+    model: FineTuner,
+    recipe: Recipe,
+    task: Task,
+    *,
+    total_steps: int,
+    warmup_steps: int,
+    unfreeze_every: int = 0,
 ) -> None:
-    """Compiles the model with AdamW, warm-up and polynomial decay, the task's loss and metrics."""
+    """Compiles the model with the recipe's optimizer and schedule, the task's loss and metrics."""
     settings = recipe.training
-    schedule = WarmupPolynomialDecay(
+    schedule = build_schedule(
+        settings.schedule,
         settings.learning_rate,
-        warmup_steps=min(warmup_steps, total_steps),
+        warmup_steps=warmup_steps,
         total_steps=total_steps,
         end_learning_rate=settings.end_learning_rate,
         power=settings.decay_power,
     )
-    optimizer = AdamW(
+    head_rate = settings.head_learning_rate or settings.learning_rate
+    scales = rate_scales(
+        model.encoder,
+        model.head,
+        layer_decay=settings.layer_decay,
+        head_scale=head_rate / settings.learning_rate,
+    )
+    optimizer = build_optimizer(
+        settings.optimizer,
         schedule,
         weight_decay=settings.weight_decay,
+        rate_scales=scales,
+        first_steps=first_steps(model.encoder, unfreeze_every) if unfreeze_every else None,
+        ema_decay=settings.ema_decay,
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
+        momentum=settings.momentum,
     )
     model.compile(
         optimizer=optimizer,

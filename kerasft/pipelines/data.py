@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from kerasft.data.augmented_batches import AugmentedExamples, build_augmented_dataset
 from kerasft.data.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.batches import build_evaluation_dataset, build_train_dataset
 from kerasft.data.example import SINGLE
@@ -19,6 +21,7 @@ from kerasft.data.weights import class_weights
 from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines.assembly import WINDOWS, build_preprocessor
+from kerasft.pipelines.augmentation import check_augmentation
 from kerasft.pipelines.source import (
     TEST,
     VALIDATION,
@@ -68,6 +71,7 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
         preset: The encoder, whose vocabulary the texts are written in.
         announce: Told, in lines for people, what was found and what was left out.
     """
+    check_augmentation(recipe, preset)
     source = open_source(recipe, announce=announce)
     if source.has_pairs and recipe.model.truncation == WINDOWS:
         raise UserError(
@@ -182,6 +186,7 @@ def train_batches(
     total_steps: int,
     replicas: int,
     weights: np.ndarray | None = None,
+    augmented: AugmentedExamples | None = None,
 ) -> Callable[[int], tf.data.Dataset]:
     """Returns the function from a step to the dataset of the batches from that step on.
 
@@ -191,13 +196,14 @@ def train_batches(
         total_steps: Steps of the run.
         replicas: Every batch is filled up to a multiple of this many rows.
         weights: From `example_weights`.
+        augmented: From `build_augmented_examples`.
     """
-    store, indices = data.examples("train")
+    build = functools.partial(build_train_dataset, *data.examples("train"))
+    if augmented is not None:
+        build = functools.partial(build_augmented_dataset, augmented)
 
     def batches(start_step: int) -> tf.data.Dataset:
-        return build_train_dataset(
-            store,
-            indices,
+        return build(
             plan,
             start_step=start_step,
             num_steps=total_steps - start_step,

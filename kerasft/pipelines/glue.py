@@ -8,7 +8,6 @@ split, whose labels are known, is what is reported, once. One recipe a task: `gl
 from __future__ import annotations
 
 import argparse
-import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from kerasft.pipelines.seeds import (
     create_series,
     read_finished,
     run_series,
+    silence_retracing,
 )
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
@@ -163,7 +163,7 @@ def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     """Runs what is not finished yet, and exports of each task the best seed's model."""
     from kerasft.pipelines import workflow
 
-    _silence_retracing()
+    silence_retracing()
     series = plan.series or create_series(SERIES, plan.recipes, arguments.seeds)
     folder = series.folder.path
 
@@ -194,12 +194,6 @@ def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
         "metrics": flat_figures(build_table(runs)),
     }
     return Outcome(runs, found)
-
-
-def _silence_retracing() -> None:
-    """Drops TensorFlow's advice against tracing again: each run has a model of its own to trace."""
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 
 def _export_best(series: Series, best: Mapping[str, Finished]) -> dict[str, str | None]:

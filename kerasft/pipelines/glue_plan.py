@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.glue_tasks import ALL_TASKS, TASKS, find_tasks, task_of
-from kerasft.pipelines.seeds import Series, is_series, latest_series, open_series
+from kerasft.pipelines.seeds import Series, is_series, latest_series, open_series, refuse_seed
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
 
@@ -89,7 +89,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     recipes = [load_recipe(name, arguments.overrides) for name in names]
     for recipe in recipes:
         task_of(recipe)
-        _check_seed(recipe, seeds)
+        refuse_seed(recipe, seeds)
     series = None if resume is None else latest_series(SERIES, recipes, seeds)
     return Plan(series.recipes if series else recipes, series=series, several=True)
 
@@ -132,12 +132,3 @@ def _open_named(folder: str, names: Sequence[str], seeds: int | None) -> Series:
             fix=f"--resume {shlex.quote(folder)} alone.",
         )
     return series
-
-
-def _check_seed(recipe: Recipe, seeds: int | None) -> None:
-    if seeds is not None and "training.seed" in recipe.overridden:
-        raise UserError(
-            f"--seeds {seeds} runs with seeds 1 to {seeds}, and training.seed is given, too.",
-            received=f"training.seed={recipe.training.seed}",
-            fix="give one of them.",
-        )

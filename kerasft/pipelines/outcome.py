@@ -14,16 +14,18 @@ from kerasft.errors import UserError
 from kerasft.export.saved_model import export_saved_model
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.facts import EvaluationFacts
+from kerasft.models.adapter import merge_adapter
 from kerasft.pipelines import assembly
 from kerasft.pipelines.data import VALIDATION, Data, split_logits
 from kerasft.pipelines.printing import predict_command
 from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.tasks.task import Task
+from kerasft.training.adapter_file import ADAPTER_FOLDER, collect_adapter, save_adapter
 from kerasft.training.checkpoint import BEST, restore
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.fit import FitState
+from kerasft.training.fit_state import FitState
 from kerasft.training.loop import build_forward
 from kerasft.training.report import (
     DataFacts,
@@ -54,10 +56,24 @@ class Outcome:
     has_pairs: bool = False
 
     def best_model(self) -> FineTuner:
-        """Builds the model in float32, with the weights of the best step."""
+        """Builds the model in float32, with the weights of the best step, a LoRA merged."""
         model = assembly.build_model(self.recipe, self.preset, self.task)
         restore(self.run_dir.checkpoints_folder / BEST, model.weights)
+        model.trained_adapter = collect_adapter(model.encoder, model.head)
+        merge_adapter(model.encoder)
         return model
+
+    def save_adapter(self, model: FineTuner) -> None:
+        """Keeps what an adapter's training changed as `adapter/` of the run, if there was one.
+
+        Args:
+            model: From `best_model`.
+        """
+        adapter = getattr(model, "trained_adapter", None)
+        if adapter is not None:
+            folder = self.run_dir.path / ADAPTER_FOLDER
+            preset = self.recipe.model.preset
+            save_adapter(folder, adapter, preset=preset, task=self.task.record())
 
     def evaluate(self, model: FineTuner, data: Data, split: str, events: Events) -> EvaluationFacts:
         """Evaluates a split, and keeps its logits in `predictions-<split>.npz`."""

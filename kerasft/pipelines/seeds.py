@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import logging
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -182,6 +183,31 @@ def run_series(
             begun = recipe if run_dir is None else load_recipe(run_dir.recipe_path)
             yield read_finished(recipe, run(begun, run_dir).path)
             gc.collect()  # models hold themselves in circles, and the next one needs the room
+
+
+def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
+    """Refuses a seed of the user's beside a number of seeds.
+
+    Raises:
+        UserError: If both are given.
+    """
+    if num_seeds is not None and "training.seed" in recipe.overridden:
+        raise UserError(
+            f"--seeds {num_seeds} runs with seeds 1 to {num_seeds}, and training.seed is given, "
+            "too.",
+            received=f"training.seed={recipe.training.seed}",
+            fix="give one of them.",
+        )
+
+
+def silence_retracing() -> None:
+    """Drops TensorFlow's advice against tracing again: each run has a model of its own to trace."""
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_no_advice)  # one function, so that it is added once
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "tf.function retracing" not in record.getMessage()
 
 
 def read_finished(recipe: Recipe, path: Path) -> Finished:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -13,24 +12,18 @@ from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines import data as run_data
+from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.result import Run
+from kerasft.pipelines.starting import announce_adapter, load_starting_weights
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
 from kerasft.training.checkpoint import latest_step, restore_latest
 from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.fit import (
-    Fit,
-    FitSettings,
-    FitState,
-    TrainingData,
-    checkpointed_variables,
-    monitored,
-)
+from kerasft.training.fit import checkpointed_variables, monitored
+from kerasft.training.fit_state import FitState
 from kerasft.training.history import HistoryEvents, read_history
-from kerasft.training.init_from import load_encoder_weights
 from kerasft.training.interrupt import Interrupted
-from kerasft.training.loop import build_forward
 from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, describe_strategy
 from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
@@ -56,7 +49,7 @@ class Session:
         state = self._restore(model)
         self._listen(state)
         try:
-            self._fit(model, state)
+            fit(self, model, state)
             return self._finish(state)
         except KeyboardInterrupt as error:
             # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
@@ -116,19 +109,21 @@ class Session:
         warmup_steps = assembly.steps_of(self.recipe, self.plan, "warmup", self.total_steps)
         with self.strategy.scope():
             model = assembly.build_model(self.recipe, self.preset, self.task)
+            # A checkpoint to go on from holds other weights, and the earlier run may be gone.
+            checkpoints = None if self.run_dir is None else self.run_dir.checkpoints_folder
+            if not (checkpoints and latest_step(checkpoints)):
+                load_starting_weights(model, self.recipe, self.task, self.events.on_message)
+            assembly.settle_training(model, self.recipe)
+            unfreezing(self).set_stage(model, 0)
             assembly.compile_model(
                 model,
                 self.recipe,
                 self.task,
                 total_steps=self.total_steps,
                 warmup_steps=warmup_steps,
+                unfreeze_every=unfreezing(self).every,
             )
-            # A checkpoint to go on from holds other weights, and the earlier run may be gone.
-            checkpoints = None if self.run_dir is None else self.run_dir.checkpoints_folder
-            first = self.recipe.model.init_from
-            if first is not None and not (checkpoints and latest_step(checkpoints)):
-                report = load_encoder_weights(first, model.encoder, preset=self.preset.name)
-                self.events.on_message(report.to_line())
+        announce_adapter(model, self.events.on_message)
         return model
 
     def _check_devices(self) -> None:
@@ -143,10 +138,13 @@ class Session:
 
     def _restore(self, model) -> FitState:
         """Goes back to the run's latest checkpoint, if there is one."""
+
+        def variables_at(step: int) -> list:
+            unfreezing(self).set_stage(model, max(step - 1, 0))
+            return checkpointed_variables(model)
+
         saved = restore_latest(
-            self.run_dir.checkpoints_folder,
-            checkpointed_variables(model),
-            warn=self.events.on_message,
+            self.run_dir.checkpoints_folder, variables_at, warn=self.events.on_message
         )
         if saved is None:
             return FitState()
@@ -163,52 +161,6 @@ class Session:
             HistoryEvents(run_dir.history_path, self.watched),
         ]
 
-    def fit_settings(self) -> FitSettings:
-        """Returns when things happen in this run, in steps."""
-        recipe, plan, total_steps = self.recipe, self.plan, self.total_steps
-        return FitSettings(
-            total_steps=total_steps,
-            evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
-            checkpoint_every=assembly.steps_of(recipe, plan, "checkpoint_every", total_steps),
-            monitor=self.monitor,
-            patience=recipe.training.early_stopping_patience,
-        )
-
-    def _fit(self, model, state: FitState) -> None:
-        data = TrainingData(
-            plan=self.plan,
-            batches=run_data.train_batches(
-                self.data,
-                self.plan,
-                total_steps=self.total_steps,
-                replicas=self.strategy.num_replicas_in_sync,
-                weights=self.weights,
-            ),
-            evaluate=functools.partial(self._validate, build_forward(model)),
-        )
-        Fit(
-            model,
-            self.strategy,
-            data=data,
-            settings=self.fit_settings(),
-            folder=self.run_dir.checkpoints_folder,
-            state=state,
-            events=self.events,
-        ).run()
-
-    def _validate(self, forward, on_batch) -> dict[str, float]:
-        labels = self.data.labels(run_data.VALIDATION)
-        self.events.on_evaluation_start(run_data.VALIDATION, len(labels))
-        logits = run_data.split_logits(
-            forward,
-            self.data,
-            run_data.VALIDATION,
-            batch_size=self.recipe.evaluation.batch_size,
-            on_batch=on_batch,
-        )
-        bins = self.recipe.evaluation.calibration_bins
-        return self.task.evaluate(labels, logits, calibration_bins=bins)
-
     def _finish(self, state: FitState) -> Run:
         """Evaluates the best weights in float32, writes the results, exports."""
         result = self.outcome()
@@ -221,6 +173,7 @@ class Session:
         tested = [
             result.evaluate(model, self.data, split, self.events) for split in self.data.test_names
         ]
+        result.save_adapter(model)
         metrics = self._validation_metrics(validation, state)
         for facts in tested:
             metrics |= outcome.flat_metrics(facts)
@@ -272,7 +225,9 @@ class Session:
         Not where the figures of training are the same, and nothing is decided by them.
         """
         tunes = self.task.has_thresholds and self.recipe.evaluation.tune_thresholds
-        return self.recipe.training.dtype_policy != "float32" or tunes or not self.data.test_names
+        training = self.recipe.training
+        differs = training.dtype_policy != "float32" or training.average_checkpoints > 1
+        return differs or tunes or not self.data.test_names
 
     def outcome(self) -> outcome.Outcome:
         """Returns the way from the best checkpoint to the results."""

@@ -4,6 +4,13 @@ Nothing here imports TensorFlow or NumPy: a mistake in a recipe must be answered
 """
 
 from kerasft.recipe.durations import DURATION_FAMILIES, resolve_duration
+from kerasft.recipe.learning_sections import (
+    AdapterSettings,
+    AugmentationSettings,
+    FreezingSettings,
+    RegularizationSettings,
+    TrainingSettings,
+)
 from kerasft.recipe.load import (
     Recipe,
     RecipeInfo,
@@ -16,18 +23,21 @@ from kerasft.recipe.sections import (
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
-    TrainingSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
 
 __all__ = [
     "DURATION_FAMILIES",
+    "AdapterSettings",
+    "AugmentationSettings",
     "DataSettings",
     "EvaluationSettings",
     "ExportSettings",
+    "FreezingSettings",
     "ModelSettings",
     "Recipe",
     "RecipeInfo",
+    "RegularizationSettings",
     "Setting",
     "TrainingSettings",
     "describe_fields",

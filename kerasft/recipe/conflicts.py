@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kerasft.errors import UserError
+from kerasft.recipe.learning_conflicts import find_learning_conflicts
 
 if TYPE_CHECKING:
     from kerasft.recipe.load import Recipe
@@ -32,11 +33,21 @@ def require_train_files(recipe: Recipe) -> None:
         )
 
 
+def augments(recipe: Recipe) -> bool:
+    """Tells whether training texts are altered: whether any chance of `[augmentation]` is set."""
+    chances = recipe.augmentation
+    return any(
+        (chances.deletion, chances.swap, chances.word_dropout, chances.typos, chances.casing)
+    )
+
+
 def find_conflicts(recipe: Recipe) -> Iterator[str]:
     """Yields one sentence for each pair of settings that cannot stand together."""
     yield from _file_conflicts(recipe)
     yield from _window_conflicts(recipe)
     yield from _balance_conflicts(recipe)
+    yield from _augmentation_conflicts(recipe)
+    yield from find_learning_conflicts(recipe)
 
 
 def _file_conflicts(recipe: Recipe) -> Iterator[str]:
@@ -83,4 +94,19 @@ def _balance_conflicts(recipe: Recipe) -> Iterator[str]:
         yield (
             "data.oversample and training.class_weights both balance the classes: together they "
             "would do it twice. Keep one."
+        )
+
+
+def _augmentation_conflicts(recipe: Recipe) -> Iterator[str]:
+    share, mode = recipe.augmentation.share, recipe.training.mode
+    if not augments(recipe):
+        if share < 1:
+            yield (
+                f"augmentation.share={share} alters nothing: deletion, swap, word_dropout, typos "
+                "and casing are all 0. Set one of them, or leave augmentation.share out."
+            )
+    elif mode == "features":
+        yield (
+            '[augmentation] with training.mode="features": the encoder reads each text once, and '
+            "no epoch could alter it. Leave one of them out."
         )

@@ -1,7 +1,7 @@
 """Durations: each may be given in steps, epochs or examples, exactly one of them.
 
-The ways to say one duration form a family. A family always has one member in effect: the one
-that was given, or its default.
+The ways to say one duration form a family. It has one member in effect: the one that was given, or
+its default; a family without a default may have none.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from kerasft.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from kerasft.recipe.sections import TrainingSettings
+    from kerasft.recipe.learning_sections import TrainingSettings
 
 
 class DurationFamily(NamedTuple):
-    """The `[training]` keys that say the same duration, and the one in effect when none does."""
+    """The `[training]` keys that say the same duration, and the one in effect when none does.
+
+    Without a `default_key`, nothing happens where none is given.
+    """
 
     members: tuple[str, ...]
-    default_key: str
-    default_value: float
+    default_key: str | None = None
+    default_value: float | None = None
 
     def given(self, keys: Collection[str]) -> list[str]:
         """The members among `keys`."""
@@ -45,6 +48,9 @@ DURATION_FAMILIES = {
         "checkpoint_every_epochs",
         1.0,
     ),
+    "unfreeze_every": DurationFamily(
+        ("unfreeze_every_steps", "unfreeze_every_epochs", "unfreeze_every_examples")
+    ),
 }
 
 
@@ -62,7 +68,7 @@ def settle_durations(settings: TrainingSettings) -> None:
                 received=", ".join(f"{key} = {getattr(settings, key)}" for key in given),
                 expected=f"exactly one of {', '.join(family.members)}",
             )
-        if not given:
+        if not given and family.default_key is not None:
             # The settings are frozen; this runs only while they are being made.
             object.__setattr__(settings, family.default_key, family.default_value)
 
@@ -82,13 +88,13 @@ def resolve_duration(
 
     Args:
         settings: The `[training]` section.
-        family: `"run"`, `"warmup"`, `"evaluate_every"` or `"checkpoint_every"`.
+        family: `"run"`, `"warmup"`, `"evaluate_every"`, `"checkpoint_every"` or `"unfreeze_every"`.
         steps_per_epoch: Optimizer steps in one pass over the training examples.
         batch_size: Examples in one step, over all replicas.
         total_steps: Steps of the whole run; needed where a share of the run was given.
 
     Returns:
-        The number of steps; 0 only for a warm-up of 0.
+        The number of steps; 0 only for a warm-up of 0, and where nothing is set.
 
     Raises:
         ValueError: `family` is unknown, or `total_steps` is missing.
@@ -98,7 +104,9 @@ def resolve_duration(
         hint = nearest(family, DURATION_FAMILIES)
         raise ValueError(f"Unknown duration. Received: {family!r}. Expected: {known}.{hint}")
     members = DURATION_FAMILIES[family].members
-    key = next(key for key in members if getattr(settings, key) is not None)
+    key = next((key for key in members if getattr(settings, key) is not None), None)
+    if key is None:
+        return 0
     value = getattr(settings, key)
     unit = key.rpartition("_")[2]
     if unit == "steps":

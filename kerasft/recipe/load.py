@@ -14,6 +14,13 @@ from kerasft.errors import UserError, nearest
 from kerasft.recipe.check import find_faults, find_heading_faults, flatten, raise_faults
 from kerasft.recipe.conflicts import find_conflicts
 from kerasft.recipe.durations import DURATION_FAMILIES
+from kerasft.recipe.learning_sections import (
+    AdapterSettings,
+    AugmentationSettings,
+    FreezingSettings,
+    RegularizationSettings,
+    TrainingSettings,
+)
 from kerasft.recipe.overrides import ORIGIN, parse_overrides
 from kerasft.recipe.sections import (
     SECTIONS,
@@ -21,7 +28,6 @@ from kerasft.recipe.sections import (
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
-    TrainingSettings,
 )
 from kerasft.recipe.settings import SETTINGS
 
@@ -46,6 +52,10 @@ class Recipe:
         data: Which examples.
         model: The encoder and its head.
         training: How long and how fast.
+        freezing: What of the encoder is not trained.
+        regularization: What keeps the model from learning by heart.
+        augmentation: How training texts are altered.
+        adapter: Which few weights are trained in place of all.
         evaluation: The final evaluation.
         export: The SavedModel.
     """
@@ -57,6 +67,12 @@ class Recipe:
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    freezing: FreezingSettings = dataclasses.field(default_factory=FreezingSettings)
+    regularization: RegularizationSettings = dataclasses.field(
+        default_factory=RegularizationSettings
+    )
+    augmentation: AugmentationSettings = dataclasses.field(default_factory=AugmentationSettings)
+    adapter: AdapterSettings = dataclasses.field(default_factory=AdapterSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
 

@@ -64,6 +64,15 @@ def one_of(*choices: str) -> Rule:
     return Rule(f"one of {listed}", lambda value: value in choices, choices)
 
 
+def each_of(choices: tuple[str, ...]) -> Rule:
+    """A list of at least one of the listed words, without repetition."""
+    listed = ", ".join(f'"{choice}"' for choice in choices)
+    return Rule(
+        f"of one or more of {listed}, without repetition",
+        lambda values: 0 < len(values) == len(set(values)) and set(values) <= set(choices),
+    )
+
+
 def one_of_or_matching(choices: tuple[str, ...], pattern: str, words: str) -> Rule:
     """One of the listed words, or text that matches `pattern`, which `words` explain."""
     listed = one_of(*choices)

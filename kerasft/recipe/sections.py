@@ -8,48 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasft.recipe.durations import settle_durations
+from kerasft.recipe.learning_sections import (
+    AdapterSettings,
+    AugmentationSettings,
+    FreezingSettings,
+    RegularizationSettings,
+    TrainingSettings,
+)
+from kerasft.recipe.metric_names import HEADLINES
 from kerasft.recipe.rules import (
-    CLASS_WEIGHTS,
     DISTINCT,
     FOLDER_NAME,
     SEPARATOR,
-    above,
-    above_up_to,
     at_least,
     between,
-    from_up_to,
     inside,
     one_of,
-    one_of_or_matching,
     setting,
-)
-
-_HEADLINES = (
-    "accuracy",
-    "f1_macro",
-    "matthews_correlation",
-    "roc_auc",
-    "f1_micro",
-    "f1_samples",
-    "average_precision_macro",
-    "subset_accuracy",
-    "pearson",
-    "spearman",
-    "r2",
-)
-_MONITORS = (
-    "auto",
-    *(f"validation/{name}" for name in _HEADLINES),
-    "validation/precision_macro",
-    "validation/recall_macro",
-    "validation/precision_micro",
-    "validation/recall_micro",
-    "validation/log_loss",
-    "validation/expected_calibration_error",
-    "validation/hamming_loss",
-    "validation/mean_squared_error",
-    "validation/mean_absolute_error",
 )
 
 
@@ -164,94 +139,10 @@ class ModelSettings:
         None, "A run directory whose best encoder replaces the preset's weights; the head is new."
     )
     dropout: float = setting(0.1, "Dropout inside the encoder.", between(0, 0.9))
+    attention_dropout: float | None = setting(
+        None, "Dropout of the attention's weights; unset: model.dropout.", between(0, 0.9)
+    )
     head_dropout: float = setting(0.1, "Dropout before the head.", between(0, 0.9))
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """`[training]`: how long, how fast, on what.
-
-    The members of one duration family are alternatives; after construction exactly one of each
-    family is set.
-    """
-
-    epochs: float | None = setting(None, "Length of the run in passes over train.", above(0))
-    steps: int | None = setting(None, "Length of the run in steps.", at_least(1))
-    examples: int | None = setting(None, "Length of the run in examples seen.", at_least(1))
-    warmup_steps: int | None = setting(None, "Warm-up in steps.", at_least(0))
-    warmup_epochs: float | None = setting(None, "Warm-up in epochs.", at_least(0))
-    warmup_examples: int | None = setting(None, "Warm-up in examples.", at_least(0))
-    warmup_fraction: float | None = setting(None, "Warm-up as a share of the run.", between(0, 1))
-    evaluate_every_steps: int | None = setting(None, "Validate every so many steps.", at_least(1))
-    evaluate_every_epochs: float | None = setting(None, "Validate every so many epochs.", above(0))
-    evaluate_every_examples: int | None = setting(
-        None, "Validate every so many examples.", at_least(1)
-    )
-    checkpoint_every_steps: int | None = setting(
-        None, "Save a checkpoint every so many steps.", at_least(1)
-    )
-    checkpoint_every_epochs: float | None = setting(
-        None, "Save a checkpoint every so many epochs.", above(0)
-    )
-    checkpoint_every_examples: int | None = setting(
-        None, "Save a checkpoint every so many examples.", at_least(1)
-    )
-    sequence_length: int | None = setting(
-        None,
-        "Tokens kept of an example in training; unset: model.sequence_length. Shorter is faster.",
-        between(8, 8192),
-    )
-    batch_size: int = setting(32, "Examples in one step, over all replicas.", at_least(1))
-    learning_rate: float = setting(
-        5e-5, "The peak, reached at the end of the warm-up.", above_up_to(0, 1)
-    )
-    end_learning_rate: float = setting(0.0, "Where the decay ends.", between(0, 1))
-    decay_power: float = setting(1.0, "Power of the polynomial decay; 1 is a line.", above(0))
-    weight_decay: float = setting(
-        0.01, "Decoupled decay; biases and LayerNorm are left out.", between(0, 1)
-    )
-    beta_1: float = setting(0.9, "Adam's first moment.", from_up_to(0, 1))
-    beta_2: float = setting(0.999, "Adam's second moment.", from_up_to(0, 1))
-    epsilon: float = setting(1e-8, "Adam's epsilon, where Keras puts it.", above_up_to(0, 1))
-    global_clipnorm: float = setting(
-        1.0, "Largest norm of the summed gradient; 0 is no clipping.", at_least(0)
-    )
-    seed: int = setting(1, "Seed of all that is random.", between(0, 2**31 - 1))
-    dtype_policy: str = setting(
-        "auto",
-        "Precision of training; auto asks the device.",
-        one_of("auto", "float32", "mixed_bfloat16"),
-    )
-    jit_compile: bool = setting(False, "Compile the step with XLA.")
-    strategy: str = setting(
-        "auto", "How devices are used.", one_of("auto", "one_device", "mirrored")
-    )
-    label_smoothing: float = setting(
-        0.0, "Share of a label's probability spread over all classes.", from_up_to(0, 1)
-    )
-    class_weights: str | None = setting(
-        None,
-        'Weights of the classes in the loss: "balanced", or "neg=1, pos=2.5".',
-        CLASS_WEIGHTS,
-    )
-    monitor: str = setting(
-        "auto",
-        "The metric that names the best checkpoint; auto: the headline.",
-        one_of_or_matching(
-            _MONITORS,
-            r"validation/(precision|recall|f1)/.+",
-            'or one class\'s: "validation/f1/<label>", precision or recall',
-        ),
-    )
-    early_stopping_patience: int = setting(
-        0, "Stop after so many validations without a better one; 0 is never.", at_least(0)
-    )
-    length_group_batches: int = setting(
-        50, "Batches whose examples are sorted by length together; 1 is no sorting.", at_least(1)
-    )
-
-    def __post_init__(self):
-        settle_durations(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +154,7 @@ class EvaluationSettings:
         None,
         "The metric that counts; unset: the task's own, macro F1 when classes are balanced by "
         "class_weights or oversample.",
-        one_of(*_HEADLINES),
+        one_of(*HEADLINES),
     )
     tune_thresholds: bool = setting(
         True, "With several labels: choose each label's threshold on validation; else 0.5."
@@ -289,6 +180,10 @@ SECTIONS = {
     "data": DataSettings,
     "model": ModelSettings,
     "training": TrainingSettings,
+    "freezing": FreezingSettings,
+    "regularization": RegularizationSettings,
+    "augmentation": AugmentationSettings,
+    "adapter": AdapterSettings,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
 }

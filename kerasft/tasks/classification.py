@@ -19,6 +19,7 @@ from kerasft.metrics.classification import (
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import classification_interval
 from kerasft.models.heads import LinearHead
+from kerasft.tasks.losses import FocalLoss, SmoothedCrossEntropy, class_divergence
 from kerasft.tasks.measuring import interval_facts
 
 _SURE = 20.0  # the logit of a certain answer
@@ -33,9 +34,10 @@ class Classification:
         label_smoothing: The share of a label that is spread evenly over all classes in training,
             0 to below 1 (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
             Vision", section 7). Defaults to 0. No metric knows of it.
+        focal_gamma: Trains with focal loss of this gamma. Defaults to `None`: with cross-entropy.
 
     Raises:
-        ValueError: Smoothing out of range.
+        ValueError: Smoothing out of range, or together with focal loss.
     """
 
     kind = SINGLE
@@ -48,15 +50,19 @@ class Classification:
         *,
         headline: str | None = None,
         label_smoothing: float = 0.0,
+        focal_gamma: float | None = None,
     ):
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 "`label_smoothing` is out of range. "
                 f"Received: {label_smoothing}. Expected: 0 to below 1, such as 0.1."
             )
+        if label_smoothing and focal_gamma is not None:
+            raise ValueError("Received `label_smoothing` and `focal_gamma`. Expected one of them.")
         self.label_names = tuple(label_names)
         self.headline = headline or "accuracy"
         self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
 
     @property
     def num_outputs(self) -> int:
@@ -68,10 +74,16 @@ class Classification:
         return LinearHead(self.num_outputs, hidden_dim=hidden_dim, dropout=dropout, seed=seed)
 
     def build_loss(self) -> keras.losses.Loss:
-        """Builds the loss: cross-entropy of integer labels and logits, in nats."""
+        """Builds the loss: cross-entropy of integer labels and logits, in nats, or focal loss."""
+        if self.focal_gamma is not None:
+            return FocalLoss(self.focal_gamma)
         if self.label_smoothing:
             return SmoothedCrossEntropy(self.label_smoothing)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        return class_divergence(logits, other)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         """Builds the metrics that are counted while training."""
@@ -174,30 +186,3 @@ class Classification:
             "thresholds": None,
             "value_range": None,
         }
-
-
-class SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of integer labels whose share `label_smoothing` is spread over all classes.
-
-    Keras smooths one-hot labels only. The loss is that of PyTorch's `label_smoothing`.
-
-    Args:
-        label_smoothing: Between 0 and 1.
-        name: Name of the loss.
-    """
-
-    def __init__(self, label_smoothing: float, name: str = "smoothed_cross_entropy"):
-        super().__init__(name=name)
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true, y_pred):
-        """Returns the loss of each example in nats, float32 `(batch_size,)`.
-
-        Args:
-            y_true: Class indices, `(batch_size,)`.
-            y_pred: Logits, `(batch_size, num_classes)`.
-        """
-        losses = -tf.nn.log_softmax(tf.cast(y_pred, tf.float32))
-        of_label = tf.gather(losses, tf.cast(y_true, tf.int32), batch_dims=1)
-        spread = tf.reduce_mean(losses, axis=-1)
-        return (1 - self.label_smoothing) * of_label + self.label_smoothing * spread

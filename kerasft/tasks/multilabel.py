@@ -19,6 +19,7 @@ from kerasft.metrics.multilabel import (
     tune_thresholds,
 )
 from kerasft.models.heads import LinearHead
+from kerasft.tasks.losses import label_divergence
 from kerasft.tasks.measuring import interval_facts
 
 _SURE = 20.0  # the logit of a label that certainly applies
@@ -32,6 +33,8 @@ class MultiLabel:
         headline: The metric that counts. Defaults to `f1_micro`.
         thresholds: The probability of each label from which on it is given, in label order. `None`,
             the default, is 0.5 for each; `with_tuned_thresholds` finds better ones.
+        focal_gamma: Trains with focal loss of this gamma (Lin et al. 2017). Defaults to `None`:
+            with cross-entropy.
 
     Raises:
         ValueError: No label, or thresholds that are not one for each label, 0 to 1.
@@ -47,9 +50,11 @@ class MultiLabel:
         *,
         headline: str | None = None,
         thresholds: Sequence[float] | None = None,
+        focal_gamma: float | None = None,
     ):
         self.label_names = tuple(label_names)
         self.headline = headline or "f1_micro"
+        self.focal_gamma = focal_gamma
         if thresholds is None:
             thresholds = [DEFAULT_THRESHOLD] * len(self.label_names)
         self.thresholds = tuple(float(threshold) for threshold in thresholds)
@@ -72,7 +77,13 @@ class MultiLabel:
 
     def build_loss(self) -> keras.losses.Loss:
         """Builds the loss: binary cross-entropy in nats, its mean over the labels of an example."""
+        if self.focal_gamma is not None:
+            return keras.losses.BinaryFocalCrossentropy(gamma=self.focal_gamma, from_logits=True)
         return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        return label_divergence(logits, other)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         """Builds the metrics that are counted while training: right decisions at 0.5."""

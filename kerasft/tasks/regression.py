@@ -13,6 +13,7 @@ from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import regression_interval
 from kerasft.metrics.regression import regression_metrics, regression_notes
 from kerasft.models.heads import LinearHead
+from kerasft.tasks.losses import number_divergence
 from kerasft.tasks.measuring import interval_facts
 
 
@@ -24,6 +25,8 @@ class Regression:
         value_range: The smallest and the largest answer, such as `(0, 5)` for STS-B; `None` is no
             limit. Answers beyond are clipped, in evaluation and serving alike; the loss is not, so
             that training pulls them back. Defaults to no limits.
+        huber_delta: Trains with Huber's loss (Huber 1964), which grows linearly from this error on:
+            outliers weigh less. Defaults to `None`: with the squared error.
 
     Raises:
         ValueError: A smallest answer that is not below the largest.
@@ -40,8 +43,10 @@ class Regression:
         *,
         headline: str | None = None,
         value_range: tuple[float | None, float | None] = (None, None),
+        huber_delta: float | None = None,
     ):
         self.headline = headline or "pearson"
+        self.huber_delta = huber_delta
         low, high = value_range
         if low is not None and high is not None and not low < high:
             raise ValueError(
@@ -56,7 +61,13 @@ class Regression:
 
     def build_loss(self) -> keras.losses.Loss:
         """Builds the loss: the squared error of what the head gives, before it is clipped."""
+        if self.huber_delta is not None:
+            return keras.losses.Huber(delta=self.huber_delta)
         return keras.losses.MeanSquaredError()
+
+    def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        return number_divergence(logits, other)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         """Builds the metrics that are counted while training; the loss is the squared error."""

@@ -43,6 +43,9 @@ class Task(Protocol):
     def build_loss(self) -> keras.losses.Loss:
         """Builds the loss; its `call(labels, logits)` gives one value an example."""
 
+    def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+
     def build_metrics(self) -> list[keras.metrics.Metric]:
         """Builds the metrics that are counted while training."""
 
@@ -84,6 +87,8 @@ def build_task(
     label_smoothing: float = 0.0,
     thresholds: Sequence[float] | None = None,
     value_range: tuple[float | None, float | None] = (None, None),
+    focal_gamma: float | None = None,
+    huber_delta: float | None = None,
 ) -> Task:
     """Builds the task of a kind of labels.
 
@@ -94,6 +99,8 @@ def build_task(
         label_smoothing: Of `single` only; see `Classification`. Defaults to 0.
         thresholds: Of `multi` only; see `MultiLabel`. `None` is 0.5 for each label.
         value_range: Of `number` only; see `Regression`. Defaults to no limits.
+        focal_gamma: Of `single` and `multi` only; `None`: no focal loss.
+        huber_delta: Of `number` only; `None`: the squared error.
 
     Raises:
         ValueError: Another kind, or a setting that the kind has not.
@@ -107,18 +114,27 @@ def build_task(
         "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
         "thresholds": (MULTI, thresholds, thresholds is not None),
         "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
+        "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
+        "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
     }
-    for name, (kind, value, given) in settings.items():
-        if given and kind != label_kind:
+    for name, (kinds, value, given) in settings.items():
+        if given and label_kind not in kinds.split(", "):
             raise ValueError(
                 f"Labels of the kind {label_kind} have no `{name}`. "
-                f"Received: {value}. Expected: labels of the kind {kind}."
+                f"Received: {value}. Expected: labels of the kind {kinds}."
             )
     if label_kind == SINGLE:
-        return Classification(label_names, headline=headline, label_smoothing=label_smoothing)
+        return Classification(
+            label_names,
+            headline=headline,
+            label_smoothing=label_smoothing,
+            focal_gamma=focal_gamma,
+        )
     if label_kind == MULTI:
-        return MultiLabel(label_names, headline=headline, thresholds=thresholds)
-    return Regression(headline=headline, value_range=value_range)
+        return MultiLabel(
+            label_names, headline=headline, thresholds=thresholds, focal_gamma=focal_gamma
+        )
+    return Regression(headline=headline, value_range=value_range, huber_delta=huber_delta)
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -22,11 +22,26 @@ from safetensors.numpy import load_file, save_file
 from kerasft.errors import UserError
 from kerasft.run_dir import check_disk_space, telling_os_errors, to_json
 
-_VARIABLES = "variables.safetensors"
-_STATE = "state.json"
 _KEEP = 2  # the latest, and one before it should the latest be damaged
 BEST = "best"
 _NUMBERED = re.compile(r"seed_generator_\d+")
+
+
+class Files(NamedTuple):
+    """What the two files of a folder of weights are called.
+
+    Args:
+        variables: The weights, in the layout of safetensors.
+        state: Plain data about them, and their checksum.
+        what: What the folder is, for messages.
+    """
+
+    variables: str = "variables.safetensors"
+    state: str = "state.json"
+    what: str = "checkpoint"
+
+
+_CHECKPOINT = Files()
 
 
 class DamagedCheckpointError(UserError):
@@ -48,10 +63,20 @@ def save_checkpoint(folder: Path, step: int, variables: Sequence, state: Mapping
     Raises:
         UserError: If the disk is full. Earlier checkpoints are untouched.
     """
-    path = _write(folder, f"step-{step:08d}", variables, {**state, "step": step})
+    path = _write(folder, weights_path(folder, step).name, variables, {**state, "step": step})
     for old in checkpoints_in(folder)[:-_KEEP]:
         shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def save_weights(folder: Path, step: int, variables: Sequence) -> Path:
+    """Saves weights alone, of an evaluated step, beside others that are kept."""
+    return _write(folder, weights_path(folder, step).name, variables, {"step": step})
+
+
+def weights_path(folder: Path, step: int) -> Path:
+    """Returns where `save_weights` and `save_checkpoint` put those of a step."""
+    return folder / f"step-{step:08d}"
 
 
 def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
@@ -66,18 +91,23 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 def latest_step(folder: Path) -> int:
     """Returns the step of the newest checkpoint in a folder, 0 if there is none."""
-    names = [path.name for path in checkpoints_in(folder)]
-    return int(names[-1].removeprefix("step-")) if names else 0
+    found = checkpoints_in(folder)
+    return step_of(found[-1]) if found else 0
+
+
+def step_of(path: Path) -> int:
+    """Returns the step that a checkpoint's folder is named after."""
+    return int(path.name.removeprefix("step-"))
 
 
 def restore_latest(
-    folder: Path, variables: Sequence, *, warn: Callable[[str], None]
+    folder: Path, variables_at: Callable[[int], Sequence], *, warn: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Restores the newest checkpoint that is whole.
 
     Args:
         folder: The run's folder of checkpoints.
-        variables: The variables that were saved, in the same order.
+        variables_at: From a step to the variables that were saved then, in the same order.
         warn: Told about a damaged checkpoint that is passed over.
 
     Returns:
@@ -90,7 +120,7 @@ def restore_latest(
     found = checkpoints_in(folder)
     for path in reversed(found):
         try:
-            return restore(path, variables)
+            return restore(path, variables_at(step_of(path)))
         except DamagedCheckpointError as error:
             warn(f"{error} Going back to the checkpoint before it.")
     if found:
@@ -113,16 +143,32 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
     """
     state, values = read_checkpoint(path)
     _check_same(path, values, _named(variables))
-    for name, variable in _named(variables).items():
-        variable.assign(values[name])
+    assign_named(variables, values)
     return state
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads a checkpoint and checks that it is whole.
+def named_values(variables: Sequence) -> dict[str, np.ndarray]:
+    """Returns the values of variables by the names that they have in a checkpoint."""
+    return {
+        name: np.asarray(variable.numpy(), order="C")
+        for name, variable in _named(variables).items()
+    }
+
+
+def assign_named(variables: Sequence, values: Mapping[str, np.ndarray]) -> None:
+    """Assigns values that have the names of `named_values`."""
+    for name, variable in _named(variables).items():
+        variable.assign(values[name])
+
+
+def read_checkpoint(
+    path: Path, files: Files = _CHECKPOINT
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads a checkpoint, or another folder of weights, and checks that it is whole.
 
     Args:
         path: The checkpoint's folder.
+        files: What its files are called.
 
     Returns:
         Its state, and its values by `<index>:<path of the variable>`, in the order of the model.
@@ -131,36 +177,54 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         DamagedCheckpointError: If the checkpoint is missing or damaged.
     """
     try:
-        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        digest = _digest(path / _VARIABLES)
-        values = load_file(path / _VARIABLES)
+        state = json.loads((path / files.state).read_text(encoding="utf-8"))
+        digest = _digest(path / files.variables)
+        values = load_file(path / files.variables)
         recorded = state["checksum"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedCheckpointError(
-            f"The checkpoint {path} cannot be read: {type(error).__name__}: {error}."
+            f"The {files.what} {path} cannot be read: {type(error).__name__}: {error}."
         ) from error
     if digest != recorded:
         raise DamagedCheckpointError(
-            f"The checkpoint {path} is damaged: its checksum is not the recorded one."
+            f"The {files.what} {path} is damaged: its checksum is not the recorded one."
         )
     return state, dict(sorted(values.items()))
 
 
 def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path:
     """Writes a checkpoint beside its place and renames it."""
-    arrays = {
-        key: np.asarray(variable.numpy(), order="C") for key, variable in _named(variables).items()
-    }
-    final, beside, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
+    return write_arrays(folder / name, named_values(variables), state)
+
+
+def write_arrays(
+    final: Path, arrays: Mapping[str, np.ndarray], state: Mapping, files: Files = _CHECKPOINT
+) -> Path:
+    """Writes a folder of weights beside its place and renames it; the one before is replaced.
+
+    Args:
+        final: The folder.
+        arrays: The weights by name.
+        state: Plain data; their checksum is added.
+        files: What the files are called.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: If the disk is full, or the place may not be written to.
+    """
+    folder, name = final.parent, final.name
+    beside, old = folder / f".{name}.new", folder / f".{name}.old"
     needed = sum(array.nbytes for array in arrays.values())
-    check_disk_space(folder, needed, "a checkpoint")
+    check_disk_space(folder, needed, f"a {files.what}")
     with telling_os_errors(final, needed):
         try:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
-            _save_arrays(arrays, beside / _VARIABLES)
-            recorded = {**state, "checksum": _digest(beside / _VARIABLES)}
-            (beside / _STATE).write_text(to_json(recorded, indent=1), encoding="utf-8")
+            _save_arrays(arrays, beside / files.variables)
+            recorded = {**state, "checksum": _digest(beside / files.variables)}
+            (beside / files.state).write_text(to_json(recorded, indent=1), encoding="utf-8")
             shutil.rmtree(old, ignore_errors=True)
             if final.exists():
                 final.rename(old)

@@ -42,11 +42,14 @@ class BatchStats:
         examples: Number of examples.
         tokens: Real tokens, without padding.
         positions: Tokens computed: examples times padded length.
+        altered: How many of the examples were altered; `None` where nothing augments. Tokens and
+            positions are those of the texts as they were.
     """
 
     examples: int
     tokens: int
     positions: int
+    altered: int | None = None
 
     def speed(self, seconds: float) -> dict[str, float]:
         """Returns `examples_per_second`, `tokens_per_second` (real ones) and `padding_share`.

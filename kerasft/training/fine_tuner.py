@@ -6,16 +6,23 @@ import keras
 import tensorflow as tf
 
 from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.training.accumulation import Gradients, accumulate
+from kerasft.training.loss_scale import LossScale
+from kerasft.training.objective import Objective, compute_gradients
+from kerasft.training.penalties import Penalties
+
+FEATURES = "features"
 
 
 class FineTuner(keras.Model):
     """An encoder and a head, trained by one step that is the same on one device and on many.
 
-    The step: gradient of the *sum* of the losses, repeated embedding rows summed, summed over the
-    replicas, divided by the sum of all sample weights, clipped by the global norm, applied.
-    Keras's own order (mean in each replica, clip, then sum) makes the update depend on the number
-    of replicas. `fit` and `evaluate` work, with batches of `(inputs, labels)` or `(inputs, labels,
-    sample_weight)`.
+    The step: gradient of the *sum* of the losses, added up over the parts of a batch, repeated
+    embedding rows summed, summed over the replicas, divided by the sum of all sample weights,
+    gradients of penalties added, clipped by the global norm, applied with each variable's own
+    rate, averaged over time. Keras's own order (mean in each replica, clip, then sum) makes the
+    update depend on the number of replicas. `fit` and `evaluate` work, with batches of `(inputs,
+    labels)` or `(inputs, labels, sample_weight)`.
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
@@ -26,6 +33,10 @@ class FineTuner(keras.Model):
             another, as `WordPiecePreprocessor(truncation="windows")` makes them. Each window is
             encoded by itself, and their logits are averaged. `None`, the default: a row is read
             as a whole. XLA cannot compile windows, whose number changes from batch to batch.
+        accumulation_steps: Parts that a replica's rows are computed in, one after the other.
+            Defaults to 1.
+        objective: How the loss of a batch is made. Defaults to its plain sum.
+        penalties: On the weights. Defaults to none.
         name: Model name.
     """
 
@@ -36,6 +47,9 @@ class FineTuner(keras.Model):
         *,
         global_clipnorm: float = 0.0,
         window_length: int | None = None,
+        accumulation_steps: int = 1,
+        objective: Objective | None = None,
+        penalties: Penalties | None = None,
         name: str = "fine_tuner",
     ):
         super().__init__(name=name)
@@ -43,7 +57,14 @@ class FineTuner(keras.Model):
         self.head = head
         self.global_clipnorm = global_clipnorm
         self.window_length = window_length
-        if window_length is not None:
+        self.accumulation_steps = accumulation_steps
+        self.objective = objective or Objective()
+        self.penalties = penalties or Penalties()
+        if self.objective.mixup_alpha:
+            self.mixing_seeds = keras.random.SeedGenerator(name="mixing_seeds")
+        is_float16 = encoder.compute_dtype == "float16"
+        self.loss_scale = LossScale() if is_float16 else None
+        if window_length is not None or accumulation_steps > 1:
             self.supports_jit = False  # what Keras asks when `jit_compile` is "auto"
         self.built = True
 
@@ -55,6 +76,8 @@ class FineTuner(keras.Model):
         """
         weighted_metrics = [*(metrics or ()), *(weighted_metrics or ())]
         super().compile(*args, weighted_metrics=weighted_metrics, **options)
+        if self.loss_scale is not None:
+            self.optimizer.loss_scale = self.loss_scale
         logits = self.head(keras.KerasTensor((None, self.encoder.hidden_dim)))
         for metric in self.metrics:
             if not getattr(metric, "built", True):
@@ -65,20 +88,27 @@ class FineTuner(keras.Model):
 
         Args:
             inputs: `token_ids`, `segment_ids`, `padding_mask`, int32
-                `(batch_size, sequence_length)`.
+                `(batch_size, sequence_length)`; or `features`, float32
+                `(batch_size, hidden_dim)`: pooled vectors of an encoder that is not trained.
             training: Whether dropout is on.
         """
         if self.window_length is None:
-            return self._logits(inputs, training)
+            return self.head(self.pooled(inputs, training), training=training)
         windows, row_of_window = split_windows(inputs, self.window_length)
-        logits = self._logits(windows, training)
+        logits = self.head(self.pooled(windows, training), training=training)
         return mean_over_windows(logits, row_of_window, tf.shape(inputs["token_ids"])[0])
 
-    def _logits(self, inputs, training):
-        """Returns the logits of rows that are read as a whole."""
+    def pooled(self, inputs, training=None):
+        """Returns one vector a row, `(batch_size, hidden_dim)`, of rows that are read whole."""
+        if FEATURES in inputs:
+            return inputs[FEATURES]
         sequence_output = self.encoder(inputs, training=training)
-        pooled = self.encoder.pool(sequence_output, inputs["padding_mask"])
-        return self.head(pooled, training=training)
+        return self.encoder.pool(sequence_output, inputs["padding_mask"])
+
+    @property
+    def trained_variables(self) -> list[tf.Variable]:
+        """The TensorFlow variables of what is trained now."""
+        return [variable.value for variable in self.trainable_variables]
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """Trains on one batch; the only place where the numbers of training are made.
@@ -90,21 +120,22 @@ class FineTuner(keras.Model):
             `loss` and the compiled metrics, averaged since they were last reset; of this global
             batch alone `batch_loss` and `gradient_norm` (before clipping).
         """
-        inputs, labels, weights = self._unpack(data)
-        variables = [variable.value for variable in self.trainable_variables]
-        with tf.GradientTape() as tape:
-            logits = self(inputs, training=True)
-            losses = self.loss_by_example(labels, logits)
-            loss_sum = tf.reduce_sum(losses * weights)
+        batch = self._unpack(data)
+        part = self._accumulate(batch)
         # Densifying sums the rows of a token that occurs more than once in the batch.
-        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss_sum, variables)]
+        gradients = [tf.convert_to_tensor(gradient) for gradient in part.gradients]
         gradients, loss_sum, weight = sum_over_replicas(
-            (gradients, loss_sum, tf.reduce_sum(weights))
+            (gradients, part.loss_sum, tf.reduce_sum(batch[2]))
         )
         loss = tf.math.divide_no_nan(loss_sum, weight)
-        gradients, norm = self._clip([tf.math.divide_no_nan(g, weight) for g in gradients])
+        divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
+        gradients = [tf.math.divide_no_nan(gradient, divisor) for gradient in gradients]
+        gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
+        gradients, norm = self._clip(gradients)
+        if self.loss_scale is not None:
+            self.loss_scale.update(norm)
         self._apply(gradients)
-        logs = self._count(data, logits, loss=loss, weight=weight)
+        logs = self._count(data, part.logits, loss=loss, weight=weight)
         return logs | {"batch_loss": loss, "gradient_norm": norm}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
@@ -125,12 +156,32 @@ class FineTuner(keras.Model):
         loss = keras.losses.get(self.loss)  # an object, whose call reduces nothing, or a function
         return tf.cast(getattr(loss, "call", loss)(labels, logits), tf.float32)
 
+    def scaled_loss(self, loss_sum) -> tf.Tensor:
+        """Returns what is differentiated: the loss, in float16 times the loss scale."""
+        return loss_sum if self.loss_scale is None else loss_sum * self.loss_scale.scale
+
     def _unpack(self, data):
         """Returns inputs, labels and float32 sample weights (1 where none are given)."""
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is None:
             weights = tf.ones(tf.shape(labels)[:1])
         return inputs, labels, tf.cast(weights, tf.float32)
+
+    def _accumulate(self, batch) -> Gradients:
+        """Returns the gradients of the sum of this replica's losses."""
+
+        def compute(*rows):
+            return compute_gradients(self, self.objective, *rows)
+
+        if self.accumulation_steps == 1:
+            return compute(*batch)
+        return accumulate(
+            compute,
+            batch,
+            parts=self.accumulation_steps,
+            variables=self.trained_variables,
+            num_outputs=self.head.num_outputs,
+        )
 
     def _clip(self, gradients):
         """Returns the gradients clipped by their global norm, and that norm before clipping."""

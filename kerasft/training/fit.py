@@ -6,81 +6,21 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan, padded_length
+from kerasft.data.batch_plan import padded_length
 from kerasft.errors import UserError
 from kerasft.metrics.facts import LOWER_IS_BETTER
+from kerasft.training.averaging import Soup, averaged_weights
 from kerasft.training.checkpoint import save_best, save_checkpoint
 from kerasft.training.events import BatchStats, Events
+from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import train_steps
-
-
-@dataclasses.dataclass(frozen=True)
-class FitSettings:
-    """When things happen, in steps.
-
-    Args:
-        total_steps: Steps of the run.
-        evaluate_every: Steps between evaluations; the last step is always evaluated.
-        checkpoint_every: Steps between checkpoints; the last step is always saved.
-        monitor: The validation metric that chooses the best step, as `validation/accuracy`.
-        patience: Stop after so many evaluations without a better one; 0 never stops early.
-    """
-
-    total_steps: int
-    evaluate_every: int
-    checkpoint_every: int
-    monitor: str
-    patience: int = 0
-
-
-@dataclasses.dataclass
-class FitState:
-    """Where a training stands; saved in every checkpoint, as plain data."""
-
-    step: int = 0
-    best_step: int = 0
-    best_value: float | None = None
-    evaluations_since_best: int = 0
-    stopped_early: bool = False
-    evaluations: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    examples: int = 0
-    tokens: int = 0
-    positions: int = 0
-    step_seconds: float = 0.0
-    seconds: float = 0.0
-
-    @classmethod
-    def from_checkpoint(cls, saved: Mapping) -> FitState:
-        """Reads the state out of what a checkpoint recorded."""
-        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether the present step was evaluated."""
-        return bool(self.evaluations) and self.evaluations[-1]["step"] == self.step
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """What a training reads.
-
-    Args:
-        plan: The batch plan.
-        batches: Returns the dataset of global batches from a step on.
-        evaluate: Returns the validation metrics; calls its argument after each batch, which may
-            raise to stop.
-    """
-
-    plan: BatchPlan
-    batches: Callable[[int], tf.data.Dataset]
-    evaluate: Callable[[Callable[[int], None]], dict[str, float]]
 
 
 class Fit:
@@ -114,6 +54,12 @@ class Fit:
         self.folder = folder
         self.state = state
         self.events = events
+        self.soup = Soup(
+            folder / "candidates",
+            monitor=settings.monitor,
+            count=settings.average_checkpoints,
+            choose=settings.average_from,
+        )
 
     def run(self) -> FitState:
         """Trains to the end.
@@ -138,13 +84,26 @@ class Fit:
         return self.state
 
     def _train(self, start: float, watch: InterruptWatch) -> None:
-        """Runs the steps; a step that was interrupted before its evaluation is evaluated first."""
+        """Runs the steps, in one go or, where layers join on the way, in stretches."""
+        is_over = False
+        while not is_over:
+            self.settings.unfreezing.set_stage(self.model, self.state.step)
+            is_over = self._run_stretch(start, watch)
+        if self.soup.count > 1 and not self.state.averaged:
+            self._average(watch)
+
+    def _run_stretch(self, start: float, watch: InterruptWatch) -> bool:
+        """Runs steps until another layer joins; returns whether training is over.
+
+        A step that was interrupted before its evaluation is evaluated first.
+        """
         steps = train_steps(
             self.model,
             self.strategy,
             self.data.batches(self.state.step),
             start_step=self.state.step,
         )
+        begun = self.state.step
         with contextlib.closing(steps):
             while True:
                 if self._due(self.settings.evaluate_every) and not self.state.evaluated:
@@ -154,7 +113,10 @@ class Fit:
                     self._save()
                 watch.check()
                 if self.state.stopped_early or self.state.step >= self.settings.total_steps:
-                    return
+                    return True
+                joins = self.settings.unfreezing.changes_at(self.model, self.state.step)
+                if joins and self.state.step > begun:
+                    return False
                 self._count(next(steps))
 
     def _due(self, every: int) -> bool:
@@ -169,6 +131,7 @@ class Fit:
             examples=len(lengths),
             tokens=int(np.sum(lengths, dtype=np.int64)),
             positions=len(lengths) * padded_length(lengths),
+            altered=None if self.data.altered is None else self.data.altered(result.step - 1),
         )
         self.state.step = result.step
         self.state.examples += stats.examples
@@ -181,21 +144,28 @@ class Fit:
             self.events.on_epoch(epoch, result.step, result.running)
             self.model.reset_metrics()
 
-    def _evaluate(self, watch: InterruptWatch) -> None:
-        """Evaluates, keeps the best weights, and settles whether to stop early."""
+    def _measure(self, watch: InterruptWatch) -> dict[str, float]:
+        """Returns the validation metrics of the present weights."""
 
         def on_batch(num_examples: int) -> None:
             watch.check()
             self.events.on_evaluation_batch(num_examples)
 
-        metrics = self.data.evaluate(on_batch)
-        value = monitored(metrics, self.settings.monitor)
-        best = is_better(value, self.state.best_value, self.settings.monitor)
-        self.state.evaluations.append({"step": self.state.step, **metrics})
+        return self.data.evaluate(on_batch)
+
+    def _evaluate(self, watch: InterruptWatch) -> None:
+        """Evaluates, keeps the best weights, and settles whether to stop early."""
+        with averaged_weights(self.model):
+            metrics = self._measure(watch)
+            value = monitored(metrics, self.settings.monitor)
+            best = is_better(value, self.state.best_value, self.settings.monitor)
+            self.state.evaluations.append({"step": self.state.step, **metrics})
+            if best:
+                save_best(self.folder, self.model.weights, self.state.evaluations[-1])
+            self.soup.keep(self.model.weights, self.state.evaluations)
         if best:
             self.state.best_step, self.state.best_value = self.state.step, value
             self.state.evaluations_since_best = 0
-            save_best(self.folder, self.model.weights, {"step": self.state.step, **metrics})
         else:
             self.state.evaluations_since_best += 1
         patience = self.settings.patience
@@ -207,6 +177,22 @@ class Fit:
                 f"{self.state.best_value:.4f} (step {self.state.best_step}) for {patience} "
                 "evaluations."
             )
+
+    def _average(self, watch: InterruptWatch) -> None:
+        """Makes the average of several evaluated steps the best weights, and evaluates it."""
+        state, weights = self.state, self.model.weights
+        with self.soup.average_of(weights, state.evaluations) as steps:
+            metrics = self._measure(watch)
+            save_best(self.folder, weights, {"step": state.step, **metrics})
+        value = monitored(metrics, self.settings.monitor)
+        self.events.on_evaluation("validation", state.step, metrics, True)
+        self.events.on_message(
+            f"The weights of the steps {', '.join(map(str, steps))} are averaged: "
+            f"{self.settings.monitor} {value:.4f}; the best single step had {state.best_value:.4f}."
+        )
+        state.best_value, state.averaged = value, True
+        self._save()
+        self.soup.clear()
 
     def _save(self) -> None:
         save_checkpoint(
@@ -221,8 +207,14 @@ class Fit:
 
 
 def checkpointed_variables(model) -> list:
-    """Returns all that a step changes: weights, seeds, optimizer, running metrics."""
-    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    """Returns all that a step changes or compares with, beginning with weights and seeds."""
+    return [
+        *model.variables,
+        *model.optimizer.variables,
+        *model.metrics_variables,
+        *model.penalties.variables,
+        *(model.loss_scale.variables if model.loss_scale is not None else ()),
+    ]
 
 
 def monitored(metrics: Mapping[str, float], monitor: str) -> float:

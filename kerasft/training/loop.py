@@ -69,7 +69,9 @@ def train_steps(
         logs = {name: float(value) for name, value in run_step(batch).items()}
         step += 1
         loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
-        _check_finite(step, loss, norm, learning_rate)
+        # In float16 a gradient may overflow: the step is passed over, with a smaller scale next.
+        if model.loss_scale is None or not math.isfinite(loss) or model.loss_scale.is_exhausted:
+            _check_finite(step, loss, norm, learning_rate)
         if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)

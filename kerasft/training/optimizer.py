@@ -1,72 +1,74 @@
-"""AdamW with one fused kernel a variable."""
+"""The optimizers: AdamW with one fused kernel a variable, and Keras's own under the same rules.
+
+The rules are a decoupled weight decay by the path of a variable, and a learning rate of its own
+for each variable. They act in the update itself: scaling the gradients would change nothing, since
+Adam's step does not depend on their scale.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
+
 # Biases and every LayerNorm weight, as BERT leaves them out of the decay.
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
 
+_KERAS_OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adagrad": keras.optimizers.Adagrad,
+    "adamax": keras.optimizers.Adamax,
+    "nadam": keras.optimizers.Nadam,
+    "adafactor": keras.optimizers.Adafactor,
+    "lion": keras.optimizers.Lion,
+}
 
-@keras.saving.register_keras_serializable(package="kerasft")
-class AdamW(keras.optimizers.Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), fused.
 
-    The update of a variable is `variable -= rate * decay * variable`, then Adam's step by
-    TensorFlow's `ResourceApplyAdam`. It equals `keras.optimizers.AdamW` and costs a third of it
-    on a CPU. As in Keras and TensorFlow ("epsilon hat" of Kingma & Ba 2015, section 2) epsilon
-    is added to the root of the raw second moment; PyTorch adds it after the bias correction, so
-    that its epsilon acts `1 / sqrt(1 - beta_2 ** t)` times as strongly: felt only where the
-    gradient is about as small as epsilon.
+class RuledUpdates:
+    """Decay and rate by variable, mixed into a `keras.optimizers.Optimizer`.
 
-    Gradients must be dense: the kernel cannot sum the repeated rows of `tf.IndexedSlices`, and
-    squaring before summing would be wrong.
+    The update of a variable is `variable -= rate * decay * variable` (Loshchilov & Hutter 2019),
+    then the step of the optimizer that this is mixed into, both with the variable's own rate.
 
-    Args:
-        learning_rate: Rate, or a schedule of it.
-        weight_decay: Decay per step and unit of the learning rate.
-        beta_1: Decay rate of the first moment.
-        beta_2: Decay rate of the second moment.
-        epsilon: Added to the denominator.
-        no_weight_decay: Regular expressions; a variable whose path matches one is not decayed.
-        name: Name of the optimizer.
-
-    Raises:
-        TypeError: If a gradient is a `tf.IndexedSlices`.
+    Attributes:
+        loss_scale: The `LossScale` of training in float16, `None` of any other; set before a step
+            is traced.
     """
 
-    def __init__(
+    loss_scale = None
+
+    def set_rules(
         self,
-        learning_rate=5e-5,
         *,
-        weight_decay: float = 0.01,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        weight_decay: float,
         no_weight_decay: Sequence[str] = NO_WEIGHT_DECAY,
-        name: str = "adamw",
-    ):
-        # Keras's own weight_decay would run as separate ops; ours is part of `update_step`.
-        super().__init__(learning_rate=learning_rate, name=name)
+        rate_scales: Mapping[str, float] | None = None,
+    ) -> None:
+        """Sets the rules, before `build`.
+
+        Args:
+            weight_decay: Decay per step and unit of the learning rate.
+            no_weight_decay: Regular expressions; a variable whose path matches one is not decayed.
+            rate_scales: By the path of a variable, what its learning rate is multiplied with; 1
+                where none is given.
+        """
         self.decay_rate = weight_decay
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
         self.no_weight_decay = tuple(no_weight_decay)
+        self.rate_scales = dict(rate_scales or {})
 
     def build(self, variables) -> None:
-        """Creates the two moments of each variable and settles which are decayed."""
+        """Creates the optimizer's variables and settles the rules of each weight."""
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            variables, ["momentum", "velocity"]
-        )
-        self._decayed = [self.decays(variable.path) for variable in variables]
+        paths = [variable.path for variable in variables]
+        self._decayed = [self.decays(path) for path in paths]
+        self._scales = [self.rate_scales.get(path, 1.0) for path in paths]
 
     def decays(self, path: str) -> bool:
         """Tells whether the variable at this path is decayed."""
@@ -78,31 +80,122 @@ class AdamW(keras.optimizers.Optimizer):
         """Updates one variable in place.
 
         Args:
-            gradient: Dense gradient, of the variable's shape.
+            gradient: Gradient, of the variable's shape.
             variable: The `tf.Variable`.
-            learning_rate: Scalar tensor.
+            learning_rate: Scalar tensor, before it is scaled for this variable.
         """
+        index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, variable.dtype) * self._scales[index]
+        if self.loss_scale is not None:
+            rate *= self.loss_scale.is_taken
+        if self._decayed[index]:
+            variable.assign_sub(rate * self.decay_rate * variable)
+        super().update_step(gradient, variable, rate)
+
+
+class FusedAdam(keras.optimizers.Optimizer):
+    """Adam by TensorFlow's `ResourceApplyAdam`; `AdamW` tells all of it."""
+
+    def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, first_steps, **options):
+        super().__init__(learning_rate=learning_rate, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.first_steps = dict(first_steps or {})
+
+    def build(self, variables) -> None:
+        """Creates the two moments of each variable."""
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        self._first_steps = [self.first_steps.get(variable.path, 0) for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Updates one variable in place, with a dense gradient."""
         if isinstance(gradient, tf.IndexedSlices):
             raise TypeError(
                 f"AdamW received tf.IndexedSlices for {variable.name}. Expected a dense "
                 "gradient: sum the repeated rows with tf.convert_to_tensor first."
             )
         index = self._get_variable_index(variable)
-        rate = tf.cast(learning_rate, variable.dtype)
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        if self._decayed[index]:
-            variable.assign_sub(rate * self.decay_rate * variable)
+        step = tf.cast(self.iterations + 1 - self._first_steps[index], variable.dtype)
+        beta_1, beta_2 = self.beta_1, self.beta_2
+        if self.loss_scale is not None:
+            # A step that overflowed in float16 is passed over: the moments stay as they are.
+            taken = tf.cast(self.loss_scale.is_taken, variable.dtype)
+            beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
+            gradient = tf.where(taken > 0, gradient, tf.zeros_like(gradient))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_local(self._momentums[index]).handle,
             v=_local(self._velocities[index]).handle,
             beta1_power=self.beta_1**step,
             beta2_power=self.beta_2**step,
-            lr=rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
             epsilon=self.epsilon,
             grad=tf.cast(gradient, variable.dtype),
+        )
+
+
+@keras.saving.register_keras_serializable(package="kerasft")
+class AdamW(RuledUpdates, FusedAdam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), fused.
+
+    It equals `keras.optimizers.AdamW` and costs a third of it on a CPU. As in Keras and TensorFlow
+    ("epsilon hat" of Kingma & Ba 2015, section 2) epsilon is added to the root of the raw second
+    moment; PyTorch adds it after the bias correction, so that its epsilon acts
+    `1 / sqrt(1 - beta_2 ** t)` times as strongly: felt only where the gradient is about as small
+    as epsilon.
+
+    Gradients must be dense: the kernel cannot sum the repeated rows of `tf.IndexedSlices`, and
+    squaring before summing would be wrong.
+
+    Args:
+        learning_rate: Rate, or a schedule of it.
+        weight_decay: Decay per step and unit of the learning rate.
+        beta_1: Decay rate of the first moment.
+        beta_2: Decay rate of the second moment.
+        epsilon: Added to the denominator.
+        no_weight_decay: Regular expressions; a variable whose path matches one is not decayed.
+        rate_scales: By the path of a variable, what its learning rate is multiplied with.
+        first_steps: By the path of a variable, the step of its first update: its bias correction
+            counts from there. 0 where none is given.
+        ema_decay: Decay of a moving average of the weights, kept beside them; 0 for none.
+        name: Name of the optimizer.
+
+    Raises:
+        TypeError: If a gradient is a `tf.IndexedSlices`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
+        self,
+        learning_rate=5e-5,
+        *,
+        weight_decay: float = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        no_weight_decay: Sequence[str] = NO_WEIGHT_DECAY,
+        rate_scales: Mapping[str, float] | None = None,
+        first_steps: Mapping[str, int] | None = None,
+        ema_decay: float = 0.0,
+        name: str = "adamw",
+    ):
+        # Keras's own weight_decay would run as separate ops; ours is part of `update_step`.
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            first_steps=first_steps,
+            name=name,
+            **_averaging(ema_decay),
+        )
+        self.set_rules(
+            weight_decay=weight_decay, no_weight_decay=no_weight_decay, rate_scales=rate_scales
         )
 
     def get_config(self) -> dict[str, object]:
@@ -116,7 +209,55 @@ class AdamW(keras.optimizers.Optimizer):
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,
             "no_weight_decay": self.no_weight_decay,
+            "rate_scales": self.rate_scales,
+            "first_steps": self.first_steps,
+            "ema_decay": self.ema_momentum if self.use_ema else 0.0,
         }
+
+
+def build_optimizer(
+    name: str,
+    learning_rate,
+    *,
+    weight_decay: float = 0.01,
+    rate_scales: Mapping[str, float] | None = None,
+    first_steps: Mapping[str, int] | None = None,
+    ema_decay: float = 0.0,
+    **settings: float,
+) -> keras.optimizers.Optimizer:
+    """Builds an optimizer by its name: AdamW, or one of Keras's under the same rules.
+
+    Args:
+        name: `adamw`, `sgd`, `rmsprop`, `adagrad`, `adamax`, `nadam`, `adafactor` or `lion`.
+        learning_rate: Rate, or a schedule of it.
+        weight_decay: See `AdamW`, as for all that follows.
+        rate_scales: By path.
+        first_steps: By path; only AdamW counts from there.
+        ema_decay: 0 for none.
+        settings: `beta_1`, `beta_2`, `epsilon`, `momentum`; what the optimizer has not is passed
+            over.
+
+    Raises:
+        ValueError: There is no such optimizer.
+    """
+    if name not in OPTIMIZER_SETTINGS:
+        raise ValueError(
+            f"Unknown optimizer. Received: {name!r}. Expected: {', '.join(OPTIMIZER_SETTINGS)}."
+        )
+    own = {key: settings[key] for key in OPTIMIZER_SETTINGS[name] if key in settings}
+    rules = {"weight_decay": weight_decay, "rate_scales": rate_scales}
+    if name == "adamw":
+        return AdamW(learning_rate, first_steps=first_steps, ema_decay=ema_decay, **own, **rules)
+    base = _KERAS_OPTIMIZERS[name]
+    ruled = type(f"Ruled{base.__name__}", (RuledUpdates, base), {})
+    optimizer = ruled(learning_rate, name=name, **own, **_averaging(ema_decay))
+    optimizer.set_rules(**rules)
+    return optimizer
+
+
+def _averaging(ema_decay: float) -> dict[str, object]:
+    """The arguments of a Keras optimizer that keeps a moving average of the weights."""
+    return {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
 
 
 def _local(variable) -> tf.Variable:

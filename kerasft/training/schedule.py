@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -74,3 +76,121 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
             "end_learning_rate": self.end_learning_rate,
             "power": self.power,
         }
+
+
+@keras.saving.register_keras_serializable(package="kerasft")
+class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to the peak rate, then a fall of another shape than a polynomial.
+
+    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`; then by `shape`, with
+    `t = (s - warmup) / (total - warmup)`,
+
+    - `cosine`: `end + (peak - end) * (1 + cos(pi * t)) / 2` (Loshchilov & Hutter 2017, without
+      restarts), and `end` from `total` on;
+    - `constant`: `peak`;
+    - `inverse_sqrt`: `max(end, peak * sqrt(max(warmup, 1) / s))`, which falls without end
+      (Vaswani et al. 2017).
+
+    Args:
+        peak_learning_rate: Rate at the end of the warm-up.
+        shape: `cosine`, `constant` or `inverse_sqrt`.
+        warmup_steps: Steps of warm-up; 0 starts at the peak.
+        total_steps: Steps of the run.
+        end_learning_rate: The rate that is never gone below after the warm-up.
+
+    Raises:
+        ValueError: If the warm-up is longer than the run, a rate is negative, or the shape unknown.
+    """
+
+    def __init__(
+        self,
+        peak_learning_rate: float,
+        *,
+        shape: str,
+        warmup_steps: int,
+        total_steps: int,
+        end_learning_rate: float = 0.0,
+    ):
+        if shape not in _SHAPES:
+            raise ValueError(f"Received shape={shape!r}. Expected one of {', '.join(_SHAPES)}.")
+        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
+            raise ValueError(
+                f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
+                "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
+            )
+        if min(peak_learning_rate, end_learning_rate) < 0:
+            raise ValueError(
+                f"Received peak_learning_rate={peak_learning_rate}, end_learning_rate="
+                f"{end_learning_rate}. Expected none to be negative."
+            )
+        self.peak_learning_rate = peak_learning_rate
+        self.shape = shape
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self.end_learning_rate = end_learning_rate
+
+    def __call__(self, step) -> tf.Tensor:
+        """Returns the learning rate of a step, a float32 scalar."""
+        step = tf.cast(step, tf.float32)
+        rising = self.peak_learning_rate * step / max(float(self.warmup_steps), 1.0)
+        falling = _SHAPES[self.shape](self, step)
+        return tf.where(step < self.warmup_steps, rising, falling)
+
+    def _cosine(self, step) -> tf.Tensor:
+        decay_steps = max(float(self.total_steps - self.warmup_steps), 1.0)
+        done = tf.clip_by_value((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
+        span = self.peak_learning_rate - self.end_learning_rate
+        return self.end_learning_rate + span * (1.0 + tf.cos(math.pi * done)) / 2.0
+
+    def _constant(self, step) -> tf.Tensor:
+        return tf.fill(tf.shape(step), self.peak_learning_rate)
+
+    def _inverse_sqrt(self, step) -> tf.Tensor:
+        warmup = max(float(self.warmup_steps), 1.0)
+        rate = self.peak_learning_rate * tf.sqrt(warmup / tf.maximum(step, warmup))
+        return tf.maximum(rate, self.end_learning_rate)
+
+    def get_config(self) -> dict[str, float | str]:
+        """Returns the arguments, for Keras's serialization."""
+        return {
+            "peak_learning_rate": self.peak_learning_rate,
+            "shape": self.shape,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "end_learning_rate": self.end_learning_rate,
+        }
+
+
+_SHAPES = {
+    "cosine": WarmupDecay._cosine,
+    "constant": WarmupDecay._constant,
+    "inverse_sqrt": WarmupDecay._inverse_sqrt,
+}
+
+
+def build_schedule(
+    shape: str,
+    peak_learning_rate: float,
+    *,
+    warmup_steps: int,
+    total_steps: int,
+    end_learning_rate: float = 0.0,
+    power: float = 1.0,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the schedule of a shape: `polynomial`, `cosine`, `constant` or `inverse_sqrt`.
+
+    A warm-up that is longer than the run is cut to it.
+
+    Args:
+        shape: The shape.
+        peak_learning_rate: Rate at the end of the warm-up.
+        warmup_steps: Steps of warm-up.
+        total_steps: Steps of the run.
+        end_learning_rate: Where the fall ends.
+        power: Of `polynomial` only.
+    """
+    durations = {"warmup_steps": min(warmup_steps, total_steps), "total_steps": total_steps}
+    durations["end_learning_rate"] = end_learning_rate
+    if shape == "polynomial":
+        return WarmupPolynomialDecay(peak_learning_rate, power=power, **durations)
+    return WarmupDecay(peak_learning_rate, shape=shape, **durations)

@@ -26,6 +26,7 @@ STEP_TAGS = (
     "speed/tokens_per_second",
     "speed/padding_share",
 )
+ALTERED_TAG = "step/altered_share"
 _RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
 
 
@@ -55,10 +56,13 @@ class TensorBoardEvents(Events):
                 tf.summary.text("recipe", f"```toml\n{self._recipe_text.strip()}\n```")
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Writes loss, learning rate, gradient norm, speed and padding."""
+        """Writes loss, learning rate, gradient norm, speed, padding and the share altered."""
         speed = stats.speed(result.seconds)
         values = [result.loss, result.learning_rate, result.gradient_norm, *speed.values()]
         self._write_step(values, result.step)
+        if stats.altered is not None:
+            with self._writer("train").as_default(step=result.step):
+                tf.summary.scalar(ALTERED_TAG, stats.altered / stats.examples)
 
     def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the epoch's training metrics."""

@@ -51,6 +51,7 @@ def open_session(arguments):
         {
             "data.dataset": arguments.dataset,
             "data.train_examples": arguments.examples,
+            "data.test_splits": (),  # nothing is tested, and GLUE hides those labels
             "model.sequence_length": arguments.length,
             "model.dropout": arguments.dropout,
             "training.epochs": 1.0,
@@ -82,6 +83,7 @@ def measure_peer(arguments, folder: Path, extra: list[str]) -> float:
         *(arguments.peer_python, arguments.peer_script, "--model", find_preset(arguments.preset)),
         *("--train", str(folder / "train.jsonl"), "--eval", str(folder / "eval.jsonl")),
         *("--max-length", str(arguments.length), "--epochs", "1", "--group-by-length"),
+        *(["--bf16"] if arguments.peer_bf16 else []),
         *extra,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--peer-python")
     parser.add_argument("--peer-script", default="../shared/bench/peer_hf.py")
+    parser.add_argument("--peer-bf16", action="store_true", help="as dtype_policy=auto may choose")
     parser.add_argument("--peer-batch-sizes", type=int, nargs="+", default=[32, 8])
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -19,12 +19,15 @@ from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
 from kerasft.pipelines import data as run_data
 from kerasft.pipelines import outcome, session
+from kerasft.pipelines.augmentation import build_augmented_examples
+from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.session import Session
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.training import loop
+from kerasft.training.averaging import averaged_weights
 from kerasft.training.events import Events
-from kerasft.training.fit import FitState
+from kerasft.training.fit_state import FitState
 from kerasft.training.strategy import describe_strategy
 
 BASE = """
@@ -60,7 +63,12 @@ def examples(run: Session) -> dict[str, bytes]:
 def _batches(run: Session):
     """The first three training batches."""
     return run_data.train_batches(
-        run.data, run.plan, total_steps=3, replicas=1, weights=run.weights
+        run.data,
+        run.plan,
+        total_steps=3,
+        replicas=1,
+        weights=run.weights,
+        augmented=build_augmented_examples(run.recipe, run.preset, run.data),
     )(0)
 
 
@@ -88,6 +96,26 @@ def weights(run: Session) -> str:
     ).hexdigest()
 
 
+def trained(run: Session) -> list[str]:
+    """Which weights are trained from the start."""
+    return [weight.path for weight in run.build_model().trainable_weights]
+
+
+def averaged(run: Session) -> bool:
+    """Whether evaluation stands on other weights than training, after three steps."""
+    model = run.build_model()
+    for batch in _batches(run):
+        model.train_step(batch)
+    before = model.head.logits.kernel.numpy()
+    with averaged_weights(model):
+        return bool((before != model.head.logits.kernel.numpy()).any())
+
+
+def parts(run: Session) -> int:
+    """In how many parts a batch is computed; it changes no number."""
+    return run.build_model().accumulation_steps
+
+
 def labels(run: Session) -> tuple:
     """What is learnt."""
     return run.data.source.label_names, run.data.labels("train").tobytes()
@@ -110,7 +138,7 @@ def thresholds(run: Session) -> dict:
 
 def durations(run: Session) -> object:
     """How long the run is, when it evaluates and saves, when it stops."""
-    return run.fit_settings()
+    return fit_settings(run)
 
 
 def strategy(run: Session) -> str:
@@ -186,6 +214,7 @@ FILES = {"data.dataset": "files", "data.train_files": ("a.csv",), "model.preset"
 NUMBERS = {**FILES, "data.label_column": "stars", "data.label_kind": "number"}
 SEVERAL = {**FILES, "data.label_column": "tags", "data.label_kind": "multi"}
 WINDOWS = {"model.truncation": "windows"}
+LORA = {"adapter.method": "lora"}
 BOTH = {"data.keep_train_test_duplicates": True}
 PROBES = {
     "data.train_split": Probe("test", examples, BOTH),
@@ -221,6 +250,7 @@ PROBES = {
     "model.init_from": Probe("no/such/run", starting),
     "model.pooling": Probe("cls", weights),
     "model.dropout": Probe(0.3, weights),
+    "model.attention_dropout": Probe(0.5, weights),
     "model.head_dropout": Probe(0.3, weights),
     "training.epochs": Probe(2.0, durations),
     "training.steps": Probe(9, durations),
@@ -235,25 +265,65 @@ PROBES = {
     "training.checkpoint_every_steps": Probe(2, durations),
     "training.checkpoint_every_epochs": Probe(0.1, durations),
     "training.checkpoint_every_examples": Probe(20, durations),
+    "training.mode": Probe("features", trained),
+    "training.unfreeze_every_steps": Probe(2, durations),
+    "training.unfreeze_every_epochs": Probe(0.1, durations),
+    "training.unfreeze_every_examples": Probe(20, durations),
     "training.sequence_length": Probe(12, batches),
     "training.batch_size": Probe(8, batches),
+    "training.gradient_accumulation_steps": Probe(2, parts),
+    "training.optimizer": Probe("lion", weights),
+    "training.schedule": Probe("cosine", weights),
     "training.learning_rate": Probe(0.02, weights),
+    "training.head_learning_rate": Probe(0.1, weights),
+    "training.layer_decay": Probe(0.5, weights),
     "training.end_learning_rate": Probe(0.005, weights),
     "training.decay_power": Probe(2.0, weights),
     "training.weight_decay": Probe(0.5, weights),
     "training.beta_1": Probe(0.5, weights),
     "training.beta_2": Probe(0.9, weights),
     "training.epsilon": Probe(1e-3, weights),
+    "training.momentum": Probe(0.9, weights, {"training.optimizer": "sgd"}),
     "training.global_clipnorm": Probe(0.0, weights),
     "training.seed": Probe(2, weights),
     "training.dtype_policy": Probe("mixed_bfloat16", weights),
     "training.jit_compile": Probe(True, compiled),
     "training.strategy": Probe("mirrored", strategy),
+    "training.loss": Probe("focal", weights),
+    "training.focal_gamma": Probe(0.5, weights, {"training.loss": "focal"}),
+    "training.huber_delta": Probe(0.1, weights, {**NUMBERS, "training.loss": "huber"}),
     "training.label_smoothing": Probe(0.5, weights),
     "training.class_weights": Probe("neg=5", weights),
     "training.monitor": Probe("validation/log_loss", durations),
     "training.early_stopping_patience": Probe(1, durations),
+    "training.ema_decay": Probe(0.9, averaged),
+    "training.average_checkpoints": Probe(2, durations),
+    "training.average_from": Probe("last", durations, {"training.average_checkpoints": 2}),
     "training.length_group_batches": Probe(1, batches),
+    "freezing.embeddings": Probe(True, trained),
+    "freezing.lowest_layers": Probe(1, trained),
+    "freezing.encoder": Probe(True, trained),
+    "regularization.l1": Probe(0.1, weights),
+    "regularization.l2": Probe(0.1, weights),
+    "regularization.l2_sp": Probe(0.9, weights),
+    "regularization.stochastic_depth": Probe(0.9, weights),
+    "regularization.r_drop": Probe(5.0, weights),
+    "regularization.adversarial_epsilon": Probe(1.0, weights),
+    "regularization.mixup_alpha": Probe(0.5, weights),
+    "regularization.reinitialize_layers": Probe(1, weights),
+    "augmentation.share": Probe(0.5, batches, {"augmentation.swap": 0.5}),
+    "augmentation.deletion": Probe(0.3, batches),
+    "augmentation.swap": Probe(0.3, batches),
+    "augmentation.word_dropout": Probe(0.3, batches),
+    "augmentation.typos": Probe(0.3, batches),
+    "augmentation.casing": Probe(0.3, loading),  # refused: tiny_random reads in lower case
+    "adapter.method": Probe("bitfit", weights),
+    "adapter.matrices": Probe(("key",), weights, LORA),
+    "adapter.rank": Probe(4, weights, LORA),
+    "adapter.alpha": Probe(8.0, weights, LORA),
+    "adapter.dropout": Probe(0.5, weights, LORA),
+    "adapter.bottleneck_dim": Probe(32, weights, {"adapter.method": "houlsby"}),
+    "adapter.init_from": Probe("no/such/adapter", starting, LORA),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
     "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -206,3 +207,10 @@ def test_another_environments_program_is_not_the_one(environment, monkeypatch, t
     (other / "kerasft").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(other))
     assert program("kerasft") == ".venv/bin/kerasft"
+
+
+def test_where_matplotlib_keeps_its_fonts_is_no_news():
+    logger = logging.getLogger("matplotlib")
+    logger.setLevel(logging.NOTSET)
+    run_guarded(lambda: None)
+    assert logger.level == logging.ERROR

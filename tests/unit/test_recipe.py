@@ -164,7 +164,13 @@ NEED_OTHERS = {
     *(f"data.{kind}_column" for kind in ("text", "text_pair", "label", "group")),
     *("data.label_kind", "data.label_separator", "data.oversample", "training.class_weights"),
     *("model.truncation", "model.window_stride"),
+    *("training.mode", "training.optimizer", "training.momentum", "training.dtype_policy"),
+    *("training.schedule", "training.loss", "training.focal_gamma", "training.huber_delta"),
+    *("training.average_from", "training.gradient_accumulation_steps", "training.jit_compile"),
+    *(f"training.{member}" for member in DURATION_FAMILIES["unfreeze_every"].members),
+    *("regularization.r_drop", "regularization.mixup_alpha", "augmentation.share"),
 }
+CHOICES = ("freezing", "adapter")  # sections whose settings need or exclude others
 
 
 def _values_of(setting) -> st.SearchStrategy:
@@ -185,7 +191,11 @@ def _values_of(setting) -> st.SearchStrategy:
 
 @st.composite
 def _overrides(draw) -> dict[str, object]:
-    free = [field for field in describe_fields() if field.name not in NEED_OTHERS]
+    free = [
+        field
+        for field in describe_fields()
+        if field.name not in NEED_OTHERS and field.section not in CHOICES
+    ]
     fields = draw(st.lists(st.sampled_from(free), unique_by=lambda s: s.name))
     chosen = {setting.name: draw(_values_of(setting)) for setting in fields}
     for family in DURATION_FAMILIES.values():

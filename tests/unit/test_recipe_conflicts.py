@@ -9,6 +9,7 @@ from kerasft.recipe import load_recipe
 
 FILES = {"data.dataset": "files", "data.train_files": ("a.csv",)}
 WINDOWS = {"model.truncation": "windows"}
+CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,11 @@ WINDOWS = {"model.truncation": "windows"}
             {"data.oversample": True, "training.class_weights": "balanced"},
             r"they would do it twice\. Keep one",
         ),
+        ({"augmentation.share": 0.5}, r"augmentation\.share=0\.5 alters nothing: .* are all 0"),
+        (
+            {"augmentation.swap": 0.1, "training.mode": "features"},
+            r'\[augmentation\] with training\.mode="features": .*no epoch could alter it',
+        ),
     ],
 )
 def test_a_conflict_is_refused_with_its_reason(overrides, message):
@@ -41,6 +47,8 @@ def test_a_conflict_is_refused_with_its_reason(overrides, message):
         {**WINDOWS, "model.window_stride": 254, "training.sequence_length": 256},
         {"data.oversample": True},
         {"training.class_weights": "neg=1, pos=.5"},
+        *({"augmentation.share": 0.5, f"augmentation.{chance}": 0.1} for chance in CHANCES),
+        {"training.mode": "features"},
     ],
 )
 def test_control_what_fits_is_taken(overrides):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from types import SimpleNamespace
 
@@ -17,7 +18,9 @@ from kerasft.pipelines.seeds import (
     latest_series,
     open_series,
     read_finished,
+    refuse_seed,
     run_series,
+    silence_retracing,
     spread,
 )
 from kerasft.recipe import load_recipe
@@ -155,6 +158,25 @@ def test_two_processes_do_not_work_on_one_series(recipes, make_runner):
 def test_a_run_that_is_not_finished_is_not_read(recipes):
     with pytest.raises(UserError, match=r"metrics.json is missing"):
         read_finished(recipes[0], create_run_dir("glue_mrpc").path)
+
+
+def test_a_seed_beside_a_number_of_seeds_is_refused():
+    recipe = load_recipe("glue_rte", ["training.seed=4"])
+    with pytest.raises(UserError, match=r"seeds 1 to 3, and training\.seed is given, too.*seed=4"):
+        refuse_seed(recipe, 3)
+    refuse_seed(recipe, None)
+    refuse_seed(load_recipe("glue_rte"), 3)
+
+
+def test_advice_against_tracing_again_is_dropped_and_other_words_are_not(caplog):
+    silence_retracing()
+    silence_retracing()
+    logger = logging.getLogger("tensorflow")
+    logger.warning("5 out of the last 5 calls triggered tf.function retracing.")
+    logger.warning("Something else.")
+    filters = [f for f in logger.filters if getattr(f, "__name__", "") == "_is_no_advice"]
+    assert [record.getMessage() for record in caplog.records] == ["Something else."]
+    assert len(filters) == 1
 
 
 # --- figures

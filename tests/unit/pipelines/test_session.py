@@ -7,12 +7,13 @@ import pytest
 from kerasft.data import sources
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
+from kerasft.pipelines import session as session_module
 from kerasft.pipelines import workflow
+from kerasft.pipelines.fitting import training_data
 from kerasft.pipelines.session import Session
 from kerasft.training.events import Events
-from kerasft.training.fit import FitState
+from kerasft.training.fit_state import FitState
 from kerasft.training.interrupt import Interrupted
-from kerasft.training.loop import build_forward
 
 
 class Messages(list, Events):
@@ -75,7 +76,7 @@ def test_the_recipes_calibration_bins_count_in_validation_too(make_session):
         model = session.build_model()
         kernel = model.head.logits.kernel
         kernel.assign(5 * kernel)  # more confident, or all predictions would lie in one bin
-        metrics = session._validate(build_forward(model), lambda rows: None)
+        metrics = training_data(session, model).evaluate(lambda rows: None)
         return metrics["expected_calibration_error"]
 
     assert calibration_error(1) != calibration_error(15)
@@ -95,7 +96,7 @@ def test_an_interruption_without_saving_names_the_step_that_is_saved(
     if checkpoint:
         (session.run_dir.checkpoints_folder / checkpoint).mkdir(parents=True)
     monkeypatch.setattr(Session, "_restore", lambda self, model: FitState(step=57))
-    monkeypatch.setattr(Session, "_fit", stop)
+    monkeypatch.setattr(session_module, "fit", stop)
     with pytest.raises(Interrupted, match=f"after step {step}\\.") as raised:
         session.run(None)
     assert (raised.value.step, raised.value.run_dir) == (step, session.run_dir.path)

@@ -14,15 +14,8 @@ from kerasft.errors import UserError
 from kerasft.training import fit as fit_module
 from kerasft.training.checkpoint import BEST, checkpoints_in, restore
 from kerasft.training.events import Events
-from kerasft.training.fit import (
-    Fit,
-    FitSettings,
-    FitState,
-    TrainingData,
-    checkpointed_variables,
-    is_better,
-    monitored,
-)
+from kerasft.training.fit import Fit, checkpointed_variables, is_better, monitored
+from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.loop import StepResult
 
 STEPS_PER_EPOCH = 5
@@ -62,8 +55,10 @@ def run(tmp_path, monkeypatch):
     model = types.SimpleNamespace(
         weights=[variable],
         variables=[variable],
-        optimizer=types.SimpleNamespace(variables=[]),
+        optimizer=types.SimpleNamespace(variables=[], use_ema=False),
         metrics_variables=[],
+        penalties=types.SimpleNamespace(variables=[]),
+        loss_scale=None,
         reset_metrics=lambda: resets.append(float(variable.numpy())),
     )
 
@@ -90,6 +85,7 @@ def run(tmp_path, monkeypatch):
             plan=plan,
             batches=lambda start: steps,
             evaluate=lambda on_batch: {"accuracy": (score := next(scores)), "log_loss": 1 - score},
+            altered=run.altered,
         )
         run.listener = Listener()
         return Fit(
@@ -103,7 +99,7 @@ def run(tmp_path, monkeypatch):
         ).run()
 
     run.folder, run.resets, run.variable, run.breaks_at = tmp_path, resets, variable, None
-    run.model = model
+    run.model, run.altered = model, None
     return run
 
 
@@ -142,6 +138,12 @@ class TestWhen:
         assert state.tokens < state.positions
         assert state.step_seconds == 2.5
         assert state.seconds > 0
+        assert [stats.altered for stats in run.listener.stats] == [None] * 5
+
+    def test_tells_how_many_examples_of_each_step_were_altered(self, run):
+        run.altered = {0: 2, 1: 0, 2: 1, 3: 4, 4: 2}.pop  # asked once, by steps from 0
+        run([0.5], steps=5)
+        assert [stats.altered for stats in run.listener.stats] == [2, 0, 1, 4, 2]
 
 
 class TestBest:

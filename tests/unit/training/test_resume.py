@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 
 import keras
+import keras_hub
 import pytest
 
 from kerasft.data.batch_plan import BatchPlan
@@ -13,12 +15,16 @@ from kerasft.models import tiny_random
 from kerasft.tasks.classification import Classification
 from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest
 from kerasft.training.events import Events
-from kerasft.training.fit import Fit, FitSettings, FitState, TrainingData, checkpointed_variables
+from kerasft.training.fit import Fit, checkpointed_variables
+from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested
 from kerasft.training.loop import build_forward, predict_logits
+from kerasft.training.objective import Objective
 from kerasft.training.optimizer import AdamW
+from kerasft.training.penalties import Penalties
 from kerasft.training.schedule import WarmupPolynomialDecay
 from kerasft.training.strategy import build_strategy
+from kerasft.training.unfreezing import GradualUnfreezing
 
 TOTAL_STEPS, STEPS_PER_EPOCH = 7, 4
 SETTINGS = FitSettings(
@@ -59,10 +65,12 @@ def take(batch, rows):
     return {name: ids[rows] for name, ids in inputs.items()}, labels[rows], weights[rows]
 
 
-def train(tools, folder, listener, *, backbone=None, forget=None):
+def train(tools, folder, listener, *, forget=None, settings=SETTINGS, ema_decay=0.0, **options):
     """Trains from the folder's latest checkpoint on, in a model built anew."""
     schedule = WarmupPolynomialDecay(1e-2, warmup_steps=2, total_steps=TOTAL_STEPS)
-    model = tools.build_tuner(AdamW(schedule), dropout=0.3, global_clipnorm=1.0, backbone=backbone)
+    optimizer = AdamW(schedule, ema_decay=ema_decay)
+    model = tools.build_tuner(optimizer, **{"dropout": 0.3, "global_clipnorm": 1.0, **options})
+    model.penalties.remember_start(model.encoder.trainable_weights)
     keras.utils.set_random_seed(int.from_bytes(os.urandom(3), "big"))  # seeds come from the model
     examples = tools.make_batch(14, seed=1)
     plan = BatchPlan(examples[0]["padding_mask"].sum(axis=1), batch_size=4, seed=1)
@@ -78,7 +86,11 @@ def train(tools, folder, listener, *, backbone=None, forget=None):
         logits = predict_logits(forward, tools.make_dataset(halves), on_batch=on_batch)
         return Classification(("neg", "pos")).evaluate(examples[1], logits)
 
-    saved = restore_latest(folder, checkpointed_variables(model), warn=pytest.fail)
+    def variables_at(step):
+        settings.unfreezing.set_stage(model, max(step - 1, 0))
+        return checkpointed_variables(model)
+
+    saved = restore_latest(folder, variables_at, warn=pytest.fail)
     state = FitState.from_checkpoint(saved) if saved else FitState()
     for variable in checkpointed_variables(model):
         if forget and forget in variable.path:
@@ -88,7 +100,7 @@ def train(tools, folder, listener, *, backbone=None, forget=None):
         model,
         build_strategy("one_device"),
         data=data,
-        settings=SETTINGS,
+        settings=settings,
         folder=folder,
         state=state,
         events=listener,
@@ -101,6 +113,36 @@ def undisturbed(tools, tmp_path_factory):
     folder, listener = tmp_path_factory.mktemp("undisturbed"), Listener()
     state, values = train(tools, folder, listener)
     return folder, listener, state, values
+
+
+def two_layers():
+    """A backbone with something to unfreeze, without dropout of its own."""
+    return keras_hub.models.BertBackbone(
+        vocabulary_size=60,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=32,
+        dropout=0.1,
+    )
+
+
+TECHNIQUES = {
+    "unfreezing": {
+        "backbone": two_layers,
+        "settings": dataclasses.replace(SETTINGS, unfreezing=GradualUnfreezing(2)),
+    },
+    "soup": {
+        "settings": dataclasses.replace(SETTINGS, evaluate_every=2, average_checkpoints=2),
+    },
+    "average, start and mix-up": {
+        "ema_decay": 0.5,
+        "penalties": Penalties(l2_sp=0.1),
+        "objective": Objective(mixup_alpha=0.4),
+        "accumulation_steps": 2,
+    },
+}
 
 
 def without_times(state):
@@ -149,6 +191,36 @@ def test_of_tiny_random(tools, tmp_path):
     _, values = train(tools, tmp_path / "parts", second, backbone=backbone)
     assert first.steps + second.steps == whole.steps
     assert differences(values, expected) == 0
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_with_techniques(tools, tmp_path, name, step):
+    """Layers that join at steps 2 and 4, weights that wait to be averaged, averages over time."""
+    options, whole, first, second = (
+        TECHNIQUES[name],
+        Listener(),
+        Listener(f"step {step}"),
+        Listener(),
+    )
+    _, expected = train(tools, tmp_path / "whole", whole, **options)
+    with pytest.raises(InterruptRequested):
+        train(tools, tmp_path / "parts", first, **options)
+    state, values = train(tools, tmp_path / "parts", second, **options)
+    assert first.steps + second.steps == whole.steps
+    assert differences(values, expected) == 0
+    assert state.averaged is (name == "soup")
+    best = f"{BEST}/variables.safetensors"
+    assert (tmp_path / "parts" / best).read_bytes() == (tmp_path / "whole" / best).read_bytes()
+    assert not (tmp_path / "parts" / "candidates").exists()
+
+
+def test_layers_join_and_keep_what_they_learnt(tools, tmp_path):
+    """The optimizer grows: layers that were trained keep their moments, none starts early."""
+    _, values = train(tools, tmp_path, Listener(), **TECHNIQUES["unfreezing"])
+    _, all_at_once = train(tools, tmp_path / "all", Listener(), backbone=two_layers)
+    assert len(values) == len(all_at_once)  # in the end all is trained
+    assert differences(values, all_at_once) > 10
 
 
 @pytest.mark.parametrize("part", ["momentum", "seed_generator_state"])

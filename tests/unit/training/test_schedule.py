@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.schedule import WarmupPolynomialDecay
+from kerasft.training.schedule import WarmupDecay, WarmupPolynomialDecay, build_schedule
 
 
 def rates(schedule, steps):
@@ -91,3 +91,64 @@ def test_refuses_negative_numbers(negative):
     arguments = {"peak_learning_rate": 1.0, "warmup_steps": 1, "total_steps": 10} | negative
     with pytest.raises(ValueError, match=r"-1\.0.* Expected none to be negative"):
         WarmupPolynomialDecay(**arguments)
+
+
+# --- other shapes
+
+
+def rates_of(shape, **options):
+    schedule = build_schedule(shape, 1.0, warmup_steps=4, total_steps=20, **options)
+    return np.array([float(schedule(step)) for step in range(24)])
+
+
+@pytest.mark.parametrize("shape", ["polynomial", "cosine", "constant", "inverse_sqrt"])
+def test_every_shape_warms_up_alike(shape):
+    np.testing.assert_allclose(rates_of(shape)[:5], [0, 0.25, 0.5, 0.75, 1.0])
+
+
+def test_cosine_follows_its_formula_and_ends_at_the_floor():
+    rates = rates_of("cosine", end_learning_rate=0.1)
+    done = np.clip((np.arange(4, 24) - 4) / 16, 0, 1)
+    np.testing.assert_allclose(rates[4:], 0.1 + 0.9 * (1 + np.cos(np.pi * done)) / 2, rtol=1e-5)
+    assert rates[12] == pytest.approx(0.55)
+
+
+def test_constant_stays():
+    np.testing.assert_allclose(rates_of("constant")[4:], 1.0)
+
+
+def test_inverse_square_root_halves_at_four_times_the_warmup_and_keeps_the_floor():
+    rates = rates_of("inverse_sqrt", end_learning_rate=0.45)
+    np.testing.assert_allclose(rates[[4, 16]], [1.0, 0.5])
+    assert rates[23] == pytest.approx(0.45)
+
+
+def test_control_the_shapes_differ():
+    middle = {shape: rates_of(shape)[10] for shape in ("polynomial", "cosine", "constant")}
+    assert len({round(rate, 3) for rate in middle.values()}) == 3
+
+
+@pytest.mark.parametrize("shape", ["polynomial", "cosine", "constant", "inverse_sqrt"])
+def test_every_shape_can_be_saved_and_has_no_warmup_longer_than_the_run(shape):
+    schedule = build_schedule(shape, 0.5, warmup_steps=9, total_steps=5)
+    again = type(schedule).from_config(schedule.get_config())
+    np.testing.assert_allclose(again(3), schedule(3))
+    assert float(schedule(4)) == pytest.approx(0.4)
+
+
+def test_inverse_square_root_without_warmup_begins_at_the_peak():
+    schedule = build_schedule("inverse_sqrt", 1.0, warmup_steps=0, total_steps=9)
+    np.testing.assert_allclose([float(schedule(s)) for s in (0, 1, 4)], [1.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": "steps"}, "Expected one of cosine, constant, inverse_sqrt"),
+        ({"shape": "cosine", "warmup_steps": 9}, "warmup_steps <= total_steps"),
+        ({"shape": "cosine", "end_learning_rate": -1.0}, "none to be negative"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        WarmupDecay(1.0, **{"warmup_steps": 0, "total_steps": 5, **options})

@@ -1,5 +1,6 @@
 """TensorBoard's event files, read back; and the program itself, while the run is going on."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,7 +13,12 @@ import tensorflow as tf
 
 from kerasft.training.events import BatchStats
 from kerasft.training.loop import StepResult
-from kerasft.training.tensorboard import STEP_TAGS, TensorBoardEvents, rewind_tensorboard
+from kerasft.training.tensorboard import (
+    ALTERED_TAG,
+    STEP_TAGS,
+    TensorBoardEvents,
+    rewind_tensorboard,
+)
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}
@@ -76,6 +82,14 @@ def test_every_step_is_written(tmp_path):
             "speed/padding_share": 0.25,
         }
     )
+
+
+def test_the_share_that_was_altered_is_written_where_something_augments(tmp_path):
+    events = start(tmp_path)
+    for step, altered in ((1, 8), (2, 0), (3, None)):
+        events.on_step(step_result(step), dataclasses.replace(STATS, altered=altered))
+    events.close()
+    assert read_values(tmp_path / "train")[ALTERED_TAG] == {1: 0.25, 2: 0.0}
 
 
 def test_training_and_validation_lie_in_the_same_chart(tmp_path):

@@ -1,0 +1,82 @@
+"""`kerasft learning-curve`: what more training examples bring."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kerasft.cli import command_parser
+from kerasft.console import print_json, results_only
+from kerasft.pipelines.command import add_run_arguments, build_progress
+from kerasft.pipelines.learning_curve_plan import SERIES, USUAL_SEEDS, make_plan
+
+if TYPE_CHECKING:
+    from kerasft.pipelines.learning_curve import Curve
+    from kerasft.pipelines.seeds import Spread
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs a recipe with several sizes of its training set, and prints the curve."""
+    parser = command_parser(
+        "learning-curve",
+        "Each size is run with each seed and measured on the same examples. Nothing is exported.",
+    )
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="name of a recipe, or a TOML file; may be left out with --resume FOLDER",
+    )
+    parser.add_argument(
+        "--sizes", metavar="N,N,...", help="numbers of training examples: 100,300,1000,3000"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help=f"run with seeds 1 to N ({USUAL_SEEDS}; one alone where training.seed is given)",
+    )
+    add_run_arguments(parser)
+    arguments = parser.parse_intermixed_args(argv)
+    plan = make_plan(arguments)
+    with results_only():
+        from kerasft.pipelines.learning_curve_runs import run_curve
+
+        curve, folder = run_curve(
+            plan,
+            new_events=lambda: [build_progress(plain=arguments.json)],
+            tell=lambda line: sys.stderr.write(f"{line}\n"),
+        )
+    files = {kind: str(folder.path / f"{SERIES}.{kind}") for kind in ("csv", "json", "png")}
+    if arguments.json:
+        print_json({"run_dir": str(folder.path), **curve.to_json(), "files": files})
+    else:
+        _print(curve, files)
+
+
+def _print(curve: Curve, files: dict[str, str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.HORIZONTALS)
+    for title in ("training examples", curve.metric, "training", "seeds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for point in curve.points:
+        seconds = f"{point.seconds.mean:,.0f} s"
+        table.add_row(f"{point.size:,}", _show(point.figure), seconds, str(len(point.seeds)))
+    Console(file=sys.stdout).print(table)
+    lines = [curve.conclude(), *curve.notes, ""]
+    lines += [f"curve      {files['csv']}", f"plot       {files['png']}"]
+    lines += [f"runs       {Path(files['csv']).parent}"]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _show(figure: Spread) -> str:
+    if math.isnan(figure.mean):
+        return "undefined"
+    deviation = "" if figure.std is None else f" ± {figure.std:.4f}"
+    return f"{figure.mean:.4f}{deviation}"

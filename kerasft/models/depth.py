@@ -1,0 +1,175 @@
+"""The encoder's weights by their depth: what is frozen, thawed, and learnt at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+
+from kerasft.errors import UserError
+
+_EMBEDDINGS = (
+    "token_embedding",
+    "position_embedding",
+    "segment_embedding",
+    "embeddings_layer_norm",
+    "embeddings_projection",
+)
+
+
+class Group(NamedTuple):
+    """Layers of one depth: `embeddings`, `layer 0`, `layer 1`, ..., counted from below."""
+
+    name: str
+    layers: tuple[keras.layers.Layer, ...]
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights of these layers."""
+        return [weight for layer in self.layers for weight in layer.weights]
+
+
+def encoder_groups(encoder) -> list[Group]:
+    """Returns the encoder's layers by depth, from the embeddings up.
+
+    The pretrained pooling layer, where it is used, is of the top layer's group.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+
+    Raises:
+        UserError: If the backbone's layers are not known.
+    """
+    encoder.require_layers("layers by their depth")
+    backbone = encoder.backbone
+    embeddings = [getattr(backbone, name, None) for name in _EMBEDDINGS]
+    groups = [Group("embeddings", tuple(layer for layer in embeddings if layer is not None))]
+    groups += [
+        Group(f"layer {index}", (layer,)) for index, layer in enumerate(backbone.transformer_layers)
+    ]
+    if encoder.pooling == "pooled":
+        top = groups.pop()
+        groups.append(Group(top.name, (*top.layers, backbone.pooled_dense)))
+    return groups
+
+
+def freeze(
+    encoder, *, embeddings: bool = False, lowest_layers: int = 0, everything: bool = False
+) -> None:
+    """Freezes the encoder from below: no gradient is computed there, no optimizer memory taken.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        embeddings: Whether the embeddings are frozen.
+        lowest_layers: So many transformer layers, counted from below, and the embeddings with them.
+        everything: Whether all of the encoder is frozen, whatever the others say.
+
+    Raises:
+        UserError: If there are not as many layers, or they are not known.
+    """
+    if everything:
+        encoder.trainable = False
+        return
+    if not (embeddings or lowest_layers):
+        return
+    groups = encoder_groups(encoder)
+    _check_count("freezing.lowest_layers", lowest_layers, groups)
+    for group in groups[: lowest_layers + 1]:
+        _set_trainable(group, False)
+
+
+def thaw_from_top(encoder, num_groups: int) -> None:
+    """Sets what is trained to the top `num_groups` of the encoder; all below is frozen.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        num_groups: 0 freezes all of it; more than there are train all.
+    """
+    groups = encoder_groups(encoder)
+    for rank, group in enumerate(reversed(groups)):
+        _set_trainable(group, rank < num_groups)
+
+
+def reinitialize(encoder, num_layers: int, *, seed: int) -> None:
+    """Gives the top transformer layers new random weights, as before pretraining.
+
+    The top layers are the most specialized on pretraining; on few examples a fresh start of them
+    helps (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning").
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        num_layers: How many, counted from above.
+        seed: Seed of the weights: matrices from a normal distribution with deviation 0.02, cut at
+            two deviations; biases 0; LayerNorm 1 and 0.
+
+    Raises:
+        UserError: If there are not as many layers, or they are not known.
+    """
+    if not num_layers:
+        return
+    groups = encoder_groups(encoder)
+    _check_count("regularization.reinitialize_layers", num_layers, groups)
+    seeds = keras.random.SeedGenerator(seed)
+    for group in groups[-num_layers:]:
+        for weight in group.weights:
+            if len(weight.shape) > 1 and not weight.path.endswith("bias"):
+                weight.assign(keras.random.truncated_normal(weight.shape, stddev=0.02, seed=seeds))
+            else:
+                weight.assign(keras.ops.full_like(weight, float(weight.path.endswith("gamma"))))
+
+
+def rate_scales(encoder, head, *, layer_decay: float, head_scale: float) -> dict[str, float]:
+    """Returns what the learning rate of each weight is multiplied with, by its path.
+
+    The top layer has `layer_decay` times the rate, each below `layer_decay` times that of the
+    layer above, as in ELECTRA (Clark et al. 2020); the head has its own.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        head: The head.
+        layer_decay: Above 0, at most 1; 1 is one rate for all of the encoder.
+        head_scale: The head's rate over the encoder's.
+
+    Returns:
+        The factors that are not 1.
+    """
+    scales = {weight.path: head_scale for weight in head.weights if head_scale != 1.0}
+    if layer_decay == 1.0:
+        return scales
+    groups = encoder_groups(encoder)
+    for rank, group in enumerate(reversed(groups), start=1):
+        scales |= {weight.path: layer_decay**rank for weight in group.weights}
+    return scales
+
+
+def first_steps(encoder, unfreeze_every: int) -> dict[str, int]:
+    """Returns the step from which on each weight is trained under gradual unfreezing, by path.
+
+    Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification": the head
+    and the top layer are trained from the start, and one more layer every so many steps.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        unfreeze_every: Steps.
+    """
+    return {
+        weight.path: rank * unfreeze_every
+        for rank, group in enumerate(reversed(encoder_groups(encoder)))
+        for weight in group.weights
+    }
+
+
+def _set_trainable(group: Group, trainable: bool) -> None:
+    for layer in group.layers:
+        layer.trainable = trainable
+
+
+def _check_count(setting: str, count: int, groups: Sequence[Group]) -> None:
+    num_layers = len(groups) - 1
+    if count > num_layers:
+        raise UserError(
+            f"{setting}: the encoder has not as many layers.",
+            received=count,
+            expected=f"0 to {num_layers}: {', '.join(group.name for group in groups)}",
+        )

@@ -1,0 +1,36 @@
+"""Dropout of the attention's weights apart from all other dropout of a backbone."""
+
+from __future__ import annotations
+
+from kerasft.errors import UserError
+
+_HIDDEN = ("_self_attention_dropout", "_feedforward_dropout")
+
+
+def split_dropouts(backbone, *, dropout: float, attention_dropout: float) -> None:
+    """Gives a backbone two rates of dropout, where KerasHub knows one.
+
+    Args:
+        backbone: Built with the larger of the two: a layer without dropout has no random seed, and
+            could not be given one.
+        dropout: Of embeddings and hidden vectors.
+        attention_dropout: Of the attention's weights.
+
+    Raises:
+        UserError: If the backbone's layers are not known.
+    """
+    layers = getattr(backbone, "transformer_layers", None)
+    if layers is None or not hasattr(backbone, "embeddings_dropout"):
+        raise UserError(
+            f"{type(backbone).__name__} has dropouts that are not known one by one.",
+            received=f"model.attention_dropout={attention_dropout}",
+            fix="leave model.attention_dropout out.",
+        )
+    backbone.embeddings_dropout.rate = dropout
+    for layer in layers:
+        for name in _HIDDEN:
+            getattr(layer, name).rate = dropout
+        # Private: Keras asks the layer's own copy of the rate whether to drop at all.
+        attention = layer._self_attention_layer
+        attention._dropout = attention_dropout
+        attention._dropout_layer.rate = attention_dropout

@@ -1,0 +1,91 @@
+"""The matrices inside a transformer layer, and how a layer of ours takes the place of one.
+
+A layer that keras_hub calls by its attribute can be stood in for: ours owns it, and its parent
+calls ours. The names of these attributes, and the tracker that lists a parent's layers, are private
+to keras_hub and Keras: `tests/unit/models/test_sublayers.py` fails the day that they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import keras
+
+from kerasft.errors import UserError
+
+# The matrices of keras_hub's TransformerEncoder: by the word of a recipe, the layers that own them.
+MATRICES = {
+    "query": (("_self_attention_layer", "_query_dense"),),
+    "key": (("_self_attention_layer", "_key_dense"),),
+    "value": (("_self_attention_layer", "_value_dense"),),
+    "output": (("_self_attention_layer", "_output_dense"),),
+    "feedforward": (("_feedforward_intermediate_dense",), ("_feedforward_output_dense",)),
+}
+# What the two halves of a layer, attention and feed-forward network, add to the residual.
+HALVES = (("_self_attention_layer", "_output_dense"), ("_feedforward_output_dense",))
+LAYER_NORMS = (("_self_attention_layer_norm",), ("_feedforward_layer_norm",))
+
+
+class Place(NamedTuple):
+    """Where a layer is kept by the one above it.
+
+    Args:
+        parent: The layer above.
+        attribute: Its attribute.
+    """
+
+    parent: keras.layers.Layer
+    attribute: str
+
+    @property
+    def layer(self) -> keras.layers.Layer:
+        """The layer that is there now."""
+        return getattr(self.parent, self.attribute)
+
+    def put(self, layer: keras.layers.Layer) -> None:
+        """Puts a layer where another one is now; in all lists it comes to the same position.
+
+        Args:
+            layer: Not built yet, or built: one that was there before. It is built here under the
+                name scope of the parent, so that the paths of its variables say where they belong.
+        """
+        if not layer.built:
+            above, _, name = self.parent.path.rpartition("/")
+            with keras.name_scope(name, override_parent=above):
+                layer.build()
+        # Setting the attribute alone would list both layers, and the tracker of a built layer
+        # takes no new one.
+        self.parent._tracker.replace_tracked_value("layers", self.layer, layer)
+        setattr(self.parent, self.attribute, layer)
+
+
+def find_places(encoder, paths: Iterable[tuple[str, ...]], *, what: str) -> list[Place]:
+    """Finds layers inside every transformer layer of an encoder, from the lowest one up.
+
+    Args:
+        encoder: A `kerasft.models.encoder.Encoder`.
+        paths: From a transformer layer to the one that is looked for, attribute by attribute.
+        what: What needs them, for the message, such as a recipe's setting.
+
+    Raises:
+        UserError: The layers of this family are not known.
+    """
+    encoder.require_layers(what)
+    paths = tuple(paths)
+    places = []
+    for layer in encoder.backbone.transformer_layers:
+        for *above, attribute in paths:
+            parent = layer
+            for name in above:
+                parent = getattr(parent, name, None)
+            if not isinstance(getattr(parent, attribute, None), keras.layers.Layer):
+                raise UserError(
+                    f"{type(encoder.backbone).__name__} has layers of a kind that is not known: "
+                    f"{type(layer).__name__} has no {'.'.join((*above, attribute))}.",
+                    received=what,
+                    expected="a preset of the BERT family, whose layers are keras_hub's "
+                    "TransformerEncoder",
+                )
+            places.append(Place(parent, attribute))
+    return places

@@ -1,0 +1,130 @@
+"""The learning curve: a metric against the number of training examples, and what may be read of it.
+
+Figures only; what runs them is `learning_curve_runs.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kerasft.pipelines.seeds import Spread, spread
+
+_CONFIDENCE = 0.95  # of the interval of a gain
+
+
+class Point(NamedTuple):
+    """One size of the training set.
+
+    Attributes:
+        size: Training examples.
+        figure: The metric over the seeds.
+        seconds: Seconds of training over the seeds, validation included.
+        seeds: The seeds.
+        run_dirs: Their run directories.
+    """
+
+    size: int
+    figure: Spread
+    seconds: Spread
+    seeds: tuple[int, ...]
+    run_dirs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A learning curve.
+
+    Args:
+        recipe: Name of the recipe.
+        metric: What was measured, `test/accuracy`; more of it is better.
+        points: At least two, of rising size, with the same seeds.
+        notes: Sentences on what limits the comparison.
+    """
+
+    recipe: str
+    metric: str
+    points: tuple[Point, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain data."""
+        return {
+            "recipe": self.recipe,
+            "metric": self.metric,
+            "points": [_point_json(point) for point in self.points],
+            "conclusion": self.conclude(),
+            "notes": self.notes,
+        }
+
+    def to_csv(self) -> str:
+        """Returns a table with a row each size; an undefined figure is an empty cell."""
+        rows = [
+            (p.size, p.figure.mean, p.figure.std, len(p.seeds), p.seconds.mean) for p in self.points
+        ]
+        header = f"train_examples,{self.metric},{self.metric}_std,seeds,training_seconds"
+        return "\n".join([header, *(",".join(map(_cell, row)) for row in rows), ""])
+
+    def conclude(self) -> str:
+        """Returns what the last two sizes say of still more examples, in a sentence or two.
+
+        The gain is taken seed by seed, since the two runs of a seed share what it draws. It counts
+        only if the 95 % interval of its mean over the seeds (Student's t) does not hold zero; and
+        it is not carried on beyond the largest size.
+        """
+        before, last = self.points[-2:]
+        pairs = zip(before.figure.values, last.figure.values, strict=True)
+        gain = spread([value - earlier for earlier, value in pairs])
+        change = f"From {before.size:,} to {last.size:,} examples {self.metric}"
+        if math.isnan(gain.mean):
+            return f"{change} is undefined for a seed: nothing is concluded."
+        change += f" changed by {gain.mean:+.4f}"
+        if gain.std is None:
+            return (
+                f"{change}. One seed does not tell how much of that is chance, so nothing is "
+                "concluded: --seeds 3 would tell more."
+            )
+        low, high = _interval(gain)
+        change += f" (95 % interval over {len(gain.values)} seeds: {low:+.4f} to {high:+.4f})"
+        if low <= 0 <= high:
+            return f"{change}: these runs do not tell whether more examples would help."
+        if high < 0:
+            return f"{change}: more examples did harm. Look at the data, and train for longer."
+        per_doubling = gain.mean / math.log2(last.size / before.size)
+        return (
+            f"{change}, {per_doubling:+.4f} a doubling: more examples still helped. What "
+            f"{2 * last.size:,} would bring was not measured; where a curve flattens, as most do "
+            "in the end, it is less than that."
+        )
+
+
+def sizes_text(sizes: Sequence[int]) -> str:
+    """Returns sizes as `--sizes` takes them."""
+    return ",".join(map(str, sizes))
+
+
+def _interval(figure: Spread) -> tuple[float, float]:
+    """Returns the interval of a mean over at least two seeds."""
+    from scipy.stats import t  # imported here, since the command line reads this module at once
+
+    count = len(figure.values)
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * figure.std / math.sqrt(count)
+    return figure.mean - half, figure.mean + half
+
+
+def _point_json(point: Point) -> dict[str, object]:
+    return {
+        "train_examples": point.size,
+        **point.figure._asdict(),
+        "training_seconds": point.seconds.mean,
+        "seeds": point.seeds,
+        "run_dirs": point.run_dirs,
+    }
+
+
+def _cell(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.9g}"

@@ -1,0 +1,270 @@
+"""The sections of a recipe on learning: how it is trained, what stays frozen, what regularizes it.
+
+The other sections, and how settings are written, stand in `sections.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kerasft.recipe.durations import settle_durations
+from kerasft.recipe.metric_names import MONITORS
+from kerasft.recipe.rules import (
+    CLASS_WEIGHTS,
+    above,
+    above_up_to,
+    at_least,
+    between,
+    each_of,
+    from_up_to,
+    one_of,
+    one_of_or_matching,
+    setting,
+)
+
+# Each optimizer, and which of the settings below it has, beside rate and decay.
+OPTIMIZER_SETTINGS = {
+    "adamw": ("beta_1", "beta_2", "epsilon"),
+    "sgd": ("momentum",),
+    "rmsprop": ("momentum", "epsilon"),
+    "adagrad": ("epsilon",),
+    "adamax": ("beta_1", "beta_2", "epsilon"),
+    "nadam": ("beta_1", "beta_2", "epsilon"),
+    "adafactor": (),
+    "lion": ("beta_1", "beta_2"),
+}
+SCHEDULES = ("polynomial", "cosine", "constant", "inverse_sqrt")
+ADAPTERS = ("none", "lora", "bitfit", "houlsby")
+LORA_MATRICES = ("query", "key", "value", "output", "feedforward")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """`[training]`: how long, how fast, on what.
+
+    The members of one duration family are alternatives; after construction exactly one of each
+    family is set.
+    """
+
+    epochs: float | None = setting(None, "Length of the run in passes over train.", above(0))
+    steps: int | None = setting(None, "Length of the run in steps.", at_least(1))
+    examples: int | None = setting(None, "Length of the run in examples seen.", at_least(1))
+    warmup_steps: int | None = setting(None, "Warm-up in steps.", at_least(0))
+    warmup_epochs: float | None = setting(None, "Warm-up in epochs.", at_least(0))
+    warmup_examples: int | None = setting(None, "Warm-up in examples.", at_least(0))
+    warmup_fraction: float | None = setting(None, "Warm-up as a share of the run.", between(0, 1))
+    evaluate_every_steps: int | None = setting(None, "Validate every so many steps.", at_least(1))
+    evaluate_every_epochs: float | None = setting(None, "Validate every so many epochs.", above(0))
+    evaluate_every_examples: int | None = setting(
+        None, "Validate every so many examples.", at_least(1)
+    )
+    checkpoint_every_steps: int | None = setting(
+        None, "Save a checkpoint every so many steps.", at_least(1)
+    )
+    checkpoint_every_epochs: float | None = setting(
+        None, "Save a checkpoint every so many epochs.", above(0)
+    )
+    checkpoint_every_examples: int | None = setting(
+        None, "Save a checkpoint every so many examples.", at_least(1)
+    )
+    sequence_length: int | None = setting(
+        None,
+        "Tokens kept of an example in training; unset: model.sequence_length. Shorter is faster.",
+        between(8, 8192),
+    )
+    mode: str = setting(
+        "fine_tune",
+        "fine_tune trains encoder and head; features runs the frozen encoder once over all texts "
+        "and trains the head on what it gives.",
+        one_of("fine_tune", "features"),
+    )
+    unfreeze_every_steps: int | None = setting(
+        None, "Gradual unfreezing: one more layer from the top, every so many steps.", at_least(1)
+    )
+    unfreeze_every_epochs: float | None = setting(
+        None, "Gradual unfreezing: one more layer every so many epochs.", above(0)
+    )
+    unfreeze_every_examples: int | None = setting(
+        None, "Gradual unfreezing: one more layer every so many examples.", at_least(1)
+    )
+    batch_size: int = setting(32, "Examples in one step, over all replicas.", at_least(1))
+    gradient_accumulation_steps: int = setting(
+        1,
+        "Parts that a replica's share of a batch is computed in, one after the other: less memory, "
+        "the same gradient.",
+        at_least(1),
+    )
+    optimizer: str = setting("adamw", "The optimizer.", one_of(*OPTIMIZER_SETTINGS))
+    schedule: str = setting(
+        "polynomial", "How the learning rate falls after the warm-up.", one_of(*SCHEDULES)
+    )
+    learning_rate: float = setting(
+        5e-5, "The peak, reached at the end of the warm-up.", above_up_to(0, 1)
+    )
+    end_learning_rate: float = setting(0.0, "Where the decay ends.", between(0, 1))
+    decay_power: float = setting(1.0, "Power of the polynomial decay; 1 is a line.", above(0))
+    head_learning_rate: float | None = setting(
+        None, "The head's own peak; unset: learning_rate.", above_up_to(0, 1)
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Each layer's learning rate is that of the layer above times this; 1 is one rate for all.",
+        above_up_to(0, 1),
+    )
+    weight_decay: float = setting(
+        0.01, "Decoupled decay; biases and LayerNorm are left out.", between(0, 1)
+    )
+    beta_1: float = setting(0.9, "Adam's first moment.", from_up_to(0, 1))
+    beta_2: float = setting(0.999, "Adam's second moment.", from_up_to(0, 1))
+    epsilon: float = setting(1e-8, "Adam's epsilon, where Keras puts it.", above_up_to(0, 1))
+    momentum: float = setting(0.0, "Momentum, for sgd and rmsprop.", from_up_to(0, 1))
+    global_clipnorm: float = setting(
+        1.0, "Largest norm of the summed gradient; 0 is no clipping.", at_least(0)
+    )
+    seed: int = setting(1, "Seed of all that is random.", between(0, 2**31 - 1))
+    dtype_policy: str = setting(
+        "auto",
+        "Precision of training; auto asks the device.",
+        one_of("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    jit_compile: bool = setting(False, "Compile the step with XLA.")
+    strategy: str = setting(
+        "auto", "How devices are used.", one_of("auto", "one_device", "mirrored")
+    )
+    loss: str = setting(
+        "auto",
+        "auto: cross-entropy of classes and labels, squared error of numbers; focal for classes "
+        "and labels, huber for numbers.",
+        one_of("auto", "focal", "huber"),
+    )
+    focal_gamma: float = setting(2.0, "How far focal loss turns away from what is easy.", above(0))
+    huber_delta: float = setting(1.0, "From which error on huber loss grows linearly.", above(0))
+    label_smoothing: float = setting(
+        0.0, "Share of a label's probability spread over all classes.", from_up_to(0, 1)
+    )
+    class_weights: str | None = setting(
+        None,
+        'Weights of the classes in the loss: "balanced", or "neg=1, pos=2.5".',
+        CLASS_WEIGHTS,
+    )
+    monitor: str = setting(
+        "auto",
+        "The metric that names the best checkpoint; auto: the headline.",
+        one_of_or_matching(
+            MONITORS,
+            r"validation/(precision|recall|f1)/.+",
+            'or one class\'s: "validation/f1/<label>", precision or recall',
+        ),
+    )
+    early_stopping_patience: int = setting(
+        0, "Stop after so many validations without a better one; 0 is never.", at_least(0)
+    )
+    ema_decay: float = setting(
+        0.0,
+        "Decay of the weights' moving average, with which is evaluated and exported; 0 is none.",
+        from_up_to(0, 1),
+    )
+    average_checkpoints: int = setting(
+        1, "Average the weights of so many evaluated steps in the end; 1 is none.", at_least(1)
+    )
+    average_from: str = setting(
+        "best", "Which ones: the best by the monitor, or the last.", one_of("best", "last")
+    )
+    length_group_batches: int = setting(
+        50, "Batches whose examples are sorted by length together; 1 is no sorting.", at_least(1)
+    )
+
+    def __post_init__(self):
+        settle_durations(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FreezingSettings:
+    """`[freezing]`: what of the encoder stays as it was pretrained."""
+
+    embeddings: bool = setting(False, "Freeze the embeddings.")
+    lowest_layers: int = setting(
+        0, "Freeze the embeddings and so many layers above them.", at_least(0)
+    )
+    encoder: bool = setting(False, "Freeze all but the head.")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegularizationSettings:
+    """`[regularization]`: what keeps a model from learning its examples by heart."""
+
+    l1: float = setting(0.0, "Weight of the sum of the weights' magnitudes.", between(0, 1))
+    l2: float = setting(0.0, "Weight of half the sum of the squared weights.", between(0, 1))
+    l2_sp: float = setting(
+        0.0,
+        "Weight of half the squared distance from the encoder's pretrained weights (L2-SP).",
+        between(0, 1),
+    )
+    stochastic_depth: float = setting(
+        0.0,
+        "Share of the examples that skip the top layer in training; lower ones less, linearly.",
+        between(0, 0.9),
+    )
+    r_drop: float = setting(
+        0.0,
+        "Weight of the divergence between two passes under different dropout (R-Drop).",
+        at_least(0),
+    )
+    adversarial_epsilon: float = setting(
+        0.0,
+        "Length of the adversarial step on each text's embeddings (FGM); 0 is none.",
+        at_least(0),
+    )
+    mixup_alpha: float = setting(
+        0.0, "Beta distribution of mix-up on the pooled vectors; 0 is none.", at_least(0)
+    )
+    reinitialize_layers: int = setting(
+        0, "So many of the top layers begin anew, with random weights.", at_least(0)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationSettings:
+    """`[augmentation]`: training texts that are altered, anew in every epoch."""
+
+    share: float = setting(
+        1.0,
+        "Share of the examples that are altered at all, drawn anew each epoch.",
+        above_up_to(0, 1),
+    )
+    deletion: float = setting(0.0, "Chance of each word to be left out.", from_up_to(0, 1))
+    swap: float = setting(
+        0.0, "Chance of each word to change places with the next one.", from_up_to(0, 1)
+    )
+    word_dropout: float = setting(
+        0.0, "Chance of each token to become the unknown one.", from_up_to(0, 1)
+    )
+    typos: float = setting(
+        0.0, "Chance of each word to get one mistake of typing.", from_up_to(0, 1)
+    )
+    casing: float = setting(
+        0.0, "Chance of each word to change between lower and upper case.", from_up_to(0, 1)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterSettings:
+    """`[adapter]`: few new or chosen weights are trained, all others stay frozen."""
+
+    method: str = setting(
+        "none",
+        "lora: low-rank updates of matrices; bitfit: the biases alone; houlsby: bottleneck layers.",
+        one_of(*ADAPTERS),
+    )
+    matrices: tuple[str, ...] = setting(
+        ("query", "value"),
+        f"Which matrices get a LoRA: any of {', '.join(LORA_MATRICES)}.",
+        each_of(LORA_MATRICES),
+    )
+    rank: int = setting(8, "Rank of a LoRA.", at_least(1))
+    alpha: float = setting(16.0, "A LoRA counts alpha / rank times.", above(0))
+    dropout: float = setting(0.0, "Dropout before a LoRA.", between(0, 0.9))
+    bottleneck_dim: int = setting(64, "Width of a Houlsby adapter.", at_least(1))
+    init_from: str | None = setting(
+        None, "A run directory or adapter folder whose adapter is loaded onto the preset."
+    )

@@ -1,0 +1,83 @@
+"""What a training is given, and where it stands: plain data around `training/fit.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from kerasft.data.batch_plan import BatchPlan
+from kerasft.training.unfreezing import GradualUnfreezing
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """When things happen, in steps.
+
+    Args:
+        total_steps: Steps of the run.
+        evaluate_every: Steps between evaluations; the last step is always evaluated.
+        checkpoint_every: Steps between checkpoints; the last step is always saved.
+        monitor: The validation metric that chooses the best step, as `validation/accuracy`.
+        patience: Stop after so many evaluations without a better one; 0 never stops early.
+        average_checkpoints: Average the weights of so many evaluated steps in the end; 1 is none.
+        average_from: Which ones: `best` or `last`.
+        unfreezing: When layers join; by default all are trained from the start.
+    """
+
+    total_steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    monitor: str
+    patience: int = 0
+    average_checkpoints: int = 1
+    average_from: str = "best"
+    unfreezing: GradualUnfreezing = dataclasses.field(default_factory=GradualUnfreezing)
+
+
+@dataclasses.dataclass
+class FitState:
+    """Where a training stands; saved in every checkpoint, as plain data."""
+
+    step: int = 0
+    best_step: int = 0
+    best_value: float | None = None
+    evaluations_since_best: int = 0
+    stopped_early: bool = False
+    averaged: bool = False
+    evaluations: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    examples: int = 0
+    tokens: int = 0
+    positions: int = 0
+    step_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @classmethod
+    def from_checkpoint(cls, saved: Mapping) -> FitState:
+        """Reads the state out of what a checkpoint recorded."""
+        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the present step was evaluated."""
+        return bool(self.evaluations) and self.evaluations[-1]["step"] == self.step
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a training reads.
+
+    Args:
+        plan: The batch plan.
+        batches: Returns the dataset of global batches from a step on.
+        evaluate: Returns the validation metrics; calls its argument after each batch, which may
+            raise to stop.
+        altered: Returns how many examples of a step, counted from 0, were altered; asked once,
+            when the step is done. `None` where nothing augments.
+    """
+
+    plan: BatchPlan
+    batches: Callable[[int], tf.data.Dataset]
+    evaluate: Callable[[Callable[[int], None]], dict[str, float]]
+    altered: Callable[[int], int] | None = None

@@ -1,0 +1,68 @@
+"""Raw texts in memory: whose is whose, and that they are those of the tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasft.data.example import Example
+from kerasft.data.raw_texts import read_raw_texts
+from kerasft.data.splits import text_hashes
+from kerasft.errors import UserError
+
+TEXTS = [b"one", b"", b"\xc3\xbcber\x00", b"four\xff", b"five"]
+PAIRS = [b"a", b"bb", b"", b"d d", b"e"]
+
+
+def read(source, indices, hashes=None):
+    if hashes is None:
+        pairs = [example.text_pair for example in source.examples]
+        texts = [example.text for example in source.examples]
+        hashes = text_hashes(texts, pairs if source.has_pairs else None)
+    return read_raw_texts(source, "train", np.array(indices, np.int64), text_hashes=hashes)
+
+
+@pytest.mark.parametrize("indices", [[0, 1, 2, 3, 4], [3], [4, 0, 2], [2, 2, 0, 2, 4]])
+@pytest.mark.parametrize("pairs", [None, PAIRS])
+def test_texts_stand_in_the_order_of_the_indices(make_source, indices, pairs):
+    source = make_source(TEXTS, pairs)
+    texts = read(source, indices)
+    rows = list(zip(TEXTS, pairs, strict=True)) if pairs else [(text,) for text in TEXTS]
+    assert [texts[example] for example in range(len(texts))] == [rows[i] for i in indices]
+    assert source.num_reads == 1
+
+
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=20), st.data())
+def test_any_bytes_come_back(texts, data):
+    source = dataclasses.make_dataclass("Source", ["examples", "has_pairs", "iterate"])(
+        [Example(text, None, 0) for text in texts],
+        False,
+        lambda split: (Example(text, None, 0) for text in texts),
+    )
+    indices = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1))
+    held = read(source, indices)
+    assert [held[example] for example in range(len(held))] == [(texts[i],) for i in indices]
+
+
+def test_they_cost_their_size_and_little_more(make_source):
+    texts = [b"%05d" % number + b"x" * 95 for number in range(2000)]
+    held = read(make_source(texts), [*range(1000), *range(1000)])
+    assert len(held.blob) == 100 * 1000  # what is not wanted or there already is not held
+    assert held.offsets.nbytes == 8 * 1001
+    assert held.rows.nbytes == 8 * 2000
+
+
+def test_data_that_has_changed_is_refused(make_source):
+    hashes = text_hashes(TEXTS)
+    changed = make_source([*TEXTS[:3], b"for", TEXTS[4]])
+    expected = r"train split of fake/plain has changed.*another text in the place of example 4'"
+    with pytest.raises(UserError, match=expected):
+        read(changed, [0, 3], hashes)
+    assert len(read(changed, [0, 4], hashes)) == 2  # control: it is not asked for
+    for texts, what in ((TEXTS[:4], "4 examples where"), ([*TEXTS, b"x"], "more examples where")):
+        with pytest.raises(UserError, match=rf"{what} there were 5.*Fix: start the run again"):
+            read(make_source(texts), [0, 3], hashes)

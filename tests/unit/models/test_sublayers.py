@@ -1,0 +1,132 @@
+"""Standing in for a layer: what of keras_hub and Keras it rests on, and that nothing is lost."""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+import pytest
+
+from kerasft.errors import UserError
+from kerasft.models.encoder import Encoder
+from kerasft.models.sublayers import HALVES, LAYER_NORMS, MATRICES, find_places
+
+SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
+PATHS = [path for paths in MATRICES.values() for path in paths]
+
+
+class StandIn(keras.layers.Layer):
+    """Calls the layer that it stands for, and has a weight of its own."""
+
+    def __init__(self, base):
+        super().__init__(name=base.name)
+        self.base = base
+
+    def build(self, input_shape=None):
+        self.extra = self.add_weight(name="extra", shape=(1,), initializer="zeros")
+
+    def call(self, inputs):
+        return self.base(inputs) + self.extra
+
+
+def build_bert():
+    return Encoder(keras_hub.models.BertBackbone(vocabulary_size=60, **SIZES))
+
+
+def build_electra():
+    return Encoder(keras_hub.models.ElectraBackbone(vocab_size=60, embedding_dim=4, **SIZES))
+
+
+def names(layer):
+    return [(id(weight), weight.path) for weight in layer.weights]
+
+
+@pytest.mark.parametrize("build", [build_bert, build_electra])
+def test_every_matrix_of_a_layer_is_found(build):
+    """Fails the day that keras_hub or Keras name the parts of a layer otherwise."""
+    encoder = build()
+    kernels = {
+        place.layer.kernel.path.removeprefix("transformer_layer_0/")
+        for place in find_places(encoder, PATHS, what="a test")[: len(PATHS)]
+    }
+    assert kernels == {
+        *(f"self_attention_layer/{n}/kernel" for n in ("query", "key", "value")),
+        "self_attention_layer/attention_output/kernel",
+        "feedforward_intermediate_dense/kernel",
+        "feedforward_output_dense/kernel",
+    }
+    matrices = {
+        weight.path
+        for layer in encoder.backbone.transformer_layers
+        for weight in layer.weights
+        if weight.path.endswith("kernel")
+    }
+    places = find_places(encoder, PATHS, what="a test")
+    assert {place.layer.kernel.path for place in places} == matrices  # there are no others
+    norms = [place.layer for place in find_places(encoder, LAYER_NORMS, what="a test")]
+    assert [type(norm) for norm in norms] == [keras.layers.LayerNormalization] * 4
+    halves = [place.layer.name for place in find_places(encoder, HALVES, what="a test")]
+    assert halves == ["attention_output", "feedforward_output_dense"] * 2
+
+
+def test_a_stand_in_is_listed_in_its_place_and_every_weight_once():
+    """Fails the day that Keras's tracker, which is private, works otherwise."""
+    encoder = build_bert()
+    before = names(encoder)
+    layers = {id(place.parent): list(place.parent._layers) for place in _places(encoder)}
+    for place in _places(encoder):
+        place.put(StandIn(place.layer))
+    weights = names(encoder)
+    assert len(set(weights)) == len(weights) == len(before) + 2 * len(PATHS)
+    assert len({path for _, path in weights}) == len(weights)
+    assert [weight for weight in weights if weight in before] == before  # in their order
+    assert set(map(id, encoder.trainable_weights)) | set(
+        map(id, encoder.non_trainable_weights)
+    ) == {key for key, _ in weights}
+    for place in _places(encoder):
+        listed, old = place.parent._layers, layers[id(place.parent)]
+        assert place.layer in listed
+        assert [getattr(layer, "base", layer) for layer in listed] == old
+    for place in _places(encoder):
+        place.put(place.layer.base)
+    assert names(encoder) == before
+
+
+def test_a_stand_in_is_called_and_its_weight_says_where_it_belongs():
+    encoder = build_bert()
+    place = next(place for place in _places(encoder) if place.layer.name == "value")
+    place.put(StandIn(place.layer))
+    assert place.layer.extra.path == "transformer_layer_0/self_attention_layer/value/extra"
+    rows = [[2, 40, 41, 3]]
+    inputs = {"token_ids": rows, "segment_ids": [[0] * 4], "padding_mask": [[1] * 4]}
+    inputs = {name: keras.ops.array(value, "int32") for name, value in inputs.items()}
+    without = encoder(inputs).numpy()
+    place.layer.extra.assign([30.0])
+    assert abs(encoder(inputs).numpy() - without).max() > 1e-3
+    place.put(place.layer.base)
+    assert abs(encoder(inputs).numpy() - without).max() < 1e-6
+
+
+def test_control_setting_the_attribute_alone_is_refused_by_keras():
+    place = _places(build_bert())[0]
+    stand_in = StandIn(place.layer)
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        setattr(place.parent, place.attribute, stand_in)
+
+
+def test_a_family_that_runs_whole_is_refused_by_name():
+    encoder = Encoder(keras_hub.models.DistilBertBackbone(vocabulary_size=60, **SIZES))
+    expected = r"DistilBertBackbone runs as a whole.*Received: 'adapter\.method=\"lora\"'"
+    with pytest.raises(UserError, match=expected):
+        find_places(encoder, PATHS, what='adapter.method="lora"')
+
+
+def test_layers_of_another_kind_are_refused_by_name():
+    encoder = build_bert()
+    encoder.backbone.transformer_layers = [keras.layers.Dense(8, name="x")]
+    expected = r"not known: Dense has no _self_attention_layer\._query_dense\..*TransformerEncoder"
+    with pytest.raises(UserError, match=expected):
+        find_places(encoder, PATHS, what="a test")
+
+
+def _places(encoder):
+    return find_places(encoder, PATHS, what="a test")
