@@ -15,7 +15,7 @@ def test_people_see_size_memory_measurement_and_what_each_is_for(command):
         assert f"  {info.name}: {info.choose}\n" in result.out
     (base,) = (line for line in result.out.splitlines() if line.startswith("bert_base_en "))
     assert base.split()[1:7] == ["108.3", "M", "12", "yes", "1.7", "GB"]
-    assert "0.885 (0.875-0.894), trained at 9.2 examples/s on 2 cores" in result.out
+    assert "0.885 (0.875-0.894), trained at 17.1 examples/s on 2 cores" in result.out
     assert "2026-11-24" in result.out
     assert result.out.count("measured: ") == sum(len(info.measured) for info in list_presets())
 
@@ -41,4 +41,4 @@ def test_as_json(command, monkeypatch, tmp_path):
     assert listed["bert_tiny_en_uncased"]["installed"] is None
     assert listed["tiny_random"]["installed"] == "inside the package"
     measured = [(m["recipe"], m["date"]) for m in listed["minilm_l6_en_uncased"]["measured"]]
-    assert measured == [("imdb", "2026-11-24"), ("imdb_quick", "2026-11-24")]
+    assert measured == [("imdb", "2026-11-24"), ("imdb_quick", "2026-11-25")]
