@@ -37,16 +37,10 @@ class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         end_learning_rate: float = 0.0,
         power: float = 1.0,
     ):
-        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
-            raise ValueError(
-                f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
-                "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
-            )
-        if min(peak_learning_rate, end_learning_rate, power) < 0:
-            raise ValueError(
-                f"Received peak_learning_rate={peak_learning_rate}, end_learning_rate="
-                f"{end_learning_rate}, power={power}. Expected none to be negative."
-            )
+        _check_steps(warmup_steps, total_steps)
+        _check_not_negative(
+            peak_learning_rate=peak_learning_rate, end_learning_rate=end_learning_rate, power=power
+        )
         self.peak_learning_rate = peak_learning_rate
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
@@ -113,16 +107,10 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     ):
         if shape not in _SHAPES:
             raise ValueError(f"Received shape={shape!r}. Expected one of {', '.join(_SHAPES)}.")
-        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
-            raise ValueError(
-                f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
-                "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
-            )
-        if min(peak_learning_rate, end_learning_rate) < 0:
-            raise ValueError(
-                f"Received peak_learning_rate={peak_learning_rate}, end_learning_rate="
-                f"{end_learning_rate}. Expected none to be negative."
-            )
+        _check_steps(warmup_steps, total_steps)
+        _check_not_negative(
+            peak_learning_rate=peak_learning_rate, end_learning_rate=end_learning_rate
+        )
         self.peak_learning_rate = peak_learning_rate
         self.shape = shape
         self.warmup_steps = warmup_steps
@@ -166,6 +154,20 @@ _SHAPES = {
     "constant": WarmupDecay._constant,
     "inverse_sqrt": WarmupDecay._inverse_sqrt,
 }
+
+
+def _check_steps(warmup_steps: int, total_steps: int) -> None:
+    if not 0 <= warmup_steps <= total_steps or total_steps < 1:
+        raise ValueError(
+            f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
+            "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
+        )
+
+
+def _check_not_negative(**values: float) -> None:
+    if min(values.values()) < 0:
+        received = ", ".join(f"{name}={value}" for name, value in values.items())
+        raise ValueError(f"Received {received}. Expected none to be negative.")
 
 
 def build_schedule(
