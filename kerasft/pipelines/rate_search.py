@@ -16,9 +16,8 @@ from kerasft.run_dir import RunDir, create_run_dir, describe_environment, write_
 
 if TYPE_CHECKING:
     from kerasft.pipelines.session import Session
-    from kerasft.training.events import BatchStats, Events
+    from kerasft.training.events import Events
     from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.fit_state import TrainingData
     from kerasft.training.rate_curve import RateCurve, Suggestion
 
 SEARCH = "find_lr"  # begins the names of the folders, and is that of the files in them
@@ -200,20 +199,7 @@ def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCur
         session.strategy,
         data.batches(0),
         **rates._asdict(),
-        on_step=lambda result: session.events.on_step(result, _stats_of(data, result.step - 1)),
-    )
-
-
-def _stats_of(data: TrainingData, step: int) -> BatchStats:
-    from kerasft.data.batch_plan import padded_length
-    from kerasft.training.events import BatchStats
-
-    lengths = data.plan.lengths[data.plan.batch(step)]
-    return BatchStats(
-        examples=len(lengths),
-        tokens=sum(map(int, lengths)),
-        positions=len(lengths) * padded_length(lengths),
-        altered=None if data.altered is None else data.altered(step),
+        on_step=lambda result: session.events.on_step(result, data.stats(result.step - 1)),
     )
 
 

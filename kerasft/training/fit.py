@@ -9,15 +9,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batch_plan import padded_length
 from kerasft.errors import UserError
 from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.training.averaging import Soup, averaged_weights
 from kerasft.training.checkpoint import save_best, save_checkpoint
-from kerasft.training.events import BatchStats, Events
+from kerasft.training.events import Events
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import train_steps
@@ -126,13 +124,7 @@ class Fit:
 
     def _count(self, result) -> None:
         """Enters a step in the state and tells the events of it."""
-        lengths = self.data.plan.lengths[self.data.plan.batch(result.step - 1)]
-        stats = BatchStats(
-            examples=len(lengths),
-            tokens=int(np.sum(lengths, dtype=np.int64)),
-            positions=len(lengths) * padded_length(lengths),
-            altered=None if self.data.altered is None else self.data.altered(result.step - 1),
-        )
+        stats = self.data.stats(result.step - 1)
         self.state.step = result.step
         self.state.examples += stats.examples
         self.state.tokens += stats.tokens

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.batch_plan import BatchPlan, padded_length
+from kerasft.training.events import BatchStats
 from kerasft.training.unfreezing import GradualUnfreezing
 
 
@@ -81,3 +83,17 @@ class TrainingData:
     batches: Callable[[int], tf.data.Dataset]
     evaluate: Callable[[Callable[[int], None]], dict[str, float]]
     altered: Callable[[int], int] | None = None
+
+    def stats(self, step: int) -> BatchStats:
+        """Returns what the batch of a step held, once: how many were altered is then forgotten.
+
+        Args:
+            step: Counted from 0.
+        """
+        lengths = self.plan.lengths[self.plan.batch(step)]
+        return BatchStats(
+            examples=len(lengths),
+            tokens=int(np.sum(lengths, dtype=np.int64)),
+            positions=len(lengths) * padded_length(lengths),
+            altered=None if self.altered is None else self.altered(step),
+        )
