@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from kerasft.errors import UserError
+from kerasft.models.encoder_layer import drop, normalize, run_layer
 
 POOLINGS = ("mean", "cls", "pooled")
 
@@ -128,7 +129,8 @@ class Encoder(keras.layers.Layer):
         if self.runs_layers:
             hidden = self._embed(inputs, positions, training)
             for index, layer in enumerate(self.backbone.transformer_layers):
-                deeper = layer(
+                deeper = run_layer(
+                    layer,
                     hidden,
                     padding_mask=inputs["padding_mask"],
                     attention_mask=attention_mask,
@@ -180,9 +182,8 @@ class Encoder(keras.layers.Layer):
         )
         if "embedding_offset" in inputs:
             embedded += ops.cast(inputs["embedding_offset"], embedded.dtype)
-        hidden = backbone.embeddings_dropout(
-            backbone.embeddings_layer_norm(embedded), training=training
-        )
+        normalized = normalize(backbone.embeddings_layer_norm, embedded)
+        hidden = drop(backbone.embeddings_dropout, normalized, training)
         # ELECTRA's small models embed narrower than they encode.
         projection = getattr(backbone, "embeddings_projection", None)
         return hidden if projection is None else projection(hidden)

@@ -270,13 +270,8 @@ def _uses_exact_gelu(origin: str) -> bool:
     return settings.get("hidden_act", settings.get("activation")) == "gelu"
 
 
-def exact_gelu(features):
-    """Gaussian error linear unit by the error function, `x * Phi(x)`."""
-    import tensorflow as tf
-
-    return tf.nn.gelu(features, approximate=False)
-
-
 def _set_exact_gelu(backbone: object) -> None:
+    from kerasft.models.fast_ops import gelu
+
     for layer in getattr(backbone, "transformer_layers", ()):
-        layer._feedforward_intermediate_dense.activation = exact_gelu
+        layer._feedforward_intermediate_dense.activation = gelu

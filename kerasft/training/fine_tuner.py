@@ -129,7 +129,8 @@ class FineTuner(keras.Model):
         )
         loss = tf.math.divide_no_nan(loss_sum, weight)
         divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
-        gradients = [tf.math.divide_no_nan(gradient, divisor) for gradient in gradients]
+        reciprocal = tf.math.divide_no_nan(1.0, divisor)
+        gradients = [gradient * reciprocal for gradient in gradients]
         gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
         gradients, norm = self._clip(gradients)
         if self.loss_scale is not None:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import HFValidationError
 
 from kerasft.errors import UserError
 from kerasft.models import presets
+from kerasft.models.fast_ops import gelu
 from kerasft.models.presets import DEFAULT_PRESET, find_preset, load_preset
 
 
@@ -91,7 +92,7 @@ class TestDefault:
         assert preset.origin == str(minilm_folder)
         assert (len(preset.vocabulary), preset.lowercase) == (30522, True)
         assert preset.backbone.count_params() == 22_713_216
-        assert intermediate(preset.backbone).activation is presets.exact_gelu
+        assert intermediate(preset.backbone).activation is gelu
 
 
 class TestLocalFolder:
@@ -250,4 +251,4 @@ def test_a_folder_in_keras_hub_s_layout(tmp_path, bert_folder):
     for received, expected in zip(preset.backbone.weights, backbone.weights, strict=True):
         assert np.array_equal(received.numpy(), expected.numpy())
     assert preset.vocabulary == tokenizer.get_vocabulary()
-    assert intermediate(preset.backbone).activation is not presets.exact_gelu
+    assert intermediate(preset.backbone).activation is not gelu

@@ -1,0 +1,93 @@
+"""One layer of the encoder, computed from the weights of KerasHub's layer.
+
+What keras_hub's `TransformerEncoder` computes, with the products laid out so that they are fast:
+those with weights as plain matrix products, whose gradient is one product too and not one an
+example, and those of the attention on tensors that lie head by head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from kerasft.models.fast_ops import dropout, layer_norm
+
+# Added to the scores of masked tokens: far below every score, and finite in every precision.
+_MASKED = -30000.0
+
+
+def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None):
+    """Runs a transformer layer on a batch.
+
+    Args:
+        layer: A built `keras_hub.layers.TransformerEncoder` that normalizes after each half. Any
+            of its sublayers may have been stood in for (`kerasft.models.sublayers`).
+        hidden: `(batch_size, sequence_length, hidden_dim)`.
+        padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
+        attention_mask: Optional, `(batch_size, sequence_length, sequence_length)`, 1 where the
+            row's token may look at the column's.
+        training: Whether dropout is on.
+
+    Returns:
+        Hidden vectors of the same shape and type.
+    """
+    mask = tf.cast(padding_mask, tf.bool)[:, tf.newaxis, :]
+    if attention_mask is not None:
+        mask = mask & tf.cast(attention_mask, tf.bool)
+    attended = _attend(layer._self_attention_layer, hidden, mask, training)
+    attended = drop(layer._self_attention_dropout, attended, training)
+    hidden = normalize(layer._self_attention_layer_norm, attended + hidden)
+    widened = layer._feedforward_intermediate_dense(hidden)
+    narrowed = layer._feedforward_output_dense(widened)
+    narrowed = drop(layer._feedforward_dropout, narrowed, training)
+    return normalize(layer._feedforward_layer_norm, narrowed + hidden)
+
+
+def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training):
+    """Returns what every token gathers from the others, projected back."""
+    query, key, value = (
+        # (batch, tokens, heads, head_dim) -> (batch, heads, tokens, head_dim)
+        ops.transpose(_project(dense, hidden), (0, 2, 1, 3))
+        for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
+    )
+    scale = 1 / math.sqrt(attention._key_dim)
+    scores = tf.matmul(query * ops.cast(scale, query.dtype), key, transpose_b=True)
+    masked = tf.where(mask, 0.0, _MASKED)[:, tf.newaxis, :, :]
+    weights = tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
+    if training and attention._dropout > 0:
+        layer = attention._dropout_layer
+        weights = dropout(weights, layer.rate, layer.seed_generator)
+    gathered = ops.transpose(tf.matmul(weights, value), (0, 2, 1, 3))
+    return _project(attention._output_dense, gathered)
+
+
+def _project(dense, inputs):
+    """Multiplies with a weight; its kernel is read as a matrix, `(inputs, outputs)`.
+
+    Keras's `EinsumDense` becomes a batched product, with one gradient of the whole kernel for
+    each example, which are then summed.
+    """
+    if type(dense) is not keras.layers.EinsumDense:
+        return dense(inputs)
+    kernel, bias = dense.kernel, dense.bias
+    summed = len(kernel.shape) - len(bias.shape)
+    width = math.prod(kernel.shape[:summed])
+    product = ops.matmul(ops.reshape(inputs, (-1, width)), ops.reshape(kernel, (width, -1)))
+    product = tf.nn.bias_add(product, ops.reshape(bias, (-1,)))
+    leading = ops.shape(inputs)[: len(inputs.shape) - summed]
+    return ops.reshape(product, (*leading, *bias.shape))
+
+
+def normalize(layer: keras.layers.LayerNormalization, inputs):
+    """Runs a layer normalization over the last axis."""
+    return layer_norm(inputs, layer.gamma, layer.beta, epsilon=layer.epsilon)
+
+
+def drop(layer: keras.layers.Dropout, inputs, training):
+    """Runs a dropout, with the layer's rate and seeds."""
+    if not training or layer.rate == 0:
+        return inputs
+    return dropout(inputs, layer.rate, layer.seed_generator)

@@ -1,0 +1,118 @@
+"""The elementwise operations of a transformer layer, each in fewer passes over memory.
+
+Each equals the Keras operation that it stands for: the numbers differ by rounding alone. Together
+they were more than half of a training step on a CPU; `docs/performance.md` has the figures.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+
+# A byte of randomness serves, where the rate that it can express is within this share of the rate.
+_RATE_TOLERANCE = 0.02
+
+
+@tf.custom_gradient
+def gelu(features):
+    """Gaussian error linear unit `x * Phi(x)`, the exact one (Hendrycks & Gimpel 2016).
+
+    TensorFlow computes it from `erfc`, which is not vectorized; this from `erf`, in float32 in
+    every precision, and keeps nothing for the gradient but its input.
+
+    Args:
+        features: Tensor of any shape and floating type.
+
+    Returns:
+        Tensor of the same shape and type.
+    """
+    dtype = features.dtype
+
+    def gradient(upstream):
+        x = tf.cast(features, tf.float32)
+        density = tf.exp(tf.square(x) * -0.5) * (1 / math.sqrt(2 * math.pi))
+        slope = _normal_distribution(x) + x * density
+        return tf.cast(tf.cast(upstream, tf.float32) * slope, dtype)
+
+    x = tf.cast(features, tf.float32)
+    return tf.cast(x * _normal_distribution(x), dtype), gradient
+
+
+def _normal_distribution(x):
+    return tf.math.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
+
+
+def layer_norm(inputs, gamma, beta, *, epsilon: float):
+    """Layer normalization over the last axis (Ba et al. 2016), in float32 in every precision.
+
+    Its gradient is written out: automatic differentiation takes twice the passes.
+
+    Args:
+        inputs: Tensor `(..., width)` of a floating type.
+        gamma: Scale, `(width,)`.
+        beta: Offset, `(width,)`.
+        epsilon: Added to the variance.
+
+    Returns:
+        Tensor of the shape and type of `inputs`.
+    """
+    return _layer_norm(inputs, tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32), epsilon)
+
+
+@tf.custom_gradient
+def _layer_norm(inputs, gamma, beta, epsilon):
+    x = tf.cast(inputs, tf.float32)
+    centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+    inverse = tf.math.rsqrt(variance + epsilon)
+    normalized = centered * inverse
+
+    def gradient(upstream):
+        upstream = tf.cast(upstream, tf.float32)
+        rows = tf.reshape(upstream * normalized, (-1, tf.shape(gamma)[0]))
+        slope = upstream * gamma
+        mean = tf.reduce_mean(slope, axis=-1, keepdims=True)
+        along = tf.reduce_mean(slope * normalized, axis=-1, keepdims=True)
+        down = tf.cast((slope - mean - normalized * along) * inverse, inputs.dtype)
+        offset = tf.reshape(upstream, tf.shape(rows))
+        return down, tf.reduce_sum(rows, axis=0), tf.reduce_sum(offset, axis=0), None
+
+    return tf.cast(normalized * gamma + beta, inputs.dtype), gradient
+
+
+def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
+    """Drops a share of the inputs and scales up what is kept (Srivastava et al. 2014).
+
+    Random numbers cost more than all else here. They are drawn as 32 bits and used as four bytes,
+    or as two pairs of bytes where a byte is too coarse for the rate: of the rate 0.1 a byte makes
+    26/256 = 0.1016. What is kept is scaled by the share that is really kept.
+
+    Args:
+        inputs: Tensor of any shape and floating type.
+        rate: Share that is dropped, from 0 to below 1.
+        seeds: Where the seed of this call comes from.
+
+    Returns:
+        Tensor of the same shape and type.
+    """
+    drawn_type = tf.uint8 if _fits(rate, 256) else tf.uint16
+    levels = 2 ** (8 * drawn_type.size)
+    dropped = round(rate * levels)
+    size = tf.size(inputs)
+    in_a_word = 4 // drawn_type.size
+    words = tf.random.stateless_uniform(
+        ((size + in_a_word - 1) // in_a_word,),
+        seed=tf.cast(seeds.next(), tf.int32),
+        minval=None,
+        maxval=None,
+        dtype=tf.uint32,
+    )
+    drawn = tf.reshape(tf.reshape(tf.bitcast(words, drawn_type), (-1,))[:size], tf.shape(inputs))
+    kept = tf.cast(drawn >= tf.constant(dropped, drawn_type), inputs.dtype)
+    return inputs * (kept * tf.constant(levels / (levels - dropped), inputs.dtype))
+
+
+def _fits(rate: float, levels: int) -> bool:
+    return abs(round(rate * levels) / levels - rate) <= _RATE_TOLERANCE * rate
