@@ -14,8 +14,8 @@ from kerasft.pipelines.command import add_run_arguments, build_progress
 from kerasft.pipelines.learning_curve_plan import SERIES, USUAL_SEEDS, make_plan
 
 if TYPE_CHECKING:
+    from kerasft.metrics.spread import Spread
     from kerasft.pipelines.learning_curve import Curve
-    from kerasft.pipelines.seeds import Spread
 
 
 def main(argv: Sequence[str]) -> None:
@@ -33,13 +33,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--sizes", metavar="N,N,...", help="numbers of training examples: 100,300,1000,3000"
     )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help=f"run with seeds 1 to N ({USUAL_SEEDS}; one alone where training.seed is given)",
+    add_run_arguments(
+        parser,
+        seeds_help=f"run with seeds 1 to N ({USUAL_SEEDS}; one alone where training.seed is given)",
     )
-    add_run_arguments(parser)
     arguments = parser.parse_intermixed_args(argv)
     plan = make_plan(arguments)
     with results_only():

@@ -18,4 +18,5 @@ def main(argv: Sequence[str]) -> None:
         help="name of a recipe, or a TOML file; may be left out with --resume RUN_DIR",
     )
     add_run_arguments(parser)
+    parser.set_defaults(command=parser.prog)
     run_from_arguments(parser.parse_intermixed_args(argv))

@@ -9,21 +9,39 @@ import numpy as np
 _RANGES = 16  # of the first byte's values
 
 
-def number_equal(hashes: np.ndarray) -> np.ndarray:
+def number_equal(hashes: np.ndarray, usable: np.ndarray | None = None) -> np.ndarray:
     """Numbers the different hashes from 0, in their own order; equal ones have one number.
 
     Args:
         hashes: uint8 of shape `(num_hashes, 16)`.
+        usable: bool of shape `(num_hashes,)`: which of them are numbered. Defaults to all.
 
     Returns:
-        int32 of shape `(num_hashes,)`.
+        int32 of shape `(num_usable,)`.
     """
     numbers, so_far = np.zeros(len(hashes), np.int32), 0
+    for rows, numbers_of_range in number_by_range(hashes, usable):
+        numbers[rows] = numbers_of_range + so_far
+        so_far += numbers_of_range.max(initial=-1) + 1
+    return numbers if usable is None else numbers[usable]
+
+
+def number_by_range(
+    hashes: np.ndarray, usable: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the hashes range by range, so that few are copied at a time; equal ones come together.
+
+    Args:
+        hashes: uint8 of shape `(num_hashes, 16)`.
+        usable: bool of shape `(num_hashes,)`: the others are passed over. Defaults to none of them.
+
+    Yields:
+        The rows of a range, ascending, and their numbers: from 0 in the order of the hashes, equal
+        ones have one number.
+    """
     for rows in _ranges(hashes):
-        different, inverse = np.unique(_as_keys(hashes[rows]), return_inverse=True)
-        numbers[rows] = inverse + so_far
-        so_far += len(different)
-    return numbers
+        taken = rows if usable is None else rows[usable[rows]]
+        yield taken, np.unique(_as_keys(hashes[taken]), return_inverse=True)[1]
 
 
 def count_different(hashes: np.ndarray) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from kerasft.data.hashes import number_equal
+from kerasft.data.places import count_places
 from kerasft.errors import UserError
 
-MOST_BINS = 10  # of numbers
+_RANGES = 16  # of the numbers that are sorted at a time
 
 
 def validation_mask(
@@ -21,6 +22,7 @@ def validation_mask(
     fraction: float,
     *,
     group_hashes: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
     stratified: bool = True,
 ) -> np.ndarray:
     """Returns bool of shape `(num_examples,)`: true where the example belongs to validation.
@@ -35,6 +37,8 @@ def validation_mask(
         fraction: The share of each class, between 0 and 1; met within rounding, but that the last
             example of a class is never taken.
         group_hashes: uint8 of shape `(num_examples, 16)`: examples of one group go together.
+        usable: bool of shape `(num_examples,)`: the others are as if they were not there. Defaults
+            to all.
         stratified: Without it only the number of all examples counts.
 
     Raises:
@@ -46,22 +50,30 @@ def validation_mask(
             received=fraction,
             expected="a number between 0 and 1, exclusive",
         )
+    if usable is not None:
+        labels = labels[usable]
     places = count_places(labels, fraction, stratified=stratified)
-    mask = np.zeros(len(hashes), dtype=bool)
-    for members in _groups_of_equal(move_together(hashes, group_hashes)):
+    mask = np.zeros(len(labels), dtype=bool)
+    for members in _groups_of_equal(move_together(hashes, group_hashes, usable)):
         wanted = Counter(place for row in members for place in places.of(row))
         if all(count <= places.free[place] for place, count in wanted.items()):
             for place, count in wanted.items():
                 places.free[place] -= count
             mask[members] = True
-    return mask
+    if usable is None:
+        return mask
+    whole = np.zeros(len(hashes), dtype=bool)
+    whole[usable] = mask
+    return whole
 
 
 def hold_out(
     hashes: np.ndarray,
     labels: np.ndarray,
     fraction: float,
+    *,
     group_hashes: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
 ) -> np.ndarray:
     """Returns the `validation_mask`, with what is nearest to it where that would be empty.
 
@@ -73,69 +85,33 @@ def hold_out(
         labels: See `validation_mask`.
         fraction: See `validation_mask`.
         group_hashes: See `validation_mask`.
+        usable: See `validation_mask`.
 
     Raises:
         UserError: If `fraction` is not between 0 and 1.
     """
-    mask = validation_mask(hashes, labels, fraction, group_hashes=group_hashes)
+    mask_of = functools.partial(
+        validation_mask, hashes, labels, group_hashes=group_hashes, usable=usable
+    )
+    mask = mask_of(fraction)
     if not mask.any():
-        mask = validation_mask(
-            hashes, labels, fraction, group_hashes=group_hashes, stratified=False
-        )
+        mask = mask_of(fraction, stratified=False)
     if group_hashes is None or mask.any():
         return mask
-    _, sizes = np.unique(move_together(hashes, group_hashes), return_counts=True)
-    smallest = sizes.min(initial=len(hashes))
-    if smallest == len(hashes):
+    units = move_together(hashes, group_hashes, usable)
+    _, sizes = np.unique(units, return_counts=True)
+    smallest = sizes.min(initial=len(units))
+    if smallest == len(units):
         return mask  # there is but one group
-    share = smallest / len(hashes)
-    return validation_mask(hashes, labels, share, group_hashes=group_hashes, stratified=False)
+    return mask_of(smallest / len(units), stratified=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """How much of each label validation may take.
-
-    Attributes:
-        of: Returns the numbers of the places that an example needs, given its index.
-        free: How many there are of each place; counted down while they are given away.
-    """
-
-    of: Callable[[int], Sequence[int]]
-    free: list[int]
-
-
-def count_places(labels: np.ndarray, fraction: float, *, stratified: bool = True) -> Places:
-    """Returns the places in validation, by kind of label.
-
-    A class gives its share, rounded, but never its last example. Several labels a text are
-    stratified by the rarest of them, since the rare ones are easily lost (Sechidis et al. 2011 take
-    them first, too); what is too rare for a place of its own shares places with others. Numbers
-    are stratified by quantile bins, at most ten and each large enough for a place.
-
-    Args:
-        labels: int `(num_examples,)`, integer zeros and ones `(num_examples, num_labels)`, or
-            float `(num_examples,)`.
-        fraction: The share of validation.
-        stratified: Without it only the number of all examples counts, and that no label gives
-            its last one.
-    """
-    if labels.ndim > 1:
-        return _places_of_label_sets(labels, fraction, stratified)
-    if labels.dtype.kind == "f":
-        bins = _quantile_bins(labels, fraction) if stratified else np.zeros(len(labels), int)
-        return Places(lambda row: (bins[row],), _shares(np.bincount(bins), fraction).tolist())
-    classes = np.searchsorted(np.unique(labels), labels).astype(np.int32)
-    counts = np.bincount(classes)
-    if stratified:
-        free = np.minimum(_shares(counts, fraction), counts - 1)
-        return Places(lambda row: (classes[row],), free.tolist())
-    whole = _shares(np.array([len(labels)]), fraction)
-    return Places(lambda row: (classes[row], len(counts)), [*(counts - 1).tolist(), *whole])
-
-
-def move_together(hashes: np.ndarray, group_hashes: np.ndarray | None = None) -> np.ndarray:
-    """Returns which examples move together: int32 `(num_examples,)`, the same number for each.
+def move_together(
+    hashes: np.ndarray,
+    group_hashes: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns which examples move together: int32 `(num_usable,)`, the same number for each.
 
     Equal texts move together; with groups, so do all examples of a group, and all groups that an
     equal text connects. The numbers ascend with the hashes of the texts, or of the groups, and so
@@ -144,11 +120,12 @@ def move_together(hashes: np.ndarray, group_hashes: np.ndarray | None = None) ->
     Args:
         hashes: uint8 of shape `(num_examples, 16)`: of the texts.
         group_hashes: uint8 of shape `(num_examples, 16)`: of the groups; `None` without any.
+        usable: bool of shape `(num_examples,)`: which examples there are. Defaults to all.
     """
-    texts = number_equal(hashes)
+    texts = number_equal(hashes, usable)
     if group_hashes is None:
         return texts
-    groups = number_equal(group_hashes)
+    groups = number_equal(group_hashes, usable)
     units, before = groups, None
     while before is None or np.any(units != before):
         before = units
@@ -159,35 +136,16 @@ def move_together(hashes: np.ndarray, group_hashes: np.ndarray | None = None) ->
     return units
 
 
-def _places_of_label_sets(labels: np.ndarray, fraction: float, stratified: bool) -> Places:
-    counts = np.count_nonzero(labels, axis=0)
-    num_labels = len(counts)
-    rarest = np.full(len(labels), num_labels)  # of a text without labels
-    for label in np.argsort(-counts, kind="stable") if stratified else ():
-        rarest[labels[:, label] != 0] = label
-    sizes = np.bincount(rarest, minlength=num_labels + 1)
-    too_few = _shares(sizes, fraction) == 0
-    stratum = np.where(too_few[rarest], num_labels + 1, rarest)
-    shares = _shares(np.bincount(stratum, minlength=num_labels + 2), fraction)
-    free = [*np.maximum(counts - 1, 0).tolist(), *shares.tolist()]
-    return Places(lambda row: [*np.flatnonzero(labels[row]), num_labels + stratum[row]], free)
-
-
-def _quantile_bins(values: np.ndarray, fraction: float) -> np.ndarray:
-    known = values[~np.isnan(values)]
-    num_bins = min(MOST_BINS, max(1, int(len(known) * fraction)))
-    edges = np.quantile(known, np.linspace(0, 1, num_bins + 1)[1:-1]) if len(known) else []
-    return np.searchsorted(np.unique(edges), values, side="right")
-
-
-def _shares(counts: np.ndarray, fraction: float) -> np.ndarray:
-    return np.floor(counts * fraction + 0.5).astype(np.int64)
-
-
 def _groups_of_equal(numbers: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the indices of equal numbers together, in ascending order of the numbers."""
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    for start, end in itertools.pairwise(itertools.chain([0], ends, [len(order)])):
-        yield order[start:end]
+    """Yields the indices of equal numbers together, in ascending order of the numbers.
+
+    They are sorted range by range, so that few indices are held at a time.
+    """
+    edges = np.linspace(0, numbers.max(initial=-1) + 1, _RANGES + 1).astype(np.int64)
+    for low, high in itertools.pairwise(edges):
+        rows = np.flatnonzero((numbers >= low) & (numbers < high))
+        order = rows[np.argsort(numbers[rows], kind="stable")]
+        ordered = numbers[order]
+        ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        for start, end in itertools.pairwise(itertools.chain([0], ends, [len(order)])):
+            yield order[start:end]

@@ -165,34 +165,22 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
     groups = group_hashes if isinstance(group_hashes, Mapping) else {TRAIN: group_hashes}
     given = {} if validation_hashes is None else {VALIDATION: validation_hashes}
     leaks = _find_leaks(train_hashes, tests, given, groups)
-    leaking = np.any(list(leaks.values()), axis=0)
-    whole = {TRAIN: np.flatnonzero(~leaking | keep_train_test_duplicates), VALIDATION: None}
-    whole |= {name: np.arange(len(hashes)) for name, hashes in (given | tests).items()}
+    leaking = np.any([*leaks.values()], axis=0)
+    usable = ~leaking | keep_train_test_duplicates
+    held_out = np.zeros(len(usable), bool)
     if not given:
-        held_out = _hold_out(whole[TRAIN], train_hashes, train_labels, validation_fraction, groups)
-        whole |= {TRAIN: whole[TRAIN][~held_out], VALIDATION: whole[TRAIN][held_out]}
+        options = {"group_hashes": groups.get(TRAIN), "usable": None if usable.all() else usable}
+        held_out = hold_out(train_hashes, train_labels, validation_fraction, **options)
+    whole = {TRAIN: np.flatnonzero(usable & ~held_out), VALIDATION: np.flatnonzero(held_out)}
+    whole |= {name: np.arange(len(hashes)) for name, hashes in (given | tests).items()}
     _check_none_is_empty(whole, leaking.all())
     counts = _complete_counts(dict(num_examples or {}), whole, tests, held_out=not given)
     hashes = {TRAIN: train_hashes, VALIDATION: train_hashes} | given | tests
     taken = {name: _take(hashes[name], whole[name], counts.get(name), seed) for name in whole}
     report = _dataset_report(train_hashes, given, tests)
-    report |= _left_out_report(leaks, keep_train_test_duplicates)
-    report |= {f"{name}_left_out_by_subset": len(whole[name]) - len(taken[name]) for name in whole}
-    report |= {f"{name}_examples": len(taken[name]) for name in whole}
-    store = VALIDATION if given else TRAIN
-    return Splits(taken.pop(TRAIN), taken.pop(VALIDATION), taken, report, store)
-
-
-def _hold_out(
-    usable: np.ndarray,
-    hashes: np.ndarray,
-    labels: np.ndarray,
-    fraction: float,
-    groups: Mapping[str, np.ndarray | None],
-) -> np.ndarray:
-    train_groups = groups.get(TRAIN)
-    usable_groups = None if train_groups is None else train_groups[usable]
-    return hold_out(hashes[usable], labels[usable], fraction, usable_groups)
+    report |= _left_out_report(leaks, keep_train_test_duplicates) | _subset_report(whole, taken)
+    train, validation = taken.pop(TRAIN), taken.pop(VALIDATION)
+    return Splits(train, validation, taken, report, VALIDATION if given else TRAIN)
 
 
 def _find_leaks(
@@ -271,3 +259,11 @@ def _left_out_report(leaks: Mapping[str, np.ndarray], kept: bool) -> dict[str, i
         report[f"train_left_out_{reason}"] = 0 if kept else int((mask & ~counted).sum())
         counted |= mask
     return report
+
+
+def _subset_report(
+    whole: Mapping[str, np.ndarray], taken: Mapping[str, np.ndarray]
+) -> dict[str, int]:
+    left_out = {name: len(whole[name]) - len(taken[name]) for name in whole}
+    report = {f"{name}_left_out_by_subset": count for name, count in left_out.items()}
+    return report | {f"{name}_examples": len(indices) for name, indices in taken.items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerasft.training.events import Events
 
 LATEST = object()  # what `--resume` without a run directory means
+_SEEDS_HELP = "run with seeds 1 to N: mean and standard deviation, and the best seed's model"
 _OVERRIDES_HELP = "settings that replace the recipe's, the value a TOML literal: training.epochs=1"
 
 
@@ -45,14 +46,15 @@ def run_pipeline(
     )
     add_run_arguments(parser)
     add_shorthands(parser, shorthands)
-    parser.set_defaults(usual_recipe=pipeline)
+    parser.set_defaults(usual_recipe=pipeline, command=parser.prog)
     arguments = parser.parse_intermixed_args(argv)
     arguments.overrides = expand_shorthands(arguments, shorthands)
     run_from_arguments(arguments, usual_recipe=pipeline)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_HELP) -> None:
     """Adds the arguments of a run, all but its recipe."""
+    parser.add_argument("--seeds", type=int, metavar="N", help=seeds_help)
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -68,12 +70,18 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     """Starts or resumes a run, and prints what came of it.
 
     Args:
-        arguments: `recipe`, `resume`, `json` and `overrides`.
+        arguments: `recipe`, `seeds`, `resume`, `json`, `overrides`, and the `command` that they
+            stand behind.
         usual_recipe: The recipe when none is named.
 
     Raises:
         UserError: For a mistake in arguments, recipe, data or surroundings.
     """
+    from kerasft.pipelines import seed_runs  # which builds on this module
+
+    if seed_runs.wants_series(arguments):
+        seed_runs.run_from_arguments(arguments, usual_recipe)
+        return
     recipe, resume = choose_run(arguments, usual_recipe)
     with results_only():
         # Only now, when the recipe is known to be good: this imports TensorFlow.

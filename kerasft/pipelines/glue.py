@@ -8,7 +8,6 @@ split, whose labels are known, is what is reported, once. One recipe a task: `gl
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,25 +18,15 @@ from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.glue_plan import COMMAND, SERIES, Plan, build_parser, make_plan
 from kerasft.pipelines.glue_table import build_table, flat_figures, print_table
-from kerasft.pipelines.glue_tasks import TASKS, task_of
+from kerasft.pipelines.glue_tasks import task_of
 from kerasft.pipelines.printing import print_run
-from kerasft.pipelines.seeds import (
-    Finished,
-    Series,
-    best_by_validation,
-    create_series,
-    read_finished,
-    run_series,
-    silence_retracing,
-)
+from kerasft.pipelines.seed_runs import run_all, tell
+from kerasft.pipelines.seeds import Finished, best_by_validation, create_series, read_finished
 from kerasft.recipe import Recipe
-from kerasft.run_dir import RunDir
 
 if TYPE_CHECKING:
     from kerasft.pipelines.glue_submission import Written
     from kerasft.pipelines.result import Run
-
-_EXPORTS = "exports.json"
 
 
 class Outcome(NamedTuple):
@@ -79,7 +68,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
         if folder is not None:
             glue_submission.prepare_folder(folder)
             for recipe in plan.recipes:
-                glue_submission.find_test_data(task_of(recipe), recipe.data.data_dir, _tell)
+                glue_submission.find_test_data(task_of(recipe), recipe.data.data_dir, tell)
         outcome = (_run_series if plan.several else _run_one)(plan, arguments)
         written = None
         if folder is not None:
@@ -87,7 +76,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
                 {name: _best(found) for name, found in outcome.runs.items()},
                 folder,
                 events=[command.build_progress(plain=arguments.json)],
-                tell=_tell,
+                tell=tell,
             )
     if arguments.json:
         submission = None if written is None else written._asdict()
@@ -117,7 +106,7 @@ def _check_data(recipes: Sequence[Recipe]) -> list[str]:
     for recipe in recipes:
         task = task_of(recipe)
         try:
-            source = load_source(recipe.data.dataset, recipe.data.data_dir, warn=_tell)
+            source = load_source(recipe.data.dataset, recipe.data.data_dir, warn=tell)
         except UserError as error:
             missing[task.name] = error
             continue
@@ -134,7 +123,7 @@ def _check_data(recipes: Sequence[Recipe]) -> list[str]:
         raise _without_data(missing, [task_of(recipe).name for recipe in recipes])
     notes = list(dict.fromkeys(notes))
     for note in notes:
-        _tell(note)
+        tell(note)
     return notes
 
 
@@ -161,55 +150,27 @@ def _run_one(plan: Plan, arguments: argparse.Namespace) -> Outcome:
 
 def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     """Runs what is not finished yet, and exports of each task the best seed's model."""
-    from kerasft.pipelines import workflow
-
-    silence_retracing()
     series = plan.series or create_series(SERIES, plan.recipes, arguments.seeds)
-    folder = series.folder.path
-
-    def run(recipe: Recipe, run_dir: RunDir | None):
-        events = [command.build_progress(recipe, plain=arguments.json)]
-        return workflow.run(recipe, resume=run_dir, events=events, runs_folder=folder)
-
-    runs: dict[str, list[Finished]] = {}
-    try:
-        for finished in run_series(series, run, _tell):
-            runs.setdefault(task_of(finished.recipe).name, []).append(finished)
-        best = {name: _best(found) for name, found in runs.items()}
-        for name, run_of_best in best.items():
-            if len(runs[name]) > 1:
-                _tell(f"{TASKS[name].title}: seed {run_of_best.seed} is the best on validation.")
-        models = _export_best(series, best)
-    except KeyboardInterrupt as error:
-        # The run's own hint would go on with that run alone.
-        _tell(f"Go on with all of it: {COMMAND} --resume {shlex.quote(str(folder))}")
-        raise KeyboardInterrupt from error
-    run_dirs = {name: [str(run.run_dir.path) for run in found] for name, found in runs.items()}
-    found = {
-        "run_dir": str(folder),
-        "run_dirs": run_dirs,
-        "best_seeds": {name: run_of_best.seed for name, run_of_best in best.items()},
+    found = run_all(
+        series,
+        plain=arguments.json,
+        tell=tell,
+        go_on=f"{COMMAND} --resume",
+        title_of=lambda recipe: task_of(recipe).title,
+    )
+    task_names = {recipe.name: task_of(recipe).name for recipe in series.recipes}
+    runs = {task_names[name]: of_recipe for name, of_recipe in found.runs.items()}
+    shown = {
+        "run_dir": str(series.folder.path),
+        "run_dirs": {
+            task: [str(run.run_dir.path) for run in of_task] for task, of_task in runs.items()
+        },
+        "best_seeds": {task_names[name]: run.seed for name, run in found.best.items()},
         "saved_model": None,
-        "saved_models": models,
+        "saved_models": {task_names[name]: model for name, model in found.models.items()},
         "metrics": flat_figures(build_table(runs)),
     }
-    return Outcome(runs, found)
-
-
-def _export_best(series: Series, best: Mapping[str, Finished]) -> dict[str, str | None]:
-    """Exports of each task the model of its best seed, unless that was done already."""
-    from kerasft.pipelines import workflow
-
-    record = series.folder.path / _EXPORTS
-    models = series.folder.read_json(_EXPORTS) if record.exists() else {}
-    enabled = {task_of(recipe).name: recipe.export.enabled for recipe in series.recipes}
-    for name, run in best.items():
-        if run.recipe.export.enabled:  # it did so itself
-            models[name] = run.result["saved_model"]
-        elif enabled[name] and name not in models:
-            models[name] = str(workflow.export_run(run.run_dir))
-            series.folder.write_json(_EXPORTS, models)
-    return models
+    return Outcome(runs, shown)
 
 
 def _best(runs: Sequence[Finished]) -> Finished:
@@ -217,10 +178,6 @@ def _best(runs: Sequence[Finished]) -> Finished:
     from kerasft.training.fit import is_better
 
     return best_by_validation(runs, is_better)
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.glue_tasks import ALL_TASKS, TASKS, find_tasks, task_of
-from kerasft.pipelines.seeds import Series, is_series, latest_series, open_series, refuse_seed
+from kerasft.pipelines.seeds import (
+    Series,
+    check_seeds,
+    is_series,
+    latest_series,
+    open_named_series,
+    refuse_seed,
+)
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
 
@@ -48,9 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         "--recipe", metavar="NAME_OR_FILE", help='a recipe of a GLUE task; else "glue_<task>"'
     )
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="run with seeds 1 to N; mean and standard deviation"
-    )
-    parser.add_argument(
         "--submission", metavar="FOLDER", help="write the leaderboard's files and submission.zip"
     )
     command.add_run_arguments(parser)
@@ -71,7 +74,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     seeds, resume = arguments.seeds, arguments.resume
     if isinstance(resume, str) and is_series(resume):
         command.refuse_overrides(arguments)
-        series = _open_named(resume, names, seeds)
+        series = open_named_series(resume, names, seeds)
         return Plan(series.recipes, series=series, several=True)
     if seeds is None and len(names) < 2:
         arguments.recipe = names[0] if names else None
@@ -96,10 +99,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
 
 def _check(arguments: argparse.Namespace) -> list[str]:
     """Returns the names of the recipes to run; none where the folder to resume says it."""
-    if arguments.seeds is not None and arguments.seeds < 1:
-        raise UserError(
-            "--seeds is how many there are.", received=arguments.seeds, expected="1 or more"
-        )
+    check_seeds(arguments.seeds)
     if arguments.recipe is not None:
         if arguments.task is not None:
             raise UserError(
@@ -117,18 +117,3 @@ def _check(arguments: argparse.Namespace) -> list[str]:
         expected=f"--task with one of {', '.join(TASKS)}, or {ALL_TASKS}",
         fix=f"{COMMAND} --task mrpc",
     )
-
-
-def _open_named(folder: str, names: Sequence[str], seeds: int | None) -> Series:
-    """Opens the series in a folder; what else the command line says must not differ from it."""
-    series = open_series(folder)
-    own = [recipe.name for recipe in series.recipes]
-    named = [load_recipe(name).name for name in names] or own
-    if (named, seeds or series.num_seeds) != (own, series.num_seeds):
-        raise UserError(
-            f"The runs in {folder} are others than those named.",
-            received=f"{', '.join(named)}; --seeds {seeds}",
-            expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
-            fix=f"--resume {shlex.quote(folder)} alone.",
-        )
-    return series

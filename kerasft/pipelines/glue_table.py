@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from kerasft.metrics.spread import Spread, spread
 from kerasft.pipelines.glue_tasks import TASKS, GlueTask, titles
-from kerasft.pipelines.seeds import Finished, Spread, spread
+from kerasft.pipelines.seeds import Finished
 
 _HEADER = ("task", "metric", "figure", "score", "seeds")
 _LEFT_OUT = "wnli"  # by most papers, since its validation split contradicts its train split

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kerasft.pipelines.seeds import Spread, spread
+from kerasft.metrics.spread import Spread, spread
 
 _CONFIDENCE = 0.95  # of the interval of a gain
 

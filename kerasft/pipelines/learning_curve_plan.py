@@ -11,7 +11,14 @@ from typing import NamedTuple
 from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.learning_curve import sizes_text
-from kerasft.pipelines.seeds import Series, is_series, latest_series, open_series, refuse_seed
+from kerasft.pipelines.seeds import (
+    Series,
+    check_seeds,
+    is_series,
+    latest_series,
+    open_series,
+    refuse_seed,
+)
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.recipe.conflicts import require_train_files
 
@@ -46,7 +53,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         UserError: For a mistake in them or in the recipe, or if there is nothing to resume.
     """
     sizes = None if arguments.sizes is None else read_sizes(arguments.sizes)
-    _check_seeds(arguments.seeds)
+    check_seeds(arguments.seeds)
     if isinstance(arguments.resume, str):
         command.refuse_overrides(arguments)
         return _open_named(arguments, sizes)
@@ -149,11 +156,6 @@ def _open_named(arguments: argparse.Namespace, sizes: tuple[int, ...] | None) ->
             fix=f"--resume {shlex.quote(folder)} alone.",
         )
     return Plan(None, own_sizes, series.num_seeds, series)
-
-
-def _check_seeds(seeds: int | None) -> None:
-    if seeds is not None and seeds < 1:
-        raise UserError("--seeds is how many there are.", received=seeds, expected="1 or more")
 
 
 def _choose_seeds(recipe: Recipe, seeds: int | None) -> int | None:

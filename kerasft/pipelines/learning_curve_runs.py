@@ -9,18 +9,12 @@ from pathlib import Path
 
 from kerasft.console import program
 from kerasft.errors import UserError
+from kerasft.metrics.spread import spread
 from kerasft.pipelines import workflow
 from kerasft.pipelines.data import VALIDATION, split_logits
 from kerasft.pipelines.learning_curve import Curve, Point
 from kerasft.pipelines.learning_curve_plan import SERIES, Plan, base_name, recipes_of_sizes
-from kerasft.pipelines.seeds import (
-    Finished,
-    Series,
-    create_series,
-    run_series,
-    silence_retracing,
-    spread,
-)
+from kerasft.pipelines.seeds import Finished, Series, create_series, run_series, silence_retracing
 from kerasft.pipelines.session import Session
 from kerasft.pipelines.source import TEST, split_names
 from kerasft.recipe import Recipe

@@ -10,7 +10,7 @@ import dataclasses
 import gc
 import logging
 import math
-import statistics
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
 _RECORD = "series.json"
 _RECIPES = "recipes"
-
-
-class Spread(NamedTuple):
-    """A figure over several seeds.
-
-    Attributes:
-        mean: NaN if any of the values is: an undefined figure is not left out in silence.
-        std: The sample's standard deviation (divided by n - 1); `None` of one value alone.
-        values: One for each seed, in their order.
-    """
-
-    mean: float
-    std: float | None
-    values: tuple[float, ...]
 
 
 class Finished(NamedTuple):
@@ -185,6 +171,40 @@ def run_series(
             gc.collect()  # models hold themselves in circles, and the next one needs the room
 
 
+def open_named_series(folder: str, names: Sequence[str], num_seeds: int | None) -> Series:
+    """Opens the series in a folder; what else the command line says must not differ from it.
+
+    Args:
+        folder: The folder.
+        names: The recipes that are named beside it; none where the folder says it.
+        num_seeds: The number of seeds that is given beside it.
+
+    Raises:
+        UserError: If something differs, or the series is damaged.
+    """
+    series = open_series(folder)
+    own = [recipe.name for recipe in series.recipes]
+    named = [load_recipe(name).name for name in names] or own
+    if (named, num_seeds or series.num_seeds) != (own, series.num_seeds):
+        raise UserError(
+            f"The runs in {folder} are others than those named.",
+            received=f"{', '.join(named)}; --seeds {num_seeds}",
+            expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
+            fix=f"--resume {shlex.quote(folder)} alone.",
+        )
+    return series
+
+
+def check_seeds(num_seeds: int | None) -> None:
+    """Refuses a number of seeds that is none.
+
+    Raises:
+        UserError: If it is below 1.
+    """
+    if num_seeds is not None and num_seeds < 1:
+        raise UserError("--seeds is how many there are.", received=num_seeds, expected="1 or more")
+
+
 def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
     """Refuses a seed of the user's beside a number of seeds.
 
@@ -218,19 +238,6 @@ def read_finished(recipe: Recipe, path: Path) -> Finished:
     """
     run_dir = RunDir(Path(path))
     return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
-
-
-def spread(values: Sequence[float | None]) -> Spread:
-    """Returns mean and standard deviation of a figure over the seeds.
-
-    Args:
-        values: One for each seed, at least one; `None` or NaN where it is undefined.
-    """
-    numbers = tuple(math.nan if value is None else float(value) for value in values)
-    if any(map(math.isnan, numbers)):
-        return Spread(math.nan, None if len(numbers) == 1 else math.nan, numbers)
-    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Spread(statistics.fmean(numbers), deviation, numbers)
 
 
 def best_by_validation(

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from kerasft import pipelines
+from kerasft.metrics.spread import spread
 from kerasft.pipelines.learning_curve import Curve, Point
 from kerasft.pipelines.learning_curve_plan import SERIES, recipes_of_sizes
-from kerasft.pipelines.seeds import create_series, spread
+from kerasft.pipelines.seeds import create_series
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 

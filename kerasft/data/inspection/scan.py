@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE, batched
-from kerasft.data.hashes import number_equal
+from kerasft.data.hashes import number_by_range
 from kerasft.data.inspection.faults import find_faults
 from kerasft.data.sources import Source
 from kerasft.data.splits import HASH_BYTES, text_hashes
@@ -69,15 +69,18 @@ class Scan:
             How many such texts there are, how many examples have them, and for each the positions
             of two of its examples whose labels differ, those first that are read first.
         """
-        texts, labels = number_equal(self.hashes), np.nan_to_num(self.label_keys)
-        # Written backwards: what stands in the end is the first example of each text.
-        firsts = np.zeros(len(texts), np.int32)
-        firsts[texts[::-1]] = np.arange(len(texts), dtype=np.int32)[::-1]
-        differing = np.flatnonzero(labels != labels[firsts[texts]])
-        in_conflict, where = np.unique(texts[differing], return_index=True)
-        pairs = zip(firsts[in_conflict].tolist(), differing[where].tolist(), strict=True)
-        num_rows = int(np.isin(texts, in_conflict).sum())
-        return len(in_conflict), num_rows, sorted(pairs, key=lambda pair: pair[1])
+        pairs, num_rows = [], 0
+        for rows, texts in number_by_range(self.hashes):
+            labels = np.nan_to_num(self.label_keys[rows])
+            # Written backwards: what stands in the end is the first example of each text.
+            firsts = np.zeros(len(texts), np.int32)
+            firsts[texts[::-1]] = np.arange(len(texts), dtype=np.int32)[::-1]
+            differing = np.flatnonzero(labels != labels[firsts[texts]])
+            in_conflict, where = np.unique(texts[differing], return_index=True)
+            found = (rows[firsts[in_conflict]], rows[differing[where]])
+            pairs += zip(*(row.tolist() for row in found), strict=True)
+            num_rows += int(np.isin(texts, in_conflict).sum())
+        return len(pairs), num_rows, sorted(pairs, key=lambda pair: pair[1])
 
     def _look_at(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> None:
         for index, text in enumerate(texts):

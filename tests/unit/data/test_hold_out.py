@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasft.data.hold_out import hold_out, move_together, validation_mask
+from kerasft.data.places import count_places
 from kerasft.data.splits import text_hashes
 from kerasft.errors import UserError
 
@@ -72,7 +73,7 @@ def test_the_last_example_of_a_class_stays_in_train():
 def test_neither_texts_nor_groups_straddle(rows, fraction):
     texts, groups = (np.array(column) for column in zip(*rows, strict=True))
     labels = texts % 3
-    mask = hold_out(hashes_of(*texts), labels, fraction, hashes_of(*groups))
+    mask = hold_out(hashes_of(*texts), labels, fraction, group_hashes=hashes_of(*groups))
     for column in (texts, groups):
         assert not {*column[mask]} & {*column[~mask]}
     assert {*labels[~mask]} == {*labels}
@@ -82,7 +83,7 @@ def test_without_their_hashes_groups_straddle():
     texts, groups = np.arange(100), np.arange(100) // 4
     mask = hold_out(hashes_of(*texts), texts % 2, 0.2)
     assert {*groups[mask]} & {*groups[~mask]}  # control
-    mask = hold_out(hashes_of(*texts), texts % 2, 0.2, hashes_of(*groups))
+    mask = hold_out(hashes_of(*texts), texts % 2, 0.2, group_hashes=hashes_of(*groups))
     assert mask.sum() == 20
 
 
@@ -98,23 +99,59 @@ def test_an_equal_text_ties_groups_to_each_other():
 def test_groups_do_not_depend_on_the_order_of_the_file():
     texts, groups = np.arange(200), np.arange(200) // 4
     shuffle = np.random.default_rng(0).permutation(200)
-    mask = hold_out(hashes_of(*texts), texts % 3, 0.2, hashes_of(*groups))
+    mask = hold_out(hashes_of(*texts), texts % 3, 0.2, group_hashes=hashes_of(*groups))
     shuffled = hold_out(
-        hashes_of(*texts[shuffle]), texts[shuffle] % 3, 0.2, hashes_of(*groups[shuffle])
+        hashes_of(*texts[shuffle]),
+        texts[shuffle] % 3,
+        0.2,
+        group_hashes=hashes_of(*groups[shuffle]),
     )
     np.testing.assert_array_equal(shuffled, mask[shuffle])
     assert 0 < mask.sum() < 200
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_is_not_usable_is_as_if_it_were_not_there(grouped):
+    generator = np.random.default_rng(1)
+    texts, usable = generator.integers(0, 150, 200), generator.random(200) < 0.7
+    hashes, groups = hashes_of(*texts), hashes_of(*texts // 5) if grouped else None
+    mask = hold_out(hashes, texts % 3, 0.2, group_hashes=groups, usable=usable)
+    assert not mask[~usable].any()
+    alone = hold_out(
+        hashes[usable],
+        texts[usable] % 3,
+        0.2,
+        group_hashes=None if groups is None else groups[usable],
+    )
+    np.testing.assert_array_equal(mask[usable], alone)
+    assert alone.any()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8"])
+def test_more_labels_than_are_counted_at_a_time(dtype):
+    labels = np.random.default_rng(2).choice([-5, 0, 7, 100], 150_000).astype(dtype)
+    free = count_places(labels, 0.1).free
+    expected = np.unique(labels, return_counts=True)[1] * 0.1
+    np.testing.assert_allclose(free, expected, atol=0.51)
+    of = count_places(labels, 0.1).of
+    assert [of(row) for row in range(149_990, 150_000)] == [
+        (np.searchsorted([-5, 0, 7, 100], label),) for label in labels[149_990:]
+    ]
+
+
 def test_where_no_group_fits_the_smallest_is_taken():
     groups = np.array([0] * 40 + [1] * 25 + [2] * 35)
-    mask = hold_out(hashes_of(*range(100)), np.arange(100) % 2, 0.1, hashes_of(*groups))
+    mask = hold_out(
+        hashes_of(*range(100)), np.arange(100) % 2, 0.1, group_hashes=hashes_of(*groups)
+    )
     assert {*groups[mask]} == {1}
     assert mask.sum() == 25
 
 
 def test_a_single_group_cannot_be_split():
-    mask = hold_out(hashes_of(*range(10)), np.arange(10) % 2, 0.3, hashes_of(*[7] * 10))
+    mask = hold_out(
+        hashes_of(*range(10)), np.arange(10) % 2, 0.3, group_hashes=hashes_of(*[7] * 10)
+    )
     assert not mask.any()
 
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from kerasft.metrics.spread import spread
 from kerasft.pipelines.learning_curve import Curve, Point
-from kerasft.pipelines.seeds import spread
 
 
 def point(size, *values):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kerasft.errors import UserError
+from kerasft.metrics.spread import spread
 from kerasft.pipelines.seeds import (
     Finished,
     best_by_validation,
@@ -21,7 +22,6 @@ from kerasft.pipelines.seeds import (
     refuse_seed,
     run_series,
     silence_retracing,
-    spread,
 )
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir

@@ -1,0 +1,35 @@
+"""Mean and standard deviation of a figure over several seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Spread(NamedTuple):
+    """A figure over several seeds.
+
+    Attributes:
+        mean: NaN if any of the values is: an undefined figure is not left out in silence.
+        std: The sample's standard deviation (divided by n - 1); `None` of one value alone.
+        values: One for each seed, in their order.
+    """
+
+    mean: float
+    std: float | None
+    values: tuple[float, ...]
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Returns mean and standard deviation of a figure over the seeds.
+
+    Args:
+        values: One for each seed, at least one; `None` or NaN where it is undefined.
+    """
+    numbers = tuple(math.nan if value is None else float(value) for value in values)
+    if any(map(math.isnan, numbers)):
+        return Spread(math.nan, None if len(numbers) == 1 else math.nan, numbers)
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Spread(statistics.fmean(numbers), deviation, numbers)

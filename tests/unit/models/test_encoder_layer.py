@@ -1,0 +1,85 @@
+"""A layer of the encoder, against KerasHub's own computation of it."""
+
+from __future__ import annotations
+
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasft.models.adapter import add_adapter
+from kerasft.models.encoder import Encoder
+from kerasft.models.encoder_layer import run_layer
+from kerasft.models.presets import load_preset
+
+HIDDEN = np.random.default_rng(0).normal(size=(3, 7, 24)).astype("float32")
+PADDING = np.array([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6], "int32")
+
+
+@pytest.fixture
+def layer():
+    """A layer whose every weight is random, so that a bias left out is seen."""
+    made = keras_hub.layers.TransformerEncoder(64, 4, activation="gelu", layer_norm_epsilon=1e-12)
+    made.build((None, None, 24))
+    generator = np.random.default_rng(1)
+    for variable in made.weights:
+        variable.assign(generator.normal(0, 0.4, variable.shape))
+    return made
+
+
+def outputs_and_gradients(run, layer):
+    hidden = tf.constant(HIDDEN)
+    real = PADDING[:, :, np.newaxis].astype("float32")
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        outputs = run(hidden) * real
+        loss = tf.reduce_sum(tf.sin(outputs))
+    variables = [variable.value for variable in layer.trainable_variables]
+    return [outputs, *tape.gradient(loss, [hidden, *variables])]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_outputs_and_every_gradient_are_keras_hub_s(layer, masked):
+    mask = np.tril(np.ones((3, 7, 7), "int32")) if masked else None
+    ours = outputs_and_gradients(
+        lambda x: run_layer(layer, x, padding_mask=PADDING, attention_mask=mask), layer
+    )
+    theirs = outputs_and_gradients(
+        lambda x: layer(x, padding_mask=PADDING, attention_mask=mask), layer
+    )
+    assert len(ours) == 18  # outputs, their gradient, and those of 16 variables
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other, atol=2e-4, rtol=2e-4)
+    unmasked = outputs_and_gradients(  # control
+        lambda x: run_layer(layer, x, padding_mask=np.ones_like(PADDING)), layer
+    )
+    assert np.abs(unmasked[0] - theirs[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("method", ["lora", "houlsby"])
+def test_what_stands_in_for_a_sublayer_is_asked(method):
+    encoder = Encoder(load_preset("tiny_random", dropout=0.0).backbone)
+    inputs = {
+        "token_ids": np.arange(5, 17, dtype="int32").reshape(2, 6),
+        "segment_ids": np.zeros((2, 6), "int32"),
+        "padding_mask": np.ones((2, 6), "int32"),
+    }
+    plain = encoder(inputs)
+    matrices = ("query", "key", "value", "output", "feedforward")
+    add_adapter(
+        encoder,
+        method=method,
+        matrices=matrices,
+        rank=2,
+        alpha=4,
+        dropout=0,
+        bottleneck_dim=4,
+        seed=1,
+    )
+    added = [v for v in encoder.trainable_variables if "lora_b" in v.path or "/up" in v.path]
+    assert added
+    for variable in added:
+        before = variable.numpy()
+        variable.assign(before + np.sin(np.arange(before.size)).reshape(before.shape))
+        assert np.abs(encoder(inputs) - plain).max() > 1e-5, variable.path
+        variable.assign(before)
