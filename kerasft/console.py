@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from kerasft.errors import UserError
 from kerasft.run_dir import to_json
 
 EXIT_BUG = 1
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_SIGNALLED = 128  # and the signal's number, as shells have it
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -31,8 +32,8 @@ def run_guarded(function: Callable[[], object]) -> int:
 
     Returns:
         0 for success; 2 for a mistake of the user's (one message, no traceback); 130 when
-        interrupted; 141, without a word, when the reader of the output has gone (`| head`);
-        1 for a bug (traceback).
+        interrupted by Ctrl-C, 143 by SIGTERM; 141, without a word, when the reader of the output
+        has gone (`| head`); 1 for a bug (traceback).
     """
     _replace_closed_streams()
     _quiet_tensorflow()
@@ -83,7 +84,7 @@ def _run(function: Callable[[], object]) -> int:
         return error.exit_code
     except KeyboardInterrupt as error:
         _tell(_describe_interrupt(error))
-        return EXIT_INTERRUPTED
+        return _SIGNALLED + getattr(error, "signal_number", signal.SIGINT)
     except SystemExit as error:  # argparse: its message is told already
         return error.code if isinstance(error.code, int) else EXIT_BUG if error.code else 0
     except BrokenPipeError:

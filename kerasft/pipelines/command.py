@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from kerasft.console import print_json, results_only
 from kerasft.errors import UserError
 from kerasft.pipelines.printing import print_run
+from kerasft.pipelines.resuming import NOTHING, Resumed, change_recipe, open_resumed
 from kerasft.pipelines.shorthands import Shorthand, add_shorthands, expand_shorthands
 from kerasft.recipe import Recipe, list_recipes, load_recipe
 from kerasft.recipe.conflicts import require_train_files
-from kerasft.run_dir import RunDir, latest_run_dir, open_run_dir
+from kerasft.run_dir import latest_run_dir
 
 if TYPE_CHECKING:
     from kerasft.training.events import Events
@@ -60,7 +61,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
         nargs="?",
         const=LATEST,
         metavar="RUN_DIR",
-        help="go on with a run that was interrupted; without a value, the recipe's latest",
+        help="go on with a run that was interrupted, or from its checkpoints/step-N; without a "
+        "value, with the recipe's latest",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
@@ -82,13 +84,13 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     if seed_runs.wants_series(arguments):
         seed_runs.run_from_arguments(arguments, usual_recipe)
         return
-    recipe, resume = choose_run(arguments, usual_recipe)
+    recipe, resumed = choose_run(arguments, usual_recipe)
     with results_only():
         # Only now, when the recipe is known to be good: this imports TensorFlow.
         from kerasft.pipelines import workflow
 
         events = [build_progress(recipe, plain=arguments.json)]
-        run = workflow.run(recipe, resume=resume, events=events)
+        run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
     if arguments.json:
         print_json(run.to_json())
     else:
@@ -119,10 +121,8 @@ def _quicker(recipe: Recipe) -> str | None:
     return f"`--recipe {quick}` takes minutes." if offered else None
 
 
-def choose_run(
-    arguments: argparse.Namespace, usual_recipe: str | None
-) -> tuple[Recipe, RunDir | None]:
-    """Returns the recipe to run, and the run directory to go on in, if there is one.
+def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple[Recipe, Resumed]:
+    """Returns the recipe to run, and what to go on with.
 
     Args:
         arguments: `recipe`, `resume` and `overrides`, of a parser with `add_run_arguments`.
@@ -131,7 +131,10 @@ def choose_run(
     Raises:
         UserError: For a mistake in the recipe, or a run that cannot be gone on with.
     """
-    resume, named = arguments.resume, arguments.recipe
+    resume, named, overrides = arguments.resume, arguments.recipe, [*arguments.overrides]
+    if isinstance(resume, str) and "=" in resume and not Path(resume).exists():
+        # `--resume training.epochs=5`: argparse takes it for the folder.
+        resume, overrides = LATEST, [resume, *overrides]
     if named is None and usual_recipe is None and resume in (None, LATEST):
         raise UserError(
             "Which recipe?",
@@ -139,27 +142,26 @@ def choose_run(
             fix="kerasft run imdb_quick",
         )
     if resume is None:
-        recipe = load_recipe(named or usual_recipe, arguments.overrides)
+        recipe = load_recipe(named or usual_recipe, overrides)
         require_train_files(recipe)  # a shipped recipe may leave them to the command line
-        return recipe, None
-    refuse_overrides(arguments)
+        return recipe, NOTHING
     if resume is LATEST:
-        run_dir = latest_run_dir(load_recipe(named or usual_recipe).name)
+        resumed = Resumed(latest_run_dir(load_recipe(named or usual_recipe).name))
     else:
-        run_dir = open_run_dir(resume)
-    recipe = load_recipe(run_dir.recipe_path)
+        resumed = open_resumed(resume)
+    recipe = change_recipe(resumed.run_dir, overrides)
     if named is not None and load_recipe(named).name != recipe.name:
         raise UserError(
-            f"The run {run_dir.path} is of another recipe than the one named.",
+            f"The run {resumed.run_dir.path} is of another recipe than the one named.",
             received=named,
             expected=f'"{recipe.name}", or no recipe: a run is resumed with its own',
-            fix=f"--resume {run_dir.path} alone.",
+            fix=f"--resume {resumed.run_dir.path} alone.",
         )
-    return recipe, run_dir
+    return recipe, resumed
 
 
 def refuse_overrides(arguments: argparse.Namespace) -> None:
-    """Refuses settings beside `--resume`.
+    """Refuses settings beside `--resume`, of several runs.
 
     Raises:
         UserError: If there are any.
@@ -170,7 +172,7 @@ def refuse_overrides(arguments: argparse.Namespace) -> None:
         given.insert(0, resume)  # `--resume training.epochs=1`: argparse takes it for the folder
     if given:
         raise UserError(
-            "A run is resumed with its own recipe: no setting can be changed on the way.",
+            "Runs are resumed with their own recipes: no setting can be changed on the way.",
             received=" ".join(given),
             expected="--resume without section.key=value",
             fix="leave the settings out, or start a new run without --resume.",

@@ -14,6 +14,7 @@ from kerasft.data.feature_batches import build_feature_dataset
 from kerasft.pipelines import assembly
 from kerasft.pipelines import data as run_data
 from kerasft.pipelines.augmentation import build_augmented_examples
+from kerasft.pipelines.going_back import SKIP, read_divergences
 from kerasft.training.fine_tuner import FEATURES, FineTuner
 from kerasft.training.fit import Fit
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def fit_settings(session: Session) -> FitSettings:
     """Returns when things happen in a session's training, in steps."""
     recipe, plan, total_steps = session.recipe, session.plan, session.total_steps
+    minutes = recipe.training.checkpoint_every_minutes
     return FitSettings(
         total_steps=total_steps,
         evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
@@ -36,6 +38,11 @@ def fit_settings(session: Session) -> FitSettings:
         average_checkpoints=recipe.training.average_checkpoints,
         average_from=recipe.training.average_from,
         unfreezing=unfreezing(session),
+        checkpoint_seconds=None if minutes is None else 60 * minutes,
+        keep_checkpoints=recipe.training.keep_checkpoints,
+        saves_start=recipe.training.on_divergence == SKIP,
+        divergence_factor=recipe.training.divergence_factor,
+        skip=frozenset(left_out["step"] for left_out in read_divergences(session.run_dir)),
     )
 
 

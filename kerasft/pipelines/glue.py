@@ -143,7 +143,8 @@ def _run_one(plan: Plan, arguments: argparse.Namespace) -> Outcome:
 
     (recipe,) = plan.recipes
     events = [command.build_progress(recipe, plain=arguments.json)]
-    run = workflow.run(recipe, resume=plan.resume, events=events)
+    resumed = plan.resumed
+    run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
     runs = {task_of(recipe).name: [read_finished(recipe, run.path)]}
     return Outcome(runs, run.to_json(), run)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.glue_tasks import ALL_TASKS, TASKS, find_tasks, task_of
+from kerasft.pipelines.resuming import NOTHING, Resumed
 from kerasft.pipelines.seeds import (
     Series,
     check_seeds,
@@ -18,7 +19,6 @@ from kerasft.pipelines.seeds import (
     refuse_seed,
 )
 from kerasft.recipe import Recipe, load_recipe
-from kerasft.run_dir import RunDir
 
 COMMAND = "python -m kerasft.pipelines.glue"
 SERIES = "glue"  # of the folders of several runs: runs/glue-20261124-103000
@@ -29,13 +29,13 @@ class Plan(NamedTuple):
 
     Attributes:
         recipes: One for each task.
-        resume: The run directory to go on in, of one run.
+        resumed: What to go on with, of one run.
         series: The series to go on with, of several.
         several: Whether the runs belong into the folder of a series.
     """
 
     recipes: Sequence[Recipe]
-    resume: RunDir | None = None
+    resumed: Resumed = NOTHING
     series: Series | None = None
     several: bool = False
 
@@ -78,9 +78,9 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         return Plan(series.recipes, series=series, several=True)
     if seeds is None and len(names) < 2:
         arguments.recipe = names[0] if names else None
-        recipe, run_dir = command.choose_run(arguments, usual_recipe=None)
+        recipe, resumed = command.choose_run(arguments, usual_recipe=None)
         task_of(recipe)
-        return Plan([recipe], resume=run_dir)
+        return Plan([recipe], resumed=resumed)
     if resume is not None:
         command.refuse_overrides(arguments)
     if isinstance(resume, str):

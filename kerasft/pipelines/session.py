@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -13,11 +14,14 @@ from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines import data as run_data
 from kerasft.pipelines.fitting import fit, unfreezing
+from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.starting import announce_adapter, load_starting_weights
 from kerasft.recipe import Recipe
+from kerasft.recipe.conflicts import augments
 from kerasft.run_dir import RunDir
 from kerasft.training.checkpoint import latest_step, restore_latest
+from kerasft.training.divergence import DivergedError
 from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit import checkpointed_variables, monitored
@@ -36,6 +40,7 @@ class Session:
         self.recipe = recipe
         self.run_dir = run_dir
         self.events = AllEvents(list(events))
+        self._writers: list[Events] = []
 
     def run(self, model: FineTuner) -> Run:
         """Trains, evaluates and exports.
@@ -46,17 +51,27 @@ class Session:
         Raises:
             Interrupted: After Ctrl-C.
         """
-        state = self._restore(model)
-        self._listen(state)
         try:
-            fit(self, model, state)
-            return self._finish(state)
+            return self._finish(self._fit(model))
         except KeyboardInterrupt as error:
             # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
             saved = latest_step(self.run_dir.checkpoints_folder)
-            raise Interrupted(self.run_dir.path, saved) from error
+            number = getattr(error, "signal_number", signal.SIGINT)
+            raise Interrupted(self.run_dir.path, saved, number) from error
         finally:
             self.events.close()
+
+    def _fit(self, model: FineTuner) -> FitState:
+        """Trains to the end, from the latest checkpoint; from there again if it broke down."""
+        while True:
+            state = self._restore(model)
+            self._listen(state)
+            try:
+                fit(self, model, state)
+            except DivergedError as error:
+                leave_out(self, error)
+            else:
+                return state
 
     def load(self) -> None:
         """Finds the devices, the preset and the data."""
@@ -149,17 +164,27 @@ class Session:
         if saved is None:
             return FitState()
         state = FitState.from_checkpoint(saved)
+        if state.step > self.total_steps:
+            raise UserError(
+                f"The run {self.run_dir.path} is beyond its end.",
+                received=f"{state.step} steps done of {self.total_steps}",
+                fix="give it a length of more steps, or resume an earlier checkpoint.",
+            )
         self.events.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
         return state
 
     def _listen(self, state: FitState) -> None:
         """Adds TensorBoard and the history, rewound to the step that training goes on from."""
         run_dir = self.run_dir
+        for listener in self._writers:  # of a try that broke down
+            listener.close()
+            self.events.listeners.remove(listener)
         rewind_tensorboard(run_dir.tensorboard_folder, state.step)
-        self.events.listeners += [
+        self._writers = [
             TensorBoardEvents(run_dir.tensorboard_folder, self.recipe.to_toml()),
-            HistoryEvents(run_dir.history_path, self.watched),
+            HistoryEvents(run_dir.history_path, self.watched, augments=augments(self.recipe)),
         ]
+        self.events.listeners += self._writers
 
     def _finish(self, state: FitState) -> Run:
         """Evaluates the best weights in float32, writes the results, exports."""

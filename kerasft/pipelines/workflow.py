@@ -19,6 +19,7 @@ from kerasft.pipelines.session import Session
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.tasks.task import task_from_record
+from kerasft.training.checkpoint import discard_after
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.loop import build_forward
@@ -29,27 +30,35 @@ def run(
     recipe: Recipe,
     *,
     resume: RunDir | None = None,
+    from_step: int | None = None,
     events: Sequence[Events] = (),
     runs_folder: str | Path = "runs",
 ) -> Run:
     """Runs a recipe to its end.
 
     Args:
-        recipe: What to run. When resuming, the run's own.
+        recipe: What to run. When resuming, the run's own, or what it has become: see
+            `resuming.change_recipe`.
         resume: The run directory to go on in; a new one is made if `None`.
+        from_step: Go on from the checkpoint of this step: later ones are removed. `None`: from the
+            latest.
         events: Told what happens, beside TensorBoard and `history.csv`.
         runs_folder: Where a new run directory is made.
 
     Raises:
         UserError: For a mistake in recipe, data or surroundings.
-        Interrupted: After Ctrl-C, when a checkpoint has been saved.
+        Interrupted: After Ctrl-C or SIGTERM, when a checkpoint has been saved.
     """
     if resume is not None:
         with resume.lock():
             _check_unfinished(resume)
             session = Session(recipe, resume, events)
             session.load()
-            return session.run(session.build_model())
+            model = session.build_model()
+            if from_step is not None:
+                discard_after(resume.checkpoints_folder, from_step)
+            resume.write_text("recipe.toml", session.recipe.to_toml())
+            return session.run(model)
     session = Session(settle(recipe), None, events)
     # Before there is a run directory: a mistake leaves none behind.
     session.load()

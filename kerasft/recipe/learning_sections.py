@@ -67,6 +67,10 @@ class TrainingSettings:
     checkpoint_every_examples: int | None = setting(
         None, "Save a checkpoint every so many examples.", at_least(1)
     )
+    checkpoint_every_minutes: float | None = setting(
+        None, "Save a checkpoint also when so many minutes have passed since the last.", above(0)
+    )
+    keep_checkpoints: int = setting(2, "How many of the latest are kept.", at_least(1))
     sequence_length: int | None = setting(
         None,
         "Tokens kept of an example in training; unset: model.sequence_length. Shorter is faster.",
@@ -158,6 +162,21 @@ class TrainingSettings:
     )
     early_stopping_patience: int = setting(
         0, "Stop after so many validations without a better one; 0 is never.", at_least(0)
+    )
+    on_divergence: str = setting(
+        "stop",
+        "Where the loss is no longer a number: stop; or skip, which goes back to the latest "
+        "checkpoint and leaves out the batch.",
+        one_of("stop", "skip"),
+    )
+    divergence_factor: float = setting(
+        0.0,
+        "A loss of more than so many times the mean of the last 100 steps is divergence, too; 0: "
+        "never.",
+        at_least(0),
+    )
+    max_divergences: int = setting(
+        3, "With skip: how many batches are left out before the run gives up.", at_least(1)
     )
     ema_decay: float = setting(
         0.0,

@@ -22,7 +22,6 @@ from safetensors.numpy import load_file, save_file
 from kerasft.errors import UserError
 from kerasft.run_dir import check_disk_space, telling_os_errors, to_json
 
-_KEEP = 2  # the latest, and one before it should the latest be damaged
 BEST = "best"
 _NUMBERED = re.compile(r"seed_generator_\d+")
 
@@ -48,25 +47,11 @@ class DamagedCheckpointError(UserError):
     """A checkpoint that cannot be read back; the one before it may be whole."""
 
 
-def save_checkpoint(folder: Path, step: int, variables: Sequence, state: Mapping) -> Path:
-    """Saves a checkpoint of a step and removes those older than the one before it.
-
-    Args:
-        folder: The run's folder of checkpoints.
-        step: Steps done.
-        variables: Keras variables, in a fixed order.
-        state: Plain data.
-
-    Returns:
-        The checkpoint's folder.
-
-    Raises:
-        UserError: If the disk is full. Earlier checkpoints are untouched.
-    """
-    path = _write(folder, weights_path(folder, step).name, variables, {**state, "step": step})
-    for old in checkpoints_in(folder)[:-_KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
-    return path
+def discard_after(folder: Path, step: int) -> None:
+    """Removes the checkpoints of later steps, to go on from an earlier one."""
+    for path in checkpoints_in(folder):
+        if step_of(path) > step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def save_weights(folder: Path, step: int, variables: Sequence) -> Path:
@@ -75,7 +60,7 @@ def save_weights(folder: Path, step: int, variables: Sequence) -> Path:
 
 
 def weights_path(folder: Path, step: int) -> Path:
-    """Returns where `save_weights` and `save_checkpoint` put those of a step."""
+    """Returns where `save_weights` and `checkpoint_writer.py` put those of a step."""
     return folder / f"step-{step:08d}"
 
 
@@ -148,10 +133,9 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
 
 
 def named_values(variables: Sequence) -> dict[str, np.ndarray]:
-    """Returns the values of variables by the names that they have in a checkpoint."""
+    """Returns copies of variables' values, by the names that they have in a checkpoint."""
     return {
-        name: np.asarray(variable.numpy(), order="C")
-        for name, variable in _named(variables).items()
+        name: np.array(variable.numpy(), order="C") for name, variable in _named(variables).items()
     }
 
 
@@ -216,8 +200,7 @@ def write_arrays(
     """
     folder, name = final.parent, final.name
     beside, old = folder / f".{name}.new", folder / f".{name}.old"
-    needed = sum(array.nbytes for array in arrays.values())
-    check_disk_space(folder, needed, f"a {files.what}")
+    needed = check_space(final, arrays, files)
     with telling_os_errors(final, needed):
         try:
             shutil.rmtree(beside, ignore_errors=True)
@@ -237,6 +220,17 @@ def write_arrays(
             shutil.rmtree(beside, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def check_space(final: Path, arrays: Mapping[str, np.ndarray], files: Files = _CHECKPOINT) -> int:
+    """Checks that there is room for a folder of weights; returns the bytes that it needs.
+
+    Raises:
+        UserError: There is not.
+    """
+    needed = sum(array.nbytes for array in arrays.values())
+    check_disk_space(final.parent, needed, f"a {files.what}")
+    return needed
 
 
 def _put_back(folder: Path) -> None:

@@ -14,11 +14,13 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.training.averaging import Soup, averaged_weights
-from kerasft.training.checkpoint import save_best, save_checkpoint
+from kerasft.training.checkpoint import save_best
+from kerasft.training.checkpoint_writer import CheckpointWriter
+from kerasft.training.divergence import check_loss
 from kerasft.training.events import Events
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
-from kerasft.training.loop import train_steps
+from kerasft.training.loop import SkippedStep, StepResult, train_steps
 
 
 class Fit:
@@ -52,6 +54,8 @@ class Fit:
         self.folder = folder
         self.state = state
         self.events = events
+        self.writer = CheckpointWriter(folder, keep=settings.keep_checkpoints)
+        self.saved_at = time.monotonic()
         self.soup = Soup(
             folder / "candidates",
             monitor=settings.monitor,
@@ -64,7 +68,8 @@ class Fit:
 
         Raises:
             InterruptRequested: After SIGINT or SIGTERM, when a checkpoint has been saved.
-            UserError: If the loss breaks down or the monitored metric does not exist.
+            DivergedError: If the loss breaks down.
+            UserError: If the monitored metric does not exist, or the disk is full.
         """
         start = time.monotonic() - self.state.seconds
         with InterruptWatch(self._announce_interrupt) as watch:
@@ -79,11 +84,15 @@ class Fit:
                 self.state.seconds = time.monotonic() - start
                 self._save()
                 raise
+            finally:
+                self.writer.wait()
         return self.state
 
     def _train(self, start: float, watch: InterruptWatch) -> None:
         """Runs the steps, in one go or, where layers join on the way, in stretches."""
         is_over = False
+        if self.settings.saves_start and self.state.step == 0:
+            self._save()
         while not is_over:
             self.settings.unfreezing.set_stage(self.model, self.state.step)
             is_over = self._run_stretch(start, watch)
@@ -100,6 +109,7 @@ class Fit:
             self.strategy,
             self.data.batches(self.state.step),
             start_step=self.state.step,
+            skip=self.settings.skip,
         )
         begun = self.state.step
         with contextlib.closing(steps):
@@ -107,7 +117,7 @@ class Fit:
                 if self._due(self.settings.evaluate_every) and not self.state.evaluated:
                     self._evaluate(watch)
                 self.state.seconds = time.monotonic() - start
-                if self._due(self.settings.checkpoint_every) or self.state.stopped_early:
+                if self._is_checkpoint_due() or self.state.stopped_early:
                     self._save()
                 watch.check()
                 if self.state.stopped_early or self.state.step >= self.settings.total_steps:
@@ -122,18 +132,33 @@ class Fit:
         step = self.state.step
         return step > 0 and (step % every == 0 or step == self.settings.total_steps)
 
-    def _count(self, result) -> None:
+    def _is_checkpoint_due(self) -> bool:
+        seconds = self.settings.checkpoint_seconds
+        late = seconds is not None and time.monotonic() - self.saved_at >= seconds
+        return self._due(self.settings.checkpoint_every) or (late and self.state.step > 0)
+
+    def _count(self, result: StepResult | SkippedStep) -> None:
         """Enters a step in the state and tells the events of it."""
         stats = self.data.stats(result.step - 1)
         self.state.step = result.step
+        if isinstance(result, SkippedStep):
+            self._end_epoch({})
+            return
+        if self.settings.divergence_factor:
+            factor = self.settings.divergence_factor
+            check_loss(result.step, result.loss, self.state.recent_losses, factor)
         self.state.examples += stats.examples
         self.state.tokens += stats.tokens
         self.state.positions += stats.positions
         self.state.step_seconds += result.seconds
         self.events.on_step(result, stats)
-        epoch, rest = divmod(result.step, self.data.plan.steps_per_epoch)
+        self._end_epoch(result.running)
+
+    def _end_epoch(self, running: Mapping[str, float]) -> None:
+        """Tells the events of an epoch that ends with the present step, if one does."""
+        epoch, rest = divmod(self.state.step, self.data.plan.steps_per_epoch)
         if rest == 0:
-            self.events.on_epoch(epoch, result.step, result.running)
+            self.events.on_epoch(epoch, self.state.step, running)
             self.model.reset_metrics()
 
     def _measure(self, watch: InterruptWatch) -> dict[str, float]:
@@ -187,12 +212,9 @@ class Fit:
         self.soup.clear()
 
     def _save(self) -> None:
-        save_checkpoint(
-            self.folder,
-            self.state.step,
-            checkpointed_variables(self.model),
-            dataclasses.asdict(self.state),
-        )
+        variables = checkpointed_variables(self.model)
+        self.writer.save(self.state.step, variables, dataclasses.asdict(self.state))
+        self.saved_at = time.monotonic()
 
     def _announce_interrupt(self) -> None:
         self.events.on_message("Stopping: saving a checkpoint. Once more to stop without saving.")

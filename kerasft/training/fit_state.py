@@ -26,6 +26,12 @@ class FitSettings:
         average_checkpoints: Average the weights of so many evaluated steps in the end; 1 is none.
         average_from: Which ones: `best` or `last`.
         unfreezing: When layers join; by default all are trained from the start.
+        checkpoint_seconds: Save also when so many seconds have passed since the last; `None`: no.
+        keep_checkpoints: How many of the latest are kept.
+        saves_start: Whether there is a checkpoint of step 0, to go back to.
+        divergence_factor: A loss of more than so many times the mean of the last steps is one that
+            diverged; 0: no loss is, as long as it is a number.
+        skip: Steps, from 1, whose batch is left out.
     """
 
     total_steps: int
@@ -36,6 +42,11 @@ class FitSettings:
     average_checkpoints: int = 1
     average_from: str = "best"
     unfreezing: GradualUnfreezing = dataclasses.field(default_factory=GradualUnfreezing)
+    checkpoint_seconds: float | None = None
+    keep_checkpoints: int = 2
+    saves_start: bool = False
+    divergence_factor: float = 0.0
+    skip: frozenset[int] = frozenset()
 
 
 @dataclasses.dataclass
@@ -49,6 +60,7 @@ class FitState:
     stopped_early: bool = False
     averaged: bool = False
     evaluations: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    recent_losses: list[float] = dataclasses.field(default_factory=list)
     examples: int = 0
     tokens: int = 0
     positions: int = 0

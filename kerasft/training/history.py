@@ -27,6 +27,7 @@ STEP_COLUMNS = (
     "tokens_per_second",
     "padding_share",
 )
+ALTERED_COLUMN = "altered_share"  # where training texts are altered
 
 
 class HistoryEvents(Events):
@@ -38,12 +39,16 @@ class HistoryEvents(Events):
     Args:
         path: The file. One that exists is gone on with, after the step that training starts from.
         metrics: The validation metrics that get a column each.
+        augments: Whether the share of altered examples gets a column. Defaults to no.
     """
 
-    def __init__(self, path: Path, metrics: Sequence[str] = WATCHED_METRICS[0]):
+    def __init__(
+        self, path: Path, metrics: Sequence[str] = WATCHED_METRICS[0], *, augments: bool = False
+    ):
         self._path = path
         self._metrics = tuple(metrics)
-        self._columns = (*STEP_COLUMNS, *(f"validation/{name}" for name in metrics))
+        altered = (ALTERED_COLUMN,) if augments else ()
+        self._columns = (*STEP_COLUMNS, *altered, *(f"validation/{name}" for name in metrics))
         self._file: TextIO | None = None
         self._steps_per_epoch = 1
         self._row: dict[str, float | None] = {}
@@ -71,6 +76,8 @@ class HistoryEvents(Events):
             "seconds": result.seconds,
             **stats.speed(result.seconds),
         }
+        if ALTERED_COLUMN in self._columns:
+            self._row[ALTERED_COLUMN] = (stats.altered or 0) / stats.examples
         self._write_row()
 
     def on_evaluation(

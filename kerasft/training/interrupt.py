@@ -14,16 +14,27 @@ class Interrupted(KeyboardInterrupt):
     Args:
         run_dir: Folder of the run, to resume from.
         step: Steps done.
+        signal_number: What interrupted it: SIGINT, the default, or SIGTERM.
     """
 
-    def __init__(self, run_dir: Path, step: int):
-        super().__init__(f"Interrupted after step {step}.")
+    def __init__(self, run_dir: Path, step: int, signal_number: int = signal.SIGINT):
+        what = "Preempted" if signal_number == signal.SIGTERM else "Interrupted"
+        super().__init__(f"{what} after step {step}.")
         self.run_dir = run_dir
         self.step = step
+        self.signal_number = int(signal_number)
 
 
 class InterruptRequested(KeyboardInterrupt):
-    """Raised at a place where stopping is safe, after a signal was noted."""
+    """Raised at a place where stopping is safe, after a signal was noted.
+
+    Args:
+        signal_number: The signal.
+    """
+
+    def __init__(self, signal_number: int = signal.SIGINT):
+        super().__init__()
+        self.signal_number = signal_number
 
 
 class InterruptWatch:
@@ -38,6 +49,7 @@ class InterruptWatch:
 
     def __init__(self, on_request: Callable[[], None] = lambda: None):
         self.requested = False
+        self.signal_number: int = signal.SIGINT
         self._on_request = on_request
         self._previous = {}
 
@@ -53,10 +65,10 @@ class InterruptWatch:
     def check(self) -> None:
         """Raises `InterruptRequested` if a signal was noted."""
         if self.requested:
-            raise InterruptRequested
+            raise InterruptRequested(self.signal_number)
 
     def _note(self, number, frame) -> None:
-        self.requested = True
+        self.requested, self.signal_number = True, number
         self._restore()
         self._on_request()
 

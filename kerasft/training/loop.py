@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from kerasft.errors import UserError
+from kerasft.training.divergence import check_finite
 from kerasft.training.strategy import distribute
 
 
@@ -38,9 +39,24 @@ class StepResult:
     running: dict[str, float]
 
 
+class SkippedStep(NamedTuple):
+    """A step whose batch was left out.
+
+    Attributes:
+        step: Steps done, this one included.
+    """
+
+    step: int
+
+
 def train_steps(
-    model, strategy: tf.distribute.Strategy, batches: tf.data.Dataset, *, start_step: int
-) -> Iterator[StepResult]:
+    model,
+    strategy: tf.distribute.Strategy,
+    batches: tf.data.Dataset,
+    *,
+    start_step: int,
+    skip: Collection[int] = (),
+) -> Iterator[StepResult | SkippedStep]:
     """Trains on one batch after the other.
 
     Args:
@@ -48,12 +64,13 @@ def train_steps(
         strategy: The strategy.
         batches: Global batches, from the one of step `start_step` on.
         start_step: Steps done before.
+        skip: Steps, from 1, whose batch is left out: nothing changes but that the schedule goes on.
 
     Yields:
-        A `StepResult` after each step.
+        A `StepResult` after each step, or a `SkippedStep`.
 
     Raises:
-        UserError: If loss or gradient are no longer finite.
+        DivergedError: If loss or gradient are no longer finite.
     """
     iterator = iter(distribute(strategy, batches))
     run_step = build_distributed(
@@ -65,13 +82,18 @@ def train_steps(
         batch = next(iterator, None)
         if batch is None:
             return
+        if step + 1 in skip:
+            step += 1
+            model.optimizer.iterations.assign_add(1)
+            yield SkippedStep(step)
+            continue
         learning_rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
         logs = {name: float(value) for name, value in run_step(batch).items()}
         step += 1
         loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
         # In float16 a gradient may overflow: the step is passed over, with a smaller scale next.
         if model.loss_scale is None or not math.isfinite(loss) or model.loss_scale.is_exhausted:
-            _check_finite(step, loss, norm, learning_rate)
+            check_finite(step, loss, norm, learning_rate)
         if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)
@@ -129,15 +151,3 @@ def build_distributed(
         return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
 
     return run
-
-
-def _check_finite(step: int, loss: float, norm: float, learning_rate: float) -> None:
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    raise UserError(
-        f"Training broke down at step {step}: the loss or its gradient is no longer a number.",
-        received=f"loss {loss}, gradient norm {norm}, learning rate {learning_rate:.3g}",
-        expected="finite numbers",
-        fix="lower training.learning_rate, lengthen the warm-up, or set training.global_clipnorm. "
-        "Checkpoints saved before this step are kept.",
-    )

@@ -37,7 +37,7 @@ class FakeWorkflow:
     def __init__(self):
         self.calls = []
 
-    def run(self, recipe, *, resume=None, events):
+    def run(self, recipe, *, resume=None, from_step=None, events):
         print("a library's chatter")
         self.calls.append((recipe, resume))
         result = {"run_dir": "runs/r", "metrics": self.metrics}

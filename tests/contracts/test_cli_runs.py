@@ -110,18 +110,29 @@ def test_resume_with_another_recipe_is_2(command, workflow, run_of):
         assert 'Expected: "imdb_quick"' in result.err
 
 
-@pytest.mark.parametrize("shape", ["after", "in place of the folder", "with the folder"])
-def test_resume_with_overrides_is_2(command, workflow, run_of, shape):
+SHAPES = {
+    "after": "{} --resume",
+    "in place of the folder": "--resume {}",
+    "with the folder": "--resume {folder} {}",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_resume_with_a_longer_length_goes_on(command, workflow, run_of, shape):
     folder = str(run_of("imdb").path)
-    argv = {
-        "after": ["training.epochs=1", "--resume"],
-        "in place of the folder": ["--resume", "training.epochs=1"],
-        "with the folder": ["--resume", folder, "training.epochs=1"],
-    }[shape]
-    result = command("run", "imdb", *argv)
+    argv = shape.format("training.epochs=9", folder=folder).split()
+    assert command("run", "imdb", *argv).code == 0
+    (call,) = workflow.calls
+    assert call[0].training.epochs == 9
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_resume_with_what_the_weights_come_from_changed_is_2(command, workflow, run_of, shape):
+    folder = str(run_of("imdb").path)
+    result = command("run", "imdb", *shape.format("training.seed=4", folder=folder).split())
     assert result.code == 2
-    assert "A run is resumed with its own recipe" in result.err
-    assert "Received: 'training.epochs=1'." in result.err
+    assert "was begun with other settings" in result.err
+    assert "Received: 'training.seed: 1 -> 4'." in result.err
     assert workflow.calls == []
 
 

@@ -21,11 +21,13 @@ from kerasft.pipelines import data as run_data
 from kerasft.pipelines import outcome, session
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
+from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.session import Session
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.training import loop
 from kerasft.training.averaging import averaged_weights
+from kerasft.training.divergence import DivergedError
 from kerasft.training.events import Events
 from kerasft.training.fit_state import FitState
 from kerasft.training.strategy import describe_strategy
@@ -139,6 +141,17 @@ def thresholds(run: Session) -> dict:
 def durations(run: Session) -> object:
     """How long the run is, when it evaluates and saves, when it stops."""
     return fit_settings(run)
+
+
+def given_up(run: Session) -> bool:
+    """Whether a run with one batch left out gives up at the next that diverges."""
+    run.run_dir = create_run_dir("given_up", "given_up")
+    run.run_dir.write_json("divergences.json", [{"step": 1, "loss": 1.0, "examples": []}])
+    try:
+        leave_out(run, DivergedError(2, 1.0, "", received="", expected=""))
+    except UserError:
+        return True
+    return False
 
 
 def strategy(run: Session) -> str:
@@ -265,6 +278,8 @@ PROBES = {
     "training.checkpoint_every_steps": Probe(2, durations),
     "training.checkpoint_every_epochs": Probe(0.1, durations),
     "training.checkpoint_every_examples": Probe(20, durations),
+    "training.checkpoint_every_minutes": Probe(2.5, durations),
+    "training.keep_checkpoints": Probe(3, durations),
     "training.mode": Probe("features", trained),
     "training.unfreeze_every_steps": Probe(2, durations),
     "training.unfreeze_every_epochs": Probe(0.1, durations),
@@ -296,6 +311,9 @@ PROBES = {
     "training.class_weights": Probe("neg=5", weights),
     "training.monitor": Probe("validation/log_loss", durations),
     "training.early_stopping_patience": Probe(1, durations),
+    "training.on_divergence": Probe("skip", durations),
+    "training.divergence_factor": Probe(4.0, durations),
+    "training.max_divergences": Probe(1, given_up, {"training.on_divergence": "skip"}),
     "training.ema_decay": Probe(0.9, averaged),
     "training.average_checkpoints": Probe(2, durations),
     "training.average_from": Probe("last", durations, {"training.average_checkpoints": 2}),

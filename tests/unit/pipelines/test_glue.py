@@ -59,7 +59,7 @@ class FakeWorkflow:
     def __init__(self):
         self.runs, self.exports, self.predictions, self.interrupt = [], [], [], None
 
-    def run(self, recipe, *, resume=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
         print("a library's chatter")
         self.runs.append((recipe, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)

@@ -21,7 +21,7 @@ class FakeWorkflow:
     def __init__(self):
         self.runs, self.exports, self.interrupt = [], [], None
 
-    def run(self, recipe, *, resume=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
         print("a library's chatter")
         self.runs.append((recipe.name, recipe.training.seed, resume is not None))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)

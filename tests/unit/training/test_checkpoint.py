@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import errno
 import json
+import threading
 
 import keras
 import numpy as np
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.training import checkpoint
+from kerasft.training import checkpoint, checkpoint_writer
 from kerasft.training.checkpoint import (
     BEST,
     DamagedCheckpointError,
     checkpoints_in,
+    discard_after,
     restore,
     restore_latest,
     save_best,
-    save_checkpoint,
+    weights_path,
 )
+from kerasft.training.checkpoint_writer import CheckpointWriter
 from kerasft.training.fit import checkpointed_variables
 from kerasft.training.optimizer import AdamW
 
 
 def values_of(variables):
     return [variable.numpy() for variable in variables]
+
+
+def save_checkpoint(folder, step, variables, state, **options):
+    """Saves and waits until it stands; returns where."""
+    writer = CheckpointWriter(folder, **options)
+    writer.save(step, variables, state)
+    writer.wait()
+    return weights_path(folder, step)
 
 
 def refuse(text):
@@ -114,6 +125,54 @@ def test_keeps_the_latest_two(tmp_path, save):
         save(step)
     assert [path.name for path in checkpoints_in(tmp_path)] == ["step-00000010", "step-00000100"]
     assert {path.name for path in tmp_path.iterdir()} == {"step-00000010", "step-00000100"}
+
+
+def test_keeps_as_many_as_are_asked_for(tmp_path, variables):
+    for step in (5, 9, 10, 100):
+        save_checkpoint(tmp_path, step, variables, {}, keep=3)
+    assert [int(path.name[-3:]) for path in checkpoints_in(tmp_path)] == [9, 10, 100]
+
+
+def test_what_changes_while_a_checkpoint_is_written_is_not_in_it(tmp_path, variables, monkeypatch):
+    go_on = threading.Event()
+    write = checkpoint_writer.write_arrays
+
+    def write_late(*arguments):
+        assert go_on.wait(60)
+        return write(*arguments)
+
+    monkeypatch.setattr(checkpoint_writer, "write_arrays", write_late)
+    writer = CheckpointWriter(tmp_path)
+    variables[1].assign(3.0)
+    writer.save(3, variables, {})
+    assert checkpoints_in(tmp_path) == []  # training goes on meanwhile
+    variables[1].assign(4.0)
+    go_on.set()
+    writer.wait()
+    restore(tmp_path / "step-00000003", variables)
+    assert float(variables[1].numpy()) == 3.0
+
+
+def test_an_error_of_the_thread_comes_with_the_next_save(tmp_path, variables, monkeypatch):
+    def fail(*arguments):
+        raise UserError("The disk is full.")
+
+    writer = CheckpointWriter(tmp_path)
+    monkeypatch.setattr(checkpoint_writer, "write_arrays", fail)
+    writer.save(1, variables, {})
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="The disk is full"):
+        writer.save(2, variables, {})
+    writer.save(3, variables, {})
+    writer.wait()
+    assert [path.name for path in checkpoints_in(tmp_path)] == ["step-00000003"]
+
+
+def test_later_ones_are_discarded(tmp_path, save):
+    for step in (5, 9):
+        save(step)
+    discard_after(tmp_path, 5)
+    assert [path.name for path in checkpoints_in(tmp_path)] == ["step-00000005"]
 
 
 def test_no_checkpoint_is_none(tmp_path, variables):

@@ -1,5 +1,6 @@
 """history.csv: whole rows whatever happens."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -56,6 +57,16 @@ def test_a_row_holds_the_step_its_speed_and_no_validation(tmp_path):
         "validation/log_loss": None,
     }
     assert isinstance(row["step"], int)
+
+
+def test_the_altered_share_has_a_column_where_texts_are_altered(tmp_path):
+    path = tmp_path / "history.csv"
+    history = HistoryEvents(path, augments=True)
+    history.on_start(start_step=0, total_steps=2, steps_per_epoch=2)
+    history.on_step(step_result(1), dataclasses.replace(STATS, altered=8))
+    history.on_step(step_result(2), dataclasses.replace(STATS, altered=0))
+    history.close()
+    assert [row["altered_share"] for row in read_history(path)] == [0.25, 0.0]
 
 
 def test_validation_stands_in_the_row_of_its_step(tmp_path):

@@ -40,8 +40,9 @@ def test_a_signal_waits_for_the_check(number):
     with InterruptWatch(lambda: told.append("once")) as watch:
         send(number)
         assert watch.requested
-        with pytest.raises(InterruptRequested):
+        with pytest.raises(InterruptRequested) as caught:
             watch.check()
+        assert caught.value.signal_number == number
     assert told == ["once"]
 
 
