@@ -13,6 +13,7 @@ import tensorflow as tf
 
 # A byte of randomness serves, where the rate that it can express is within this share of the rate.
 _RATE_TOLERANCE = 0.02
+_PRIME = 1_000_003  # between the seeds of two replicas
 
 
 @tf.custom_gradient
@@ -104,7 +105,7 @@ def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
     in_a_word = 4 // drawn_type.size
     words = tf.random.stateless_uniform(
         ((size + in_a_word - 1) // in_a_word,),
-        seed=tf.cast(seeds.next(), tf.int32),
+        seed=_seed_of_replica(seeds),
         minval=None,
         maxval=None,
         dtype=tf.uint32,
@@ -112,6 +113,16 @@ def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
     drawn = tf.reshape(tf.reshape(tf.bitcast(words, drawn_type), (-1,))[:size], tf.shape(inputs))
     kept = tf.cast(drawn >= tf.constant(dropped, drawn_type), inputs.dtype)
     return inputs * (kept * tf.constant(levels / (levels - dropped), inputs.dtype))
+
+
+def _seed_of_replica(seeds: keras.random.SeedGenerator):
+    """Returns the seed of this call, another one in each replica: all have the same generator."""
+    seed = tf.cast(seeds.next(), tf.int32)
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    return seed + tf.stack([replica * _PRIME, 0])
 
 
 def _fits(rate: float, levels: int) -> bool:

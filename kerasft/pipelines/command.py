@@ -91,6 +91,8 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
 
         events = [build_progress(recipe, plain=arguments.json)]
         run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
+    if run is None:
+        return  # the chief's process tells it
     if arguments.json:
         print_json(run.to_json())
     else:
@@ -106,8 +108,13 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Even
     """
     from rich.console import Console
 
+    from kerasft.training.events import Events
     from kerasft.training.progress import ProgressEvents
+    from kerasft.training.workers import read_cluster
 
+    cluster = read_cluster()
+    if cluster is not None and not cluster.is_chief:
+        return Events()  # all would tell the same
     return ProgressEvents(
         Console(stderr=True, force_interactive=False if plain else None),
         long_run_hint=None if recipe is None else _quicker(recipe),

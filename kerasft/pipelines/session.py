@@ -29,7 +29,7 @@ from kerasft.training.fit_state import FitState
 from kerasft.training.history import HistoryEvents, read_history
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.memory import keep_freed_memory
-from kerasft.training.strategy import build_strategy, describe_strategy
+from kerasft.training.strategy import build_strategy, build_workers, describe_strategy
 from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
 
 
@@ -42,21 +42,29 @@ class Session:
         self.events = AllEvents(list(events))
         self._writers: list[Events] = []
 
-    def run(self, model: FineTuner) -> Run:
+    def run(self, model: FineTuner) -> Run | None:
         """Trains, evaluates and exports.
 
         Args:
             model: From `build_model`.
 
+        Returns:
+            What the run left behind; `None` where another process is the chief.
+
         Raises:
             Interrupted: After Ctrl-C.
         """
         try:
-            return self._finish(self._fit(model))
+            state = self._fit(model)
+            run = self._finish(state) if self.workers.is_chief else None
+            self.workers.barrier()
+            return run
         except KeyboardInterrupt as error:
             # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
             saved = latest_step(self.run_dir.checkpoints_folder)
             number = getattr(error, "signal_number", signal.SIGINT)
+            if not self.workers.is_chief:
+                raise SystemExit(128 + number) from error  # the chief says how to go on
             raise Interrupted(self.run_dir.path, saved, number) from error
         finally:
             self.events.close()
@@ -79,13 +87,15 @@ class Session:
         keep_freed_memory()
         assembly.seed_everything(recipe.training.seed)  # before the first dropout layer is made
         self.strategy = build_strategy(recipe.training.strategy)
+        self.workers = build_workers(self.strategy)
         self._check_devices()
         with self.strategy.scope():
             self.preset: Preset = assembly.load_recipe_preset(
                 recipe, dtype=recipe.training.dtype_policy
             )
         self.preprocessor = assembly.build_preprocessor(recipe, self.preset)
-        self.data = run_data.load_data(recipe, self.preset, announce=self.events.on_message)
+        with self.workers.chief_first():  # who tokenizes what the others find in the cache
+            self.data = run_data.load_data(recipe, self.preset, announce=self.events.on_message)
         self._record_fallback()
         self.task = assembly.build_recipe_task(recipe, self.data.source)
         self._check_monitor()

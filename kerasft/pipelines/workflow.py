@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines.data import VALIDATION, store_logits
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.session import Session
+from kerasft.pipelines.worker_folder import working_folder
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.tasks.task import task_from_record
@@ -24,6 +26,7 @@ from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.loop import build_forward
 from kerasft.training.precision import resolve_dtype_policy
+from kerasft.training.workers import expected_cluster
 
 
 def run(
@@ -33,7 +36,7 @@ def run(
     from_step: int | None = None,
     events: Sequence[Events] = (),
     runs_folder: str | Path = "runs",
-) -> Run:
+) -> Run | None:
     """Runs a recipe to its end.
 
     Args:
@@ -45,28 +48,34 @@ def run(
         events: Told what happens, beside TensorBoard and `history.csv`.
         runs_folder: Where a new run directory is made.
 
+    Returns:
+        What the run left behind; `None` in a process of several that is not the chief.
+
     Raises:
         UserError: For a mistake in recipe, data or surroundings.
         Interrupted: After Ctrl-C or SIGTERM, when a checkpoint has been saved.
     """
-    if resume is not None:
-        with resume.lock():
+    is_chief = expected_cluster(recipe.training.strategy).is_chief
+    with contextlib.ExitStack() as stack:
+        if resume is not None and is_chief:
+            stack.enter_context(resume.lock())
             _check_unfinished(resume)
-            session = Session(recipe, resume, events)
-            session.load()
-            model = session.build_model()
-            if from_step is not None:
-                discard_after(resume.checkpoints_folder, from_step)
-            resume.write_text("recipe.toml", session.recipe.to_toml())
-            return session.run(model)
-    session = Session(settle(recipe), None, events)
-    # Before there is a run directory: a mistake leaves none behind.
-    session.load()
-    model = session.build_model()
-    session.run_dir = create_run_dir(recipe.name, runs_folder)
-    with session.run_dir.lock():
-        session.run_dir.write_text("recipe.toml", session.recipe.to_toml())
-        session.run_dir.write_json("environment.json", describe_environment())
+        session = Session(recipe if resume else settle(recipe), resume, events)
+        # Before there is a run directory: a mistake leaves none behind.
+        session.load()
+        model = session.build_model()
+
+        def prepare() -> RunDir:
+            run_dir = resume or create_run_dir(recipe.name, runs_folder)
+            if resume is None:
+                stack.enter_context(run_dir.lock())
+                run_dir.write_json("environment.json", describe_environment())
+            elif from_step is not None:
+                discard_after(run_dir.checkpoints_folder, from_step)
+            run_dir.write_text("recipe.toml", session.recipe.to_toml())
+            return run_dir
+
+        session.run_dir = stack.enter_context(working_folder(session.workers, resume, prepare))
         return session.run(model)
 
 

@@ -133,7 +133,7 @@ class TrainingSettings:
     )
     jit_compile: bool = setting(False, "Compile the step with XLA.")
     strategy: str = setting(
-        "auto", "How devices are used.", one_of("auto", "one_device", "mirrored")
+        "auto", "How devices are used.", one_of("auto", "one_device", "mirrored", "multi_worker")
     )
     loss: str = setting(
         "auto",

@@ -9,6 +9,7 @@ from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
 from kerasft.training.loss_scale import LossScale
 from kerasft.training.objective import Objective, compute_gradients
+from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
 
 FEATURES = "features"
@@ -195,10 +196,10 @@ class FineTuner(keras.Model):
     def _apply(self, gradients) -> None:
         """Applies gradients that are already summed over the replicas.
 
-        Keras's optimizers sum over the replicas once more, hence the division.
+        An optimizer that is none of ours sums over the replicas once more, hence the division.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1:
+        if replicas > 1 and not isinstance(self.optimizer, RuledUpdates):
             gradients = [gradient / replicas for gradient in gradients]
         self.optimizer.apply(gradients, self.trainable_variables)
 

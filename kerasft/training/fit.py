@@ -21,6 +21,7 @@ from kerasft.training.events import Events
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import SkippedStep, StepResult, train_steps
+from kerasft.training.strategy import build_workers
 
 
 class Fit:
@@ -49,6 +50,7 @@ class Fit:
     ):
         self.model = model
         self.strategy = strategy
+        self.workers = build_workers(strategy)
         self.data = data
         self.settings = settings
         self.folder = folder
@@ -119,7 +121,7 @@ class Fit:
                 self.state.seconds = time.monotonic() - start
                 if self._is_checkpoint_due() or self.state.stopped_early:
                     self._save()
-                watch.check()
+                watch.check(self.workers.any)
                 if self.state.stopped_early or self.state.step >= self.settings.total_steps:
                     return True
                 joins = self.settings.unfreezing.changes_at(self.model, self.state.step)
@@ -134,8 +136,11 @@ class Fit:
 
     def _is_checkpoint_due(self) -> bool:
         seconds = self.settings.checkpoint_seconds
-        late = seconds is not None and time.monotonic() - self.saved_at >= seconds
-        return self._due(self.settings.checkpoint_every) or (late and self.state.step > 0)
+        late = False
+        if seconds is not None and self.state.step > 0:
+            # All save together: to read what each replica counts for itself takes all of them.
+            late = self.workers.any(time.monotonic() - self.saved_at >= seconds)
+        return late or self._due(self.settings.checkpoint_every)
 
     def _count(self, result: StepResult | SkippedStep) -> None:
         """Enters a step in the state and tells the events of it."""
@@ -165,7 +170,7 @@ class Fit:
         """Returns the validation metrics of the present weights."""
 
         def on_batch(num_examples: int) -> None:
-            watch.check()
+            watch.check(self.workers.any)
             self.events.on_evaluation_batch(num_examples)
 
         return self.data.evaluate(on_batch)

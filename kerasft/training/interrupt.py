@@ -62,9 +62,13 @@ class InterruptWatch:
     def __exit__(self, *exception) -> None:
         self._restore()
 
-    def check(self) -> None:
-        """Raises `InterruptRequested` if a signal was noted."""
-        if self.requested:
+    def check(self, agree: Callable[[bool], bool] = bool) -> None:
+        """Raises `InterruptRequested` if a signal was noted.
+
+        Args:
+            agree: Of several processes: tells of a flag whether it is up in any of them.
+        """
+        if agree(self.requested):
             raise InterruptRequested(self.signal_number)
 
     def _note(self, number, frame) -> None:

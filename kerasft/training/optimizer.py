@@ -70,6 +70,13 @@ class RuledUpdates:
         self._decayed = [self.decays(path) for path in paths]
         self._scales = [self.rate_scales.get(path, 1.0) for path in paths]
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Returns gradients as they are: the train step has summed them over the replicas.
+
+        Keras would do so once more, which doubles what the replicas send each other.
+        """
+        return grads_and_vars
+
     def decays(self, path: str) -> bool:
         """Tells whether the variable at this path is decayed."""
         return self.decay_rate > 0 and not any(

@@ -6,14 +6,30 @@ import functools
 
 import tensorflow as tf
 
+from kerasft.errors import UserError
+from kerasft.training.workers import Cluster, Workers, read_cluster
+
 
 def build_strategy(name: str) -> tf.distribute.Strategy:
     """Builds the `tf.distribute` strategy of a recipe.
 
     Args:
-        name: `auto` (MirroredStrategy over the GPUs if there are any, else one device),
-            `one_device`, or `mirrored` (over all GPUs; without one, over all logical CPUs).
+        name: `auto` (MultiWorkerMirroredStrategy if `TF_CONFIG` names several processes, else
+            MirroredStrategy over the GPUs if there are any, else one device), `one_device`,
+            `mirrored` (over all GPUs; without one, over all logical CPUs), or `multi_worker`.
+
+    Raises:
+        UserError: `TF_CONFIG` is missing where it is needed, or is damaged.
     """
+    cluster = read_cluster()
+    if name == "multi_worker" and cluster is None:
+        raise UserError(
+            "Several processes train together, and nothing says which they are.",
+            received='training.strategy="multi_worker" without the variable TF_CONFIG',
+            fix="start it with `kerasft launch --workers 2 -- ...`, or see docs/scaling.md.",
+        )
+    if name == "multi_worker" or (name == "auto" and cluster is not None):
+        return _build_multi_worker()
     gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
     cpus = [cpu.name for cpu in tf.config.list_logical_devices("CPU")]
     if name == "one_device" or (name == "auto" and not gpus):
@@ -21,11 +37,18 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     return _build_mirrored(tuple(gpus or cpus))
 
 
+def build_workers(strategy: tf.distribute.Strategy) -> Workers:
+    """Returns the processes that train under a strategy."""
+    is_several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    return Workers(strategy, (read_cluster() if is_several else None) or Cluster())
+
+
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     """Returns a short name for people: kind of strategy, number and kind of its devices."""
     devices = strategy.extended.worker_devices
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
-    return f"{type(strategy).__name__}, {len(devices)} x {'/'.join(sorted(kinds))}"
+    count = strategy.num_replicas_in_sync
+    return f"{type(strategy).__name__}, {count} x {'/'.join(sorted(kinds))}"
 
 
 def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
@@ -46,13 +69,26 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
     if replicas == 1:
         return dataset
 
-    def split(*batch):
-        return tf.data.Dataset.from_tensor_slices(
-            tf.nest.map_structure(lambda rows: _deal(rows, replicas), batch)
-        )
+    def parts_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        own = replicas // context.num_input_pipelines  # of this process
+        first = own * context.input_pipeline_id
 
-    parts = dataset.flat_map(split).prefetch(2 * replicas)
-    return strategy.distribute_datasets_from_function(lambda context: parts)
+        def split(*batch):
+            return tf.data.Dataset.from_tensor_slices(
+                tf.nest.map_structure(
+                    lambda rows: _deal(rows, replicas)[first : first + own], batch
+                )
+            )
+
+        return dataset.flat_map(split).prefetch(2 * own)
+
+    return strategy.distribute_datasets_from_function(parts_of)
+
+
+@functools.cache
+def _build_multi_worker() -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Builds the one strategy of this process, which joins the others here and waits for them."""
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @functools.cache

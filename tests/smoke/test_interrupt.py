@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -158,6 +160,51 @@ def test_a_killed_run_goes_on_from_its_latest_checkpoint(make_place, undisturbed
     assert run_to_the_end(place, "--resume") == run_dir
     assert f"after step {int(saved.removeprefix('step-'))}." in output_of(place)
     assert_same(results(run_dir, read_scalars), undisturbed[2])
+
+
+def test_sigterm_saves_and_says_so(make_place, undisturbed, read_scalars):
+    place = make_place("preempted")
+    code = send_after(place, start(place, *overrides()), 30, signal.SIGTERM)
+    assert code == 143, output_of(place)
+    assert re.search(r"Preempted after step \d+\.", output_of(place))
+    run_dir = run_to_the_end(place, "--resume")
+    assert_same(results(run_dir, read_scalars), undisturbed[2])
+
+
+def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scalars):
+    """Whatever it does at that moment: load, train, save, evaluate, export.
+
+    `KERASFT_KILLS=20` kills so often, in as many runs as that takes; each ends as the undisturbed.
+    """
+    kills, moments, number = int(os.environ.get("KERASFT_KILLS", "3")), random.Random(1), 0
+    while kills > 0:
+        number += 1
+        place = make_place(f"killed_often_{number}")
+        arguments = overrides()
+        while not is_finished(place):
+            process = start(place, *arguments)
+            wait_for_a_run(place, process)  # before there is one, there is nothing to go on with
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(moments.uniform(0, 12) if kills > 0 else PATIENCE_SECONDS)
+            process.kill()
+            code = process.wait(PATIENCE_SECONDS)
+            assert code in (0, -signal.SIGKILL), output_of(place)
+            kills -= code != 0
+            arguments = ["--resume"]
+        assert_same(results(run_of(place), read_scalars), undisturbed[2])
+
+
+def is_finished(place) -> bool:
+    return any(place.folder.glob("runs/*/metrics.json"))
+
+
+def wait_for_a_run(place, process) -> None:
+    """Waits until a process has made its run directory, or one before it had."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(place.folder.glob("runs/*/recipe.toml")):
+        assert process.poll() is None, output_of(place)
+        assert time.monotonic() < deadline, output_of(place)
+        time.sleep(0.005)
 
 
 def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, read_scalars):

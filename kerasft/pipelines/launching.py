@@ -1,0 +1,148 @@
+"""Starting several processes that train together, and ending them together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from kerasft.errors import UserError
+from kerasft.training.workers import VARIABLE
+
+_GRACE_SECONDS = 30.0  # to save a checkpoint, before a process is killed
+_POLL_SECONDS = 0.05
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SECONDS) -> int:
+    """Runs a command in several processes and waits for all of them.
+
+    What the chief writes to stdout comes through as it is; all else comes to stderr, each line
+    behind `[worker 1]`. When one process fails, the others are ended. SIGINT and SIGTERM are passed
+    on to all.
+
+    Args:
+        command: The command, its program first.
+        num_workers: How many processes.
+        grace: Seconds between the request to end and the kill.
+
+    Returns:
+        The chief's exit code; if it was ended because another failed, that one's. 128 and the
+        signal's number, if a signal ended it.
+
+    Raises:
+        UserError: There is no such program.
+    """
+    if shutil.which(command[0]) is None:
+        raise UserError("There is no such program.", received=command[0])
+    processes, readers = [], []
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(num_workers)]
+    with _passing_signals(processes):
+        for index in range(num_workers):
+            process = _start(command, tf_config(addresses, index))
+            processes.append(process)
+            readers += _start_readers(process, index)
+        failed = _wait(processes, grace)
+    for reader in readers:
+        reader.join()
+    return _code(processes[0] if failed is None else processes[failed])
+
+
+def tf_config(addresses: Sequence[str], index: int) -> str:
+    """Returns the value of `TF_CONFIG` for one process.
+
+    Args:
+        addresses: `host:port` of each process, the chief first.
+        index: Which of them it is for.
+    """
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports of this machine that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _start(command: Sequence[str], config: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command,
+        env={**os.environ, VARIABLE: config, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+    )
+
+
+def _start_readers(process: subprocess.Popen, index: int) -> list[threading.Thread]:
+    prefix = f"[worker {index}] "
+    out = (process.stdout, sys.stdout, "") if index == 0 else (process.stdout, sys.stderr, prefix)
+    threads = []
+    for source, target, before in (out, (process.stderr, sys.stderr, prefix)):
+        thread = threading.Thread(target=_copy, args=(source, target, before), daemon=True)
+        thread.start()
+        threads.append(thread)
+    return threads
+
+
+def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
+    for line in source:
+        with contextlib.suppress(BrokenPipeError):  # the process is to go on all the same
+            target.write(prefix + line)
+            target.flush()
+
+
+def _wait(processes: Sequence[subprocess.Popen], grace: float) -> int | None:
+    """Waits until all have ended; returns which one failed first, if one did."""
+    failed, deadline = None, None
+    while any(process.poll() is None for process in processes):
+        codes = [process.poll() for process in processes]
+        if deadline is None and any(codes):
+            failed = next(index for index, code in enumerate(codes) if code)
+            sys.stderr.write(
+                f"[launch] worker {failed} ended with {_code(processes[failed])}: ending all.\n"
+            )
+            _send(processes, signal.SIGTERM)
+            deadline = time.monotonic() + grace
+        if deadline is not None and time.monotonic() > deadline:
+            _send(processes, signal.SIGKILL)  # it waits for those that are gone
+        time.sleep(_POLL_SECONDS)
+    if failed is None:
+        failed = next((i for i, process in enumerate(processes) if process.returncode), None)
+    return failed
+
+
+def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _passing_signals(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
+    """Passes signals on to the processes, which save a checkpoint and end."""
+    before = {n: signal.signal(n, lambda number, _: _send(processes, number)) for n in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code(process: subprocess.Popen) -> int:
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
