@@ -20,6 +20,7 @@ from kerasft.run_dir import to_json
 
 EXIT_BUG = 1
 _SIGNALLED = 128  # and the signal's number, as shells have it
+LAUNCHED_WORKERS = "KERASFT_LAUNCHED_WORKERS"  # how many processes `kerasft launch` started
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -104,7 +105,10 @@ def _describe_interrupt(error: KeyboardInterrupt) -> str:
     run_dir = getattr(error, "run_dir", None)
     if run_dir is None:
         return "Interrupted."
-    command = f"{program('kerasft')} run --resume {shlex.quote(str(run_dir))}"
+    kerasft = program("kerasft")
+    workers = os.environ.get(LAUNCHED_WORKERS)
+    launch = "" if workers is None else f"{kerasft} launch --workers {workers} -- "
+    command = f"{launch}{kerasft} run --resume {shlex.quote(str(run_dir))}"
     return f"{error}\nGo on from there: {command}"
 
 

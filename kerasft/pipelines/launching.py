@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,14 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, NoReturn
 
+from kerasft.console import LAUNCHED_WORKERS
 from kerasft.errors import UserError
 from kerasft.training.workers import VARIABLE
 
 _GRACE_SECONDS = 30.0  # to save a checkpoint, before a process is killed
 _POLL_SECONDS = 0.05
+# What an indexed Job of Kubernetes and a task of Slurm are told.
+_INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "SLURM_PROCID")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -42,19 +46,62 @@ def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SE
     Raises:
         UserError: There is no such program.
     """
-    if shutil.which(command[0]) is None:
-        raise UserError("There is no such program.", received=command[0])
+    _check_program(command)
     processes, readers = [], []
+    told: list[int] = []  # the signals that were passed on
     addresses = [f"127.0.0.1:{port}" for port in free_ports(num_workers)]
-    with _passing_signals(processes):
+    with _passing_signals(processes, told):
         for index in range(num_workers):
-            process = _start(command, tf_config(addresses, index))
+            variables = {LAUNCHED_WORKERS: str(num_workers)}
+            process = _start(command, {**variables, VARIABLE: tf_config(addresses, index)})
             processes.append(process)
             readers += _start_readers(process, index)
-        failed = _wait(processes, grace)
+        failed = _wait(processes, grace, told)
     for reader in readers:
         reader.join()
     return _code(processes[0] if failed is None else processes[failed])
+
+
+def join(command: Sequence[str], hosts: Sequence[str], index: int | None) -> NoReturn:
+    """Becomes one process of several machines: the command, told which of them it is.
+
+    Args:
+        command: The command, its program first.
+        hosts: `host:port` of each process, the chief first; the same on all machines.
+        index: Which of them this is; `None`: what an indexed Job of Kubernetes or a task of Slurm
+            is told.
+
+    Raises:
+        UserError: It is none of them, or there is no such program.
+    """
+    _check_program(command)
+    if index is None:
+        index = _index_of_surroundings()
+    wrong = [host for host in hosts if not re.fullmatch(r"[^\s:]+:\d+", host)]
+    if wrong or not 0 <= index < len(hosts):
+        raise UserError(
+            "This process is none of the hosts.",
+            received=f"--hosts {','.join(hosts)} --index {index}",
+            expected="host:port with commas between, and an index from 0",
+        )
+    environment = {**os.environ, VARIABLE: tf_config(hosts, index)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execvpe(command[0], list(command), environment)
+
+
+def _index_of_surroundings() -> int:
+    for name in _INDEX_VARIABLES:
+        if os.environ.get(name, "").isdecimal():
+            return int(os.environ[name])
+    raise UserError(
+        "Which of the hosts is this?", expected=f"--index, or one of {', '.join(_INDEX_VARIABLES)}"
+    )
+
+
+def _check_program(command: Sequence[str]) -> None:
+    if shutil.which(command[0]) is None:
+        raise UserError("There is no such program.", received=command[0])
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
@@ -77,10 +124,10 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _start(command: Sequence[str], config: str) -> subprocess.Popen:
+def _start(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen:
     return subprocess.Popen(
         command,
-        env={**os.environ, VARIABLE: config, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,22 +148,23 @@ def _start_readers(process: subprocess.Popen, index: int) -> list[threading.Thre
 
 
 def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
-    for line in source:
-        with contextlib.suppress(BrokenPipeError):  # the process is to go on all the same
-            target.write(prefix + line)
-            target.flush()
+    with source:
+        for line in source:
+            with contextlib.suppress(BrokenPipeError):  # the process is to go on all the same
+                target.write(prefix + line)
+                target.flush()
 
 
-def _wait(processes: Sequence[subprocess.Popen], grace: float) -> int | None:
+def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[int]) -> int | None:
     """Waits until all have ended; returns which one failed first, if one did."""
     failed, deadline = None, None
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         if deadline is None and any(codes):
             failed = next(index for index, code in enumerate(codes) if code)
-            sys.stderr.write(
-                f"[launch] worker {failed} ended with {_code(processes[failed])}: ending all.\n"
-            )
+            if not told:
+                code = _code(processes[failed])
+                sys.stderr.write(f"[launch] worker {failed} ended with {code}: ending all.\n")
             _send(processes, signal.SIGTERM)
             deadline = time.monotonic() + grace
         if deadline is not None and time.monotonic() > deadline:
@@ -134,9 +182,14 @@ def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
 
 
 @contextlib.contextmanager
-def _passing_signals(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
+def _passing_signals(processes: Sequence[subprocess.Popen], told: list[int]) -> Iterator[None]:
     """Passes signals on to the processes, which save a checkpoint and end."""
-    before = {n: signal.signal(n, lambda number, _: _send(processes, number)) for n in _SIGNALS}
+
+    def pass_on(number, frame) -> None:
+        told.append(number)
+        _send(processes, number)
+
+    before = {number: signal.signal(number, pass_on) for number in _SIGNALS}
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from kerasft.data.sources import BUILTIN_SAMPLE
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines import data as run_data
@@ -31,6 +31,7 @@ from kerasft.training.interrupt import Interrupted
 from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, build_workers, describe_strategy
 from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
+from kerasft.training.workers import WorkerLostError
 
 
 class Session:
@@ -52,7 +53,8 @@ class Session:
             What the run left behind; `None` where another process is the chief.
 
         Raises:
-            Interrupted: After Ctrl-C.
+            Interrupted: After Ctrl-C or SIGTERM.
+            WorkerLostError: Another process of the run is gone.
         """
         try:
             state = self._fit(model)
@@ -66,6 +68,15 @@ class Session:
             if not self.workers.is_chief:
                 raise SystemExit(128 + number) from error  # the chief says how to go on
             raise Interrupted(self.run_dir.path, saved, number) from error
+        except tf.errors.OpError as error:
+            if self.workers.count == 1:
+                raise
+            raise WorkerLostError(
+                "Another process of this run is gone, so that it cannot go on: "
+                f"{first_line(error)}",
+                fix="look for its own last words above, then start all of them again, with "
+                "--resume.",
+            ) from error
         finally:
             self.events.close()
 

@@ -16,6 +16,7 @@ from kerasft.errors import UserError
 from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines.data import VALIDATION, store_logits
 from kerasft.pipelines.result import Run
+from kerasft.pipelines.resuming import differences
 from kerasft.pipelines.session import Session
 from kerasft.pipelines.worker_folder import working_folder
 from kerasft.recipe import Recipe, load_recipe
@@ -72,7 +73,8 @@ def run(
                 run_dir.write_json("environment.json", describe_environment())
             elif from_step is not None:
                 discard_after(run_dir.checkpoints_folder, from_step)
-            run_dir.write_text("recipe.toml", session.recipe.to_toml())
+            if resume is None or any(differences(load_recipe(run_dir.recipe_path), session.recipe)):
+                run_dir.write_text("recipe.toml", session.recipe.to_toml())
             return run_dir
 
         session.run_dir = stack.enter_context(working_folder(session.workers, resume, prepare))

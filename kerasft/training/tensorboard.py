@@ -7,6 +7,7 @@ their curves lie in one chart.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,8 +102,11 @@ def rewind_tensorboard(folder: Path, step: int) -> None:
 
     Args:
         folder: The run's TensorBoard folder; may be missing.
-        step: The last step to keep.
+        step: The last step to keep; of 0 nothing is kept, since training begins anew.
     """
+    if step == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
     for path in sorted(folder.rglob("*tfevents*")):
         kept = [
             record

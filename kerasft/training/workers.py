@@ -22,6 +22,12 @@ _EXAMPLE = (
 )
 
 
+class WorkerLostError(UserError):
+    """Another process of the run is gone; the code says that the run may be started again."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 class Cluster(NamedTuple):
     """What `TF_CONFIG` says.
 

@@ -160,6 +160,15 @@ def test_rewinding_keeps_the_version_and_drops_what_is_later(tmp_path):
     assert len(list(tmp_path.rglob("*.*"))) == 2  # nothing left beside them
 
 
+def test_rewinding_to_the_start_leaves_nothing(tmp_path):
+    """A run that was killed before its first checkpoint writes its recipe once more."""
+    folder = tmp_path / "tensorboard"
+    (folder / "train").mkdir(parents=True)
+    (folder / "train" / "events.out.tfevents.1.host").write_bytes(b"torn")
+    rewind_tensorboard(folder, 0)
+    assert not folder.exists()
+
+
 def test_rewinding_drops_a_torn_record(tmp_path):
     events = start(tmp_path)
     write_epochs(events, 1, 1)
