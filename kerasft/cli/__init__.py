@@ -18,6 +18,7 @@ COMMANDS = {
     "list": "list the recipes that come with kerasft",
     "show": "show a recipe with all of its settings",
     "run": "run a recipe: data, training, evaluation, export",
+    "tokenize": "tokenize a recipe's texts ahead of its run, by many processes",
     "launch": "run a command as several processes that train together",
     "find-lr": "find a learning rate for a recipe, by the range test",
     "learning-curve": "measure how a recipe gets on with fewer and with more training examples",

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.sources import Source
+from kerasft.data.token_shards import complete_shards, merge_shards
 from kerasft.data.token_writer import ArrayLayout, array_layouts, write_arrays
 from kerasft.folders import cache_folder
 from kerasft.run_dir import check_disk_space, telling_os_errors
@@ -88,8 +89,7 @@ def load_or_build_token_store(
         UserError: If the data is empty or damaged, or the disk is full. Nothing is left behind.
     """
     key = _key(source, split, preprocessor)
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    store = Path(folder or cache_folder() / "tokens") / digest
+    store = store_place(source, split, preprocessor, folder)
     with telling_os_errors(store), _locked(store.with_suffix(".lock")):
         if store.exists():
             try:
@@ -98,6 +98,15 @@ def load_or_build_token_store(
                 warn(f"The token store {store} is damaged ({error}): it is rebuilt.")
         _build(source, split, preprocessor=preprocessor, store=store, key=key, progress=progress)
         return _load(store, key, array_layouts(source))
+
+
+def store_place(
+    source: Source, split: str, preprocessor: Any, folder: str | os.PathLike[str] | None = None
+) -> Path:
+    """Returns the folder of a split's tokens, which may not be there yet."""
+    key = json.dumps(_key(source, split, preprocessor), sort_keys=True)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return Path(folder or cache_folder() / "tokens") / digest
 
 
 class _DamagedError(Exception):
@@ -163,11 +172,16 @@ def _build(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        entries = write_arrays(source, split, preprocessor, partial, progress=progress)
-        manifest = {"key": key, "arrays": entries}
+        parts = complete_shards(store)
+        if parts:
+            written = merge_shards(parts, array_layouts(source), partial)
+        else:
+            written = write_arrays(source, split, preprocessor, partial, progress=progress)
+        manifest = {"key": key, "arrays": written["arrays"]}
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
         shutil.rmtree(store, ignore_errors=True)  # the damaged one, if there was one
         os.replace(partial, store)
+        shutil.rmtree(store.with_suffix(".shards"), ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
 

@@ -20,6 +20,18 @@ from kerasft.errors import UserError
 _BATCH_SIZE = 1024
 
 
+class Shard(NamedTuple):
+    """A part of a split: every so many-th batch of it.
+
+    Attributes:
+        index: Which of the parts, from 0.
+        count: How many there are.
+    """
+
+    index: int
+    count: int
+
+
 class ArrayLayout(NamedTuple):
     """How an array lies in its file: rows of `row_shape`, one a token or one an example."""
 
@@ -63,8 +75,9 @@ def write_arrays(
     folder: Path,
     *,
     progress: Callable[[int, int | None], object] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Tokenizes a split into one file per array, and returns their manifest entries.
+    shard: Shard | None = None,
+) -> dict[str, Any]:
+    """Tokenizes a split into one file per array, and returns what its manifest says of them.
 
     Args:
         source: Where the examples come from.
@@ -72,38 +85,44 @@ def write_arrays(
         preprocessor: See `load_or_build_token_store`.
         folder: An empty folder.
         progress: Is called with (examples done, examples in all or `None`).
+        shard: Tokenizes a part of the split alone, which may hold nothing.
 
     Returns:
-        `shape` and `blake2b` by array name.
+        `arrays`: `shape` and `blake2b` by array name. `batches`: of each batch that was tokenized
+        how many examples and tokens it has.
 
     Raises:
         UserError: If the split has no examples.
     """
     layouts = array_layouts(source)
     tokenize = build_tokenize(preprocessor, source.has_pairs)
-    num_examples, num_done = source.num_examples(split), 0
+    num_examples, num_done, batches = source.num_examples(split), 0, []
     with contextlib.ExitStack() as stack:
         writers = {
-            name: stack.enter_context(_ArrayWriter(folder / name, layout))
+            name: stack.enter_context(ArrayWriter(folder / name, layout))
             for name, layout in layouts.items()
         }
-        for examples in batched(source.iterate(split), _BATCH_SIZE):
+        for number, examples in enumerate(batched(source.iterate(split), _BATCH_SIZE)):
+            if shard is not None and number % shard.count != shard.index:
+                continue
             batch = _tokenize_batch(tokenize, examples, source)
             for name, writer in writers.items():
                 writer.append(batch[name])
+            batches.append([len(examples), len(batch["token_ids"])])
             num_done += len(examples)
             if progress is not None:
                 progress(num_done, num_examples)
-    if num_done == 0:
+    if num_done == 0 and shard is None:
         raise UserError(
             f"The {split} split of {source.name} is empty.",
             received=0,
             expected="at least 1 example",
         )
-    return {name: writer.entry() for name, writer in writers.items()}
+    arrays = {name: writer.entry() for name, writer in writers.items()}
+    return {"arrays": arrays, "batches": batches}
 
 
-class _ArrayWriter(contextlib.AbstractContextManager["_ArrayWriter"]):
+class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
     """Appends rows to an array's file, with a checksum of what was meant to be written."""
 
     def __init__(self, path: Path, layout: ArrayLayout):
@@ -116,12 +135,14 @@ class _ArrayWriter(contextlib.AbstractContextManager["_ArrayWriter"]):
         self._file.close()
 
     def append(self, rows: np.ndarray) -> None:
+        """Writes rows behind those before."""
         content = np.ascontiguousarray(rows, dtype=self._layout.dtype).tobytes()
         self._file.write(content)
         self._digest.update(content)
         self._num_rows += len(rows)
 
     def entry(self) -> dict[str, Any]:
+        """Returns what the manifest says of the array: `shape` and `blake2b`."""
         shape = [self._num_rows, *self._layout.row_shape]
         return {"shape": shape, "blake2b": self._digest.hexdigest()}
 

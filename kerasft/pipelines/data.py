@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,7 @@ from kerasft.pipelines.source import (
     split_names,
 )
 from kerasft.recipe import Recipe
+from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.loop import predict_logits
 
 
@@ -107,22 +108,38 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
     return Data(source, stores, splits, tests)
 
 
-def _load_stores(recipe, preset, source, names, announce) -> dict[str, TokenStore]:
-    """Returns the stores by split; training may keep fewer tokens than evaluation."""
+def plan_stores(
+    recipe: Recipe, preset: Preset, names: Mapping[str, str]
+) -> dict[str, tuple[str, WordPiecePreprocessor]]:
+    """Returns what the token store of each split is made from.
+
+    Args:
+        recipe: The recipe.
+        preset: The encoder.
+        names: From `split_names`.
+
+    Returns:
+        By split the dataset's own name of it, and what tokenizes it: training may keep fewer
+        tokens than evaluation.
+    """
     whole = build_preprocessor(recipe, preset)
-    stores = {
-        name: load_or_build_token_store(source, own, preprocessor=whole, warn=announce)
-        for name, own in names.items()
-        if name != "train"
-    }
-    length = recipe.training.sequence_length
-    if length in (None, recipe.model.sequence_length):
-        if names[VALIDATION] == names["train"]:
-            return stores | {"train": stores[VALIDATION]}
-        length = None
-    cut = build_preprocessor(recipe, preset, sequence_length=length)
-    train = load_or_build_token_store(source, names["train"], preprocessor=cut, warn=announce)
-    return stores | {"train": train}
+    cut, length = whole, recipe.training.sequence_length
+    if length not in (None, recipe.model.sequence_length):
+        cut = build_preprocessor(recipe, preset, sequence_length=length)
+    return {name: (own, cut if name == "train" else whole) for name, own in names.items()}
+
+
+def _load_stores(recipe, preset, source, names, announce) -> dict[str, TokenStore]:
+    """Returns the stores by split, each made or opened once."""
+    opened, stores = {}, {}
+    for name, (own, preprocessor) in plan_stores(recipe, preset, names).items():
+        key = own, id(preprocessor)
+        if key not in opened:
+            opened[key] = load_or_build_token_store(
+                source, own, preprocessor=preprocessor, warn=announce
+            )
+        stores[name] = opened[key]
+    return stores
 
 
 def _check_labels(names: dict[str, str], stores: dict[str, TokenStore]) -> None:

@@ -147,7 +147,7 @@ def test_what_fails_half_way_leaves_nothing(error, said, build, make_source, tmp
         if appended["batches"] > 6:
             raise error
 
-    monkeypatch.setattr(token_writer._ArrayWriter, "append", fail_late)
+    monkeypatch.setattr(token_writer.ArrayWriter, "append", fail_late)
     with pytest.raises((UserError, KeyboardInterrupt), match=said):
         build(make_source([b"word"] * 2500))
     assert folders(tmp_path) == []

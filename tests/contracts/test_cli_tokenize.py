@@ -1,0 +1,62 @@
+"""`kerasft tokenize`: by several processes, for the run that follows, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from kerasft.__main__ import main
+from kerasft.pipelines.command import run_pipeline
+from kerasft.pipelines.tokenizing import run_shards
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """Runs `kerasft tokenize` in an empty folder with an empty cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path / "cache"))
+
+    def run(*argv):
+        monkeypatch.setattr(sys, "argv", ["kerasft", "tokenize", *argv])
+        code = main()
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
+    code, out, _ = command("imdb_sample", "--processes", "2", "--shards", "3", "--json")
+    assert code == 0
+    stores = json.loads(out)["stores"]
+    assert [store["split"] for store in stores] == ["train", "test"]
+    before = {path.name for path in (tmp_path / "cache" / "tokens").iterdir() if path.is_dir()}
+    assert {store["folder"].rpartition("/")[2] for store in stores} == before
+    assert all(store["tokens"] > store["examples"] > 0 for store in stores)
+    arguments = ["--recipe", "imdb_sample", "training.steps=2", "export.enabled=false"]
+    run_pipeline("imdb", arguments)
+    assert {p.name for p in (tmp_path / "cache" / "tokens").iterdir() if p.is_dir()} == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["imdb_sample", "--shard", "8/8"], "--shard is no part. Received: '8/8'."),
+        (["imdb_sample", "--shard", "one"], "--shard is no part."),
+        (["imdb_sample", "--processes", "0"], "--processes is a number of them."),
+        (["imdb_sampel"], "imdb_sample"),
+        (["classify"], "data.train_files"),
+    ],
+)
+def test_a_mistake_is_2(command, argv, message):
+    code, out, err = command(*argv)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_part_that_fails_is_told(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"Tokenizing failed in part 0 of 2.*exit code 2"):
+        run_shards(["no_such_recipe"], 2, 1)
