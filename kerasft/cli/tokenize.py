@@ -1,4 +1,4 @@
-"""`kerasft tokenize`: a recipe's texts become tokens on disk ahead of its run, by many processes."""
+"""`kerasft tokenize`: a recipe's texts become tokens ahead of its run, by many processes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
             return
         processes = arguments.processes or tokenizing.usable_processes()
         shards = arguments.shards or _PARTS_A_PROCESS * processes
-        tokenizing.run_shards([arguments.recipe, *arguments.overrides], shards, processes)
+        if not tokenizing.is_tokenized(recipe, _tell):
+            tokenizing.run_shards([arguments.recipe, *arguments.overrides], shards, processes)
         found = tokenizing.merge(recipe, _tell)
     seconds = time.monotonic() - start
     if arguments.json:

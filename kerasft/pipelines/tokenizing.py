@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from kerasft.data.token_shards import write_shard
+from kerasft.data.token_shards import complete_shards, write_shard
 from kerasft.data.token_store import load_or_build_token_store, store_place
 from kerasft.data.token_writer import Shard
 from kerasft.errors import UserError
@@ -54,6 +54,18 @@ def tokenize_shard(recipe: Recipe, shard: Shard, tell: Callable[[str], None]) ->
             tell(f"{split}: part {shard.index + 1} of {shard.count}.")
         else:
             tell(f"{split}: part {shard.index + 1} of {shard.count} was there.")
+
+
+def is_tokenized(recipe: Recipe, tell: Callable[[str], None]) -> bool:
+    """Tells whether nothing is left to tokenize: each store is there, or all parts of it.
+
+    Args:
+        recipe: The recipe.
+        tell: Told, in lines for people, what was found.
+    """
+    source, plan = _open(recipe, tell)
+    places = [store_place(source, own, preprocessor) for own, preprocessor in plan.values()]
+    return all(place.exists() or complete_shards(place) for place in places)
 
 
 def merge(recipe: Recipe, tell: Callable[[str], None]) -> list[Tokenized]:

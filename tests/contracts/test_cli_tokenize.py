@@ -40,6 +40,15 @@ def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
     assert {p.name for p in (tmp_path / "cache" / "tokens").iterdir() if p.is_dir()} == before
 
 
+def test_parts_of_several_machines_are_put_together(command, monkeypatch):
+    for index in (1, 0):
+        assert command("imdb_sample", "--shard", f"{index}/2")[0] == 0
+    monkeypatch.setattr("kerasft.pipelines.tokenizing.run_shards", None)  # nothing is left to do
+    code, out, _ = command("imdb_sample")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["train", "test"]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
