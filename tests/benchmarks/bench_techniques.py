@@ -28,7 +28,7 @@ PLAIN = "plain"
 SETTINGS = {
     "imdb_quick": {
         "data.train_examples": 1000,
-        "data.test_examples": 2000,
+        "data.test_examples": 1000,
         "model.sequence_length": 128,
         "model.dropout": 0.1,
         "model.head_dropout": 0.1,
