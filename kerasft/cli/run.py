@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.pipelines.command import add_run_arguments, run_from_arguments
+from kerasft.pipelines.command import add_run_arguments, is_override, run_from_arguments
 
 
 def main(argv: Sequence[str]) -> None:
@@ -19,4 +19,9 @@ def main(argv: Sequence[str]) -> None:
     )
     add_run_arguments(parser)
     parser.set_defaults(command=parser.prog)
-    run_from_arguments(parser.parse_intermixed_args(argv))
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.recipe is not None and is_override(arguments.recipe):
+        # `--resume RUN_DIR training.epochs=5`: no recipe is named.
+        arguments.overrides = [arguments.recipe, *arguments.overrides]
+        arguments.recipe = None
+    run_from_arguments(arguments)

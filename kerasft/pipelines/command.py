@@ -139,7 +139,7 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
         UserError: For a mistake in the recipe, or a run that cannot be gone on with.
     """
     resume, named, overrides = arguments.resume, arguments.recipe, [*arguments.overrides]
-    if isinstance(resume, str) and "=" in resume and not Path(resume).exists():
+    if isinstance(resume, str) and is_override(resume):
         # `--resume training.epochs=5`: argparse takes it for the folder.
         resume, overrides = LATEST, [resume, *overrides]
     if named is None and usual_recipe is None and resume in (None, LATEST):
@@ -167,6 +167,11 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
     return recipe, resumed
 
 
+def is_override(argument: str) -> bool:
+    """Tells whether an argument is a setting, `section.key=value`, and no name or file."""
+    return "=" in argument and not Path(argument).exists()
+
+
 def refuse_overrides(arguments: argparse.Namespace) -> None:
     """Refuses settings beside `--resume`, of several runs.
 
@@ -175,7 +180,7 @@ def refuse_overrides(arguments: argparse.Namespace) -> None:
     """
     given = list(arguments.overrides)
     resume = arguments.resume
-    if resume is not LATEST and "=" in resume and not Path(resume).is_dir():
+    if resume is not LATEST and is_override(resume):
         given.insert(0, resume)  # `--resume training.epochs=1`: argparse takes it for the folder
     if given:
         raise UserError(

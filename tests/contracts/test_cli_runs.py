@@ -126,6 +126,13 @@ def test_resume_with_a_longer_length_goes_on(command, workflow, run_of, shape):
     assert call[0].training.epochs == 9
 
 
+def test_resume_with_a_setting_and_without_the_recipe_s_name(command, workflow, run_of):
+    folder = str(run_of("imdb").path)
+    assert command("run", "--resume", folder, "training.epochs=9").code == 0
+    (call,) = workflow.calls
+    assert call[0].training.epochs == 9
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_resume_with_what_the_weights_come_from_changed_is_2(command, workflow, run_of, shape):
     folder = str(run_of("imdb").path)

@@ -21,6 +21,7 @@ import pytest
 
 from kerasft import cli
 from kerasft.errors import UserError
+from kerasft.pipelines.command import is_override
 from kerasft.recipe import load_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,6 +109,8 @@ def check(command: list[str]) -> None:
         return
     arguments = parse(command)
     recipe = getattr(arguments, "recipe", None)
+    if recipe is not None and is_override(recipe):  # as `kerasft run` takes it, too
+        arguments.overrides, recipe = [recipe, *arguments.overrides], None
     if recipe is not None and Path(recipe).suffix == ".toml":
         recipe = "imdb"  # somebody's own, which settings are common to
     if hasattr(arguments, "overrides"):
