@@ -176,7 +176,7 @@ def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scal
 
     `KERASFT_KILLS=20` kills so often, in as many runs as that takes; each ends as the undisturbed.
     """
-    kills, moments, number = int(os.environ.get("KERASFT_KILLS", "3")), random.Random(1), 0
+    kills, moments, number = int(os.environ.get("KERASFT_KILLS", "2")), random.Random(1), 0
     while kills > 0:
         number += 1
         place = make_place(f"killed_often_{number}")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kerasft.run_dir import latest_run_dir
+from kerasft.run_dir import RunDir, latest_run_dir
 
 PATIENCE_SECONDS = 240
 # Batches of 32 of 100 examples: the last has 4, which two processes share; clipping as ever.
@@ -34,15 +34,15 @@ SETTINGS = {
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 20,
 }
-RUN = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
-LAUNCH = [sys.executable, "-m", "kerasft", "launch", "--workers", "2", "--", *RUN]
+COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
+LAUNCH = [sys.executable, "-m", "kerasft", "launch", "--workers", "2", "--", *COMMAND]
 
 
-def start(place, command, *arguments, **settings):
+def start(place, *arguments, **settings):
     overrides = [f"{key}={value}" for key, value in {**SETTINGS, **settings}.items()]
     with (place.folder / "output.txt").open("w") as output:
         return subprocess.Popen(
-            [*command, *(arguments or overrides)],
+            [*LAUNCH, *(arguments or overrides)],
             cwd=place.folder,
             env={**os.environ, **place.environment},
             stdout=output,
@@ -54,8 +54,8 @@ def output_of(place) -> str:
     return (place.folder / "output.txt").read_text()
 
 
-def run_to_the_end(place, command, *arguments, **settings):
-    code = start(place, command, *arguments, **settings).wait(PATIENCE_SECONDS)
+def run_to_the_end(place, *arguments, **settings):
+    code = start(place, *arguments, **settings).wait(PATIENCE_SECONDS)
     assert code == 0, output_of(place)
     return latest_run_dir("imdb_sample", place.folder / "runs")
 
@@ -71,7 +71,7 @@ def weights(run_dir, checkpoint):
 
 @pytest.fixture(scope="module")
 def of_two(make_place):
-    return run_to_the_end(make_place("two"), LAUNCH)
+    return run_to_the_end(make_place("two"))
 
 
 def largest_difference(ours, theirs):
@@ -81,8 +81,19 @@ def largest_difference(ours, theirs):
     return max(np.abs(ours[name] - theirs[name]).max() for name in names)
 
 
-def test_two_processes_train_as_one_does(make_place, of_two):
-    of_one = run_to_the_end(make_place("one"), RUN)
+@pytest.fixture
+def run_alone(make_place, run_at):
+    """Runs the same in this process alone, perhaps with other settings."""
+
+    def run(name, **settings):
+        place = make_place(name)
+        return RunDir(place.folder / run_at(place, overrides={**SETTINGS, **settings}).path)
+
+    return run
+
+
+def test_two_processes_train_as_one_does(run_alone, of_two):
+    of_one = run_alone("one")
     for name in ("loss", "gradient_norm"):
         np.testing.assert_allclose(figures(of_two, name), figures(of_one, name), rtol=2e-5)
     for checkpoint in ("step-00000010", "best"):
@@ -94,16 +105,16 @@ def test_two_processes_train_as_one_does(make_place, of_two):
     assert os.listdir(of_two.path.parent) == [of_two.path.name]  # the chief's alone
 
 
-def test_control_another_norm_of_clipping_ends_elsewhere(make_place, of_two):
+def test_control_another_norm_of_clipping_ends_elsewhere(run_alone, of_two):
     """As clipping in each process before adding up would: a clipped sum of halves is another."""
-    other = run_to_the_end(make_place("clipped"), RUN, **{"training.global_clipnorm": 0.25})
+    other = run_alone("clipped", **{"training.global_clipnorm": 0.25})
     ours, theirs = (weights(run, "step-00000010") for run in (of_two, other))
     assert largest_difference(ours, theirs) > 1e-3
 
 
 def test_when_one_dies_all_end_and_a_resumed_run_ends_as_the_undisturbed(make_place, of_two):
     place = make_place("killed")
-    process = start(place, LAUNCH, **{"training.checkpoint_every_steps": 2})
+    process = start(place, **{"training.checkpoint_every_steps": 2})
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not list(place.folder.glob("runs/*/checkpoints/step-*")):
         assert process.poll() is None, output_of(place)
@@ -114,7 +125,7 @@ def test_when_one_dies_all_end_and_a_resumed_run_ends_as_the_undisturbed(make_pl
     run_dir = latest_run_dir("imdb_sample", place.folder / "runs")
     if run_dir.metrics_path.exists():
         pytest.fail("the run was over before its process was killed")
-    assert run_to_the_end(place, LAUNCH, "--resume") == run_dir
+    assert run_to_the_end(place, "--resume") == run_dir
     assert re.search(r"Resuming .* after step \d+", output_of(place))
     ours, theirs = (weights(run, "step-00000010") for run in (run_dir, of_two))
     assert largest_difference(ours, theirs) < 1e-6
