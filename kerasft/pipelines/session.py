@@ -201,8 +201,11 @@ class Session:
             listener.close()
             self.events.listeners.remove(listener)
         rewind_tensorboard(run_dir.tensorboard_folder, state.step)
+        # As it was written: read and written anew its comments may be others.
+        written = run_dir.recipe_path.exists()
+        recipe_text = run_dir.recipe_path.read_text("utf-8") if written else self.recipe.to_toml()
         self._writers = [
-            TensorBoardEvents(run_dir.tensorboard_folder, self.recipe.to_toml()),
+            TensorBoardEvents(run_dir.tensorboard_folder, recipe_text),
             HistoryEvents(run_dir.history_path, self.watched, augments=augments(self.recipe)),
         ]
         self.events.listeners += self._writers

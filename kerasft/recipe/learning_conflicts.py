@@ -50,8 +50,6 @@ def _idle_settings(training: TrainingSettings) -> Iterator[str]:
             yield f'training.{key} needs training.{choice}="{value}".'
     if training.schedule == "constant" and training.end_learning_rate:
         yield 'training.end_learning_rate: the rate never falls with training.schedule="constant".'
-    if 0 < training.divergence_factor <= 1:
-        yield "training.divergence_factor: usual losses are once the mean; set it above 1, or to 0."
     if training.average_from != "best" and training.average_checkpoints == 1:
         yield "training.average_from needs training.average_checkpoints above 1."
     if training.loss == "focal" and training.label_smoothing:

@@ -169,11 +169,10 @@ class TrainingSettings:
         "checkpoint and leaves out the batch.",
         one_of("stop", "skip"),
     )
-    divergence_factor: float = setting(
-        0.0,
-        "A loss of more than so many times the mean of the last 100 steps is divergence, too; 0: "
-        "never.",
-        at_least(0),
+    divergence_factor: float | None = setting(
+        None,
+        "A loss of more than so many times the mean of the last 100 steps is divergence, too.",
+        above(1),
     )
     max_divergences: int = setting(
         3, "With skip: how many batches are left out before the run gives up.", at_least(1)

@@ -149,8 +149,8 @@ class Fit:
         if isinstance(result, SkippedStep):
             self._end_epoch({})
             return
-        if self.settings.divergence_factor:
-            factor = self.settings.divergence_factor
+        factor = self.settings.divergence_factor
+        if factor is not None:
             check_loss(result.step, result.loss, self.state.recent_losses, factor)
         self.state.examples += stats.examples
         self.state.tokens += stats.tokens

@@ -30,7 +30,7 @@ class FitSettings:
         keep_checkpoints: How many of the latest are kept.
         saves_start: Whether there is a checkpoint of step 0, to go back to.
         divergence_factor: A loss of more than so many times the mean of the last steps is one that
-            diverged; 0: no loss is, as long as it is a number.
+            diverged; `None`: no loss is, as long as it is a number.
         skip: Steps, from 1, whose batch is left out.
     """
 
@@ -45,7 +45,7 @@ class FitSettings:
     checkpoint_seconds: float | None = None
     keep_checkpoints: int = 2
     saves_start: bool = False
-    divergence_factor: float = 0.0
+    divergence_factor: float | None = None
     skip: frozenset[int] = frozenset()
 
 

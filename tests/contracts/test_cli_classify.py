@@ -85,7 +85,7 @@ def test_a_run_is_resumed_without_naming_its_files_again(command, workflow, tmp_
     assert resume.path.resolve() == run_dir.path
     refused = command("--resume", "--train", "b.csv", main=classify.main)
     assert refused.code == 2
-    assert 'data.train_files=["b.csv"]' in refused.err
+    assert "data.train_files: ('a.csv',) -> ('b.csv',)" in refused.err
 
 
 def test_a_mistake_is_2_and_told_like_that_of_an_override(command, workflow):

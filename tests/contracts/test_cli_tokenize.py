@@ -28,7 +28,7 @@ def command(monkeypatch, capfd, tmp_path):
 
 
 def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
-    code, out, _ = command("imdb_sample", "--processes", "2", "--shards", "3", "--json")
+    code, out, _ = command("imdb_sample", "--processes", "2", "--shards", "2", "--json")
     assert code == 0
     stores = json.loads(out)["stores"]
     assert [store["split"] for store in stores] == ["train", "test"]

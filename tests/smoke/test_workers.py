@@ -77,7 +77,7 @@ def of_two(make_place):
 def largest_difference(ours, theirs):
     """Of weights and of what the optimizer keeps; what a metric has counted is each process's."""
     names = [name for name in theirs if not re.search(r":(loss|accuracy)/|seed", name)]
-    assert len(names) > 50
+    assert len(names) > 30
     return max(np.abs(ours[name] - theirs[name]).max() for name in names)
 
 

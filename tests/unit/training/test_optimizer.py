@@ -127,9 +127,8 @@ def test_two_replicas_update_as_one_device():
             optimizer = AdamW(schedule, weight_decay=0.5)
             optimizer.build(variables)
 
-        def step(gradient, optimizer=optimizer, variables=variables, strategy=strategy):
-            # Keras sums over the replicas.
-            gradient /= strategy.num_replicas_in_sync
+        def step(gradient, optimizer=optimizer, variables=variables):
+            # It comes summed over the replicas, and is not summed once more, as Keras would.
             optimizer.apply([gradient, 2 * gradient], variables)
 
         run = tf.function(lambda gradient: strategy.run(step, args=(gradient,)))  # noqa: B023
