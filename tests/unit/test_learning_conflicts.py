@@ -33,6 +33,7 @@ REFUSED = [
         {"training.loss": "focal", "training.label_smoothing": 0.1},
         r"label_smoothing with training\.loss.*Keep one",
     ),
+    ({"training.max_divergences": 5}, r'max_divergences needs training\.on_divergence="skip"'),
     ({"training.average_from": "last"}, r"average_from needs training\.average_checkpoints"),
     (
         {"training.jit_compile": True, "training.gradient_accumulation_steps": 2},

@@ -179,7 +179,7 @@ def _values_of(setting) -> st.SearchStrategy:
     drawn = {
         bool: st.booleans(),
         int: st.integers(8, 8192),
-        float: st.floats(0.001, 0.85),
+        float: st.floats(0.001, 0.85) | st.floats(1.5, 9),
         str: st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
         tuple: st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
     }[setting.type]
