@@ -89,7 +89,7 @@ def load_or_build_token_store(
         UserError: If the data is empty or damaged, or the disk is full. Nothing is left behind.
     """
     key = _key(source, split, preprocessor)
-    store = store_place(source, split, preprocessor, folder)
+    store = _place(key, folder)
     with telling_os_errors(store), _locked(store.with_suffix(".lock")):
         if store.exists():
             try:
@@ -104,8 +104,11 @@ def store_place(
     source: Source, split: str, preprocessor: Any, folder: str | os.PathLike[str] | None = None
 ) -> Path:
     """Returns the folder of a split's tokens, which may not be there yet."""
-    key = json.dumps(_key(source, split, preprocessor), sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    return _place(_key(source, split, preprocessor), folder)
+
+
+def _place(key: dict[str, Any], folder: str | os.PathLike[str] | None) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return Path(folder or cache_folder() / "tokens") / digest
 
 

@@ -46,8 +46,7 @@ def tokenize_shard(recipe: Recipe, shard: Shard, tell: Callable[[str], None]) ->
         UserError: For a mistake in recipe, data or surroundings.
     """
     source, plan = _open(recipe, tell)
-    for split, (own, preprocessor) in plan.items():
-        store = store_place(source, own, preprocessor)
+    for split, (own, preprocessor, store) in plan.items():
         if store.exists():
             tell(f"{split}: tokenized before.")
         elif write_shard(source, own, preprocessor, store, shard):
@@ -63,9 +62,8 @@ def is_tokenized(recipe: Recipe, tell: Callable[[str], None]) -> bool:
         recipe: The recipe.
         tell: Told, in lines for people, what was found.
     """
-    source, plan = _open(recipe, tell)
-    places = [store_place(source, own, preprocessor) for own, preprocessor in plan.values()]
-    return all(place.exists() or complete_shards(place) for place in places)
+    _, plan = _open(recipe, tell)
+    return all(place.exists() or complete_shards(place) for _, _, place in plan.values())
 
 
 def merge(recipe: Recipe, tell: Callable[[str], None]) -> list[Tokenized]:
@@ -77,8 +75,7 @@ def merge(recipe: Recipe, tell: Callable[[str], None]) -> list[Tokenized]:
     """
     source, plan = _open(recipe, tell)
     found = []
-    for split, (own, preprocessor) in plan.items():
-        place = store_place(source, own, preprocessor)
+    for split, (own, preprocessor, place) in plan.items():
         store = load_or_build_token_store(source, own, preprocessor=preprocessor, warn=tell)
         found.append(Tokenized(split, len(store), len(store.token_ids), str(place)))
     return found
@@ -128,7 +125,7 @@ def usable_processes() -> int:
 
 
 def _open(recipe: Recipe, tell: Callable[[str], None]):
-    """Opens the source, and returns what each of its token stores is made from, each once."""
+    """Opens the source; returns of each token store, once, what it is made from and its place."""
     source = open_source(recipe, announce=tell)
     preset = load_recipe_preset(recipe, dtype="float32")
     plan, seen = {}, set()
@@ -136,5 +133,5 @@ def _open(recipe: Recipe, tell: Callable[[str], None]):
         place = store_place(source, own, preprocessor)
         if place not in seen:
             seen.add(place)
-            plan[split] = own, preprocessor
+            plan[split] = own, preprocessor, place
     return source, plan
