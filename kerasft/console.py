@@ -81,10 +81,10 @@ def _run(function: Callable[[], object]) -> int:
         function()
         _flush()
     except UserError as error:
-        _tell(f"error: {error}")
+        tell(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt as error:
-        _tell(_describe_interrupt(error))
+        tell(_describe_interrupt(error))
         return _SIGNALLED + getattr(error, "signal_number", signal.SIGINT)
     except SystemExit as error:  # argparse: its message is told already
         return error.code if isinstance(error.code, int) else EXIT_BUG if error.code else 0
@@ -93,9 +93,9 @@ def _run(function: Callable[[], object]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _discard_output()  # stdout, most likely; files are written with messages of their own
-            _tell("error: The disk is full: not all of the output was written.")
+            tell("error: The disk is full: not all of the output was written.")
             return UserError.exit_code
-        _tell(traceback.format_exc())
+        tell(traceback.format_exc())
         return EXIT_BUG
     return 0
 
@@ -112,7 +112,8 @@ def _describe_interrupt(error: KeyboardInterrupt) -> str:
     return f"{error}\nGo on from there: {command}"
 
 
-def _tell(message: str) -> None:
+def tell(message: str) -> None:
+    """Writes a message for people to stderr, as lines of its own."""
     with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it
         sys.stderr.write(message.rstrip("\n") + "\n")
         sys.stderr.flush()

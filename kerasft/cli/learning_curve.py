@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, results_only
+from kerasft.console import print_json, results_only, tell
 from kerasft.pipelines.command import add_run_arguments, build_progress
 from kerasft.pipelines.learning_curve_plan import SERIES, USUAL_SEEDS, make_plan
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
         curve, folder = run_curve(
             plan,
             new_events=lambda: [build_progress(plain=arguments.json)],
-            tell=lambda line: sys.stderr.write(f"{line}\n"),
+            tell=tell,
         )
     files = {kind: str(folder.path / f"{SERIES}.{kind}") for kind in ("csv", "json", "png")}
     if arguments.json:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, results_only
+from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.recipe.conflicts import require_train_files
@@ -48,13 +48,13 @@ def main(argv: Sequence[str]) -> None:
         from kerasft.pipelines import tokenizing
 
         if shard is not None:
-            tokenizing.tokenize_shard(recipe, tokenizing.Shard(*shard), _tell)
+            tokenizing.tokenize_shard(recipe, tokenizing.Shard(*shard), tell)
             return
         processes = arguments.processes or tokenizing.usable_processes()
         shards = arguments.shards or _PARTS_A_PROCESS * processes
-        if not tokenizing.is_tokenized(recipe, _tell):
+        if not tokenizing.is_tokenized(recipe, tell):
             tokenizing.run_shards([arguments.recipe, *arguments.overrides], shards, processes)
-        found = tokenizing.merge(recipe, _tell)
+        found = tokenizing.merge(recipe, tell)
     seconds = time.monotonic() - start
     if arguments.json:
         print_json({"stores": [each._asdict() for each in found], "seconds": seconds})
@@ -69,7 +69,3 @@ def _read_shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise UserError("--shard is no part.", received=text, expected="such as 0/8, up to 7/8")
     return int(index), int(count)
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")

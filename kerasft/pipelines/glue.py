@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kerasft.console import print_json, results_only, run_guarded
+from kerasft.console import print_json, results_only, run_guarded, tell
 from kerasft.errors import UserError
 from kerasft.pipelines import command
 from kerasft.pipelines.glue_plan import COMMAND, SERIES, Plan, build_parser, make_plan
 from kerasft.pipelines.glue_table import build_table, flat_figures, print_table
 from kerasft.pipelines.glue_tasks import task_of
 from kerasft.pipelines.printing import print_run
-from kerasft.pipelines.seed_runs import run_all, tell
+from kerasft.pipelines.seed_runs import run_all
 from kerasft.pipelines.seeds import Finished, best_by_validation, create_series, read_finished
 from kerasft.recipe import Recipe
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kerasft.console import print_json, results_only
+from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
 from kerasft.metrics.spread import Spread, spread
 from kerasft.pipelines import command
@@ -147,11 +147,6 @@ def flat(figures: Mapping[str, Spread]) -> dict[str, float]:
     """Returns figures under their names, with `_std` of several seeds."""
     means = {name: figure.mean for name, figure in figures.items()}
     return means | {f"{name}_std": f.std for name, f in figures.items() if f.std is not None}
-
-
-def tell(line: str) -> None:
-    """Writes a line for people to stderr."""
-    sys.stderr.write(f"{line}\n")
 
 
 def _plan(arguments: argparse.Namespace, usual_recipe: str | None) -> Series:
