@@ -108,14 +108,8 @@ def export_saved_model(
     with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
         _write(servable, signatures, new)
         write_batching(new)
-        write_warmup(
-            new,
-            model_name=folder.name,
-            signatures=names,
-            preprocessor=preprocessor,
-            has_pairs=has_pairs,
-            texts=options.warmup_texts,
-        )
+        texts = options.warmup_texts
+        write_warmup(new, folder.name, names, preprocessor, has_pairs=has_pairs, texts=texts)
         record |= {"sha256": file_digests(new), "verified": None}
         if options.verify:
             probe = options.probe or sample_probe(model, preprocessor, has_pairs)

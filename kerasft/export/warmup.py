@@ -30,10 +30,10 @@ def sample_texts() -> list[bytes]:
 
 def write_warmup(
     version: Path,
-    *,
     model_name: str,
     signatures: Sequence[str],
     preprocessor,
+    *,
     has_pairs: bool,
     texts: Sequence[bytes] = (),
 ) -> int:

@@ -52,9 +52,9 @@ def test_texts_that_somebody_shares_and_nobody_elses(build_parts, tmp_path):
     preprocessor = build_parts()["preprocessor"]
     count = write_warmup(
         tmp_path,
-        model_name="m",
-        signatures=["serving_default"],
-        preprocessor=preprocessor,
+        "m",
+        ["serving_default"],
+        preprocessor,
         has_pairs=False,
         texts=[b"shared words", b"caf\xc3\xa9"],
     )
@@ -74,9 +74,9 @@ def test_texts_without_a_word(build_parts, tmp_path):
     with pytest.raises(UserError, match=r"hold no word.*2 empty texts"):
         write_warmup(
             tmp_path,
-            model_name="m",
-            signatures=["serving_default"],
-            preprocessor=build_parts()["preprocessor"],
+            "m",
+            ["serving_default"],
+            build_parts()["preprocessor"],
             has_pairs=False,
             texts=[b" ", b"\n"],
         )
