@@ -73,6 +73,13 @@ class Audit:
     producer: str
     warnings: tuple[str, ...]
 
+    def by_family(self) -> dict[str, dict[str, int]]:
+        """Returns the ops and how many nodes each has, by the part of a server they belong to."""
+        families: dict[str, dict[str, int]] = {}
+        for op, count in self.ops.items():
+            families.setdefault(family_of(op), {})[op] = count
+        return families
+
     def refused_by(self, server: str) -> tuple[RefusedOp, ...]:
         """Returns what a server lacks.
 
