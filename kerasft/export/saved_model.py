@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export.layout import RECORD, file_digests, versions_in
+from kerasft.export.op_audit import audit_saved_model
 from kerasft.export.quantization import CompressedWeight, ExpandedWeight, read_expanded
 from kerasft.export.serving_files import write_batching, write_serving_files
 from kerasft.export.signatures import check_signatures, describe_signatures, trace_signatures
@@ -91,7 +93,8 @@ def export_saved_model(
 
     Raises:
         ValueError: The model does not compute in float32: its answers would depend on padding.
-        UserError: No room, no permission, a version that is taken, an impossible signature.
+        UserError: No room, no permission, a version that is taken, an impossible signature, an op
+            that no stock server has.
         VerificationError: The export does not answer as the model does.
     """
     folder, options = Path(folder), options or ExportOptions()
@@ -107,6 +110,7 @@ def export_saved_model(
     record = _describe(task, preprocessor, has_pairs, signatures) | {"metadata": dict(metadata)}
     with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
         _write(servable, signatures, new)
+        record["oldest_server"] = _check_ops(new)
         write_batching(new)
         texts = options.warmup_texts
         write_warmup(new, folder.name, names, preprocessor, has_pairs=has_pairs, texts=texts)
@@ -137,6 +141,25 @@ def _describe(task, preprocessor, has_pairs: bool, signatures) -> dict[str, Any]
         "preprocessing": preprocessor.config(),
         "signatures": describe_signatures(signatures),
     }
+
+
+def _check_ops(version: Path) -> str:
+    """Returns the oldest stock server that can run a version; warns of what its owner should know.
+
+    Raises:
+        UserError: No stock server can.
+    """
+    audit = audit_saved_model(version)
+    if audit.oldest_server is None:
+        raise UserError(
+            "No stock TensorFlow Serving has every op of this model.",
+            received=", ".join(map(str, audit.refused)),
+            expected="ops of TensorFlow and TensorFlow Text that servers link",
+            fix="use another preset, or build what stands in brackets from TensorFlow's own ops.",
+        )
+    for sentence in audit.warnings:
+        warnings.warn(sentence, stacklevel=3)
+    return audit.oldest_server
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasft.export import saved_model
 from kerasft.export.saved_model import ExportOptions, export_saved_model
@@ -16,9 +15,6 @@ from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.loop import build_forward
 
-# What the stock server links besides TensorFlow's own ops.
-SERVED_TEXT_OPS = {"FastBertNormalize", "FastWordpieceTokenizeWithOffsets"}
-PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # core, and only this process has them
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 SETTINGS = {"multi": {"thresholds": (0.2, 0.5, 0.8)}, "number": {"value_range": (3.0, None)}}
 
@@ -38,22 +34,6 @@ def _build_parts(kind="single", *, dtype="float32", windows=False, has_pairs=Fal
     parts = {"model": model, "task": task, "preprocessor": preprocessor}
     parts["options"] = ExportOptions(verify=False)  # a process of its own is dear
     return parts | ({"has_pairs": True} if has_pairs else {})
-
-
-def _ops_not_served(version):
-    """The ops of a SavedModel, functions included, that a stock server does not have."""
-    proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
-    graph = proto.meta_graphs[0].graph_def
-    functions = {function.signature.name for function in graph.library.function}
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    ops = {node.op for node in nodes} - functions
-    assert len(ops) > 20
-    return {op for op in ops if not hasattr(tf.raw_ops, op) or op in PYTHON_OPS} - SERVED_TEXT_OPS
-
-
-@pytest.fixture(scope="session")
-def ops_not_served():
-    return _ops_not_served
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +120,7 @@ def quick_save(monkeypatch):
     servable = SimpleNamespace(model_variables=[])
     monkeypatch.setattr(saved_model, "_build_servable", lambda *_, **__: (servable, {}))
     monkeypatch.setattr(saved_model, "write_warmup", lambda *_, **__: 0)
+    monkeypatch.setattr(saved_model, "_check_ops", lambda _: "2.12.1")
     module = SimpleNamespace(save=save)
     monkeypatch.setattr(saved_model.tf, "saved_model", module)
     return module

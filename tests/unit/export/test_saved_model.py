@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from kerasft.errors import UserError
 from kerasft.export.saved_model import export_saved_model
 from kerasft.serving.predictor import load_predictor
 
@@ -98,17 +99,14 @@ def test_record_and_label_names_are_inside(exported, answer):
     assert (record["kind"], record["has_pairs"]) == ("single", False)
     assert record["task"]["label_names"] == ["neg", "neutral", "pos"]
     assert record["metadata"] == {"preset": "tiny_random"}
+    assert record["oldest_server"] == "2.15.1"
     assert record["versions"]["tensorflow"] == tf.__version__
     assert record["preprocessing"]["sequence_length"] == 48
     assert "saved_model.pb" in record["sha256"]
     assert answer.loaded.label_names.numpy().tolist() == [b"neg", b"neutral", b"pos"]
 
 
-def test_a_stock_server_has_every_op(exported, ops_not_served):
-    assert ops_not_served(exported) == set()
-
-
-def test_the_list_of_ops_sees_what_a_server_lacks(parts, tmp_path, ops_not_served):
+def test_a_model_that_no_stock_server_runs_is_not_published(parts, tmp_path):
     original = parts["preprocessor"]
 
     class Trimmed:
@@ -128,8 +126,9 @@ def test_the_list_of_ops_sees_what_a_server_lacks(parts, tmp_path, ops_not_serve
             return {}
 
     parts = {**parts, "preprocessor": Trimmed()}
-    version = export_saved_model(**parts, folder=tmp_path / "m", metadata={})
-    assert ops_not_served(version) == {"TFText>RoundRobinTrim", "EagerPyFunc"}
+    with pytest.raises(UserError, match=r"No stock TensorFlow Serving.*EagerPyFunc \(brought by"):
+        export_saved_model(**parts, folder=tmp_path / "m", metadata={})
+    assert not (tmp_path / "m").exists()
 
 
 def test_mixed_precision_is_refused(build_parts, tmp_path):
