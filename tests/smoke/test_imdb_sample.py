@@ -198,7 +198,7 @@ def test_a_fresh_process_gave_the_runs_own_answers_before_it_was_published(run, 
     verified = json.loads((folder.parents[1] / run.saved_model / RECORD).read_text())["verified"]
     assert verified.pop("largest_difference") < 1e-5
     assert verified == {
-        "records": 72,  # four signatures, six batch sizes, three lengths
+        "records": 48,  # four signatures, six batch sizes, two lengths
         "texts": 200,
         "compared_with": "the run, on 200 texts of test",
     }
