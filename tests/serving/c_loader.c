@@ -1,11 +1,12 @@
 // Loads a SavedModel as TensorFlow Serving does, through TF_LoadSessionFromSavedModel, with no
 // Python in the process, and replays requests.
 //
-//   c_loader [-n REPEATS] [-c CONFIG] SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]
+//   c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]
 //
 // OP_LIBRARY   loaded first, with TF_LoadLibrary: what is not named is not there
 // CONFIG       a file with a serialized ConfigProto: threads
-// REPEATS      how often each request is asked anew (default 1); the last answer is written
+// REPEATS      how often each request is asked (default 1); the last answer is written
+// COUNT        so many requests at the start are asked once: they warm the model up (default 0)
 //
 // REQUESTS and ANSWERS are files of numbers in the machine's own byte order and of bytes:
 //   text     uint64 length, bytes
@@ -240,15 +241,17 @@ static TF_Session* load(const char* saved_model, const char* config, TF_Graph* g
 }
 
 int main(int argc, char** argv) {
-  int repeats = 1, option;
+  int repeats = 1, warmup = 0, option;
   const char* config = NULL;
-  while ((option = getopt(argc, argv, "n:c:")) != -1) {
+  while ((option = getopt(argc, argv, "n:w:c:")) != -1) {
     if (option == 'n') repeats = atoi(optarg);
+    if (option == 'w') warmup = atoi(optarg);
     if (option == 'c') config = optarg;
     if (option == '?') return WRONG;
   }
   if (argc - optind < 3 || repeats < 1) {
-    fail(WRONG, "c_loader [-n REPEATS] [-c CONFIG] SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]");
+    fail(WRONG, "c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] "
+                "SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]");
   }
   TF_Status* status = TF_NewStatus();
   for (int index = optind + 3; index < argc; ++index) {
@@ -263,7 +266,7 @@ int main(int argc, char** argv) {
   TF_Session* session = load(argv[optind], config, graph);
   Request request;
   for (int number = 0; read_request(requests, graph, &request); ++number) {
-    answer(session, &request, number, repeats, answers);
+    answer(session, &request, number, number < warmup ? 1 : repeats, answers);
     free_tensors(request.values, request.num_inputs);
   }
   if (fclose(answers) != 0) fail(WRONG, "the answers cannot be written");

@@ -103,6 +103,7 @@ def ask(
     libraries: Iterable[Path],
     folder: Path,
     repeats: int = 1,
+    warmup: int = 0,
     config: tf.compat.v1.ConfigProto | None = None,
 ) -> list[Answer]:
     """Loads a SavedModel in a process of its own and replays requests.
@@ -114,6 +115,7 @@ def ask(
         libraries: The op libraries there are besides TensorFlow's own ops.
         folder: Where the files lie that are handed over.
         repeats: How often each request is asked.
+        warmup: How many requests at the start are asked once only.
         config: The session's threads; else as TensorFlow chooses.
 
     Raises:
@@ -124,7 +126,7 @@ def ask(
     with asked.open("wb") as file:
         for request in requests:
             _write_request(file, request, signatures[request.signature])
-    options = ["-n", str(repeats)]
+    options = ["-n", str(repeats), "-w", str(warmup)]
     if config is not None:
         (folder / "config").write_bytes(config.SerializeToString())
         options += ["-c", str(folder / "config")]
@@ -134,7 +136,8 @@ def ask(
     )
     if result.returncode == 1:
         raise RefusedError(result.stderr)
-    result.check_returncode()
+    if result.returncode:
+        raise RuntimeError(f"exit code {result.returncode}: {result.stderr}")
     times: dict[int, list[float]] = {}
     for line in result.stdout.splitlines():
         number, _, microseconds = line.split()
