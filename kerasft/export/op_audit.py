@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from kerasft.errors import UserError, first_line
 from kerasft.export.layout import GRAPH
 from kerasft.export.server_ops import (
     FOREST_OPS,
+    HARMLESS_ATTRIBUTES,
     NEW_ATTRIBUTES,
     NEW_OPS,
     NEWEST_SERVER,
@@ -40,9 +42,9 @@ _XLA_FLAG = "--xla_cpu_compilation_enabled"
 
 
 class RefusedOp(NamedTuple):
-    """An op, or an attribute of one, that some or all servers lack."""
+    """An op that some or all servers lack."""
 
-    op: str  # "EagerPyFunc", or "VarHandleOp.debug_name" for an attribute
+    op: str
     count: int
     places: tuple[str, ...]  # a few of its nodes, as "function: node"
     brought_by: tuple[str, ...]  # the layers, scopes or Python functions that they come from
@@ -101,16 +103,12 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
     """
     saved_model = _read(Path(version) / GRAPH)
     nodes = list(_nodes(saved_model))
-    ops: dict[str, int] = {}
-    lacking: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+    ops = Counter(node.op for _, node in nodes)
+    places: dict[str, list[tuple[str, str]]] = {}
     for function, node in nodes:
-        ops[node.op] = ops.get(node.op, 0) + 1
-        for name, since in _demands(node):
-            lacking.setdefault((name, since), []).append((function, node.name))
-    found = [
-        _describe(name, since, places)
-        for (name, since), places in sorted(lacking.items(), key=lambda item: item[0][0])
-    ]
+        places.setdefault(node.op, []).append((function, node.name))
+    since = {op: _oldest_server_of(op) for op in sorted(ops)}
+    found = [_describe(op, since[op], places[op]) for op in since if since[op] != OLDEST_SERVER]
     refused = tuple(op for op in found if op.since is None)
     newer = tuple(op for op in found if op.since is not None)
     oldest = max((op.since for op in newer), key=SERVERS.index, default=OLDEST_SERVER)
@@ -120,7 +118,7 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
         newer=newer,
         oldest_server=None if refused else oldest,
         producer=_producer(saved_model),
-        warnings=tuple(_find_warnings(saved_model)),
+        warnings=(*_find_warnings(saved_model), *_find_ignored_attributes(nodes)),
     )
 
 
@@ -161,10 +159,20 @@ def _text_ops() -> dict[str, str]:
 
 
 @functools.cache
-def _new_in_servers() -> dict[str, str]:
-    """Returns the oldest server of each op and `Op.attribute` that not all have."""
-    tables = (NEW_OPS, NEW_ATTRIBUTES)
-    return {name: since for table in tables for since, ops in table.items() for name in ops.split()}
+def _new_ops() -> dict[str, str]:
+    return {op: since for since, ops in NEW_OPS.items() for op in ops.split()}
+
+
+@functools.cache
+def _new_attributes() -> dict[str, str]:
+    return {name: since for since, names in NEW_ATTRIBUTES.items() for name in names.split()}
+
+
+def _oldest_server_of(op: str) -> str | None:
+    family = family_of(op)
+    if family == UNKNOWN:
+        return None
+    return (_text_ops() if family == TEXT else _new_ops()).get(op, OLDEST_SERVER)
 
 
 def _read(path: Path):
@@ -204,21 +212,6 @@ def _nodes(saved_model) -> Iterator[tuple[str, object]]:
         for function in graph.library.function:
             name = function.signature.name
             yield from ((name, node) for node in function.node_def if node.op not in own)
-
-
-def _demands(node) -> Iterator[tuple[str, str | None]]:
-    """Yields what of a node not all servers have, with the oldest one that has."""
-    family, new = family_of(node.op), _new_in_servers()
-    if family == UNKNOWN:
-        yield node.op, None
-    elif family == TEXT and _text_ops()[node.op] != OLDEST_SERVER:
-        yield node.op, _text_ops()[node.op]
-    elif node.op in new:
-        yield node.op, new[node.op]
-    for attribute in node.attr:
-        name = f"{node.op}.{attribute}"
-        if name in new:
-            yield name, new[name]
 
 
 def _describe(name: str, since: str | None, places: list[tuple[str, str]]) -> RefusedOp:
@@ -265,6 +258,19 @@ def _find_warnings(saved_model) -> Iterator[str]:
         )
     if any(_is_compiled(meta_graph.graph_def) for meta_graph in saved_model.meta_graphs):
         yield f"Parts are compiled with XLA: a server for CPUs answers only with {_XLA_FLAG}."
+
+
+def _find_ignored_attributes(nodes) -> Iterator[str]:
+    """Yields what older servers would not obey: they log an attribute that they do not know."""
+    counts: Counter[str] = Counter()
+    for _, node in nodes:
+        counts.update(f"{node.op}.{name}" for name in node.attr if name not in HARMLESS_ATTRIBUTES)
+    for name in sorted(counts.keys() & _new_attributes().keys()):
+        op, _, attribute = name.partition(".")
+        yield (
+            f"Servers older than {_new_attributes()[name]} ignore `{attribute}` of {op} (nodes: "
+            f"{counts[name]}): they may answer otherwise."
+        )
 
 
 def _minor(version: str) -> tuple[int, ...]:

@@ -15,8 +15,6 @@ import textwrap
 import zipfile
 from pathlib import Path
 
-from tensorflow.core.framework import op_def_pb2
-
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")  # in the order to be loaded
 WIDTH = 96
 
@@ -42,6 +40,8 @@ def print_ops(folder):
 
 def read_ops(wheel):
     """Returns the public ops of a wheel: the names of each one's attributes, by its name."""
+    from tensorflow.core.framework import op_def_pb2  # not in a process that loads another one
+
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(wheel).extractall(folder, [f"tensorflow/{name}" for name in LIBRARIES])
         command = [sys.executable, __file__, "--folder", folder]
