@@ -24,7 +24,7 @@ COMMANDS = {
     "learning-curve": "measure how a recipe gets on with fewer and with more training examples",
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",
-    "predict": "ask an exported model about texts",
+    "predict": "ask an exported or a served model about texts",
     "inspect": "look over files of texts and labels before training on them",
     "presets": "list the pretrained encoders, and say which to choose for what",
     "doctor": "look over this installation, and say what is missing",
