@@ -66,7 +66,7 @@ def _check_server_options(arguments: argparse.Namespace) -> None:
     if arguments.url is not None:
         return
     for name in (*_CLIENT_OPTIONS, *_TLS_OPTIONS, "header"):
-        if getattr(arguments, name):
+        if getattr(arguments, name) not in (None, []):
             option = "timeout" if name == _DEADLINE else name.replace("_", "-")
             raise UserError(
                 f"--{option} is about a server.",

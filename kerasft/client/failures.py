@@ -69,7 +69,8 @@ _WORDS = {
     ),
     Why.CUT_OFF: _Words(
         "The server at {server} broke off the connection",
-        "look into the server's log; perhaps the port is that of another protocol.",
+        "look into the server's log; perhaps the port is that of another protocol, or the server "
+        "wants an encrypted connection (https://, grpcs://) or a certificate of its client.",
     ),
     Why.BUSY: _Words(
         "The server at {server} is too busy, or not ready",

@@ -184,19 +184,25 @@ def _telling() -> Iterator[None]:
     except exceptions.SSLError as error:
         raise CallError(Why.TLS, first_line(error)) from error
     except exceptions.NameResolutionError as error:
-        raise CallError(Why.UNKNOWN_HOST, first_line(error)) from error
+        raise CallError(Why.UNKNOWN_HOST, _after_colon(error)) from error
+    except exceptions.NewConnectionError as error:  # to urllib3 a kind of time-out
+        raise CallError(Why.UNREACHABLE, _after_colon(error)) from error
     except exceptions.ConnectTimeoutError as error:
         raise CallError(Why.UNREACHABLE, "no connection within the time") from error
-    except exceptions.NewConnectionError as error:
-        raise CallError(Why.UNREACHABLE, _after_colon(error)) from error
     except exceptions.TimeoutError as error:
         raise CallError(Why.TIMED_OUT, "it has had all of the time") from error
     except exceptions.ProtocolError as error:
         if "BadStatusLine" in repr(error) or "InvalidChunkLength" in repr(error):
             raise CallError(Why.ANOTHER_SERVICE, "what it says is no HTTP") from error
-        raise CallError(Why.CUT_OFF, first_line(error)) from error
+        raise CallError(Why.CUT_OFF, _cause(error)) from error
     except exceptions.HTTPError as error:
         raise CallError(Why.CUT_OFF, first_line(error)) from error
+
+
+def _cause(error: exceptions.ProtocolError) -> str:
+    """Returns what the error of the connection itself says, which urllib3 shows as its `repr`."""
+    *_, cause = error.args
+    return first_line(cause) if isinstance(cause, Exception) else first_line(error)
 
 
 def _after_colon(error: Exception) -> str:

@@ -13,6 +13,7 @@ from kerasft.errors import UserError
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 8.0
+_LEAST_SECONDS = 0.001  # a time-out of 0 is an error to those who get it
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +39,7 @@ class Retries:
     def __post_init__(self):
         if self.attempts < 1:
             raise UserError(
-                "A call needs an attempt.", received=self.attempts, expected="1 or more"
+                "A request needs an attempt.", received=self.attempts, expected="1 or more"
             )
         if not 0 < self.deadline_seconds < float("inf"):
             raise UserError(
@@ -61,7 +62,7 @@ class Retries:
         number = 1
         while True:
             try:
-                return function(end - time.monotonic())
+                return function(max(end - time.monotonic(), _LEAST_SECONDS))
             except CallError as error:
                 pause = max(_pause_seconds(number), error.retry_after or 0.0)
                 is_late = time.monotonic() + pause >= end

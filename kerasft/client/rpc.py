@@ -52,13 +52,16 @@ _CODES = {
 _WORDS = {
     "handshake": Why.TLS,
     "certificate": Why.TLS,
+    "verification check failed": Why.TLS,
     "dns resolution failed": Why.UNKNOWN_HOST,
+    "errors resolving": Why.UNKNOWN_HOST,
     "http1.x": Why.ANOTHER_SERVICE,
-    "failed to connect": Why.UNREACHABLE,
-    "connection refused": Why.UNREACHABLE,
+    "failed parsing http/2": Why.ANOTHER_SERVICE,
+    "larger than max": Why.TOO_LARGE,
     "socket closed": Why.CUT_OFF,
     "connection reset": Why.CUT_OFF,
-    "larger than max": Why.TOO_LARGE,
+    "failed to connect": Why.UNREACHABLE,
+    "connection refused": Why.UNREACHABLE,
 }
 
 
@@ -159,6 +162,6 @@ def _telling() -> Iterator[None]:
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
             said = (meant for words, meant in _WORDS.items() if words in detail.lower())
             why = next(said, why)
-        raise CallError(why, detail) from error
+        raise CallError(why, detail.rpartition("last error: ")[2]) from error
     except ValueError as error:  # the channel is closed, by another thread
         raise CallError(Why.REFUSED, str(error)) from error
