@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.comparing import Comparison
+    from kerasft.pipelines.comparison import Comparison
     from kerasft.pipelines.result import Run
     from kerasft.serving.predictor import Predictor
     from kerasft.training.fine_tuner import FineTuner

@@ -14,7 +14,7 @@ from kerasft.pipelines.compared_runs import choose_split, open_runs
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kerasft.pipelines.comparing import Comparison
+    from kerasft.pipelines.comparison import Comparison
 
 
 def main(argv: Sequence[str]) -> None:

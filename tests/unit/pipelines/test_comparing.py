@@ -9,7 +9,8 @@ import kerasft
 from kerasft.errors import UserError
 from kerasft.metrics.paired import Difference
 from kerasft.pipelines.compared_runs import choose_split, differing_settings, open_runs
-from kerasft.pipelines.comparing import BOOTSTRAP, MCNEMAR, PairedTest, compare_runs
+from kerasft.pipelines.comparing import compare_runs
+from kerasft.pipelines.comparison import BOOTSTRAP, MCNEMAR, PairedTest
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tasks.task import build_task
