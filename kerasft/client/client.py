@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasft.client.address import Address, parse_address
 from kerasft.client.credentials import Tls, check_headers, without_secrets
-from kerasft.client.failures import CallError, ServerUnavailableError, Why, user_error
+from kerasft.client.failures import CallError, Why, user_error
 from kerasft.client.retries import Retries
 from kerasft.client.signature import TextSignature, read_column, read_signature
 from kerasft.errors import UserError
@@ -20,6 +20,7 @@ from kerasft.serving.answers import build_answers
 from kerasft.serving.examples import Texts, check_examples
 from kerasft.serving.windows import BATCH_SIZE, answer_stream
 
+_UNKNOWN_LABEL = "servable version label"  # which the server says in refusing a request
 _LOADING = ("START", "LOADING")
 _LOADED = "AVAILABLE"
 _SCORES = {"single": "probabilities", "multi": "scores"}
@@ -198,12 +199,18 @@ class Client:
             return None
         row = ("",) * (1 + signature.has_pairs)
         example = dict(zip(input_names(signature.has_pairs), row, strict=True))
-        try:
-            named = self._call(lambda timeout: self._connection.classify(example, timeout))
-        except ServerUnavailableError:
-            raise
-        except UserError:
-            return None  # a `classify` that wants something else than our texts
+
+        def ask(timeout: float) -> list[tuple[str, float]] | None:
+            try:
+                return self._connection.classify(example, timeout)
+            except CallError as error:
+                if error.why in (Why.REFUSED, Why.SERVER_ERROR):
+                    return None  # it wants something else than our texts
+                raise
+
+        named = self._call(ask)
+        if named is None:
+            return None
         scores = self._ask([row])[_SCORES[signature.kind]][0]
         agree = len(named) == len(scores) and np.allclose(
             [score for _, score in named], scores, rtol=0.0, atol=_TOLERANCE
@@ -217,7 +224,7 @@ class Client:
             try:
                 return function(timeout)
             except CallError as error:
-                if error.why is Why.NOT_FOUND:
+                if error.why is Why.NOT_FOUND or _UNKNOWN_LABEL in error.detail:
                     raise self._look_closer(error, timeout) from error
                 raise
 

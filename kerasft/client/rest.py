@@ -75,8 +75,9 @@ class RestConnection:
         texts = {name: _text(text) for name, text in example.items()}
         body = {"signature_name": CLASSIFY, "examples": [texts]}
         answer = self._ask("POST", f"{self._address.version_path}:classify", body, timeout)
-        with _reading("result"):
-            (row,) = answer["result"]
+        # The server says `results`, its documentation `result`.
+        with _reading("results"):
+            (row,) = answer["results"] if "results" in answer else answer["result"]
             return [(str(label), float(score)) for label, score in row]
 
     def states(self, timeout: float) -> list[tuple[int, str, str]]:

@@ -134,7 +134,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         if self.path.endswith(":classify"):
             (example,) = body["examples"]
             example = {name: text.encode() for name, text in example.items()}
-            self.serve(lambda: {"result": [model.classify(example)]})
+            self.serve(lambda: {"results": [model.classify(example)]})
             return
         assert body["signature_name"] == "serving_default"
         columns = {name: [_bytes(t) for t in texts] for name, texts in body["inputs"].items()}

@@ -109,6 +109,21 @@ def test_without_classify_nobody_names_the_labels(serve, model_of, protocol, kin
     assert answer == expected | {several: list(expected[several].values())}
 
 
+def test_classes_as_the_servers_documentation_has_them(serve):
+    served = serve("rest")
+    answer = {"result": [served.model.classify({"text": b""})]}
+    served.model.faults = [None, served.faults.status(200, answer)]
+    with Client(served.url()) as client:
+        assert client.label_names == ("short", "long")
+
+
+def test_classes_that_cannot_be_read_are_told(serve):
+    served = serve("rest")
+    served.model.faults = [None, served.faults.status(200, {"classes": []})]
+    with pytest.raises(UserError, match="an answer without results as expected"):
+        Client(served.url())
+
+
 def test_classes_in_another_order_than_the_probabilities_are_not_believed(serve, model_of):
     model = model_of(has_pairs=True)  # of which the probe's scores are not all 0
     model.classify = lambda example: [("long", 0.5), ("short", -0.5)]
