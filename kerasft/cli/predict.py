@@ -75,9 +75,7 @@ def _check_server_options(arguments: argparse.Namespace) -> None:
             )
     if "://" in arguments.saved_model:
         raise UserError(
-            "An address of a server is given with --url.",
-            received=arguments.saved_model,
-            fix="put --url before it.",
+            "An address of a server is given with --url.", fix="put --url before the address."
         )
 
 

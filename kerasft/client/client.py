@@ -221,6 +221,8 @@ class Client:
         """Calls the server, again if need be, and tells of failures as the user's to mend."""
 
         def attempt(timeout: float) -> Answer:
+            if self._closed.is_set():
+                raise UserError("The client is closed.", fix="make a new one.")
             try:
                 return function(timeout)
             except CallError as error:

@@ -108,7 +108,9 @@ def choose_split(runs: Sequence[ComparedRun], split: str | None) -> str:
         else "Not all of the runs have predictions of this split.",
         received=split or "; ".join(f"{r.name}: {', '.join(r.splits()) or 'none'}" for r in runs),
         expected=f"one of {', '.join(common)}" if common else None,
-        fix="evaluate those that lack it: kerasft evaluate RUN_DIR.",
+        fix="name one that all have, with --split."
+        if common
+        else "compare runs that were tested on the same data.",
     )
 
 

@@ -140,7 +140,9 @@ def _load_predictions(run: ComparedRun, split: str) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"The predictions of {run.run_dir.path} cannot be read: {path.name} is damaged.",
-            fix=f"make them anew: kerasft evaluate {run.run_dir.path}",
+            fix=f"make them anew: kerasft evaluate {run.run_dir.path}"
+            if split == "test"
+            else "compare on another split, or run it again.",
         ) from error
     return found
 

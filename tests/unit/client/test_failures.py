@@ -131,9 +131,9 @@ def test_an_answer_that_is_not_what_the_metadata_says(served, client):
 
 def test_a_closed_client_says_so(served, client):
     client.close()
-    if served.protocol == "grpc":
-        with pytest.raises(UserError, match="closed channel"):
-            client.predict(["one"])
+    with pytest.raises(UserError, match=r"The client is closed\. Fix: make a new one\."):
+        client.predict(["one"])
+    assert served.model.requests == []
 
 
 # --- nobody there, or somebody else

@@ -91,7 +91,7 @@ def test_a_server_that_is_busy_is_75_and_prints_nothing(predict, served):
         ([], "the following arguments are required: SAVED_MODEL, or --url URL"),
         (["--url", "http://h/v1/models/m"], "There is no text to predict."),
         (["--url", "nonsense", "one"], "This is no address of a served model. Received: 'nonsen"),
-        (["http://h/v1/models/m", "one"], "An address of a server is given with --url. Received"),
+        (["http://a:s3cret@h/v1/models/m", "one"], "An address of a server is given with --url."),
         (["saved_models/m", "one", "--timeout", "3"], "--timeout is about a server."),
         (["saved_models/m", "one", "--attempts", "0"], "--attempts is about a server."),
         (["saved_models/m", "one", "--header", "s3cret"], "--header is about a server."),
