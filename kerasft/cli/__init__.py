@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "compare runs: settings, metrics, and whether a difference is noise",
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",
+    "audit": "say which stock TensorFlow Serving runs a SavedModel, and what is in the way",
     "predict": "ask an exported or a served model about texts",
     "inspect": "look over files of texts and labels before training on them",
     "presets": "list the pretrained encoders, and say which to choose for what",
