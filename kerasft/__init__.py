@@ -8,6 +8,7 @@ run = kerasft.run("imdb_quick", {"training.epochs": 1})
 run.metrics["test/accuracy"], run.saved_model, run.history
 kerasft.load(run.saved_model).predict(["A quiet film."])
 model = kerasft.build("imdb_quick")
+kerasft.compare(run.path, "runs/another").conclusions()
 ```
 
 Importing kerasft is light: TensorFlow is imported when one of these functions first needs it.
@@ -20,11 +21,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kerasft.pipelines.comparison import Comparison
     from kerasft.pipelines.result import Run
     from kerasft.serving.predictor import Predictor
     from kerasft.training.fine_tuner import FineTuner
 
-__all__ = ["build", "load", "run"]
+__all__ = ["build", "compare", "load", "run"]
 __version__ = "0.1.0"
 
 
@@ -85,3 +87,25 @@ def build(
     from kerasft.pipelines.command import build_progress
 
     return workflow.build(recipe, events=[build_progress()])
+
+
+def compare(
+    *runs: str | os.PathLike[str], split: str | None = None, metrics: Iterable[str] = ()
+) -> Comparison:
+    """Compares finished runs: settings and metrics that differ, and whether that is noise.
+
+    Args:
+        runs: Two run directories or more.
+        split: What to compare on; `None`: `test` where all have it, else `validation`.
+        metrics: Metrics to test, such as `f1_macro`; none: the headline of the task.
+
+    Raises:
+        UserError: The runs cannot be compared, or have no such split or metric.
+    """
+    from kerasft.pipelines.compared_runs import choose_split, open_runs
+
+    choose_split(open_runs(runs), split)  # a mistake is told before TensorFlow takes its seconds
+
+    from kerasft.pipelines.comparing import compare_runs
+
+    return compare_runs(runs, split=split, metrics=tuple(metrics))

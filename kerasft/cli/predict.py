@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,9 @@ from kerasft.serving.examples import parse_json_lines
 from kerasft.serving.lines import read_lines
 
 _STDIN = "-"
+_DEADLINE = "deadline_seconds"
+_CLIENT_OPTIONS = (_DEADLINE, "attempts", "batch_size", "in_flight")
+_TLS_OPTIONS = ("ca_file", "client_certificate", "client_key")
 _ANSWERS = (
     "Prints one JSON object a line: the text, and label and probabilities, labels and scores, "
     "or value, whichever the model has learnt."
@@ -22,20 +26,64 @@ _ANSWERS = (
 
 def main(argv: Sequence[str]) -> None:
     """Prints the answer to each text, or to each pair of texts."""
-    arguments = _build_parser().parse_args(argv)
+    parser = _build_parser()
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.url is not None and arguments.saved_model is not None:
+        # There is no model's folder: what stands at its place is a text.
+        arguments.texts.insert(0, arguments.saved_model)
+    elif arguments.url is None and arguments.saved_model is None:
+        parser.error("the following arguments are required: SAVED_MODEL, or --url URL")
     _check_one_origin(arguments)
-    with results_only():
+    _check_server_options(arguments)
+    with contextlib.ExitStack() as stack:
+        with results_only():
+            predictor = _open_predictor(arguments, stack)
+        for answer in predictor.predict_stream(_read_examples(arguments, predictor.has_pairs)):
+            print_json(answer)
+
+
+def _open_predictor(arguments: argparse.Namespace, stack: contextlib.ExitStack):
+    """Returns the model in a folder, or the client of a server, which the stack closes."""
+    if arguments.url is None:
         from kerasft.serving.predictor import load_predictor
 
-        predictor = load_predictor(arguments.saved_model)
-    for answer in predictor.predict_stream(_read_examples(arguments, predictor.has_pairs)):
-        print_json(answer)
+        return load_predictor(arguments.saved_model)
+    from kerasft.client import Client, Tls
+    from kerasft.client.credentials import read_headers
+
+    given = {name: getattr(arguments, name) for name in _CLIENT_OPTIONS}
+    client = Client(
+        arguments.url,
+        headers=read_headers(arguments.header),
+        tls=Tls(arguments.ca_file, arguments.client_certificate, arguments.client_key),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    return stack.enter_context(client)
+
+
+def _check_server_options(arguments: argparse.Namespace) -> None:
+    """Checks that nothing is said about a server where there is none."""
+    if arguments.url is not None:
+        return
+    for name in (*_CLIENT_OPTIONS, *_TLS_OPTIONS, "header"):
+        if getattr(arguments, name) not in (None, []):
+            option = "timeout" if name == _DEADLINE else name.replace("_", "-")
+            raise UserError(
+                f"--{option} is about a server.",
+                expected="--url URL in place of SAVED_MODEL",
+                fix="give the address of the server, or leave the option out.",
+            )
+    if "://" in arguments.saved_model:
+        raise UserError(
+            "An address of a server is given with --url.", fix="put --url before the address."
+        )
 
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = command_parser("predict", _ANSWERS)
     parser.add_argument(
         "saved_model",
+        nargs="?",
         metavar="SAVED_MODEL",
         help="a model's folder (its latest version), or a version's: saved_models/imdb",
     )
@@ -58,7 +106,38 @@ def _build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help='stdin holds a JSON object a line: {"text": ...}, for pairs also "text_pair"',
     )
+    _add_server_options(parser)
     return parser
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    server = parser.add_argument_group("a model that TensorFlow Serving serves")
+    server.add_argument(
+        "--url",
+        help="in place of SAVED_MODEL: http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME, "
+        "https and grpcs over TLS; /versions/N or /labels/LABEL at its end choose a version",
+    )
+    server.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="sent with each request; may be given again. Secrets are better kept in the "
+        "environment: KERASFT_HEADERS holds a header a line",
+    )
+    server.add_argument(
+        "--timeout",
+        dest=_DEADLINE,
+        type=float,
+        metavar="SECONDS",
+        help="for a request with all of its attempts (60)",
+    )
+    server.add_argument("--attempts", type=int, help="times that a request is tried (6)")
+    server.add_argument("--batch-size", type=int, metavar="N", help="texts a request (64)")
+    server.add_argument("--in-flight", type=int, metavar="N", help="requests under way (4)")
+    server.add_argument("--ca-file", metavar="PEM", help="authorities that vouch for the server")
+    server.add_argument("--client-certificate", metavar="PEM", help="a certificate of one's own")
+    server.add_argument("--client-key", metavar="PEM", help="its key, if it is a file of its own")
 
 
 def _check_one_origin(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@
 - `regression`: Pearson and Spearman correlation, squared and absolute error, R2.
 - `calibration`: expected calibration error and the reliability bins behind it.
 - `intervals`: percentile intervals around any of these metrics, by `bootstrap` and `weighted`.
+- `paired`: tests of two models on the same examples, with the metrics of `by_example`.
 - `facts`: all that was measured on a split, as reports get it.
 - `checks`: what the others demand of their input.
 

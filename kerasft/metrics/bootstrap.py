@@ -186,17 +186,36 @@ def bootstrap_weights_interval(
         ValueError: Settings out of range.
     """
     _check_settings(num_resamples, confidence_level)
+    drawn = resampled_weights(num_examples, num_resamples=num_resamples, seed=seed)
+    resampled = np.concatenate([metric(weights) for weights in drawn])
+    (estimate,) = metric(np.ones((1, num_examples)))
+    return _percentile_interval(estimate, resampled, confidence_level)
+
+
+def resampled_weights(
+    num_examples: int, *, num_resamples: int = 1000, seed: int = 1
+) -> Iterator[np.ndarray]:
+    """Yields how often each resample holds each example, a few resamples at a time.
+
+    Args:
+        num_examples: How many examples there are.
+        num_resamples: How often the examples are drawn anew, with replacement. Defaults to 1000.
+        seed: The same seed gives the same resamples. Defaults to 1.
+
+    Yields:
+        float64 `(rows, num_examples)`.
+
+    Raises:
+        UserError: No examples.
+    """
     _check_not_empty(num_examples)
     generator = np.random.default_rng(seed)
-    resampled = np.empty(num_resamples)
-    for block in _blocks(resampled, num_examples):
+    for block in _blocks(np.empty(num_resamples), num_examples):
         weights = np.empty((len(block), num_examples))
         for row in weights:
             drawn = generator.integers(num_examples, size=num_examples)
             row[:] = np.bincount(drawn, minlength=num_examples)
-        block[:] = metric(weights)
-    (estimate,) = metric(np.ones((1, num_examples)))
-    return _percentile_interval(estimate, resampled, confidence_level)
+        yield weights
 
 
 def _blocks(resampled: np.ndarray, row_size: int) -> Iterator[np.ndarray]:

@@ -59,7 +59,7 @@ def classification_interval(
     if name == "accuracy":
         return bootstrap_mean_interval((predictions == labels).astype(np.float64), **settings)
     if name == "log_loss":
-        return bootstrap_mean_interval(_class_losses(labels, probabilities), **settings)
+        return bootstrap_mean_interval(class_losses(labels, probabilities), **settings)
     if name == "expected_calibration_error":
         metric = functools.partial(expected_calibration_error, num_bins=calibration_bins)
         return bootstrap_interval(metric, labels, probabilities, **settings)
@@ -68,7 +68,7 @@ def classification_interval(
             return None
         metric = weighted_roc_auc(labels, probabilities)
         return bootstrap_weights_interval(metric, len(labels), **settings)
-    metric = _metric_of_confusion(name, label_names)
+    metric = metric_of_confusion(name, label_names)
     counts = confusion(labels, predictions, len(label_names))
     if metric is None or not np.isfinite(metric(counts[np.newaxis])).all():
         return None
@@ -110,9 +110,9 @@ def multilabel_interval(
     if name == "average_precision_macro":
         columns = zip(labels.T, scores.T, strict=True)
         of_labels = [weighted_average_precision(*column) for column in columns]
-        metric = functools.partial(_mean_of, of_labels)
+        metric = functools.partial(mean_of_metrics, of_labels)
     else:
-        metric = _metric_of_labels(name, labels, selected, label_names)
+        metric = metric_of_labels(name, labels, selected, label_names)
     return metric and bootstrap_weights_interval(metric, len(labels), **settings)
 
 
@@ -149,14 +149,18 @@ def regression_interval(
     return bootstrap_weights_interval(metric, len(labels), **settings)
 
 
-def _class_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def class_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Returns the log loss of each example of `classification_metrics`, `(num_examples,)`."""
     of_label = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     epsilon = np.finfo(np.float64).eps
     return -np.log(np.clip(of_label, epsilon, 1 - epsilon))
 
 
-def _metric_of_confusion(name: str, label_names: Sequence[str]) -> Callable | None:
-    """Returns the function from confusion matrices `(rows, classes, classes)` to `(rows,)`."""
+def metric_of_confusion(name: str, label_names: Sequence[str]) -> Callable | None:
+    """Returns a metric from confusion matrices `(rows, classes, classes)` to `(rows,)`.
+
+    `None` if it has no such function.
+    """
     if name == "matthews_correlation":
         return _matthews
     parsed = _parsed(name, label_names)
@@ -175,10 +179,13 @@ def _metric_of_confusion(name: str, label_names: Sequence[str]) -> Callable | No
     return metric
 
 
-def _metric_of_labels(
+def metric_of_labels(
     name: str, labels: np.ndarray, selected: np.ndarray, label_names: Sequence[str]
 ) -> Callable | None:
-    """Returns the function from weights of examples `(rows, num_examples)` to `(rows,)`."""
+    """Returns a metric from weights of examples `(rows, num_examples)` to `(rows,)`.
+
+    `None` if it has no such function.
+    """
     parsed = _parsed(name, label_names)
     if parsed is None:
         return None
@@ -221,5 +228,6 @@ def _matthews(confusions: np.ndarray) -> np.ndarray:
     return ratio(covariance, product)
 
 
-def _mean_of(metrics: Sequence[Callable], weights: np.ndarray) -> np.ndarray:
+def mean_of_metrics(metrics: Sequence[Callable], weights: np.ndarray) -> np.ndarray:
+    """Returns the mean of several metrics of weights, `(rows,)`."""
     return np.mean([metric(weights) for metric in metrics], axis=0)

@@ -91,7 +91,9 @@ class Outcome:
             batch_size=self.recipe.evaluation.batch_size,
             on_batch=events.on_evaluation_batch,
         )
-        _save_predictions(self.run_dir, split, labels, logits)
+        _save_predictions(
+            self.run_dir, split, labels=labels, logits=logits, texts=data.fingerprint(split)
+        )
         return logits
 
     def describe(self, data: Data, split: str, logits: np.ndarray) -> EvaluationFacts:
@@ -268,9 +270,9 @@ def require_best(run_dir: RunDir) -> None:
         )
 
 
-def _save_predictions(run_dir: RunDir, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+def _save_predictions(run_dir: RunDir, split: str, **arrays: np.ndarray) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, labels=labels, logits=logits)
+    np.savez(buffer, **arrays)
     write_atomically(_predictions_path(run_dir, split), buffer.getvalue())
 
 

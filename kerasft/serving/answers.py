@@ -22,35 +22,43 @@ def kind_of(outputs: set[str]) -> str | None:
 
 
 def build_answers(
-    kind: str, outputs: Mapping[str, np.ndarray], label_names: Sequence[str]
+    kind: str, outputs: Mapping[str, np.ndarray], label_names: Sequence[str] | None
 ) -> Iterator[dict[str, Any]]:
     """Yields the answer to each example of a batch.
 
     Args:
         kind: `single`, `multi` or `number`.
         outputs: What the signature returned, by name; the first axis is the batch.
-        label_names: Name of each label, in label order.
+        label_names: Name of each label, in label order; `None` where nobody knows them.
 
     Yields:
         `{"label": name, "score": its probability, "probabilities": {name: float}}`, without
         `score` where the model gives none; `{"labels": [names that apply], "scores": {name:
-        float}}`; or `{"value": float}`.
+        float}}`; or `{"value": float}`. Without names, `probabilities` and `scores` are lists in
+        label order.
     """
     columns = {name: values.tolist() for name, values in outputs.items()}
     if kind == "number":
         for value in columns["value"]:
             yield {"value": value}
     elif kind == "multi":
-        for scores, selected in zip(columns["scores"], columns["selected"], strict=True):
-            chosen = zip(label_names, selected, strict=True)
-            yield {
-                "labels": [name for name, applies in chosen if applies],
-                "scores": dict(zip(label_names, scores, strict=True)),
-            }
+        for number, scores in enumerate(columns["scores"]):
+            if label_names is None:  # those that apply come first, then empty ones fill up
+                labels = [name.decode() for name in columns["labels"][number] if name]
+            else:
+                chosen = zip(label_names, columns["selected"][number], strict=True)
+                labels = [name for name, applies in chosen if applies]
+            yield {"labels": labels, "scores": _by_name(scores, label_names)}
     else:
         for number, label in enumerate(columns["label"]):
             answer = {"label": label.decode()}
             if "score" in columns:
                 answer["score"] = columns["score"][number]
-            row = zip(label_names, columns["probabilities"][number], strict=True)
-            yield answer | {"probabilities": dict(row)}
+            row = columns["probabilities"][number]
+            yield answer | {"probabilities": _by_name(row, label_names)}
+
+
+def _by_name(
+    values: list[float], label_names: Sequence[str] | None
+) -> dict[str, float] | list[float]:
+    return values if label_names is None else dict(zip(label_names, values, strict=True))

@@ -38,6 +38,26 @@ def zip_pairs(
     return list(zip(texts, text_pairs, strict=True))
 
 
+def check_examples(
+    texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
+) -> list[str] | list[tuple[str, str]]:
+    """Returns the examples of a call of `predict`, after all of them have been looked at.
+
+    Args:
+        texts: The texts.
+        text_pairs: Each one's second text, for a model that reads pairs.
+        has_pairs: Whether the model reads pairs.
+
+    Raises:
+        UserError: These are not texts, or pairs where the model reads single texts, or the
+            reverse.
+    """
+    examples = zip_pairs(texts, text_pairs)
+    for number, example in enumerate(examples, start=1):
+        check_example(example, number, has_pairs=has_pairs)
+    return examples
+
+
 def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
     """Returns the texts of an example.
 

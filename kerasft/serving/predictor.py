@@ -10,11 +10,9 @@ from typing import Any
 from kerasft.errors import UserError, first_line
 from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.serving.answers import OUTPUTS, build_answers, kind_of
-from kerasft.serving.examples import Texts, check_example, zip_pairs
+from kerasft.serving.examples import Texts, check_examples
 from kerasft.serving.model_path import check_files, find_saved_model
-
-_BATCH_SIZE = 64
-_WINDOW = 1024  # examples that are sorted by length together
+from kerasft.serving.windows import answer_stream
 
 
 def load_predictor(path: str | os.PathLike[str]) -> Predictor:
@@ -90,9 +88,7 @@ class Predictor:
             UserError: These are not texts, or pairs where the model reads single texts, or the
                 reverse.
         """
-        examples = zip_pairs(texts, text_pairs)
-        for number, example in enumerate(examples, start=1):
-            check_example(example, number, has_pairs=self.has_pairs)
+        examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
         return list(self.predict_stream(examples))
 
     def predict_stream(
@@ -112,29 +108,9 @@ class Predictor:
             UserError: An example is not what the model reads. Those in windows before it have
                 been answered.
         """
-        for window in self._windows(examples):
-            answers: list[dict[str, Any]] = [{}] * len(window)
-            by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
-            for start in range(0, len(window), _BATCH_SIZE):
-                batch = by_length[start : start + _BATCH_SIZE]
-                rows = [window[index] for index in batch]
-                for index, answer in zip(batch, self._predict_batch(rows), strict=True):
-                    answers[index] = answer
-            yield from answers
-
-    def _windows(self, examples: Iterable[str | tuple[str, str] | None]) -> Iterator[list[Texts]]:
-        """Yields full windows, and what there is at each `None` and at the end."""
-        window: list[Texts] = []
-        size, number = _BATCH_SIZE, 0
-        for example in examples:
-            if example is not None:
-                number += 1
-                window.append(check_example(example, number, has_pairs=self.has_pairs))
-            if window and (example is None or len(window) == size):
-                yield window
-                window, size = [], min(2 * size, _WINDOW)
-        if window:
-            yield window
+        return answer_stream(
+            examples, lambda batches: map(self._predict_batch, batches), has_pairs=self.has_pairs
+        )
 
     def _predict_batch(self, rows: list[Texts]) -> Iterator[dict[str, Any]]:
         import tensorflow as tf

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import SINGLE
+from kerasft.metrics.by_example import weighted_of_classes
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import (
     classification_metrics,
@@ -18,6 +19,7 @@ from kerasft.metrics.classification import (
 )
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import classification_interval
+from kerasft.metrics.weighted import Weighted
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import FocalLoss, SmoothedCrossEntropy, class_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -168,6 +170,20 @@ class Classification:
             bins=reliability_bins(labels, probabilities, calibration_bins),
             notes=[*classification_notes(labels, probabilities, names), *notes],
         )
+
+    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
+        """Returns a metric of `evaluate` as a function of weights of the examples.
+
+        Args:
+            name: The metric.
+            labels: Class indices, int `(num_examples,)`.
+            logits: float `(num_examples, num_classes)`.
+
+        Returns:
+            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
+            not to be had so.
+        """
+        return weighted_of_classes(name, labels, self.probabilities(logits), self.label_names)
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Classification:
         """Returns itself: the most probable class is the answer."""

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import MULTI
+from kerasft.metrics.by_example import weighted_of_label_sets
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import multilabel_interval
 from kerasft.metrics.multilabel import (
@@ -18,6 +19,7 @@ from kerasft.metrics.multilabel import (
     multilabel_notes,
     tune_thresholds,
 )
+from kerasft.metrics.weighted import Weighted
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import label_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -163,6 +165,20 @@ class MultiLabel:
             num_examples=len(labels),
             notes=[*multilabel_notes(labels, *decisions, names), *notes],
         )
+
+    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
+        """Returns a metric of `evaluate` as a function of weights of the examples.
+
+        Args:
+            name: The metric.
+            labels: Zeros and ones, `(num_examples, num_labels)`.
+            logits: float `(num_examples, num_labels)`.
+
+        Returns:
+            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
+            not to be had so.
+        """
+        return weighted_of_label_sets(name, labels, *self._decisions(logits), self.label_names)
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
         """Returns the task with the thresholds that give each label its best F1 on these examples.

@@ -9,9 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import NUMBER
+from kerasft.metrics.by_example import weighted_of_numbers
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import regression_interval
 from kerasft.metrics.regression import regression_metrics, regression_notes
+from kerasft.metrics.weighted import Weighted
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import number_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -135,6 +137,20 @@ class Regression:
             num_examples=len(labels),
             notes=[*regression_notes(labels, values), *notes],
         )
+
+    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
+        """Returns a metric of `evaluate` as a function of weights of the examples.
+
+        Args:
+            name: The metric.
+            labels: Numbers, float `(num_examples,)`.
+            logits: float `(num_examples, 1)`.
+
+        Returns:
+            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
+            not to be had so.
+        """
+        return weighted_of_numbers(name, labels, self._values(logits))
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Regression:
         """Returns itself: a number is no decision."""

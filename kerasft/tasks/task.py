@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerasft.data.example import LABEL_KINDS, MULTI, NUMBER, SINGLE
 from kerasft.errors import UserError
 from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.weighted import Weighted
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.classification import Classification
 from kerasft.tasks.multilabel import MultiLabel
@@ -68,6 +69,9 @@ class Task(Protocol):
         seed: int = 1,
     ) -> EvaluationFacts:
         """Computes all that is reported of a split, the headline's interval included."""
+
+    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
+        """Returns a metric of `evaluate` as a function of weights of the examples, or `None`."""
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Task:
         """Returns the task that decides as is best for these examples; most have no choice."""

@@ -24,7 +24,8 @@ def test_an_unfinished_run_is_evaluated_but_not_exported(make_session):
     save_best(session.run_dir.checkpoints_folder, session.build_model().weights, {"step": 1})
     metrics = workflow.evaluate_run(session.run_dir)
     assert 0 <= metrics["test/accuracy_lower"] <= metrics["test/accuracy"] <= 1
-    assert (session.run_dir.path / "predictions-test.npz").exists()
+    with np.load(session.run_dir.path / "predictions-test.npz") as saved:
+        assert np.array_equal(saved["texts"], session.data.fingerprint("test"))
     with pytest.raises(UserError, match=r"metrics\.json is missing.*resume it"):
         workflow.export_run(session.run_dir)
 

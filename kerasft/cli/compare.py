@@ -1,0 +1,104 @@
+"""`kerasft compare`: what lies between several runs, and whether it is noise."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kerasft.cli import command_parser
+from kerasft.console import print_json, results_only
+from kerasft.pipelines.compared_runs import choose_split, open_runs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from kerasft.pipelines.comparison import Comparison
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the settings and metrics in which runs differ, and tests the differences."""
+    parser = command_parser(
+        "compare",
+        "Runs that were tested on the same examples get a paired test: McNemar's for accuracy, "
+        "the paired bootstrap for other metrics; of several, adjusted by Holm.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN_DIR", help="folders under runs/")
+    parser.add_argument("--split", help="compare on this split (test, else validation)")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        help="test this metric, such as f1_macro; may be given again (the task's headline)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    arguments = parser.parse_intermixed_args(argv)
+    choose_split(open_runs(arguments.runs), arguments.split)  # before TensorFlow is imported
+    with results_only():
+        from kerasft.pipelines.comparing import compare_runs
+
+        comparison = compare_runs(arguments.runs, split=arguments.split, metrics=arguments.metric)
+    if arguments.json:
+        print_json(comparison.to_json())
+    else:
+        _print(comparison)
+
+
+def _print(comparison: Comparison) -> None:
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    names = [run.name for run in comparison.runs]
+    _say(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
+    if comparison.settings:
+        rows = [[key, *map(_setting, row)] for key, row in comparison.settings.items()]
+        console.print(_table(["setting", *names], rows))
+    else:
+        _say(["", "No setting differs.", ""])
+    rows = [[name, *map(_value, row)] for name, row in comparison.metrics.items()]
+    console.print(_table([f"metric ({comparison.split})", *names], rows))
+    if comparison.tests:
+        console.print(_table(*_test_rows(comparison)))
+    _say([*comparison.conclusions(), *comparison.notes])
+
+
+def _test_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    several = len(comparison.tests) > 1
+    header = ["paired test", "runs", "difference", "95 % interval", "p"]
+    rows = []
+    for test in comparison.tests:
+        ends = f"{test.difference.lower:+.4f} to {test.difference.upper:+.4f}"
+        row = [f"{test.metric}, {test.method.split(',')[0]}", f"{test.second} - {test.first}"]
+        row += [f"{test.difference.estimate:+.4f}", ends, f"{test.difference.p_value:.2g}"]
+        rows.append([*row, f"{test.p_adjusted:.2g}"] if several else row)
+    return [*header, "adjusted"] if several else header, rows
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.HORIZONTALS)
+    for index, title in enumerate(header):
+        table.add_column(Text(title), justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "unset" if value is None else str(value)
+
+
+def _value(value: float | None) -> str:
+    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _say(lines) -> None:
+    # Not through rich, which would wrap a path at the terminal's edge.
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()

@@ -1,0 +1,278 @@
+"""A served model, asked as if it were here: `Client.predict` is `Predictor.predict`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from multiprocessing.pool import ThreadPool
+from typing import Any, TypeVar
+
+import numpy as np
+
+from kerasft.client.address import Address, parse_address
+from kerasft.client.credentials import Tls, check_headers, without_secrets
+from kerasft.client.failures import CallError, Why, user_error
+from kerasft.client.retries import Retries
+from kerasft.client.signature import TextSignature, read_column, read_signature
+from kerasft.errors import UserError
+from kerasft.export.layout import input_names
+from kerasft.serving.answers import build_answers
+from kerasft.serving.examples import Texts, check_examples
+from kerasft.serving.windows import BATCH_SIZE, answer_stream
+
+_UNKNOWN_LABEL = "servable version label"  # which the server says in refusing a request
+_LOADING = ("START", "LOADING")
+_LOADED = "AVAILABLE"
+_SCORES = {"single": "probabilities", "multi": "scores"}
+_TOLERANCE = 1e-4  # between two requests for one text, which may share other batches
+
+Answer = TypeVar("Answer")
+
+
+class Client:
+    """Asks a model that TensorFlow Serving serves, over REST or gRPC.
+
+    The model's metadata is read first: it must have the text signature of our exports. Texts are
+    sorted by length in windows and sent in batches, a few at a time; the answers come in the order
+    of the texts, and are those of `kerasft.load` for the same model. A call that fails for a
+    passing reason (no connection, a busy server, a model that is being loaded) is tried again.
+    REST does not import TensorFlow; the protos of gRPC do.
+
+    Args:
+        url: `http://localhost:8501/v1/models/imdb` or `grpc://localhost:8500/imdb`, with `https`
+            and `grpcs` over TLS; `/versions/3` or `/labels/stable` at the end choose a version.
+        headers: Sent with each request, in gRPC as metadata: `{"authorization": "Bearer ..."}`.
+            No message shows their values.
+        tls: The files of an encrypted connection.
+        attempts: Times that a request is tried.
+        deadline_seconds: Seconds that a request may take, with all of its attempts and pauses.
+        batch_size: Texts a request.
+        in_flight: Requests that are under way together.
+
+    Attributes:
+        kind: `single`, `multi` or `number`.
+        has_pairs: Whether the model reads pairs of texts.
+        label_names: The labels, in label order; none for numbers. They are what the model's
+            signature `classify` names. `None` where it has none: answers then have lists in label
+            order in place of probabilities by name.
+
+    Raises:
+        UserError: The address, an option or the model is not what it should be.
+        ServerUnavailableError: The server gives no answer now.
+
+    Example:
+        ```python
+        with Client("http://localhost:8501/v1/models/imdb") as client:
+            client.predict(["A quiet, moving film."])[0]["label"]  # "pos"
+        ```
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+        attempts: int = 6,
+        deadline_seconds: float = 60.0,
+        batch_size: int = BATCH_SIZE,
+        in_flight: int = 4,
+    ):
+        self._address = parse_address(url)
+        self._headers = check_headers(headers or {})
+        self._retries = Retries(attempts, deadline_seconds)
+        for name, number in (("batch_size", batch_size), ("in_flight", in_flight)):
+            if number < 1:
+                raise UserError(f"`{name}` is too small.", received=number, expected="1 or more")
+        self._batch_size, self._in_flight = batch_size, in_flight
+        self._pool: ThreadPool | None = None
+        self._closed = threading.Event()
+        self._connection = _connect(self._address, self._headers, tls, in_flight)
+        try:
+            signatures = self._call(self._connection.signatures)
+            self._signature = read_signature(signatures, self._address.which)
+            self.kind, self.has_pairs = self._signature.kind, self._signature.has_pairs
+            self.label_names = self._find_label_names(self._signature)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; requests under way are not waited for."""
+        self._closed.set()
+        if self._pool is not None:
+            self._pool.terminate()
+        self._connection.close()
+
+    def predict(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Returns the answer to each text; see `kerasft.serving.predictor.Predictor`.
+
+        Args:
+            texts: The texts.
+            text_pairs: Each one's second text, for a model that reads pairs.
+
+        Raises:
+            UserError: These are not texts, or pairs where the model reads single texts, or the
+                reverse; or the server refuses them.
+            ServerUnavailableError: The server gives no answer now.
+        """
+        examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
+        return list(self.predict_stream(examples))
+
+    def predict_stream(
+        self, examples: Iterable[str | tuple[str, str] | None]
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the answer to each example, in their order; see `Predictor.predict_stream`.
+
+        Args:
+            examples: Texts, for a model that reads pairs tuples of two; `None` among them has
+                those before it answered at once.
+
+        Raises:
+            UserError: As `predict`. What was answered before has been yielded.
+            ServerUnavailableError: As `predict`.
+        """
+        return answer_stream(
+            examples, self._answer_batches, has_pairs=self.has_pairs, batch_size=self._batch_size
+        )
+
+    def _answer_batches(self, batches: list[list[Texts]]) -> Iterator[list[dict[str, Any]]]:
+        """Yields the answers to each batch in order, a few batches being under way together."""
+        if len(batches) == 1 or self._in_flight == 1:
+            yield from map(self._answer_batch, batches)
+            return
+        # Its threads do not keep the process alive, as those of an executor do after Ctrl-C.
+        self._pool = self._pool or ThreadPool(self._in_flight)
+        given_up = threading.Event()
+
+        def answer(rows: list[Texts]) -> list[dict[str, Any]]:
+            return [] if given_up.is_set() else self._answer_batch(rows)
+
+        try:
+            yield from self._pool.imap(answer, batches)
+        finally:
+            given_up.set()
+
+    def _answer_batch(self, rows: list[Texts]) -> list[dict[str, Any]]:
+        names = input_names(self.has_pairs)
+        outputs = self._ask(rows)
+        answers = build_answers(self.kind, outputs, self.label_names)
+        return [
+            dict(zip(names, row, strict=True)) | answer
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+    def _ask(self, rows: list[Texts]) -> dict[str, np.ndarray]:
+        """Returns the model's outputs for a batch, each checked against the metadata."""
+        columns = dict(zip(input_names(self.has_pairs), zip(*rows, strict=True), strict=True))
+
+        def ask(timeout: float) -> dict[str, np.ndarray]:
+            found = self._connection.predict(columns, timeout)
+            try:
+                return {
+                    name: read_column(found[name], dtype, len(rows))
+                    for name, dtype in self._signature.outputs.items()
+                }
+            except (KeyError, ValueError, TypeError) as error:
+                detail = f"an answer that is not what its metadata says: {error}"
+                raise CallError(Why.ANOTHER_SERVICE, detail) from error
+
+        return self._call(ask)
+
+    def _find_label_names(self, signature: TextSignature) -> tuple[str, ...] | None:
+        """Learns the names of the labels, in their order, from what `classify` says of a text.
+
+        The server's answers give them nowhere else. What it says must be what the text signature
+        says of that text: a model of another maker might sort its classes by score.
+        """
+        if signature.kind == "number":
+            return ()
+        if not signature.names_labels:
+            return None
+        row = ("",) * (1 + signature.has_pairs)
+        example = dict(zip(input_names(signature.has_pairs), row, strict=True))
+
+        def ask(timeout: float) -> list[tuple[str, float]] | None:
+            try:
+                return self._connection.classify(example, timeout)
+            except CallError as error:
+                if error.why in (Why.REFUSED, Why.SERVER_ERROR):
+                    return None  # it wants something else than our texts
+                raise
+
+        named = self._call(ask)
+        if named is None:
+            return None
+        scores = self._ask([row])[_SCORES[signature.kind]][0]
+        agree = len(named) == len(scores) and np.allclose(
+            [score for _, score in named], scores, rtol=0.0, atol=_TOLERANCE
+        )
+        return tuple(name for name, _ in named) if agree else None
+
+    def _call(self, function: Callable[[float], Answer]) -> Answer:
+        """Calls the server, again if need be, and tells of failures as the user's to mend."""
+
+        def attempt(timeout: float) -> Answer:
+            if self._closed.is_set():
+                raise UserError("The client is closed.", fix="make a new one.")
+            try:
+                return function(timeout)
+            except CallError as error:
+                if error.why is Why.NOT_FOUND or _UNKNOWN_LABEL in error.detail:
+                    raise self._look_closer(error, timeout) from error
+                raise
+
+        try:
+            return self._retries.call(attempt, wait=self._closed.wait)
+        except CallError as error:
+            error.detail = without_secrets(error.detail, self._headers)
+            raise user_error(error, self._address) from None  # whose cause might show a header
+
+    def _look_closer(self, error: CallError, timeout: float) -> CallError:
+        """Asks why a model is not found: unknown, of other versions, or still being loaded."""
+        try:
+            states = self._connection.states(timeout)
+        except CallError:
+            return error
+        wanted = self._address.version
+        if any(state in _LOADING and wanted in (None, number) for number, state, _ in states):
+            return CallError(Why.LOADING, error.detail)
+        faults = [
+            f"version {number} failed to load: {message}"
+            for number, state, message in states
+            if message and state != _LOADED and wanted in (None, number)
+        ]
+        served = [str(number) for number, state, _ in sorted(states) if state == _LOADED]
+        others = [f"it serves version {', '.join(served)}"] if served else []
+        return CallError(Why.NOT_FOUND, "; ".join([error.detail, *faults, *others]))
+
+
+def _connect(address: Address, headers: Mapping[str, str], tls: Tls | None, size: int):
+    """Returns the connection of an address: `RestConnection` or `GrpcConnection`.
+
+    Raises:
+        UserError: There are TLS options for an address without TLS, or they are faulty.
+    """
+    if tls is not None and tls != Tls() and not address.is_secure:
+        raise UserError(
+            "Certificates are for an encrypted connection, and this one is none.",
+            received=f"{address.scheme}://{address.server}",
+            expected="https:// or grpcs://",
+        )
+    context = (tls or Tls()).context() if address.is_secure else None
+    if not address.is_grpc:
+        from kerasft.client.rest import RestConnection
+
+        return RestConnection(address, headers, context, size)
+    # Imported here: the protos import TensorFlow, for which REST shall not wait.
+    from kerasft.client.rpc import GrpcConnection
+
+    return GrpcConnection(address, headers, tls or Tls())

@@ -1,0 +1,132 @@
+"""What a client shows a server and wants to see of it: headers, certificates."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from kerasft.errors import UserError, first_line
+
+VARIABLE = "KERASFT_HEADERS"
+_EXPECTED = "NAME: VALUE, such as authorization: Bearer ..."
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
+_SHORTEST_SECRET = 6  # characters; to replace shorter ones would make a message unreadable
+_OURS = ("content-type", "content-length", "host")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """The files of an encrypted connection, all PEM.
+
+    Args:
+        ca_file: The authorities that may vouch for the server; those of the system if `None`.
+        certificate_file: The client's own certificate, for servers that ask for one.
+        key_file: Its key; `None` if it stands in `certificate_file`.
+    """
+
+    ca_file: str | os.PathLike[str] | None = None
+    certificate_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Returns Python's settings of such a connection.
+
+        Raises:
+            UserError: A file is missing, is no PEM, or the key belongs to another certificate.
+        """
+        if self.key_file is not None and self.certificate_file is None:
+            raise UserError("A client's key is of no use without its certificate.")
+        for path in (self.ca_file, self.certificate_file, self.key_file):
+            if path is not None:
+                _read(path)  # tells of a missing file by its name
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise _no_pem(self.ca_file, "certificates", error) from error
+        if self.certificate_file is not None:
+            try:
+                # A key with a password would stop and ask; with an empty one it is refused.
+                context.load_cert_chain(self.certificate_file, self.key_file, password="")
+            except ssl.SSLError as error:
+                where = self.key_file or self.certificate_file
+                raise _no_pem(where, "the key of the certificate, without password", error) from (
+                    error
+                )
+        return context
+
+    def contents(self) -> tuple[bytes | None, bytes | None, bytes | None]:
+        """Returns authorities, key and certificate, as gRPC takes them; see `context`."""
+        # gRPC brings authorities of its own; those of the system are the ones that REST trusts.
+        authorities = self.ca_file or ssl.get_default_verify_paths().cafile
+        key = self.key_file or self.certificate_file
+        paths = (authorities, key, self.certificate_file)
+        return tuple(None if path is None else _read(path) for path in paths)  # type: ignore
+
+
+def read_headers(lines: Iterable[str] = ()) -> dict[str, str]:
+    """Reads headers from `KERASFT_HEADERS`, a header a line, and from lines that go before those.
+
+    Args:
+        lines: Each `NAME: VALUE`.
+
+    Raises:
+        UserError: One is none. Its value is not shown.
+    """
+    headers = {}
+    origins = {VARIABLE: os.environ.get(VARIABLE, "").splitlines(), "--header": lines}
+    for origin, several in origins.items():
+        for line in filter(str.strip, several):
+            name, colon, value = line.partition(":")
+            if not colon:
+                raise UserError(f"A header of {origin} has no colon.", expected=_EXPECTED)
+            headers[name.strip()] = value.strip()
+    return check_headers(headers)
+
+
+def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Returns the headers, their names in lower case.
+
+    Raises:
+        UserError: A name or a value cannot be sent. The value is not shown.
+    """
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or name.lower() in _OURS:
+            raise UserError("A header of this name cannot be sent.", received=name[:40])
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise UserError(
+                f"The value of the header {name} cannot be sent.",
+                expected="ASCII without line breaks",
+            )
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def without_secrets(text: str, headers: Mapping[str, str]) -> str:
+    """Returns a message without the values of headers, which a server may have sent back."""
+    for value in headers.values():
+        for secret in (value, value.rpartition(" ")[2]):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "[header]")
+    return text
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"A file of the encrypted connection cannot be read: {error.strerror}.",
+            received=os.fspath(path),
+            expected="a PEM file",
+        ) from error
+
+
+def _no_pem(path, what: str, error: Exception) -> UserError:
+    return UserError(
+        f"A file of the encrypted connection is not what it should be: {first_line(error)}",
+        received=None if path is None else os.fspath(path),
+        expected=f"a PEM file with {what}",
+    )

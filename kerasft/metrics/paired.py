@@ -1,0 +1,126 @@
+"""Tests of two models on the same examples: is one better, or is it chance which examples it met?
+
+McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in its
+exact form, for what an example is right or wrong in; the paired bootstrap (Efron & Tibshirani 1993,
+chapter 16; Koehn 2004, "Statistical significance tests for machine translation evaluation") for any
+other metric; Holm 1979, "A simple sequentially rejective multiple test procedure", for several
+tests at once. All hold the models fixed: what another training seed would change is not in them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from kerasft.metrics.bootstrap import resampled_weights
+from kerasft.metrics.weighted import Weighted
+
+
+class Difference(NamedTuple):
+    """How far two models lie apart in a metric, the second minus the first.
+
+    Attributes:
+        estimate: On the examples as they are.
+        lower: Lower end of the interval of 95 %.
+        upper: Upper end.
+        p_value: How often two equally good models would differ so much, or more.
+        num_left_out: How many resamples the metric is undefined on; they are left out.
+    """
+
+    estimate: float
+    lower: float
+    upper: float
+    p_value: float
+    num_left_out: int = 0
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
+    """Returns the p-value of the exact McNemar test, two-sided.
+
+    Of the examples that one model alone gets right, each is as likely to be the first one's as the
+    second one's, if the models are equally good. 1 where there is no such example.
+
+    Args:
+        first_right: Whether the first model is right, bool `(num_examples,)`.
+        second_right: The same of the second model on the same examples.
+    """
+    first_right, second_right = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    _check_as_many(first_right, second_right)
+    only_first = int((first_right & ~second_right).sum())
+    only_second = int((second_right & ~first_right).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def paired_bootstrap(
+    models: Sequence[Weighted], num_examples: int, *, num_resamples: int = 5000, seed: int = 1
+) -> dict[tuple[int, int], Difference]:
+    """Returns the difference of each two models, its percentile interval and its p-value.
+
+    Each resample holds the same examples for all of them. The p-value is twice the share of
+    resamples in which the difference has the other sign, or is none, and at least
+    `2 / (num_resamples + 1)`.
+
+    Args:
+        models: The metric of each model, from weights `(rows, num_examples)` to `(rows,)`.
+        num_examples: How many examples there are.
+        num_resamples: How often the examples are drawn anew. Defaults to 5000.
+        seed: The same seed gives the same answer. Defaults to 1.
+
+    Returns:
+        By the indices of two models, the smaller one first.
+
+    Raises:
+        UserError: No examples.
+    """
+    whole = np.ones((1, num_examples))
+    estimates = [float(metric(whole)[0]) for metric in models]
+    blocks = [
+        [metric(weights) for metric in models]
+        for weights in resampled_weights(num_examples, num_resamples=num_resamples, seed=seed)
+    ]
+    resampled = np.concatenate(blocks, axis=1)  # (models, resamples)
+    return {
+        (i, j): _difference(estimates[j] - estimates[i], resampled[j] - resampled[i])
+        for i, j in itertools.combinations(range(len(models)), 2)
+    }
+
+
+def _difference(estimate: float, resampled: np.ndarray) -> Difference:
+    defined = resampled[np.isfinite(resampled)]
+    num_left_out = len(resampled) - len(defined)
+    if not len(defined) or not np.isfinite(estimate):
+        return Difference(estimate, np.nan, np.nan, np.nan, num_left_out)
+    lower, upper = np.quantile(defined, [0.025, 0.975])
+    against = min((defined <= 0).sum(), (defined >= 0).sum())
+    p_value = min(1.0, 2 * (against + 1) / (len(defined) + 1))
+    return Difference(estimate, float(lower), float(upper), float(p_value), num_left_out)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p-values adjusted for how many they are.
+
+    If they are held to 0.05, all of the differences that are then called real are so in 95 of 100
+    such families of tests. NaN, a test that was not to be had, stays and is not counted.
+    """
+    adjusted = np.array(p_values, np.float64)
+    order = [index for index in np.argsort(adjusted) if np.isfinite(adjusted[index])]
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * adjusted[index]))
+        adjusted[index] = largest
+    return adjusted.tolist()
+
+
+def _check_as_many(first: np.ndarray, second: np.ndarray) -> None:
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(
+            "A paired test needs the same examples. "
+            f"Received: shapes {first.shape} and {second.shape}. Expected: (num_examples,) twice."
+        )
