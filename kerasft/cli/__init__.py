@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",
     "predict": "ask an exported model about texts",
+    "serve": "serve exported models over REST and gRPC",
     "inspect": "look over files of texts and labels before training on them",
     "presets": "list the pretrained encoders, and say which to choose for what",
     "doctor": "look over this installation, and say what is missing",
