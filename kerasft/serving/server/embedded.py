@@ -1,4 +1,4 @@
-"""Starts the embedded server, keeps it looking for new versions, and ends it in peace."""
+"""The embedded server: starts it, keeps it looking for new versions, and ends it in peace."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
 from kerasft.serving.server.rest import RestApp
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -44,18 +46,10 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
 
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, which leaves the signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
-
-
 def serve_embedded(
     folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
 ) -> int:
-    """Serves until a signal comes.
+    """Serves until a signal comes: the first ends the server in peace, a second one at once.
 
     Args:
         folders: Folder of versions of each model, by name.
@@ -68,119 +62,130 @@ def serve_embedded(
     Raises:
         UserError: A port is taken, the address is not ours, or no model can be loaded.
     """
-    return asyncio.run(_serve(folders, settings, tell))
+    return asyncio.run(_serve_until_signal(folders, settings, tell))
 
 
-async def _serve(folders: Mapping[str, Path], settings: Settings, tell: Callable) -> int:
-    stop = _Stop()
-    listener = _listen(settings.host, settings.port)
-    threads = max(4, os.cpu_count() or 1)
-    models = Models(folders, batching=settings.batching, threads=threads, tell=tell)
-    grpc_server, grpc_port = _build_grpc_server(models, settings, tell)
-    try:
-        loading = asyncio.ensure_future(models.update())
-        await asyncio.wait({loading, stop.task}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.task.done():
-            return stop.task.result()
-        await loading
-        if not models.serving():
-            raise UserError(
-                "No model can be served: what is wrong with each stands above.",
-                received=", ".join(sorted(folders)),
-                fix="export them anew (kerasft export RUN_DIR).",
-            )
-        rest = _build_rest_server(models, settings, tell)
-        serving_rest = asyncio.create_task(rest.serve([listener]))
-        await grpc_server.start()
-        polling = asyncio.create_task(_poll(models, settings.poll_seconds))
-        tell(_start_line(models, settings, listener.getsockname()[1], grpc_port))
-        signal_number = await stop.task
-        polling.cancel()
-        tell("Stopping: no new requests; what is in the house is answered.")
-        await _drain(rest, serving_rest, grpc_server, settings.limits.drain_seconds)
-        return signal_number
-    finally:
-        listener.close()
-        await grpc_server.stop(0)
-        models.close()
-        stop.close()
+class EmbeddedServer:
+    """The server, in a running event loop.
 
+    Args:
+        folders: Folder of versions of each model, by name.
+        settings: How.
+        tell: Takes lines for people.
 
-class _Stop:
-    """SIGINT and SIGTERM. The first ends the server in peace, the second at once."""
-
-    def __init__(self):
-        self._loop = asyncio.get_running_loop()
-        self._first = self._loop.create_future()
-        self.task = asyncio.ensure_future(self._first)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self._take, number)
-
-    def _take(self, number: int) -> None:
-        if self._first.done():
-            os._exit(128 + number)
-        self._first.set_result(number)
-
-    def close(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.remove_signal_handler(number)
-
-
-async def _drain(
-    rest: uvicorn.Server, serving_rest: asyncio.Task, grpc_server, seconds: float
-) -> None:
-    rest.should_exit = True  # closes the listener, waits for connections that are answered
-    await asyncio.gather(grpc_server.stop(seconds), serving_rest)
-
-
-async def _poll(models: Models, seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await models.update()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Takes the port of REST.
+    Attributes:
+        port: Of REST.
+        grpc_port: Of gRPC.
 
     Raises:
-        UserError: It is taken, or the address is not ours.
+        UserError: A port is taken, or the address is not ours.
     """
+
+    def __init__(
+        self, folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+    ):
+        self._folders = folders
+        self._settings = settings
+        self._tell = tell
+        self._listener = _listen(settings.host, settings.port)
+        self.port = self._listener.getsockname()[1]
+        threads = max(4, os.cpu_count() or 1)
+        self._models = Models(folders, batching=settings.batching, threads=threads, tell=tell)
+        try:
+            self._grpc, self.grpc_port = _build_grpc_server(self._models, settings, tell)
+        except UserError:
+            self._listener.close()
+            raise
+        self._rest = _build_rest_server(self._models, settings, tell)
+        self._tasks: list[asyncio.Task] = []
+
+    async def start(self) -> None:
+        """Loads the models, then listens.
+
+        Raises:
+            UserError: None of them can be loaded.
+        """
+        await self._models.update()
+        serving = self._models.serving()
+        if not serving:
+            raise UserError(
+                "No model can be served: what is wrong with each stands above.",
+                received=", ".join(sorted(self._folders)),
+                fix="export them anew (kerasft export RUN_DIR).",
+            )
+        await self._grpc.start()
+        self._tasks = [
+            asyncio.create_task(self._rest.serve([self._listener])),
+            asyncio.create_task(self._poll()),
+        ]
+        await self._wait_for_rest()
+        host = _in_address(self._settings.host)
+        served = ", ".join(f"{name} version {number}" for name, number in serving.items())
+        self._tell(
+            "Embedded server, for trying and for tests; TensorFlow Serving is the one for "
+            f"production.\nServing {served}: REST http://{host}:{self.port}, "
+            f"gRPC {host}:{self.grpc_port}. Ctrl-C stops it."
+        )
+
+    async def stop(self, seconds: float) -> None:
+        """Takes no more requests, answers those in the house for some time, and ends."""
+        self._rest.should_exit = True  # closes the listener, waits for those who are answered
+        await self._grpc.stop(seconds)
+        if self._tasks:
+            serving_rest, polling = self._tasks
+            polling.cancel()
+            await asyncio.gather(serving_rest, polling, return_exceptions=True)
+        self._listener.close()
+        self._models.close()
+
+    async def _wait_for_rest(self) -> None:
+        while not self._rest.started:
+            if self._tasks[0].done():  # somebody else has listened on the port meanwhile
+                fault = self._tasks[0].exception()
+                raise _cannot_listen(self._settings.host, self.port, "--port", str(fault))
+            await asyncio.sleep(0.01)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            await self._models.update()
+
+
+async def _serve_until_signal(
+    folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = loop.create_future()
+
+    def take(number: int) -> None:
+        if stop.done():
+            os._exit(128 + number)
+        stop.set_result(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, take, number)
+    server = EmbeddedServer(folders, settings, tell)
+    seconds = 0.0
+    starting = asyncio.create_task(server.start())
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise _cannot_listen(host, port, "--port", error.strerror or str(error)) from error
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting  # tells what went wrong
+            await stop
+            seconds = settings.limits.drain_seconds
+            tell("Stopping: no new requests; what is in the house is answered.")
+        return stop.result()
+    finally:
+        starting.cancel()
+        await server.stop(seconds)
 
 
-def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
-    limits = settings.limits
-    server = grpc.aio.server(
-        options=[
-            ("grpc.so_reuseport", 0),  # else two servers share a port, and neither notices
-            ("grpc.max_receive_message_length", limits.body_bytes),
-            ("grpc.max_send_message_length", -1),
-        ],
-        maximum_concurrent_rpcs=limits.connections,
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, limits, tell), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, tell), server)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
-    except RuntimeError as error:
-        why = "the port is taken, or the address is not of this machine"
-        raise _cannot_listen(settings.host, settings.grpc_port, "--grpc-port", why) from error
-    return server, port
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which leaves the signals to us."""
 
-
-def _cannot_listen(host: str, port: int, option: str, why: str) -> UserError:
-    return UserError(
-        f"The server cannot listen on {host}, port {port}: {why}.",
-        received=f"{host}:{port}",
-        fix=f"give another {option} (0 takes a free one) or --host.",
-    )
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
 
 
 def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _Uvicorn:
@@ -201,11 +206,58 @@ def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _U
     return _Uvicorn(config)
 
 
-def _start_line(models: Models, settings: Settings, port: int, grpc_port: int) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    served = ", ".join(f"{name} version {number}" for name, number in models.serving().items())
-    return (
-        f"Embedded server, for trying and for tests; TensorFlow Serving is the one for production."
-        f"\nServing {served}: REST http://{host}:{port}, gRPC {host}:{grpc_port}. "
-        "Ctrl-C stops it."
+def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
+    limits = settings.limits
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # else two servers share a port, and neither notices
+            ("grpc.max_receive_message_length", limits.body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ],
+        maximum_concurrent_rpcs=limits.connections,
     )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(models, limits, tell), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, tell), server)
+    try:
+        address = f"{_in_address(settings.host)}:{settings.grpc_port}"
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        why = "the port is taken, or the address is not of this machine"
+        raise _cannot_listen(settings.host, settings.grpc_port, "--grpc-port", why) from error
+    return server, port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Takes the port of REST; whoever knocks before the models are loaded is refused.
+
+    Raises:
+        UserError: It is taken, or the address is not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _cannot_listen(host, port, "--port", error.strerror or str(error)) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return listener
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(host, port, "--port", error.strerror or str(error)) from error
+
+
+def _cannot_listen(host: str, port: int, option: str, why: str) -> UserError:
+    return UserError(
+        f"The server cannot listen on {host}, port {port}: {why}.",
+        received=f"{host}:{port}",
+        fix=f"give another {option} (0 takes a free one) or --host.",
+    )
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
