@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import results_only, tell
 from kerasft.errors import UserError
-from kerasft.serving.real_server import RealSettings, find_real_server, serve_real
+from kerasft.serving.real_server import LOOPBACK, RealSettings, find_real_server, serve_real
 from kerasft.serving.served_folder import find_served_models
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SIGNALLED = 128
 
 
@@ -21,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = _parse(argv)
     _check(arguments)
     folders = find_served_models(arguments.saved_models)
-    if arguments.host not in _LOOPBACK:
+    if arguments.host not in LOOPBACK:
         tell(
             f"warning: the server listens on {arguments.host}: whoever reaches this machine can "
             "ask, without a password."

@@ -9,20 +9,20 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasft.errors import UserError
+from kerasft.serving.ports import in_address, take_port
 
 PROGRAM = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:2.20.0"
 _CONFIG = "models.config"
 _INSIDE = "/models"  # where the image is used to find models
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DOCKER_SECONDS = 10  # for Docker to say whether it works
 
 
@@ -91,7 +91,7 @@ def serve_real(
         if server == PROGRAM:
             config.write_text(models_config(folders), encoding="utf-8")
             command = program_command(config, settings)
-            if settings.host in _LOOPBACK:
+            if settings.host in LOOPBACK:
                 tell(
                     f"warning: {PROGRAM} has no option for the address, so it listens on every "
                     "address of this machine, not on loopback alone. --embedded does not."
@@ -101,9 +101,10 @@ def serve_real(
             config.write_text(models_config(inside), encoding="utf-8")
             os.chmod(folder, 0o755)  # the image may run as somebody else
             command = docker_command(config, folders, settings)
+        host = in_address(settings.host)
         tell(
             f"TensorFlow Serving ({server}) serves {', '.join(folders)}: REST "
-            f"http://{settings.host}:{settings.port}, gRPC {settings.host}:{settings.grpc_port}."
+            f"http://{host}:{settings.port}, gRPC {host}:{settings.grpc_port}."
         )
         return _run(command)
 
@@ -134,7 +135,7 @@ def program_command(config: Path, settings: RealSettings) -> list[str]:
 
 def docker_command(config: Path, folders: Mapping[str, Path], settings: RealSettings) -> list[str]:
     """Returns the command that runs the image, models and list mounted to be read only."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = in_address(settings.host)
     mounts = [(config, f"{_INSIDE}/{_CONFIG}")]
     mounts += [(folder, f"{_INSIDE}/{name}") for name, folder in folders.items()]
     return [
@@ -175,19 +176,12 @@ def _quoted(text: str) -> str:
 
 def _with_ports(settings: RealSettings) -> RealSettings:
     """Finds a free port where 0 asks for one; the server takes 0 for none at all."""
-    ports = [settings.port, settings.grpc_port]
     with contextlib.ExitStack() as taken:
-        for number, port in enumerate(ports):
-            try:
-                listener = taken.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError as error:
-                raise UserError(
-                    f"Port {port} is taken: {error.strerror}.",
-                    received=port,
-                    fix=f"give another {('--port', '--grpc-port')[number]}.",
-                ) from error
-            ports[number] = listener.getsockname()[1]
-    return RealSettings(**{**vars(settings), "port": ports[0], "grpc_port": ports[1]})
+        ports = []
+        for option, port in (("--port", settings.port), ("--grpc-port", settings.grpc_port)):
+            listener = taken.enter_context(take_port(settings.host, port, option))
+            ports.append(listener.getsockname()[1])
+    return replace(settings, port=ports[0], grpc_port=ports[1])
 
 
 def _run(command: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -148,3 +149,30 @@ def contract(request):
 def predict(contract):
     """`predict(body)` returns status and answer of the demo's predict."""
     return functools.partial(contract.post, "demo:predict")
+
+
+@pytest.fixture(scope="session")
+def later(tmp_path_factory):
+    """A version's folder that adds 100 to every length: to be told from `demo`."""
+    folder = tmp_path_factory.mktemp("later") / "version"
+    make_models.save_demo(folder, offset=100.0)
+    return folder
+
+
+@pytest.fixture
+def own_demo(demo, tmp_path):
+    """A copy of `demo` that a test may change."""
+    return Path(shutil.copytree(demo, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
+def publish():
+    """`publish(version, folder)` puts a copy of a version into place, whole from the start."""
+
+    def put(version, folder):
+        beside = folder.with_name(f".{folder.name}")
+        shutil.copytree(version, beside)
+        os.replace(beside, folder)
+        return folder
+
+    return put

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import uvicorn
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from kerasft.errors import UserError
+from kerasft.serving.ports import cannot_listen, in_address, take_port
 from kerasft.serving.server.grpc_services import ModelService, PredictionService
 from kerasft.serving.server.http_protocol import protocol_with_patience
 from kerasft.serving.server.limits import Limits
@@ -87,7 +88,7 @@ class EmbeddedServer:
         self._folders = folders
         self._settings = settings
         self._tell = tell
-        self._listener = _listen(settings.host, settings.port)
+        self._listener = take_port(settings.host, settings.port, "--port")
         self.port = self._listener.getsockname()[1]
         threads = max(4, os.cpu_count() or 1)
         self._models = Models(folders, batching=settings.batching, threads=threads, tell=tell)
@@ -119,7 +120,7 @@ class EmbeddedServer:
             asyncio.create_task(self._poll()),
         ]
         await self._wait_for_rest()
-        host = _in_address(self._settings.host)
+        host = in_address(self._settings.host)
         served = ", ".join(f"{name} version {number}" for name, number in serving.items())
         self._tell(
             "Embedded server, for trying and for tests; TensorFlow Serving is the one for "
@@ -142,13 +143,16 @@ class EmbeddedServer:
         while not self._rest.started:
             if self._tasks[0].done():  # somebody else has listened on the port meanwhile
                 fault = self._tasks[0].exception()
-                raise _cannot_listen(self._settings.host, self.port, "--port", str(fault))
+                raise cannot_listen(self._settings.host, self.port, "--port", str(fault))
             await asyncio.sleep(0.01)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
-            await self._models.update()
+            try:
+                await self._models.update()
+            except Exception:  # a bug here must not end the looking for versions
+                self._tell(traceback.format_exc())
 
 
 async def _serve_until_signal(
@@ -221,43 +225,9 @@ def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, tell), server)
     try:
-        address = f"{_in_address(settings.host)}:{settings.grpc_port}"
+        address = f"{in_address(settings.host)}:{settings.grpc_port}"
         port = server.add_insecure_port(address)
     except RuntimeError as error:
         why = "the port is taken, or the address is not of this machine"
-        raise _cannot_listen(settings.host, settings.grpc_port, "--grpc-port", why) from error
+        raise cannot_listen(settings.host, settings.grpc_port, "--grpc-port", why) from error
     return server, port
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Takes the port of REST; whoever knocks before the models are loaded is refused.
-
-    Raises:
-        UserError: It is taken, or the address is not ours.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen(host, port, "--port", error.strerror or str(error)) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        return listener
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(host, port, "--port", error.strerror or str(error)) from error
-
-
-def _cannot_listen(host: str, port: int, option: str, why: str) -> UserError:
-    return UserError(
-        f"The server cannot listen on {host}, port {port}: {why}.",
-        received=f"{host}:{port}",
-        fix=f"give another {option} (0 takes a free one) or --host.",
-    )
-
-
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import traceback
 import zlib
@@ -44,6 +45,7 @@ _PREDICTION = re.compile(
 _STATUS = re.compile(rf"{_MODEL}(?:/(metadata))?", re.IGNORECASE)
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _MOST_VERSION = 2**63 - 1
+_DISCARD_SECONDS = 5
 
 
 class ClientGoneError(Exception):
@@ -104,11 +106,12 @@ class RestApp:
         too_large = ServingError(
             "INVALID_ARGUMENT", f"The body is larger than {most} bytes.", http_status=413
         )
+        more = True
         if int(headers.get(b"content-length", 0)) > most:
+            await _discard(receive)
             raise too_large
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -117,7 +120,7 @@ class RestApp:
                     body += chunk
                     self._bytes += len(chunk)
                     if len(body) > most:
-                        raise too_large
+                        break
                     if self._bytes > self._limits.all_bodies_bytes:
                         raise ServingError("UNAVAILABLE", "Too many requests are in work.")
         except TimeoutError as error:
@@ -126,6 +129,10 @@ class RestApp:
                 f"The body did not come in {self._limits.body_seconds:g} seconds.",
                 http_status=408,
             ) from error
+        if len(body) > most:
+            if more:
+                await _discard(receive)
+            raise too_large
         if headers.get(b"content-encoding", b"").lower() == b"gzip":
             unpacked = await asyncio.to_thread(_unpack, bytes(body), most)
             self._bytes += len(unpacked) - len(body)
@@ -224,6 +231,14 @@ def _unpack(body: bytes, most: int) -> bytes:
     if not unpacker.eof:
         raise invalid("The body is not gzip, as its Content-Encoding says.")
     return unpacked
+
+
+async def _discard(receive: Callable) -> None:
+    """Reads on for a while what is refused: a caller who is still sending would miss the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while (await receive()).get("more_body"):
+                pass
 
 
 async def _unless_gone(answer, receive: Callable):
