@@ -24,6 +24,7 @@ COMMANDS = {
     "learning-curve": "measure how a recipe gets on with fewer and with more training examples",
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",
+    "audit": "say which stock TensorFlow Serving runs a SavedModel, and what is in the way",
     "predict": "ask an exported model about texts",
     "serve": "serve exported models over REST and gRPC",
     "inspect": "look over files of texts and labels before training on them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -16,20 +17,76 @@ from kerasft.run_dir import open_run_dir
 
 def main(argv: Sequence[str]) -> None:
     """Exports a run and prints the folder of the new version."""
-    parser = command_parser("export")
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="a folder under runs/")
-    parser.add_argument("--name", help="folder of the model; else as the run's recipe says")
-    arguments = parser.parse_args(argv)
+    arguments = _build_parser().parse_args(argv)
     _check_name(arguments.name)
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
+        from kerasft.export.saved_model import ExportOptions
         from kerasft.pipelines import workflow
+        from kerasft.pipelines.exporting import Quantization, read_warmup_texts
 
-        saved_model = workflow.export_run(run_dir, [build_progress()], arguments.name)
+        texts, method = arguments.warmup_texts, arguments.quantize
+        saved_model = workflow.export_run(
+            run_dir,
+            [build_progress()],
+            arguments.name,
+            options=ExportOptions(
+                signatures=tuple(filter(None, arguments.signatures.split(","))),
+                warmup_texts=read_warmup_texts(texts) if texts else (),
+                verify=arguments.verify,
+                version=arguments.version,
+            ),
+            quantization=Quantization(method, arguments.max_loss) if method else None,
+        )
     print(saved_model)  # alone on stdout, for a script to take
     has_pairs = run_dir.read_json("metrics.json")["has_pairs"]
     command = predict_command(saved_model.parent, has_pairs=has_pairs)
     print(f"Next: {command}", file=sys.stderr)
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = command_parser("export")
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="a folder under runs/")
+    parser.add_argument("--name", help="folder of the model; else as the run's recipe says")
+    parser.add_argument(
+        "--version", type=_version, metavar="V", help="its number; else the next that is free"
+    )
+    parser.add_argument(
+        "--signatures",
+        default="",
+        metavar="NAMES",
+        help="some of serving_default, classify, regress, tokens, embed, with commas; else all",
+    )
+    parser.add_argument(
+        "--quantize", choices=("int8", "float16"), help="store the weights in fewer bits"
+    )
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        default=0.01,
+        metavar="L",
+        help="how much of the headline metric quantization may lose on validation (0.01)",
+    )
+    parser.add_argument(
+        "--warmup-texts",
+        metavar="FILE",
+        help="a text a line, for the requests that a server runs before the first one; they can "
+        "be read by whoever has the model (else the built-in sample)",
+    )
+    parser.add_argument(
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="publish without asking a fresh process whether it gives the run's own answers",
+    )
+    return parser
+
+
+def _version(text: str) -> int:
+    number = int(text)  # argparse tells of a ValueError
+    if number < 0:
+        raise argparse.ArgumentTypeError("a version is a number from 0 up")
+    return number
 
 
 def _check_name(name: str | None) -> None:

@@ -1,17 +1,31 @@
 """How an exported model lies on disk, for those who write it and those who read it.
 
-`<folder>/<integer version>/` holds `saved_model.pb`, `variables/` and `assets.extra/kerasft.json`:
-TensorFlow Serving's model base path. No TensorFlow is imported here.
+`<folder>/<integer version>/` is what TensorFlow Serving serves from a model base path:
+
+    saved_model.pb, variables/                 the graph and its weights
+    batching_params.pbtxt                      how the server may batch requests
+    assets.extra/tf_serving_warmup_requests    requests that the server runs before the first one
+    assets.extra/kerasft.json                  what the model is and where it comes from
+
+No TensorFlow is imported here.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 SIGNATURE = "serving_default"
 GRAPH = "saved_model.pb"
-RECORD = "assets.extra/kerasft.json"  # TensorFlow Serving leaves this folder alone
+RECORD = "assets.extra/kerasft.json"
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+BATCHING = "batching_params.pbtxt"
+MAX_WARMUP_RECORDS = 1000  # more, and the server does not load the model
+# The batches that a server may make of waiting requests. It fills up to the next size.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+_OWN = (RECORD,)  # cannot hold its own checksum
+_MAY_CHANGE = (BATCHING,)  # whoever runs the server tunes it
 
 
 def input_names(has_pairs: bool) -> tuple[str, ...]:
@@ -28,12 +42,27 @@ def versions_in(folder: Path) -> dict[int, Path]:
 
 
 def file_digests(version: Path) -> dict[str, str]:
-    """Returns the SHA-256 of the files that make the model, by path inside its folder."""
+    """Returns the SHA-256 of each file of a version, by path inside its folder.
+
+    The record, which holds them, is not among them.
+    """
     return {
-        path.relative_to(version).as_posix(): _digest(path)
+        name: _digest(path)
         for path in sorted(version.rglob("*"))
-        if path.is_file() and "assets.extra" not in path.relative_to(version).parts
+        if path.is_file() and (name := path.relative_to(version).as_posix()) not in _OWN
     }
+
+
+def find_damage(version: Path, recorded: Mapping[str, str]) -> str | None:
+    """Returns the name of a file that is no longer as it was exported, `None` if all are.
+
+    Args:
+        version: The version's folder.
+        recorded: From `file_digests`, when it was exported.
+    """
+    found = file_digests(version)
+    changed = (name for name, digest in recorded.items() if found.get(name) != digest)
+    return next((name for name in changed if name not in _MAY_CHANGE), None)
 
 
 def _digest(path: Path) -> str:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
+import functools
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from kerasft.export.layout import RECORD, SIGNATURE, file_digests, input_names, versions_in
+from kerasft.errors import UserError
+from kerasft.export.layout import RECORD, file_digests, versions_in
+from kerasft.export.op_audit import audit_saved_model
+from kerasft.export.quantization import CompressedWeight, ExpandedWeight, read_expanded
+from kerasft.export.serving_files import write_batching, write_serving_files
+from kerasft.export.signatures import check_signatures, describe_signatures, trace_signatures
+from kerasft.export.verification import Probe, sample_probe, verify
+from kerasft.export.warmup import write_warmup
 from kerasft.run_dir import (
     check_disk_space,
     describe_environment,
@@ -29,6 +39,30 @@ _GRAPH_BYTES = 16_000_000  # room for what is not weights: the graph and the voc
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What an export may be told beside the model.
+
+    Args:
+        signatures: Names of the signatures; none is all that the model can have. `serving_default`
+            is always there.
+        warmup_texts: UTF-8, what warm-up requests are made of. Whoever has the model can read
+            them. Defaults to the built-in sample.
+        verify: Whether a fresh process must answer alike before the version is published.
+        version: Its number; `None`: one higher than the highest that is there.
+        probe: What the exported model must answer, if it is verified. Defaults to what the model
+            in memory answers to the built-in sample.
+        compressed: From `compress_weights`: weights that are stored in fewer bits.
+    """
+
+    signatures: tuple[str, ...] = ()
+    warmup_texts: tuple[bytes, ...] = ()
+    verify: bool = True
+    version: int | None = None
+    probe: Probe | None = None
+    compressed: Sequence[CompressedWeight] = ()
+
+
 def export_saved_model(
     model,
     *,
@@ -37,14 +71,13 @@ def export_saved_model(
     folder: str | os.PathLike[str],
     metadata: Mapping[str, Any],
     has_pairs: bool = False,
+    options: ExportOptions | None = None,
 ) -> Path:
     """Exports a model as the next version of a folder, whole or not at all.
 
-    The signature `serving_default` takes `text`, string `[None]`, and for pairs `text_pair`, the
-    same. It answers with what `task.decode` returns: see `kerasft.tasks`. Preprocessing is inside.
-    The label names stand in the SavedModel's attribute `label_names` (none for numbers), and with
-    the task's own record, the metadata, the versions and the files' checksums in
-    `assets.extra/kerasft.json`.
+    What it can be asked stands in `kerasft.export.signatures`, what lies on the disk in
+    `kerasft.export.layout`. The label names stand in the SavedModel's attribute `label_names` (none
+    for numbers) and, with all that is known of the model, in `assets.extra/kerasft.json`.
 
     Args:
         model: A float32 `FineTuner`.
@@ -53,20 +86,52 @@ def export_saved_model(
         folder: `saved_models/<name>`; made if it is missing.
         metadata: Plain data about where the model comes from: preset, recipe, metrics.
         has_pairs: Whether an example is a pair of texts.
+        options: See `ExportOptions`.
 
     Returns:
-        The version's folder: one higher than the highest that was there.
+        The version's folder.
 
     Raises:
         ValueError: The model does not compute in float32: its answers would depend on padding.
-        UserError: The disk is full, or the folder cannot be written to.
+        UserError: No room, no permission, a version that is taken, an impossible signature, an op
+            that no stock server has.
+        VerificationError: The export does not answer as the model does.
     """
-    folder = Path(folder)
+    folder, options = Path(folder), options or ExportOptions()
     _check_float32(model)
-    servable, answer = _build_servable(model, task, preprocessor, has_pairs)
-    needed = _GRAPH_BYTES + sum(variable.numpy().nbytes for variable in answer.variables)
+    _check_free(folder, options.version)
+    names = check_signatures(options.signatures, task.kind)
+    compressed = options.compressed
+    servable, signatures = _build_servable(
+        model, task, preprocessor, has_pairs=has_pairs, names=names, compressed=compressed
+    )
+    needed = _needed_bytes(servable, compressed)
     check_disk_space(folder, needed, "the exported model")
-    record = {
+    record = _describe(task, preprocessor, has_pairs, signatures) | {"metadata": dict(metadata)}
+    with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
+        _write(servable, signatures, new)
+        record["oldest_server"] = _check_ops(new)
+        write_batching(new)
+        texts = options.warmup_texts
+        write_warmup(new, folder.name, names, preprocessor, has_pairs=has_pairs, texts=texts)
+        record |= {"sha256": file_digests(new), "verified": None}
+        if options.verify:
+            probe = options.probe or sample_probe(model, preprocessor, has_pairs)
+            record["verified"] = verify(new, probe)
+        write_atomically(new / RECORD, to_json(record, indent=2) + "\n")
+        version = _publish(new, folder, options.version)
+    write_serving_files(folder.parent, folder.name)
+    return version
+
+
+def _needed_bytes(servable: tf.Module, compressed: Sequence[CompressedWeight]) -> int:
+    weights = sum(variable.numpy().nbytes for variable in servable.model_variables)
+    return _GRAPH_BYTES + weights + sum(weight.num_bytes for weight in compressed)
+
+
+def _describe(task, preprocessor, has_pairs: bool, signatures) -> dict[str, Any]:
+    """Returns what the record says of the model itself."""
+    return {
         "kind": task.kind,
         "has_pairs": has_pairs,
         "label_names": task.label_names,
@@ -74,15 +139,37 @@ def export_saved_model(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": describe_environment()["packages"],
         "preprocessing": preprocessor.config(),
-        "metadata": dict(metadata),
+        "signatures": describe_signatures(signatures),
     }
-    with telling_os_errors(folder, needed), _one_export_at_a_time(folder):
-        beside = folder / f"{_BESIDE}{secrets.token_hex(4)}"
-        try:
-            _write(servable, answer, record, beside)
-            return _publish(beside, folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_ops(version: Path) -> str:
+    """Returns the oldest stock server that can run a version; warns of what its owner should know.
+
+    Raises:
+        UserError: No stock server can.
+    """
+    audit = audit_saved_model(version)
+    if audit.oldest_server is None:
+        raise UserError(
+            "No stock TensorFlow Serving has every op of this model.",
+            received=", ".join(map(str, audit.refused)),
+            expected="ops of TensorFlow and TensorFlow Text that servers link",
+            fix="use another preset, or build what stands in brackets from TensorFlow's own ops.",
+        )
+    for sentence in audit.warnings:
+        warnings.warn(sentence, stacklevel=3)
+    return audit.oldest_server
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """Gives a place for a version that is not finished; what is still there goes away."""
+    place = folder / f"{_BESIDE}{secrets.token_hex(4)}"
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _check_float32(model) -> None:
@@ -94,52 +181,66 @@ def _check_float32(model) -> None:
         )
 
 
-def _build_servable(model, task, preprocessor, has_pairs: bool):
-    """Returns the module that is saved and the traced function of its signature.
+def _check_free(folder: Path, number: int | None) -> None:
+    if number is not None and (folder / str(number)).exists():
+        taken = ", ".join(map(str, versions_in(folder)))
+        raise UserError(
+            f"{folder} has this version already.",
+            received=number,
+            expected=f"another number than {taken}",
+            fix="leave --version out: the next free number is taken.",
+        )
 
-    The module holds the variables that the graph reads and nothing else: no optimizer, no random
+
+def _build_servable(model, task, preprocessor, *, has_pairs: bool, names, compressed):
+    """Returns the module that is saved and the traced functions of its signatures.
+
+    The module holds the variables that the graphs read and nothing else: no optimizer, no random
     seeds, no layer without use. The Keras model itself would bring every weight a second time.
     """
-    specs = [tf.TensorSpec([None], tf.string, name=name) for name in input_names(has_pairs)]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def answer(*texts):
-        return task.decode(model(preprocessor(*texts), training=False))
-
-    traced = answer.get_concrete_function()
     servable = tf.Module(name="servable")
-    servable.model_variables = list(traced.variables)
+    servable.expanded = [ExpandedWeight(weight) for weight in compressed]
+    servable.stored = [expanded.variables for expanded in servable.expanded]
+    traced = trace_signatures(
+        model,
+        task,
+        preprocessor,
+        has_pairs=has_pairs,
+        names=names,
+        weights=functools.partial(read_expanded, compressed, servable.expanded),
+    )
+    read = {id(variable): variable for graph in traced.values() for variable in graph.variables}
+    servable.model_variables = list(read.values())
     label_names = tf.constant(list(task.label_names), tf.string)  # perhaps none
     servable.label_names = tf.Variable(label_names, trainable=False, name="label_names")
     return servable, traced
 
 
-def _write(servable: tf.Module, answer, record: Mapping[str, Any], version: Path) -> None:
+def _write(servable: tf.Module, signatures: Mapping[str, Any], version: Path) -> None:
     """Writes a version's folder; a full disk comes as the `OSError` that it is."""
     version.mkdir(parents=True)
     try:
-        tf.saved_model.save(servable, str(version), signatures={SIGNATURE: answer})
+        tf.saved_model.save(servable, str(version), signatures=signatures)
     except tf.errors.OpError as error:
         full = isinstance(error, tf.errors.ResourceExhaustedError) or "No space" in str(error)
         if not full:
             raise
         raise OSError(errno.ENOSPC, error.message) from error
-    record = {**record, "sha256": file_digests(version)}
-    write_atomically(version / RECORD, to_json(record, indent=2) + "\n")
 
 
-def _publish(beside: Path, folder: Path) -> Path:
-    """Gives a finished export the next version number."""
-    number = max(versions_in(folder), default=0) + 1
+def _publish(beside: Path, folder: Path, number: int | None) -> Path:
+    """Gives a finished export its version number: the next one, if none is asked for."""
+    _check_free(folder, number)
+    wanted = max(versions_in(folder), default=0) + 1 if number is None else number
     while True:
         try:
-            os.replace(beside, folder / str(number))
+            os.replace(beside, folder / str(wanted))
         except OSError as error:
-            if error.errno not in _TAKEN:
+            if error.errno not in _TAKEN or number is not None:
                 raise
-            number += 1  # somebody else was faster, where locks do not hold
+            wanted += 1  # somebody else was faster, where locks do not hold
         else:
-            return folder / str(number)
+            return folder / str(wanted)
 
 
 @contextlib.contextmanager

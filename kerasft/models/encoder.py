@@ -157,6 +157,15 @@ class Encoder(keras.layers.Layer):
             return self.backbone.pooled_dense(sequence_output[:, 0, :])
         if self.pooling == "cls":
             return sequence_output[:, 0, :]
+        return self.mean(sequence_output, padding_mask)
+
+    def mean(self, sequence_output, padding_mask):
+        """Returns the mean over a text's tokens, float32 `(batch_size, hidden_dim)`.
+
+        Args:
+            sequence_output: What `call` returned.
+            padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
+        """
         mask = ops.cast(ops.expand_dims(padding_mask, -1), "float32")
         total = ops.sum(ops.cast(sequence_output, "float32") * mask, axis=1)
         return total / ops.maximum(ops.sum(mask, axis=1), 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import shlex
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasft.errors import UserError
-from kerasft.export.saved_model import export_saved_model
+from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.models.adapter import merge_adapter
@@ -118,12 +119,29 @@ class Outcome:
         return dataclasses.replace(self, task=task)
 
     def export(
-        self, model: FineTuner, *, metrics: Mapping[str, float], on_sample: bool, name: str | None
+        self,
+        model: FineTuner,
+        *,
+        metrics: Mapping[str, float],
+        on_sample: bool,
+        name: str | None,
+        options: ExportOptions | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> Path:
-        """Exports the model; returns the version folder."""
+        """Exports the model; returns the version folder.
+
+        Args:
+            model: From `best_model`.
+            metrics: Of the run.
+            on_sample: Whether it was trained on the built-in sample.
+            name: Folder of the model; `None`: as the recipe says.
+            options: Of the export.
+            facts: What else the record of the export says.
+        """
         name = name or self.recipe.export.name or pipeline_of(self.recipe.name)
         if on_sample:
             name += "_sample"  # so that a server never takes it for the newest real model
+        recipe = self.recipe.to_toml()
         return export_saved_model(
             model,
             task=self.task,
@@ -132,10 +150,14 @@ class Outcome:
             folder=Path(self.recipe.export.directory) / name,
             metadata={
                 "run": self.run_dir.path.name,
+                "preset": self.recipe.model.preset,
                 "recipe": self.recipe.values(),
+                "recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest(),
                 "metrics": dict(metrics),
                 "environment": describe_environment(),
+                **(facts or {}),
             },
+            options=options,
         )
 
 
@@ -249,4 +271,14 @@ def require_best(run_dir: RunDir) -> None:
 def _save_predictions(run_dir: RunDir, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, labels=labels, logits=logits)
-    write_atomically(run_dir.path / f"predictions-{split}.npz", buffer.getvalue())
+    write_atomically(_predictions_path(run_dir, split), buffer.getvalue())
+
+
+def read_predictions(run_dir: RunDir, split: str) -> np.ndarray:
+    """Returns the logits that a run recorded of a split, in the order of its examples."""
+    with np.load(_predictions_path(run_dir, split)) as arrays:
+        return arrays["logits"]
+
+
+def _predictions_path(run_dir: RunDir, split: str) -> Path:
+    return run_dir.path / f"predictions-{split}.npz"

@@ -13,6 +13,7 @@ from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome
 from kerasft.pipelines import data as run_data
+from kerasft.pipelines.exporting import export_trained
 from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.result import Run
@@ -230,7 +231,7 @@ class Session:
         facts = tested[0] if tested else validation
         saved_model = None
         if self.recipe.export.enabled:
-            saved_model = result.export(model, metrics=metrics, on_sample=self.on_sample, name=None)
+            saved_model = export_trained(result, model, self.data, metrics, self.on_sample)
         outcome.write_report(
             result,
             self.data,
@@ -269,10 +270,7 @@ class Session:
 
     @property
     def _validates_again(self) -> bool:
-        """Whether the best weights are validated once more, in float32, when training is over.
-
-        Not where the figures of training are the same, and nothing is decided by them.
-        """
+        """Whether the best weights are validated again after training: where that tells more."""
         tunes = self.task.has_thresholds and self.recipe.evaluation.tune_thresholds
         training = self.recipe.training
         differs = training.dtype_policy != "float32" or training.average_checkpoints > 1

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.sources import BUILTIN_SAMPLE, Source
+from kerasft.data.sources import Source
 from kerasft.data.token_store import load_or_build_token_store
 from kerasft.errors import UserError
+from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import assembly, outcome
-from kerasft.pipelines.data import VALIDATION, store_logits
+from kerasft.pipelines.data import VALIDATION, Data, store_logits
+from kerasft.pipelines.exporting import Quantization, export_recorded
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.resuming import differences
 from kerasft.pipelines.session import Session
@@ -175,20 +177,42 @@ def predict_source(
     return {name: tensor.numpy() for name, tensor in result.task.decode(logits).items()}
 
 
-def export_run(run_dir: RunDir, events: Sequence[Events] = (), name: str | None = None) -> Path:
+def export_run(
+    run_dir: RunDir,
+    events: Sequence[Events] = (),
+    name: str | None = None,
+    *,
+    options: ExportOptions | None = None,
+    quantization: Quantization | None = None,
+) -> Path:
     """Exports a run's best checkpoint again; returns the version folder.
 
+    Args:
+        run_dir: A finished run.
+        events: Told how far it is.
+        name: Folder of the model; `None`: as the recipe says.
+        options: Of the export. Defaults to those of an export after training.
+        quantization: How weights are stored; `None`: as float32.
+
     Raises:
-        UserError: If the run has no best checkpoint yet, or was never finished.
+        UserError: If the run has no best checkpoint yet, or was never finished; or quantization
+            costs more than allowed.
     """
     session = _open_session(run_dir, events)
     recorded = _read_results(run_dir)
-    result = _recorded_outcome(session, recorded)
-    return result.export(
-        result.best_model(),
-        metrics=recorded["metrics"],
-        on_sample=recorded["data"] == BUILTIN_SAMPLE,
+
+    def load_data() -> Data:
+        session.load()
+        return session.data
+
+    return export_recorded(
+        _recorded_outcome(session, recorded),
+        recorded,
+        load_data,
         name=name,
+        options=options or ExportOptions(verify=session.recipe.export.verify),
+        quantization=quantization,
+        announce=session.events.on_message,
     )
 
 

@@ -174,6 +174,9 @@ class ExportSettings:
         None, "Folder of the model; unset: the pipeline's name.", FOLDER_NAME
     )
     directory: str = setting("saved_models", "Folder of all models.")
+    verify: bool = setting(
+        True, "Publish a version only when a fresh process gives the run's own answers."
+    )
 
 
 SECTIONS = {

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from kerasft.errors import UserError, nearest
-from kerasft.export.layout import GRAPH, RECORD, file_digests, versions_in
+from kerasft.export.layout import GRAPH, RECORD, find_damage, versions_in
 
 _EXPECTED = "a folder such as saved_models/imdb (its latest version) or saved_models/imdb/3"
 _DEFAULT_FOLDER = Path("saved_models")
@@ -50,15 +50,14 @@ def check_files(version: Path) -> None:
         UserError: A file is missing or damaged.
     """
     try:
-        recorded = json.loads((version / RECORD).read_text(encoding="utf-8"))["sha256"].items()
+        recorded = json.loads((version / RECORD).read_text(encoding="utf-8"))["sha256"]
+        damaged = find_damage(version, dict(recorded))
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(version, RECORD) from error
-    found = file_digests(version)
-    for name, digest in recorded:
-        if found.get(name) != digest:
-            raise _damaged(version, name)
+    if damaged is not None:
+        raise _damaged(version, damaged)
 
 
 def _damaged(version: Path, name: str) -> UserError:

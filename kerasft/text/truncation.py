@@ -64,3 +64,26 @@ def longest_first(
         tf.where(first_is_longer, longer, shorter),
         tf.where(first_is_longer, shorter, longer),
     )
+
+
+def keep_byte_ends(text: tf.Tensor, most: int) -> tf.Tensor:
+    """Cuts the middle out of texts that are too long to be read in full.
+
+    Args:
+        text: string `[batch_size]`.
+        most: The most bytes that a text keeps, half of them from its end. A character that is cut
+            through is dropped by the cleaning that follows.
+
+    Returns:
+        string `[batch_size]`: shorter texts as they were, longer ones with a space for what is
+        gone.
+    """
+    num_bytes = tf.strings.length(text)
+    half = most // 2
+
+    def cut() -> tf.Tensor:
+        head = tf.strings.substr(text, tf.zeros_like(num_bytes), tf.minimum(num_bytes, half))
+        tail = tf.strings.substr(text, tf.maximum(num_bytes - half, 0), tf.minimum(num_bytes, half))
+        return tf.where(num_bytes > most, tf.strings.join([head, tail], " "), text)
+
+    return tf.cond(tf.reduce_any(num_bytes > most), cut, lambda: text)

@@ -12,7 +12,7 @@ import tensorflow_text as tf_text
 
 from kerasft.errors import UserError
 from kerasft.text.cleaning import MAX_BYTES_PER_WORD, clean_text
-from kerasft.text.truncation import keep_ends, keep_first, longest_first
+from kerasft.text.truncation import keep_byte_ends, keep_ends, keep_first, longest_first
 from kerasft.text.windows import cut_windows, join_windows
 
 PADDING, UNKNOWN, START, SEPARATOR = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
@@ -20,6 +20,7 @@ WINDOWS = "windows"
 TRUNCATIONS = ("head_tail", "head", "tail", WINDOWS)
 BREAK_TAGS = ("space", "keep")
 MINIMUM_SEQUENCE_LENGTH = 4  # three special tokens of a pair, and one token
+MAX_TEXT_BYTES = 1 << 20  # far more than a model reads; what lies between costs time and memory
 
 _TEXT = tf.TensorSpec([None], tf.string)
 
@@ -31,6 +32,8 @@ class WordPiecePreprocessor(tf.Module):
     runs it. The ids are those of Hugging Face `tokenizers` with the same vocabulary, but for
     what `tests/parity/test_tokenizer_parity.py` lists: above all, "[SEP]" and its like written
     in a text stay text, since a caller must not be able to write special tokens.
+
+    Of a text beyond a megabyte the first and the last half megabyte are read.
 
     A text becomes `[CLS] text [SEP]`, a pair `[CLS] text [SEP] text_pair [SEP]` with segment
     id 1 from the second text on. Texts that are too long are cut as `truncation` says; pairs
@@ -167,6 +170,7 @@ class WordPiecePreprocessor(tf.Module):
             "truncation": self.truncation,
             "head_fraction": self.head_fraction,
             "break_tags": self.break_tags,
+            "max_text_bytes": MAX_TEXT_BYTES,
             "unicode": unicodedata.unidata_version,  # the table of characters
             "tensorflow_text": tf_text.__version__,  # word boundaries
         } | (windows if self.truncation == WINDOWS else {})
@@ -202,7 +206,7 @@ class WordPiecePreprocessor(tf.Module):
     def _split(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Returns the token ids of each text, without special tokens."""
         cleaned = clean_text(
-            text,
+            keep_byte_ends(text, MAX_TEXT_BYTES),
             lowercase=self.lowercase,
             strip_accents=self.strip_accents,
             break_tags=self.break_tags,

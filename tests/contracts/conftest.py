@@ -60,8 +60,9 @@ class FakeWorkflow:
     def build(self, recipe, events):
         return f"a model for {recipe.name}, seed {recipe.training.seed}"
 
-    def export_run(self, run_dir, events, name):
+    def export_run(self, run_dir, events, name, **options):
         print("a library's chatter")
+        self.calls.append(options)
         return Path("saved_models") / (name or "imdb") / "4"
 
 

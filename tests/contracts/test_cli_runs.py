@@ -11,7 +11,9 @@ import pytest
 import kerasft
 from kerasft import __main__
 from kerasft.errors import UserError
+from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import imdb
+from kerasft.pipelines.exporting import Quantization
 from kerasft.serving import predictor
 
 # --- run and the pipelines
@@ -169,6 +171,31 @@ def test_export_prints_the_new_version_alone_on_stdout(command, workflow, run_of
     assert 'predict saved_models/mine "A quiet' in result.err
     run_dir.write_json("metrics.json", {"has_pairs": True})
     assert 'predict saved_models/imdb --pair "' in command("export", folder).err
+
+
+def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
+    run_dir = run_of("imdb")
+    run_dir.write_json("metrics.json", {"has_pairs": False})
+    (tmp_path / "texts").write_text("one text\n")
+    options = ["--version", "7", "--signatures", "embed,tokens", "--no-verify"]
+    options += [
+        "--quantize",
+        "int8",
+        "--max-loss",
+        "0.5",
+        "--warmup-texts",
+        str(tmp_path / "texts"),
+    ]
+    assert command("export", str(run_dir.path), *options).code == 0
+    found = workflow.calls[-1]
+    assert found["options"] == ExportOptions(
+        signatures=("embed", "tokens"), warmup_texts=(b"one text",), verify=False, version=7
+    )
+    assert found["quantization"] == Quantization("int8", 0.5)
+    assert command("export", str(run_dir.path)).code == 0
+    assert workflow.calls[-1] == {"options": ExportOptions(), "quantization": None}
+    for wrong in (["--version", "-1"], ["--quantize", "int4"], ["--version", "new"]):
+        assert command("export", str(run_dir.path), *wrong).code == 2
 
 
 def test_export_under_a_name_that_is_no_folders_name_is_2(command, workflow, run_of):

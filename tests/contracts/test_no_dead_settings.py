@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from kerasft.data import sources
@@ -18,7 +19,7 @@ from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
 from kerasft.pipelines import data as run_data
-from kerasft.pipelines import outcome, session
+from kerasft.pipelines import exporting, outcome, session
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
@@ -197,8 +198,21 @@ def exported(run: Session) -> bool:
         patch.setattr(outcome.Outcome, "best_model", lambda self: model)
         patch.setattr(outcome.Outcome, "export", lambda *_, **__: calls.append(True))
         patch.setattr(session, "read_history", lambda path: [])
+        patch.setattr(exporting, "build_probe", lambda *_: None)
         run._finish(state)
     return bool(calls)
+
+
+def verified(run: Session) -> bool:
+    """Whether a finished run's export is verified."""
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            outcome, "export_saved_model", lambda *_, options, **__: calls.append(options)
+        )
+        patch.setattr(exporting, "read_predictions", lambda *_: np.zeros((200, 2)))
+        exporting.export_trained(run.outcome(), None, run.data, {}, run.on_sample)
+    return calls[0].verify
 
 
 def loading(run: Session | UserError) -> str:
@@ -350,6 +364,7 @@ PROBES = {
     "export.enabled": Probe(False, exported),
     "export.name": Probe("mine", export_folder),
     "export.directory": Probe("elsewhere", export_folder),
+    "export.verify": Probe(False, verified),
 }
 
 

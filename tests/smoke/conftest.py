@@ -17,6 +17,7 @@ QUICK = {
     "training.steps": 30,
     "training.batch_size": 16,
     "evaluation.bootstrap_resamples": 20,
+    "export.verify": False,  # a process of its own; test_imdb_sample has one
 }
 
 

@@ -23,6 +23,7 @@ SAME = {
     "training.dtype_policy": "float32",
     "evaluation.batch_size": 64,
     "evaluation.bootstrap_resamples": 20,
+    "export.verify": False,
     "export.enabled": False,
 }
 FILES = {"data.train_files": ("train.csv",), "data.test_files": ("test.csv",)}

@@ -29,6 +29,7 @@ SETTINGS = {
     "training.batch_size": 16,
     "training.checkpoint_every_steps": CHECKPOINT_EVERY,
     "evaluation.bootstrap_resamples": 20,
+    "export.verify": False,
 }
 COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
 # What depends on the clock.

@@ -33,6 +33,7 @@ SETTINGS = {
     "training.class_weights": "balanced",
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 20,
+    "export.verify": False,
 }
 COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
 LAUNCH = [sys.executable, "-m", "kerasft", "launch", "--workers", "2", "--", *COMMAND]

@@ -5,18 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasft.export import saved_model
+from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.loop import build_forward
 
-# What the stock server links besides TensorFlow's own ops.
-SERVED_TEXT_OPS = {"FastBertNormalize", "FastWordpieceTokenizeWithOffsets"}
-PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # core, and only this process has them
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 SETTINGS = {"multi": {"thresholds": (0.2, 0.5, 0.8)}, "number": {"value_range": (3.0, None)}}
 
@@ -34,23 +32,8 @@ def _build_parts(kind="single", *, dtype="float32", windows=False, has_pairs=Fal
     )
     model = FineTuner(encoder, head, window_length=length if windows else None)
     parts = {"model": model, "task": task, "preprocessor": preprocessor}
+    parts["options"] = ExportOptions(verify=False)  # a process of its own is dear
     return parts | ({"has_pairs": True} if has_pairs else {})
-
-
-def _ops_not_served(version):
-    """The ops of a SavedModel, functions included, that a stock server does not have."""
-    proto = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
-    graph = proto.meta_graphs[0].graph_def
-    functions = {function.signature.name for function in graph.library.function}
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    ops = {node.op for node in nodes} - functions
-    assert len(ops) > 20
-    return {op for op in ops if not hasattr(tf.raw_ops, op) or op in PYTHON_OPS} - SERVED_TEXT_OPS
-
-
-@pytest.fixture(scope="session")
-def ops_not_served():
-    return _ops_not_served
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +46,70 @@ def parts():
     return _build_parts()
 
 
+TEXTS = [
+    "A quiet, moving film.",
+    "",
+    "nul \0 nul",
+    "bad plot " * 5000,
+    "café 中文 <br /> [SEP]",
+    "a",
+]
+PAIRS = ["Nobody moves.", "", "what a plot", "a", "good music " * 30, ""]
+VARIANTS = {
+    "single": {"kind": "single"},
+    "single pairs": {"kind": "single", "has_pairs": True},
+    "multi": {"kind": "multi"},
+    "multi pairs": {"kind": "multi", "has_pairs": True},
+    "number": {"kind": "number"},
+    "number pairs": {"kind": "number", "has_pairs": True},
+    "single windows": {"kind": "single", "windows": True},
+    "number windows": {"kind": "number", "windows": True},
+}
+
+
+class Exported:
+    """A model of a kind, as it was before and after its export."""
+
+    def __init__(self, name, parts, folder):
+        self.name, self.parts, self.kind = name, parts, name.split()[0]
+        self.has_pairs = "pairs" in name
+        self.version = export_saved_model(**parts, folder=folder, metadata={})
+        self.loaded = tf.saved_model.load(str(self.version))
+        self.texts = [TEXTS, PAIRS] if self.has_pairs else [TEXTS]
+
+    def before(self, *texts):
+        """What evaluation computes: a wider batch, one function for all lengths."""
+        inputs = self.parts["preprocessor"](*texts)
+        wider = {name: tf.pad(rows, [[0, 0], [0, 5]]) for name, rows in inputs.items()}
+        logits = build_forward(self.parts["model"])(wider)
+        return {k: v.numpy() for k, v in self.parts["task"].decode(logits).items()}
+
+    def after(self, *texts):
+        names = ("text", "text_pair")[: len(texts)]
+        inputs = {n: tf.constant(t, tf.string) for n, t in zip(names, texts, strict=True)}
+        outputs = self.loaded.signatures["serving_default"](**inputs)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+@pytest.fixture(scope="session")
+def all_exported(build_parts, tmp_path_factory):
+    """Each variant of `VARIANTS` by its name, exported when it is first asked for."""
+    folder = tmp_path_factory.mktemp("saved_models")
+
+    class Lazily(dict):
+        def __missing__(self, name):
+            parts = build_parts(**VARIANTS[name])
+            self[name] = Exported(name, parts, folder / name.replace(" ", "_"))
+            return self[name]
+
+    return Lazily()
+
+
+@pytest.fixture(params=VARIANTS)
+def exported(request, all_exported):
+    return all_exported[request.param]
+
+
 @pytest.fixture
 def quick_save(monkeypatch):
     """Writes a file where a SavedModel would be, so that only the folders are at stake."""
@@ -70,6 +117,10 @@ def quick_save(monkeypatch):
     def save(_, path, signatures):
         (Path(path) / "saved_model.pb").write_bytes(b"graph")
 
+    servable = SimpleNamespace(model_variables=[])
+    monkeypatch.setattr(saved_model, "_build_servable", lambda *_, **__: (servable, {}))
+    monkeypatch.setattr(saved_model, "write_warmup", lambda *_, **__: 0)
+    monkeypatch.setattr(saved_model, "_check_ops", lambda _: "2.12.1")
     module = SimpleNamespace(save=save)
     monkeypatch.setattr(saved_model.tf, "saved_model", module)
     return module

@@ -13,7 +13,7 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.export import saved_model
 from kerasft.export.layout import versions_in
-from kerasft.export.saved_model import export_saved_model
+from kerasft.export.saved_model import ExportOptions, export_saved_model
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,14 @@ def test_next_version(parts, quick_save, tmp_path, there, number):
     assert sorted(os.listdir(tmp_path)) == sorted([*there, str(number)])
 
 
+def test_a_version_that_is_asked_for(parts, quick_save, tmp_path):
+    parts = {**parts, "options": ExportOptions(verify=False, version=20)}
+    assert export_saved_model(**parts, folder=tmp_path / "m", metadata={}).name == "20"
+    with pytest.raises(UserError, match=r"has this version already.*20.*another number than 20"):
+        export_saved_model(**parts, folder=tmp_path / "m", metadata={})
+    assert os.listdir(tmp_path / "m") == ["20"]
+
+
 def test_a_number_taken_meanwhile_is_passed_over(parts, quick_save, tmp_path, monkeypatch):
     for number in ("1", "2"):
         (tmp_path / number).mkdir()
@@ -36,9 +44,7 @@ def test_a_number_taken_meanwhile_is_passed_over(parts, quick_save, tmp_path, mo
     assert (tmp_path / "1" / "saved_model.pb").read_bytes() == b"theirs"
 
 
-def test_exports_at_the_same_time_get_numbers_of_their_own(
-    parts, tmp_path, quick_save, monkeypatch
-):
+def test_exports_at_the_same_time_get_numbers_of_their_own(parts, tmp_path, quick_save):
     at_work, most_at_work = [], []
     write = quick_save.save
 
@@ -49,9 +55,6 @@ def test_exports_at_the_same_time_get_numbers_of_their_own(
         at_work.remove(path)
 
     quick_save.save = save
-    # Once: Keras does not trace in threads.
-    servable = saved_model._build_servable(**parts, has_pairs=False)
-    monkeypatch.setattr(saved_model, "_build_servable", lambda *_: servable)
     found = []
 
     def export():

@@ -16,6 +16,7 @@ QUICK = {
     "training.batch_size": 8,
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 10,
+    "export.verify": False,
 }
 
 

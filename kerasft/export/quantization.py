@@ -1,0 +1,151 @@
+"""Weights in fewer bits on disk and on the wire, and in float32 in the server's memory.
+
+A weight is stored as int8 with a scale for each output channel (symmetric, by the largest absolute
+value, as Keras's `quantize("int8")` stores it), or as float16. The SavedModel's initializer, which
+every server runs when it loads a model, expands it once. So a request costs what it costs without:
+Keras's own int8 layers compute in int8, for which TensorFlow has no fast kernels on a CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.errors import UserError
+
+INT8, FLOAT16 = "int8", "float16"
+METHODS = (INT8, FLOAT16)
+_KERNEL, _BIAS, _EMBEDDINGS = "kernel", "bias", "embeddings"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompressedWeight:
+    """A weight of a model, and what is stored of it.
+
+    Attributes:
+        variable: The model's variable, which holds the expanded weight.
+        stored: int8 or float16, in the variable's shape.
+        scale: float32, broadcast over `stored`; for float16 1.
+    """
+
+    variable: keras.Variable
+    stored: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def num_bytes(self) -> int:
+        """How much is stored."""
+        return self.stored.nbytes + self.scale.nbytes
+
+
+def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
+    """Rounds the matrices of a model to what the method can store; returns what is to be stored.
+
+    Kernels and embedding tables are rounded; biases and the gains of normalizations, a hundredth
+    of the weights, stay as they are. From here on the model answers as the exported one will.
+
+    Args:
+        model: Its variables are changed.
+        method: `int8` or `float16`.
+
+    Raises:
+        UserError: Another method, or a weight that float16 cannot hold.
+    """
+    if method not in METHODS:
+        raise UserError(
+            "There is no such quantization.", received=method, expected=" or ".join(METHODS)
+        )
+    ranks = {variable.path: len(variable.shape) for variable in model.weights}
+    compressed = []
+    for variable in model.weights:
+        axes = _reduced_axes(variable, ranks)
+        if axes is None:
+            continue
+        values = variable.numpy()
+        if method == INT8:
+            rounded, inverse = keras.quantizers.abs_max_quantize(values, axis=axes, to_numpy=True)
+            stored = np.asarray(rounded)
+            scale = np.reciprocal(np.asarray(inverse, np.float32))
+        else:
+            _check_fits(values, variable.path)
+            stored, scale = values.astype(np.float16), np.ones([1] * values.ndim, np.float32)
+        variable.assign(stored.astype(np.float32) * scale)
+        compressed.append(CompressedWeight(variable, stored, scale))
+    return compressed
+
+
+def _check_fits(values: np.ndarray, path: str) -> None:
+    largest, most = float(np.abs(values).max()), float(np.finfo(np.float16).max)
+    if not largest <= most:
+        raise UserError(
+            f"The weight {path} is too large for float16.",
+            received=largest,
+            expected=f"at most {most:.0f}",
+            fix="export it without --quantize, or with --quantize int8.",
+        )
+
+
+def _reduced_axes(variable: keras.Variable, ranks: dict[str, int]) -> tuple[int, ...] | None:
+    """Returns the axes that share a scale, `None` for a weight that stays as it is."""
+    above, _, name = variable.path.rpartition("/")
+    rank = len(variable.shape)
+    if name.endswith(_EMBEDDINGS) and rank == 2:
+        return (1,)  # a scale for each row
+    if name == _KERNEL and rank >= 2:
+        return tuple(range(rank - ranks.get(f"{above}/{_BIAS}", 1)))
+    return None
+
+
+class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
+    """A float32 weight that is made from its stored form whenever the SavedModel is loaded.
+
+    Args:
+        weight: What is stored.
+
+    Attributes:
+        variables: What is stored, as variables; whatever is saved must own them.
+    """
+
+    def __init__(self, weight: CompressedWeight):
+        super().__init__()
+        parts = (weight.stored, weight.scale)
+        self.variables = [tf.Variable(part, trainable=False) for part in parts]
+        self._shape = weight.stored.shape
+        # Models in one process share names: those of equal names must be equal weights.
+        digest = hashlib.sha256(weight.stored.tobytes() + weight.scale.tobytes()).hexdigest()
+        self._shared_name = f"{weight.variable.path}/{digest[:16]}"
+        self._initialize()
+
+    def _create_resource(self):
+        return tf.raw_ops.VarHandleOp(
+            dtype=tf.float32, shape=self._shape, shared_name=self._shared_name
+        )
+
+    def _initialize(self):
+        stored, scale = self.variables
+        value = tf.cast(stored, tf.float32) * scale
+        tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=value)
+
+    def read(self) -> tf.Tensor:
+        """Returns the weight, without copying it."""
+        value = tf.raw_ops.ReadVariableOp(resource=self.resource_handle, dtype=tf.float32)
+        return tf.ensure_shape(value, self._shape)
+
+
+def read_expanded(
+    compressed: Sequence[CompressedWeight], expanded: Sequence[ExpandedWeight]
+) -> keras.StatelessScope:
+    """Returns the scope in which a model reads the expanded weights in place of its own.
+
+    Args:
+        compressed: The weights that are stored in fewer bits.
+        expanded: Theirs, in the same order.
+    """
+    pairs = zip(compressed, expanded, strict=True)
+    mapping = [(weight.variable, resource.read()) for weight, resource in pairs]
+    return keras.StatelessScope(state_mapping=mapping)

@@ -1,0 +1,132 @@
+"""The requests that a server runs through a model before it answers the first real one.
+
+TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
+`PredictionLog`. Without them the first requests wait a second or more, while kernels are made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.errors import UserError
+from kerasft.export.layout import BATCH_SIZES, MAX_WARMUP_RECORDS, SIGNATURE, WARMUP, input_names
+from kerasft.export.signatures import CLASSIFY, EMBED, REGRESS, TOKEN_INPUTS, TOKENS
+
+# Tokens of a request's texts: a query, a sentence, a review.
+_NUM_TOKENS = (8, 32, 128)
+_SAMPLE_TEXTS = 50
+
+
+def sample_texts() -> list[bytes]:
+    """Returns texts that are nobody's: the built-in sample's."""
+    examples = itertools.islice(iterate_builtin_sample("test"), _SAMPLE_TEXTS)
+    return [text.encode() for text, _ in examples]
+
+
+def write_warmup(
+    version: Path,
+    model_name: str,
+    signatures: Sequence[str],
+    preprocessor,
+    *,
+    has_pairs: bool,
+    texts: Sequence[bytes] = (),
+) -> int:
+    """Writes the warm-up requests of a version; returns how many they are.
+
+    Each signature is asked in each batch size that the server may make, with texts of several
+    lengths.
+
+    Args:
+        version: The version's folder.
+        model_name: The name that it is served under.
+        signatures: Names of its signatures.
+        preprocessor: Turns texts into the model's inputs.
+        has_pairs: Whether an example is a pair of texts.
+        texts: UTF-8, what the requests' words come from. Whoever has the model can read them.
+            Defaults to the built-in sample.
+
+    Raises:
+        UserError: The texts hold no word.
+    """
+    words = b" ".join(texts or sample_texts()).split()
+    if not words:
+        raise UserError(
+            "The warm-up texts hold no word.",
+            received=f"{len(texts)} empty texts",
+            expected="texts such as the model will be asked about",
+        )
+    path = version / WARMUP
+    path.parent.mkdir(exist_ok=True)
+    count = 0
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        batches = list(_batches(words, preprocessor.sequence_length, has_pairs))
+        for name, columns in itertools.product(signatures, batches):
+            writer.write(build_request(name, columns, model_name, preprocessor))
+            count += 1
+    if count > MAX_WARMUP_RECORDS:
+        raise ValueError(f"{count} warm-up requests, where a server takes {MAX_WARMUP_RECORDS}.")
+    return count
+
+
+def _batches(words: Sequence[bytes], most: int, has_pairs: bool) -> Iterator[list[list[bytes]]]:
+    """Yields the texts of each request: a list for each input of the signature."""
+    stream = itertools.cycle(words)
+    for num_tokens in [n for n in _NUM_TOKENS if n <= most] or [most]:
+        columns = len(input_names(has_pairs))
+        num_words = max((num_tokens - 1) // columns - 1, 1)  # beside the special tokens
+        for size in BATCH_SIZES:
+            yield [
+                [b" ".join(itertools.islice(stream, num_words)) for _ in range(size)]
+                for _ in range(columns)
+            ]
+
+
+def build_request(
+    signature: str, columns: Sequence[Sequence[bytes]], model_name: str, preprocessor
+) -> bytes:
+    """Returns a serialized `PredictionLog` that asks one signature about a batch of texts.
+
+    Args:
+        signature: Its name.
+        columns: The texts, and for pairs their second texts.
+        model_name: The name that the model is served under.
+        preprocessor: Turns texts into the model's inputs, for `tokens`.
+    """
+    from tensorflow_serving.apis import prediction_log_pb2  # a second of imports, used here alone
+
+    names = input_names(has_pairs=len(columns) == 2)
+    log = prediction_log_pb2.PredictionLog()
+    if signature in (CLASSIFY, REGRESS):
+        part = log.classify_log if signature == CLASSIFY else log.regress_log
+        for row in zip(*columns, strict=True):
+            part.request.input.example_list.examples.append(
+                _example(dict(zip(names, row, strict=True)))
+            )
+    elif signature in (SIGNATURE, EMBED, TOKENS):
+        part = log.predict_log
+        if signature == TOKENS:
+            tokens = preprocessor(*columns)
+            inputs = {name: tokens[name].numpy() for name in TOKEN_INPUTS}
+        else:
+            inputs = dict(zip(names, columns, strict=True))
+        for name, values in inputs.items():
+            part.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    else:
+        raise ValueError(f"There is no such signature. Received: {signature!r}.")
+    part.request.model_spec.name = model_name
+    part.request.model_spec.signature_name = signature
+    return log.SerializeToString(deterministic=True)
+
+
+def _example(texts: Mapping[str, bytes]) -> tf.train.Example:
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
+        for name, text in texts.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features))

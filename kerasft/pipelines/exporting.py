@@ -1,0 +1,206 @@
+"""A run's model as a SavedModel: what it must answer, in how many bits it is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.raw_texts import read_raw_texts
+from kerasft.data.sources import BUILTIN_SAMPLE
+from kerasft.errors import UserError
+from kerasft.export.quantization import CompressedWeight, compress_weights
+from kerasft.export.saved_model import ExportOptions
+from kerasft.export.verification import NUM_TEXTS, Probe
+from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
+from kerasft.pipelines.outcome import Outcome, read_predictions
+from kerasft.pipelines.source import split_names
+from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.loop import build_forward
+
+MAX_LOSS = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """How weights are stored in fewer bits, and what that may cost.
+
+    Args:
+        method: `int8` or `float16`.
+        max_loss: How much of the headline metric may be lost on validation.
+    """
+
+    method: str
+    max_loss: float = MAX_LOSS
+
+
+def export_trained(
+    result: Outcome,
+    model: FineTuner,
+    data: Data,
+    metrics: Mapping[str, float],
+    on_sample: bool,
+) -> Path:
+    """Exports the model of a run that has just been tested; returns the version folder."""
+    verify = result.recipe.export.verify
+    options = ExportOptions(verify=verify, probe=build_probe(result, data) if verify else None)
+    return result.export(model, metrics=metrics, on_sample=on_sample, name=None, options=options)
+
+
+def build_probe(result: Outcome, data: Data, model: FineTuner | None = None) -> Probe:
+    """Returns texts of the run's own data, and the logits that they must get.
+
+    Args:
+        result: The run's outcome.
+        data: The run's data.
+        model: Whose logits they are; `None`: those that the run recorded.
+
+    Returns:
+        Up to 200 texts of the first split that was tested on, of validation where none was.
+    """
+    split = (*data.test_names, VALIDATION)[0]
+    store, indices = data.examples(split)
+    indices = indices[:NUM_TEXTS]
+    own = split_names(result.recipe)[split]
+    texts = read_raw_texts(data.source, own, indices, text_hashes=store.text_hashes)
+    if model is None:
+        logits = read_predictions(result.run_dir, split)[: len(indices)]
+    else:
+        batch_size = result.recipe.evaluation.batch_size
+        logits = store_logits(build_forward(model), store, indices, batch_size=batch_size)
+    columns = tuple(zip(*(texts[row] for row in range(len(texts))), strict=True))
+    return Probe(columns, logits, f"the run, on {len(indices)} texts of {split}")
+
+
+def quantize(
+    model: FineTuner,
+    result: Outcome,
+    data: Data,
+    quantization: Quantization,
+    announce: Callable[[str], None],
+) -> tuple[list[CompressedWeight], dict[str, Any]]:
+    """Rounds a model's weights, and measures on validation what that costs.
+
+    Args:
+        model: Its weights are changed.
+        result: The run's outcome.
+        data: The run's data.
+        quantization: The method, and what it may cost.
+        announce: Told what it cost.
+
+    Returns:
+        What is stored, and the figures for the record.
+
+    Raises:
+        UserError: It costs more than allowed.
+    """
+    before = _validate(model, result, data)
+    compressed = compress_weights(model, quantization.method)
+    after = _validate(model, result, data)
+    headline = result.task.headline
+    figures = {
+        "method": quantization.method,
+        "metric": f"validation/{headline}",
+        "before": before,
+        "after": after,
+        "weights_bytes": sum(weight.num_bytes for weight in compressed),
+        "weights_bytes_before": sum(weight.variable.numpy().nbytes for weight in compressed),
+    }
+    announce(
+        f"Quantized to {quantization.method}: validation/{headline} {before:.4f} -> {after:.4f}, "
+        f"matrices {figures['weights_bytes_before'] / 1e6:,.1f} -> "
+        f"{figures['weights_bytes'] / 1e6:,.1f} MB."
+    )
+    # Not `before - after > max_loss`: a metric that has become NaN is lost.
+    if not before - after <= quantization.max_loss:
+        raise UserError(
+            f"Quantization to {quantization.method} loses too much of validation/{headline}.",
+            received=f"{before:.4f} before, {after:.4f} after",
+            expected=f"a loss of at most {quantization.max_loss}",
+            fix="export without --quantize, with float16, or allow more with --max-loss.",
+        )
+    return compressed, figures
+
+
+def _validate(model: FineTuner, result: Outcome, data: Data) -> float:
+    logits = split_logits(
+        build_forward(model), data, VALIDATION, batch_size=result.recipe.evaluation.batch_size
+    )
+    metrics = result.task.evaluate(data.labels(VALIDATION), np.asarray(logits))
+    return float(metrics[result.task.headline])
+
+
+def export_recorded(
+    result: Outcome,
+    recorded: dict[str, Any],
+    load_data: Callable[[], Data],
+    *,
+    name: str | None,
+    options: ExportOptions,
+    quantization: Quantization | None,
+    announce: Callable[[str], None],
+) -> Path:
+    """Exports a finished run's best checkpoint; returns the version folder.
+
+    Args:
+        result: The run's outcome.
+        recorded: Its `metrics.json`.
+        load_data: Loads the run's data, which verification and quantization need.
+        name: Folder of the model; `None`: as the recipe says.
+        options: Of the export.
+        quantization: How weights are stored; `None`: as float32.
+        announce: Told, in lines for people, what was done.
+
+    Raises:
+        UserError: Quantization costs too much, or its data is gone.
+    """
+    model = result.best_model()
+    data = None
+    if quantization is not None or options.verify:
+        try:
+            data = load_data()
+        except UserError as error:
+            if quantization is not None:
+                raise
+            announce(f"Verified on the built-in sample, since the run's data is gone: {error}")
+    facts = {}
+    if quantization is not None:
+        compressed, figures = quantize(model, result, data, quantization, announce)
+        options = dataclasses.replace(options, compressed=compressed)
+        facts = {"quantization": figures}
+    if data is not None and options.verify:
+        changed = model if options.compressed else None
+        options = dataclasses.replace(options, probe=build_probe(result, data, changed))
+    return result.export(
+        model,
+        metrics=recorded["metrics"],
+        on_sample=recorded["data"] == BUILTIN_SAMPLE,
+        name=name,
+        options=options,
+        facts=facts,
+    )
+
+
+def read_warmup_texts(path: str) -> tuple[bytes, ...]:
+    """Reads the texts, a line each, that warm-up requests are made of.
+
+    Raises:
+        UserError: The file cannot be read, or holds no text.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(
+            f"The warm-up texts cannot be read: {error.strerror}.",
+            received=path,
+            expected="a file of UTF-8 text, a text a line",
+        ) from error
+    texts = tuple(line for line in lines if line.strip())
+    if not texts:
+        raise UserError(
+            "The file of warm-up texts holds none.", received=path, expected="a text a line"
+        )
+    return texts

@@ -1,0 +1,85 @@
+"""Prints the tables NEW_OPS and NEW_ATTRIBUTES of kerasft/export/server_ops.py.
+
+    python tests/serving/list_new_ops.py tensorflow_cpu-2.12.1-*.whl tensorflow_cpu-2.13.1-*.whl ...
+
+Takes TensorFlow's wheels, one of each minor version (`pip download --no-deps
+tensorflow-cpu==2.12.1`), the oldest first. Each is unpacked and asked for its ops by a process of
+its own, through the C API.
+"""
+
+import ctypes
+import subprocess
+import sys
+import tempfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+from tensorflow.core.framework import op_def_pb2
+
+LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")  # in the order to be loaded
+WIDTH = 96
+
+
+class Buffer(ctypes.Structure):
+    """`TF_Buffer` of the C API."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("length", ctypes.c_size_t),
+        ("deallocator", ctypes.c_void_p),
+    ]
+
+
+def print_ops(folder):
+    """Writes the op list of the libraries in a folder to stdout."""
+    for name in LIBRARIES:
+        library = ctypes.CDLL(str(folder / "tensorflow" / name), ctypes.RTLD_GLOBAL)
+    library.TF_GetAllOpList.restype = ctypes.POINTER(Buffer)
+    buffer = library.TF_GetAllOpList().contents
+    sys.stdout.buffer.write(ctypes.string_at(buffer.data, buffer.length))
+
+
+def read_ops(wheel):
+    """Returns the public ops of a wheel: the names of each one's attributes, by its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(wheel).extractall(folder, [f"tensorflow/{name}" for name in LIBRARIES])
+        command = [sys.executable, __file__, "--folder", folder]
+        listed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    ops = op_def_pb2.OpList.FromString(listed).op
+    return {op.name: {attr.name for attr in op.attr} for op in ops if not op.name.startswith("_")}
+
+
+def print_table(name, rows):
+    print(f"{name} = {{")
+    for server, names in rows.items():
+        wrapped = textwrap.wrap(" ".join(sorted(names)), WIDTH - 4, break_long_words=False)
+        print(
+            f'    "{server}": """', *(f"        {line}" for line in wrapped), '    """,', sep="\n"
+        )
+    print("}")
+
+
+def main(wheels):
+    tables = {"NEW_OPS": {}, "NEW_ATTRIBUTES": {}}
+    before = read_ops(wheels[0])
+    for wheel in wheels[1:]:
+        server, ops = Path(wheel).name.split("-")[1], read_ops(wheel)
+        both = ops.keys() & before.keys()
+        found = {
+            "NEW_OPS": ops.keys() - before.keys(),
+            "NEW_ATTRIBUTES": {f"{op}.{a}" for op in both for a in ops[op] - before[op]},
+        }
+        for name, names in found.items():
+            if names:
+                tables[name][server] = names
+        before = ops
+    for name, rows in tables.items():
+        print_table(name, rows)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--folder":
+        print_ops(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1:])

@@ -1,0 +1,230 @@
+import dataclasses
+
+import keras_hub
+import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401 - registers its ops
+from tensorflow.core.protobuf import saved_model_pb2
+
+from kerasft.errors import UserError
+from kerasft.export import op_audit, server_ops
+from kerasft.export.op_audit import audit_saved_model, family_of
+from kerasft.export.saved_model import export_saved_model
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "quiet", "film"]
+TEXTS = [tf.TensorSpec([None], tf.string, name="text")]
+
+
+def save(folder, function, **tracked):
+    """Saves a function of a text as a SavedModel."""
+    module = tf.Module()
+    vars(module).update(tracked)
+    module.answer = tf.function(function, input_signature=TEXTS, autograph=False)
+    tf.saved_model.save(module, str(folder), signatures=module.answer)
+    return folder
+
+
+def edit(version, folder, change):
+    """Writes a copy of a SavedModel's graph with something else in it."""
+    saved = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    change(saved.meta_graphs[0])
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upper(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("upper"), tf.strings.upper)
+
+
+@pytest.fixture(scope="module")
+def keras_hub_version(tmp_path_factory):
+    """KerasHub's own preprocessing of text, exported as it is."""
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary=VOCABULARY, lowercase=True)
+    preprocess = keras_hub.models.BertTextClassifierPreprocessor(tokenizer, sequence_length=8)
+    preprocess.build(None)
+    return save(tmp_path_factory.mktemp("hub"), preprocess, preprocess=preprocess)
+
+
+def test_our_export_needs_no_op_of_a_new_server(parts, tmp_path):
+    audit = audit_saved_model(export_saved_model(**parts, folder=tmp_path / "m", metadata={}))
+    assert audit.refused == ()
+    assert {op.op for op in audit.newer} <= {"VarHandleOp.debug_name"}
+    assert audit.oldest_server in server_ops.SERVERS[:4]
+    assert (audit.producer, audit.warnings) == (tf.__version__, ())
+    assert audit.ops["FastWordpieceTokenizeWithOffsets"] == 1  # stands in a function only
+    assert not any(op.startswith("__inference") for op in audit.ops)
+
+
+def test_control_keras_hubs_preprocessing_needs_the_newest_server(keras_hub_version):
+    audit = audit_saved_model(keras_hub_version)
+    assert (audit.oldest_server, audit.refused) == ("2.20.0", ())
+    (trim,) = (op for op in audit.newer if op.op == "TFText>RoundRobinTrim")
+    assert trim.count == audit.ops["TFText>RoundRobinTrim"] > 0
+    assert all("RoundRobinTrim" in place for place in trim.places)
+    assert any("multi_segment_packer" in name.lower() or "Trim" in name for name in trim.brought_by)
+    assert trim in audit.refused_by("2.19.1")
+    assert audit.refused_by("2.20.0") == ()
+
+
+def ask_python(text):
+    with tf.name_scope("lookup"):
+        return tf.py_function(lambda rows: rows, [text], tf.string)
+
+
+def test_a_python_function_is_refused_and_its_layer_named(tmp_path):
+    audit = audit_saved_model(save(tmp_path / "m", ask_python))
+    (refused,) = audit.refused
+    assert audit.oldest_server is None
+    assert refused.op == "EagerPyFunc"
+    assert refused.brought_by == ("lookup",)
+    assert refused.places[0].endswith("lookup/EagerPyFunc")
+    assert audit.refused_by("2.20.0") == (refused,)
+    assert str(refused) == "EagerPyFunc (brought by lookup)"
+
+
+def test_without_a_scope_the_traced_function_is_named(tmp_path):
+    def ask_outside(text):
+        return tf.numpy_function(lambda rows: rows, [text], tf.string)
+
+    (refused,) = audit_saved_model(save(tmp_path / "m", ask_outside)).refused
+    assert refused.brought_by == ("ask_outside",)
+
+
+def test_an_op_that_nobody_knows_is_refused(upper, tmp_path):
+    def change(meta_graph):
+        (upper,) = (
+            node
+            for function in meta_graph.graph_def.library.function
+            for node in function.node_def
+            if node.op == "StringUpper"
+        )
+        upper.op = "Custom>Shout"
+
+    assert audit_saved_model(upper).oldest_server == "2.12.1"
+    audit = audit_saved_model(edit(upper, tmp_path / "m", change))
+    assert [op.op for op in audit.refused] == ["Custom>Shout"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_meta_graph_and_the_main_graph_are_read(upper, tmp_path, number):
+    saved = saved_model_pb2.SavedModel.FromString((upper / "saved_model.pb").read_bytes())
+    saved.meta_graphs.add().CopyFrom(saved.meta_graphs[0])
+    saved.meta_graphs[number].graph_def.node.add(name="layer/call", op="PyFunc")
+    (tmp_path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    (refused,) = audit_saved_model(tmp_path).refused
+    assert (refused.op, refused.places, refused.brought_by) == (
+        "PyFunc",
+        ("layer/call",),
+        ("layer",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "attribute", "server"),
+    [
+        ("FFTND", None, "2.15.1"),
+        ("DecodeWebP", None, "2.20.0"),
+        ("VarHandleOp", "debug_name", "2.15.1"),
+        ("MatMul", "grad_a", "2.16.1"),
+        ("MatMul", "transpose_a", "2.12.1"),
+        ("SimpleMLInferenceOpWithHandle", None, "2.12.1"),
+        ("XlaCallModule", None, "2.12.1"),
+    ],
+)
+def test_what_is_newer_than_a_server(upper, tmp_path, op, attribute, server):
+    def change(meta_graph):
+        node = meta_graph.graph_def.node.add(name="layer/node", op=op)
+        if attribute:
+            node.attr[attribute].b = True
+
+    audit = audit_saved_model(edit(upper, tmp_path / "m", change))
+    assert audit.oldest_server == server
+    assert [op.since for op in audit.newer] == ([server] if server != "2.12.1" else [])
+
+
+def test_a_newer_writer_and_xla_are_told(upper, tmp_path):
+    def change(meta_graph):
+        meta_graph.meta_info_def.tensorflow_version = "2.21.0-rc1"
+        meta_graph.graph_def.library.function[0].attr["_XlaMustCompile"].b = True
+
+    audit = audit_saved_model(edit(upper, tmp_path / "m", change))
+    newer, xla = audit.warnings
+    assert "Written by TensorFlow 2.21.0-rc1, newer than the newest server, 2.20.0" in newer
+    assert "--xla_cpu_compilation_enabled" in xla
+    assert audit.producer == "2.21.0-rc1"
+    assert audit_saved_model(upper).warnings == ()
+
+
+def test_an_audit_by_a_newer_tensorflow_says_what_it_does_not_know(upper, monkeypatch):
+    monkeypatch.setattr(tf, "__version__", "2.21.0")
+    (warning,) = audit_saved_model(upper).warnings
+    assert "Audited with TensorFlow 2.21.0" in warning
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "There is no SavedModel in this folder"),
+        (b"graph", "cannot be read"),
+        (b"", "cannot be read: it holds no graph"),
+    ],
+)
+def test_what_is_no_saved_model_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        audit_saved_model(tmp_path)
+
+
+def test_an_audit_cannot_be_changed(upper):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        audit_saved_model(upper).refused = ()
+
+
+# --- the lists
+
+
+def test_tensorflows_ops_come_from_tensorflow_and_text_ops_do_not_count_as_its():
+    """TF-Text is loaded in this process, and its ops are registered beside TensorFlow's."""
+    registered = op_audit.registered_ops()
+    assert len(registered) > 1500
+    text = {op for ops in server_ops.TEXT_OPS.values() for op in ops.split()}
+    assert text <= registered
+    assert not any(op_audit.is_core_op(op) for op in text)
+    core = {op for op in registered if op_audit.is_core_op(op)}
+    assert len(core) > 1300
+    assert {"MatMul", "StaticRegexReplace", "XlaSharding"} <= core
+    assert not core & {"TestStringOutput", "_FusedMatMul"}
+
+
+def test_the_text_ops_are_those_of_the_installed_tf_text():
+    """No op of TF-Text's is missing from the list, which a newer TF-Text would bring about."""
+    before = {op for op in op_audit.registered_ops() if op_audit.is_core_op(op)}
+    listed = {op for ops in server_ops.TEXT_OPS.values() for op in ops.split()}
+    namespaced = {op for op in op_audit.registered_ops() - before if op.startswith("TFText>")}
+    assert len(namespaced) > 10
+    assert namespaced <= listed
+
+
+def test_new_ops_and_attributes_are_tensorflows_own():
+    for ops in server_ops.NEW_OPS.values():
+        for op in ops.split():
+            assert op in op_audit.registered_ops() | {"RelayoutGrad"}, op
+    assert set(server_ops.NEW_OPS) | set(server_ops.NEW_ATTRIBUTES) <= set(server_ops.SERVERS)
+
+
+@pytest.mark.parametrize(
+    ("op", "family"),
+    [
+        ("MatMul", op_audit.TENSORFLOW),
+        ("FastBertNormalize", op_audit.TEXT),
+        ("SimpleMLInferenceOp", op_audit.FORESTS),
+        ("SimpleMLModelTrainer", op_audit.UNKNOWN),
+        ("EagerPyFunc", op_audit.UNKNOWN),
+        ("__name__", op_audit.UNKNOWN),
+    ],
+)
+def test_families(op, family):
+    assert family_of(op) == family
