@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasft.errors import UserError
+from kerasft.export.serving_files import IMAGE
 from kerasft.serving.ports import in_address, take_port
 
 PROGRAM = "tensorflow_model_server"
-IMAGE = "tensorflow/serving:2.20.0"
 _CONFIG = "models.config"
 _INSIDE = "/models"  # where the image is used to find models
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -20,7 +20,7 @@ def build_model(folder: Path, preset_name: str) -> None:
 
     Run in a process of its own (`python serving_process.py FOLDER PRESET`).
     """
-    from kerasft.export.saved_model import export_saved_model
+    from kerasft.export.saved_model import ExportOptions, export_saved_model
     from kerasft.models.encoder import Encoder
     from kerasft.models.presets import load_preset
     from kerasft.tasks.task import build_task
@@ -37,6 +37,7 @@ def build_model(folder: Path, preset_name: str) -> None:
         preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),
         folder=folder / NAME,
         metadata={},
+        options=ExportOptions(verify=False),
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
+from kerasft.export.layout import BATCHING
 from kerasft.serving.server.status import ServingError, invalid
 
-FILE_NAME = "batching_params.pbtxt"  # in the folder of a version
 _WRAPPED = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 
 
@@ -46,7 +46,7 @@ def load_batching_parameters(version: Path) -> BatchingParameters:
     Raises:
         ServingError: The file is none, or its numbers do not fit each other.
     """
-    path = version / FILE_NAME
+    path = version / BATCHING
     if not path.is_file():
         return BatchingParameters()
     try:

@@ -8,13 +8,12 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import inference_pb2, prediction_log_pb2
 
+from kerasft.export.layout import MAX_WARMUP_RECORDS, WARMUP
 from kerasft.serving.server.calls import Call, classify_call, predict_call, regress_call
 from kerasft.serving.server.servable import Servable
 from kerasft.serving.server.status import ServingError, as_serving_error, invalid
 from kerasft.serving.server.tensors import array_from_proto
 
-REQUESTS = "assets.extra/tf_serving_warmup_requests"
-MOST_RECORDS = 1000  # as in the server
 _MOST_BYTES = 1 << 28
 
 
@@ -28,16 +27,16 @@ def warm_up(servable: Servable, folder: Path) -> int:
         ServingError: A record cannot be read or fails, or there are too many. The server refuses
             such a version, and so do we.
     """
-    path = folder / REQUESTS
+    path = folder / WARMUP
     if not path.is_file():
         return 0
     number = 0
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             number += 1
-            if number > MOST_RECORDS:
+            if number > MAX_WARMUP_RECORDS:
                 raise invalid(
-                    f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}"
+                    f"Number of warmup records exceeds the maximum ({MAX_WARMUP_RECORDS}) at {path}"
                 )
             for call in _calls_of(servable, _parse(record, path)):
                 servable.run(call.signature_name, call.inputs)
