@@ -15,6 +15,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+from kerasft.serving.server import rest
+
 BODY = {"instances": ["four"]}
 ONE_AT_A_TIME = """
 max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches { value: 1 }
@@ -221,12 +223,50 @@ def test_a_grpc_client_that_leaves_is_forgotten(narrow):
     assert running.result().outputs["waited"].float_val[0] >= 0.5
 
 
-def test_a_document_that_is_nested_too_deeply_is_refused(contract):
-    body = b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    status, answer = contract.post("demo:predict", body)
-    assert status == 400
-    assert "JSON Parse error" in answer["error"]
+@pytest.mark.parametrize("depth", [33, 300, 900, 100_000])
+def test_a_document_that_is_nested_too_deeply_is_refused(contract, depth):
+    nested = b"[" * depth + b'"a"' + b"]" * depth
+    for body in (b'{"instances": ' + nested + b"}", b'{"inputs": ' + nested + b"}", nested):
+        status, answer = contract.post("demo:predict", body)
+        assert status == 400
+        assert answer["error"]
     assert contract.post("demo:predict", BODY)[0] == 200
+
+
+def test_all_bodies_together_are_bounded(strict):
+    app = strict.embedded._rest.config.app
+    part = b"x" * 19_000
+    connections = [connect(strict) for _ in range(16)]
+    try:
+        for connection in connections:  # none of them is whole
+            connection.sendall(head(20_000) + part)
+        strict.wait_for(lambda: app._bytes >= 16 * 19_000)
+        status, answer = strict.post("demo:predict", {"instances": ["x" * 19_000]})
+        assert (status, answer["error"]) == (503, "Too many requests are in work.")
+    finally:
+        for connection in connections:
+            connection.close()
+    strict.wait_for(lambda: app._bytes == 0)
+    assert strict.post("demo:predict", {"instances": ["x" * 19_000]})[0] == 200
+
+
+def test_an_answer_that_nobody_reads_is_given_up(strict, monkeypatch):
+    size = 8_000_000  # more than a connection buffers
+    monkeypatch.setattr(rest, "predict_body", lambda *_, **__: b"x" * size)
+    connections = strict.embedded._rest.server_state.connections
+    strict.pool.clear()
+    strict.wait_for(lambda: not connections)
+    body = json.dumps(BODY).encode()
+    with connect(strict) as connection:
+        connection.sendall(head(len(body)) + body)
+        strict.wait_for(lambda: connections)
+        strict.wait_for(lambda: not connections)
+        assert len(read_all(connection)) < size
+    with connect(strict) as connection:  # control: who reads gets it all
+        connection.sendall(head(len(body)) + body)
+        found = 0
+        while found < size:
+            found += len(connection.recv(1 << 20))
 
 
 def test_a_large_request_is_read_beside_the_others(serving, demo):

@@ -133,6 +133,15 @@ def test_the_last_version_that_is_removed_answers_no_more(serving, own_demo, lat
         assert length(server) == 104
 
 
+def test_a_version_that_is_loaded_needs_its_files_no_more(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    publish(later, versions / "2")
+    with serving(own_demo) as server:
+        (versions / "2" / "saved_model.pb").unlink()
+        polls_of(server, 3)
+        assert (length(server), server.versions()) == (104, {2: "AVAILABLE"})
+
+
 def test_a_folder_that_is_gone_is_no_reason_to_stop_answering(serving, own_demo):
     with serving(own_demo) as server:
         (own_demo / "demo").rename(own_demo / "elsewhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import traceback
@@ -196,7 +197,7 @@ def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _U
     limits = settings.limits
     config = uvicorn.Config(
         RestApp(models, limits, tell),
-        http=protocol_with_patience(limits.head_seconds),
+        http=protocol_with_patience(limits.head_seconds, limits.body_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -205,7 +206,7 @@ def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _U
         proxy_headers=False,
         server_header=False,
         limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=int(limits.drain_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
     )
     return _Uvicorn(config)
 

@@ -26,6 +26,7 @@ _INT_LIMITS = {
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
 }
+_MOST_DIMENSIONS = 32
 _EXACT = {"float": 2**24 - 1, "double": 2**53 - 1}  # the largest integer that is held exactly
 _LARGEST = {"float": float(np.finfo(np.float32).max), "double": float(np.finfo(np.float64).max)}
 
@@ -47,6 +48,8 @@ def build_array(value: object, dtype: int) -> np.ndarray:
         if not inner:
             break
         inner = inner[0]
+    if len(shape) > _MOST_DIMENSIONS:
+        raise invalid(f"Shape must have at most {_MOST_DIMENSIONS} dimensions, not {len(shape)}")
     name = dtype_name(dtype)
     flat: list = []
     _flatten(value, 0, shape, name, flat)

@@ -64,7 +64,10 @@ def type_error(value: object, dtype: str) -> ServingError:
 
 def show(value: object) -> str:
     """Returns a value as JSON, for a message; a long one is cut."""
-    text = json.dumps(value, indent=4, ensure_ascii=False)
+    try:
+        text = json.dumps(value, indent=4, ensure_ascii=False)
+    except RecursionError:
+        return "..."
     text = text.encode("utf-8", "replace").decode()  # half characters cannot be sent
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 

@@ -12,7 +12,7 @@ class Limits:
     Attributes:
         seconds: For an answer, waiting included; gRPC callers may ask for less.
         body_bytes: Of a request.
-        body_seconds: For a request to come in.
+        body_seconds: For a request to come in, and for some of a long answer to be read.
         head_seconds: For the head of an HTTP request to come in.
         connections: HTTP connections, and gRPC requests, at a time.
         drain_seconds: For what is in the house when the server is told to stop.

@@ -64,10 +64,11 @@ class Model:
         versions = versions_in(self.folder)
         if not versions:
             return self.serving is not None, None
-        # Without its graph a version is still being written.
-        whole = [number for number, path in versions.items() if (path / GRAPH).is_file()]
+        # Without its graph a version is still being written; the one that answers is loaded.
+        current = None if self.serving is None else self.serving.version
+        whole = [n for n, path in versions.items() if n == current or (path / GRAPH).is_file()]
         newest = max(whole, default=None)
-        if newest is None or (self.serving is not None and self.serving.version == newest):
+        if newest is None or newest == current:
             return False, None
         if self._failed.get(newest) == _fingerprint(versions[newest]):
             return False, None

@@ -7,7 +7,7 @@ import contextlib
 import re
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -73,7 +73,8 @@ class RestApp:
         try:
             try:
                 await self._read(scope, receive, body)
-                content = await _unless_gone(self._answer(scope, bytes(body)), receive)
+                async with _unless_gone(receive):
+                    content = await self._answer(scope, bytes(body))
                 status = 200
             except ServingError as error:
                 status, content = error.http_status, error_body(error.message)
@@ -241,25 +242,30 @@ async def _discard(receive: Callable) -> None:
                 pass
 
 
-async def _unless_gone(answer, receive: Callable):
-    """Waits for an answer, and gives it up when its client has gone.
+@contextlib.asynccontextmanager
+async def _unless_gone(receive: Callable) -> AsyncIterator[None]:
+    """Gives up what is done inside when the client leaves meanwhile.
 
     Raises:
         ClientGoneError: It has.
     """
-    answering = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
+    working = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        working.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise ClientGoneError
-        return answering.result()
+        yield
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        working.uncancel()
+        raise ClientGoneError from None
     finally:
-        answering.cancel()
-        leaving.cancel()
-        await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-async def _wait_for_disconnect(receive: Callable) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
