@@ -162,6 +162,8 @@ def test_who_has_gone_is_not_computed_and_makes_room():
         await asyncio.sleep(0.02)
         stays = asyncio.create_task(batcher.compute("f", x(5)))
         await asyncio.sleep(0.02)
+        (queue,) = batcher._queues.values()
+        assert len(queue) == 1  # both batches that were full are gone
         model.gate.set()
         await first
         answer = await stays

@@ -157,6 +157,7 @@ ERRORS = [
         400,
         "Failed to convert version: 99999999999999999999 to numeric.",
     ),
+    (f"demo/versions/{'9' * 5000}:predict", {"instances": ["a"]}, 400, "Failed to convert version"),
     ("demo:predict", b"", 400, "JSON Parse error: The document is empty"),
     ("demo:predict", b"instances", 400, "JSON Parse error: Invalid value. at offset: 0"),
     ("demo:predict", b'{"instances": ["a"]', 400, "JSON Parse error: Missing a comma or }"),

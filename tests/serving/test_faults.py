@@ -223,14 +223,14 @@ def test_a_grpc_client_that_leaves_is_forgotten(narrow):
     assert running.result().outputs["waited"].float_val[0] >= 0.5
 
 
-@pytest.mark.parametrize("depth", [33, 300, 900, 100_000])
-def test_a_document_that_is_nested_too_deeply_is_refused(contract, depth):
+@pytest.mark.parametrize("depth", [33, 300, 900, 9_000])
+def test_a_document_that_is_nested_too_deeply_is_refused(strict, depth):
     nested = b"[" * depth + b'"a"' + b"]" * depth
     for body in (b'{"instances": ' + nested + b"}", b'{"inputs": ' + nested + b"}", nested):
-        status, answer = contract.post("demo:predict", body)
+        status, answer = strict.post("demo:predict", body)
         assert status == 400
         assert answer["error"]
-    assert contract.post("demo:predict", BODY)[0] == 200
+    assert strict.post("demo:predict", BODY)[0] == 200
 
 
 def test_all_bodies_together_are_bounded(strict):

@@ -104,9 +104,11 @@ class Batcher:
     def _open_batch(self, queue: deque[_Batch], size: int, now: float) -> _Batch:
         """Returns the batch that a request of so many examples joins."""
         limit = self._parameters.max_batch_size
-        for batch in queue:  # those who did not wait to the end make room
+        for batch in list(queue):  # those who did not wait to the end make room
             batch.tasks = [task for task in batch.tasks if not task.answer.done()]
-        if queue and (not queue[-1].tasks or queue[-1].size + size <= limit):
+            if not batch.tasks:
+                queue.remove(batch)
+        if queue and queue[-1].size + size <= limit:
             return queue[-1]
         if len(queue) >= self._parameters.max_enqueued_batches:
             raise ServingError("UNAVAILABLE", _FULL)

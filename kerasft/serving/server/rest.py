@@ -45,6 +45,7 @@ _PREDICTION = re.compile(
 _STATUS = re.compile(rf"{_MODEL}(?:/(metadata))?", re.IGNORECASE)
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _MOST_VERSION = 2**63 - 1
+_MOST_DIGITS = 4000  # Python reads no longer integers
 _DISCARD_SECONDS = 5
 
 
@@ -202,7 +203,7 @@ def _guard_depth(work: Callable):
 def _model_spec(name: str, version: str | None, label: str | None) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=_unquote(name))
     if version is not None:
-        if int(version) > _MOST_VERSION:
+        if len(version) > _MOST_DIGITS or int(version) > _MOST_VERSION:
             raise invalid(f"Failed to convert version: {version} to numeric.")
         spec.version.value = int(version)
     if label is not None:
