@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "export a run's best checkpoint again",
     "audit": "say which stock TensorFlow Serving runs a SavedModel, and what is in the way",
     "predict": "ask an exported or a served model about texts",
+    "serve": "serve exported models over REST and gRPC",
     "inspect": "look over files of texts and labels before training on them",
     "presets": "list the pretrained encoders, and say which to choose for what",
     "doctor": "look over this installation, and say what is missing",

@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "serving" / "loader"))
 
 TEXTS = (
     "A quiet, moving film about people who lose everything they had.",

@@ -99,7 +99,7 @@ def test_record_and_label_names_are_inside(exported, answer):
     assert (record["kind"], record["has_pairs"]) == ("single", False)
     assert record["task"]["label_names"] == ["neg", "neutral", "pos"]
     assert record["metadata"] == {"preset": "tiny_random"}
-    assert record["oldest_server"] == "2.15.1"
+    assert record["oldest_server"] == "2.12.1"
     assert record["versions"]["tensorflow"] == tf.__version__
     assert record["preprocessing"]["sequence_length"] == 48
     assert "saved_model.pb" in record["sha256"]

@@ -1,0 +1,209 @@
+"""Starts TensorFlow Serving itself, where it is: its program, or its image in Docker.
+
+No TensorFlow is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kerasft.errors import UserError
+from kerasft.export.serving_files import IMAGE
+from kerasft.serving.ports import in_address, take_port
+
+PROGRAM = "tensorflow_model_server"
+_CONFIG = "models.config"
+_INSIDE = "/models"  # where the image is used to find models
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_DOCKER_SECONDS = 10  # for Docker to say whether it works
+
+
+@dataclass(frozen=True)
+class RealSettings:
+    """How the server runs.
+
+    Attributes:
+        host: The address that it listens on; its program listens on all, Docker on this one.
+        port: Of REST.
+        grpc_port: Of gRPC.
+        batching: Whether requests are put together.
+        poll_seconds: Between two looks for new versions, whole seconds.
+        timeout_seconds: For an answer.
+    """
+
+    host: str
+    port: int
+    grpc_port: int
+    batching: bool
+    poll_seconds: float
+    timeout_seconds: float
+
+
+def find_real_server() -> str | None:
+    """Returns `tensorflow_model_server` or `docker`, whichever is there and works."""
+    if shutil.which(PROGRAM):
+        return PROGRAM
+    docker = shutil.which("docker")
+    if docker is None:
+        return None
+    try:
+        done = subprocess.run(
+            [docker, "info"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_DOCKER_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return "docker" if done.returncode == 0 else None
+
+
+def serve_real(
+    server: str, folders: Mapping[str, Path], settings: RealSettings, tell: Callable[[str], None]
+) -> int:
+    """Runs the server until it ends; signals are handed on.
+
+    Args:
+        server: From `find_real_server`.
+        folders: Folder of versions of each model, by name.
+        settings: How.
+        tell: Takes lines for people.
+
+    Returns:
+        The server's exit code; 128 and the number of the signal that ended it.
+
+    Raises:
+        UserError: A port is taken, or the program cannot be started.
+    """
+    settings = _with_ports(settings)
+    with tempfile.TemporaryDirectory(prefix="kerasft-serve-") as folder:
+        config = Path(folder) / _CONFIG
+        if server == PROGRAM:
+            config.write_text(models_config(folders), encoding="utf-8")
+            command = program_command(config, settings)
+            if settings.host in LOOPBACK:
+                tell(
+                    f"warning: {PROGRAM} has no option for the address, so it listens on every "
+                    "address of this machine, not on loopback alone. --embedded does not."
+                )
+        else:
+            inside = {name: Path(_INSIDE) / name for name in folders}
+            config.write_text(models_config(inside), encoding="utf-8")
+            os.chmod(folder, 0o755)  # the image may run as somebody else
+            command = docker_command(config, folders, settings)
+        host = in_address(settings.host)
+        tell(
+            f"TensorFlow Serving ({server}) serves {', '.join(folders)}: REST "
+            f"http://{host}:{settings.port}, gRPC {host}:{settings.grpc_port}."
+        )
+        return _run(command)
+
+
+def models_config(folders: Mapping[str, Path]) -> str:
+    """Returns the server's own list of models, the newest version of each.
+
+    Args:
+        folders: Folder of versions of each model, by name.
+    """
+    configs = (
+        f"  config {{\n    name: {_quoted(name)}\n    base_path: {_quoted(str(folder))}\n"
+        '    model_platform: "tensorflow"\n  }\n'
+        for name, folder in folders.items()
+    )
+    return f"model_config_list {{\n{''.join(configs)}}}\n"
+
+
+def program_command(config: Path, settings: RealSettings) -> list[str]:
+    """Returns the command of the server's program."""
+    return [
+        PROGRAM,
+        f"--port={settings.grpc_port}",
+        f"--rest_api_port={settings.port}",
+        *_common_flags(str(config), settings),
+    ]
+
+
+def docker_command(config: Path, folders: Mapping[str, Path], settings: RealSettings) -> list[str]:
+    """Returns the command that runs the image, models and list mounted to be read only."""
+    host = in_address(settings.host)
+    mounts = [(config, f"{_INSIDE}/{_CONFIG}")]
+    mounts += [(folder, f"{_INSIDE}/{name}") for name, folder in folders.items()]
+    return [
+        "docker",
+        "run",
+        "--rm",
+        "--init",  # or the server, as the first process, would not heed SIGTERM
+        f"--publish={host}:{settings.port}:8501",
+        f"--publish={host}:{settings.grpc_port}:8500",
+        *(
+            f"--mount=type=bind,source={source},target={target},readonly"
+            for source, target in mounts
+        ),
+        f"--entrypoint={PROGRAM}",
+        IMAGE,
+        "--port=8500",
+        "--rest_api_port=8501",
+        *_common_flags(f"{_INSIDE}/{_CONFIG}", settings),
+    ]
+
+
+def _common_flags(config: str, settings: RealSettings) -> list[str]:
+    flags = [
+        f"--model_config_file={config}",
+        f"--file_system_poll_wait_seconds={max(1, round(settings.poll_seconds))}",
+        f"--rest_api_timeout_in_ms={round(1000 * settings.timeout_seconds)}",
+    ]
+    if settings.batching:  # batching_params.pbtxt in the folder of each version
+        flags += ["--enable_batching=true", "--enable_per_model_batching_parameters=true"]
+    return flags
+
+
+def _quoted(text: str) -> str:
+    """Returns a string as a text proto holds it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _with_ports(settings: RealSettings) -> RealSettings:
+    """Finds a free port where 0 asks for one; the server takes 0 for none at all."""
+    with contextlib.ExitStack() as taken:
+        ports = []
+        for option, port in (("--port", settings.port), ("--grpc-port", settings.grpc_port)):
+            listener = taken.enter_context(take_port(settings.host, port, option))
+            ports.append(listener.getsockname()[1])
+    return replace(settings, port=ports[0], grpc_port=ports[1])
+
+
+def _run(command: Sequence[str]) -> int:
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from error
+    with _handing_on(process):
+        code = process.wait()
+    return 128 - code if code < 0 else code
+
+
+@contextlib.contextmanager
+def _handing_on(process: subprocess.Popen) -> Iterator[None]:
+    """Sends SIGINT and SIGTERM on to a process, while it runs."""
+
+    def hand_on(number: int, _frame: object) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

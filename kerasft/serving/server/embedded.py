@@ -1,0 +1,234 @@
+"""The embedded server: starts it, keeps it looking for new versions, and ends it in peace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import uvicorn
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from kerasft.errors import UserError
+from kerasft.serving.ports import cannot_listen, in_address, take_port
+from kerasft.serving.server.grpc_services import ModelService, PredictionService
+from kerasft.serving.server.http_protocol import protocol_with_patience
+from kerasft.serving.server.limits import Limits
+from kerasft.serving.server.models import Models
+from kerasft.serving.server.rest import RestApp
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the server runs.
+
+    Attributes:
+        host: The address that it listens on.
+        port: Of REST; 0 takes a free one.
+        grpc_port: Of gRPC; 0 takes a free one.
+        batching: Whether requests are put together.
+        poll_seconds: Between two looks for new versions.
+        limits: What a request may take.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+    grpc_port: int = 8500
+    batching: bool = True
+    poll_seconds: float = 1.0
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve_embedded(
+    folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+) -> int:
+    """Serves until a signal comes: the first ends the server in peace, a second one at once.
+
+    Args:
+        folders: Folder of versions of each model, by name.
+        settings: How.
+        tell: Takes lines for people.
+
+    Returns:
+        The signal's number.
+
+    Raises:
+        UserError: A port is taken, the address is not ours, or no model can be loaded.
+    """
+    return asyncio.run(_serve_until_signal(folders, settings, tell))
+
+
+class EmbeddedServer:
+    """The server, in a running event loop.
+
+    Args:
+        folders: Folder of versions of each model, by name.
+        settings: How.
+        tell: Takes lines for people.
+
+    Attributes:
+        port: Of REST.
+        grpc_port: Of gRPC.
+
+    Raises:
+        UserError: A port is taken, or the address is not ours.
+    """
+
+    def __init__(
+        self, folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+    ):
+        self._folders = folders
+        self._settings = settings
+        self._tell = tell
+        self._listener = take_port(settings.host, settings.port, "--port")
+        self.port = self._listener.getsockname()[1]
+        threads = max(4, os.cpu_count() or 1)
+        self._models = Models(folders, batching=settings.batching, threads=threads, tell=tell)
+        try:
+            self._grpc, self.grpc_port = _build_grpc_server(self._models, settings, tell)
+        except UserError:
+            self._listener.close()
+            raise
+        self._rest = _build_rest_server(self._models, settings, tell)
+        self._tasks: list[asyncio.Task] = []
+
+    async def start(self) -> None:
+        """Loads the models, then listens.
+
+        Raises:
+            UserError: None of them can be loaded.
+        """
+        await self._models.update()
+        serving = self._models.serving()
+        if not serving:
+            raise UserError(
+                "No model can be served: what is wrong with each stands above.",
+                received=", ".join(sorted(self._folders)),
+                fix="export them anew (kerasft export RUN_DIR).",
+            )
+        await self._grpc.start()
+        self._tasks = [
+            asyncio.create_task(self._rest.serve([self._listener])),
+            asyncio.create_task(self._poll()),
+        ]
+        await self._wait_for_rest()
+        host = in_address(self._settings.host)
+        served = ", ".join(f"{name} version {number}" for name, number in serving.items())
+        self._tell(
+            "Embedded server, for trying and for tests; TensorFlow Serving is the one for "
+            f"production.\nServing {served}: REST http://{host}:{self.port}, "
+            f"gRPC {host}:{self.grpc_port}. Ctrl-C stops it."
+        )
+
+    async def stop(self, seconds: float) -> None:
+        """Takes no more requests, answers those in the house for some time, and ends."""
+        self._rest.should_exit = True  # closes the listener, waits for those who are answered
+        await self._grpc.stop(seconds)
+        if self._tasks:
+            serving_rest, polling = self._tasks
+            polling.cancel()
+            await asyncio.gather(serving_rest, polling, return_exceptions=True)
+        self._listener.close()
+        self._models.close()
+
+    async def _wait_for_rest(self) -> None:
+        while not self._rest.started:
+            if self._tasks[0].done():  # somebody else has listened on the port meanwhile
+                fault = self._tasks[0].exception()
+                raise cannot_listen(self._settings.host, self.port, "--port", str(fault))
+            await asyncio.sleep(0.01)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                await self._models.update()
+            except Exception:  # a bug here must not end the looking for versions
+                self._tell(traceback.format_exc())
+
+
+async def _serve_until_signal(
+    folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = loop.create_future()
+
+    def take(number: int) -> None:
+        if stop.done():
+            os._exit(128 + number)
+        stop.set_result(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, take, number)
+    server = EmbeddedServer(folders, settings, tell)
+    seconds = 0.0
+    starting = asyncio.create_task(server.start())
+    try:
+        await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting  # tells what went wrong
+            await stop
+            seconds = settings.limits.drain_seconds
+            tell("Stopping: no new requests; what is in the house is answered.")
+        return stop.result()
+    finally:
+        starting.cancel()
+        await server.stop(seconds)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _Uvicorn:
+    limits = settings.limits
+    config = uvicorn.Config(
+        RestApp(models, limits, tell),
+        http=protocol_with_patience(limits.head_seconds, limits.body_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
+    )
+    return _Uvicorn(config)
+
+
+def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
+    limits = settings.limits
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),  # else two servers share a port, and neither notices
+            ("grpc.max_receive_message_length", limits.body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ],
+        maximum_concurrent_rpcs=limits.connections,
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(models, limits, tell), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, tell), server)
+    try:
+        address = f"{in_address(settings.host)}:{settings.grpc_port}"
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        why = "the port is taken, or the address is not of this machine"
+        raise cannot_listen(settings.host, settings.grpc_port, "--grpc-port", why) from error
+    return server, port

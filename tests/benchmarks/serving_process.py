@@ -1,0 +1,82 @@
+"""What the benchmarks of the server share: a model to serve, a server, clients."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CLIENTS = Path(__file__).with_name("serving_clients.py")
+NAME = "benchmark"
+
+
+def build_model(folder: Path, preset_name: str) -> None:
+    """Exports an untrained classifier: its answers are worth nothing, and take as long as others.
+
+    Run in a process of its own (`python serving_process.py FOLDER PRESET`).
+    """
+    from kerasft.export.saved_model import ExportOptions, export_saved_model
+    from kerasft.models.encoder import Encoder
+    from kerasft.models.presets import load_preset
+    from kerasft.tasks.task import build_task
+    from kerasft.text.wordpiece import WordPiecePreprocessor
+    from kerasft.training.fine_tuner import FineTuner
+
+    preset = load_preset(preset_name, dropout=0.1, dtype="float32")
+    task = build_task("single", ("neg", "pos"))
+    encoder = Encoder(preset.backbone, pooling="mean")
+    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
+    export_saved_model(
+        FineTuner(encoder, head),
+        task=task,
+        preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),
+        folder=folder / NAME,
+        metadata={},
+        options=ExportOptions(verify=False),
+    )
+
+
+@contextlib.contextmanager
+def serving(model: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """Serves a model's folder; yields the process and the address of its predict."""
+    command = [sys.executable, "-m", "kerasft", "serve", str(model), "--embedded"]
+    ports = ["--port", "0", "--grpc-port", "0"]
+    process = subprocess.Popen(
+        [*command, *ports, *arguments], stderr=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    try:
+        told = ""
+        while "Ctrl-C" not in told:
+            line = process.stderr.readline()
+            if not line:
+                raise SystemExit(told)
+            told += line
+        address = re.search(r"REST (http://[\d.:]+)", told)[1]
+        yield process, f"{address}/v1/models/{model.name}:predict"
+    finally:
+        process.terminate()
+        process.wait()
+        process.stderr.close()
+
+
+def run_clients(url: str, clients: int, seconds: float) -> dict:
+    """Lets clients ask for some time; returns what they measured."""
+    options = ["--clients", str(clients), "--seconds", str(seconds)]
+    command = [sys.executable, str(CLIENTS), url, *options]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def exported_model(folder: Path, preset_name: str) -> Path:
+    """Exports a model in a process of its own; returns the folder of its versions."""
+    subprocess.run([sys.executable, __file__, str(folder), preset_name], check=True)
+    return folder / NAME
+
+
+if __name__ == "__main__":
+    build_model(Path(sys.argv[1]), sys.argv[2])

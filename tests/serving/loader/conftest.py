@@ -1,0 +1,66 @@
+"""The C loader, and a SavedModel of each kind."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from kerasft.export.saved_model import export_saved_model
+from kerasft.models.encoder import Encoder
+from kerasft.models.presets import load_preset
+from kerasft.tasks.task import build_task
+from kerasft.text.wordpiece import WordPiecePreprocessor
+from kerasft.training.fine_tuner import FineTuner
+from tests.conftest import skip
+
+KINDS = {
+    "single": {"kind": "single"},
+    "multi": {"kind": "multi"},
+    "number": {"kind": "number"},
+    "pairs": {"kind": "single", "has_pairs": True},
+}
+LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
+
+
+def _load_module(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def loader():
+    """The module that talks to the C loader."""
+    return _load_module("loader")
+
+
+@pytest.fixture(scope="session")
+def c_loader(loader, tmp_path_factory):
+    """The C loader, compiled."""
+    program = loader.build_loader(tmp_path_factory.mktemp("c_loader"))
+    return program or skip("needs gcc")
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory):
+    """The version folder of an exported model of each kind."""
+    folder = tmp_path_factory.mktemp("saved_models")
+    return {name: _export(folder / name, **settings) for name, settings in KINDS.items()}
+
+
+def _export(folder, *, kind, has_pairs=False):
+    preset = load_preset("tiny_random")
+    task = build_task(kind, LABEL_NAMES.get(kind, ()))
+    encoder = Encoder(preset.backbone, pooling="mean")
+    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
+    head.logits.kernel.assign(30.0 * head.logits.kernel.value)
+    preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=48)
+    model = FineTuner(encoder, head)
+    return export_saved_model(
+        model, task=task, preprocessor=preprocessor, folder=folder, metadata={}, has_pairs=has_pairs
+    )

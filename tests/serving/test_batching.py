@@ -1,0 +1,237 @@
+"""Requests that are computed together: who is merged with whom, who is refused, who is spared."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from kerasft.serving.server.batching import Batcher
+from kerasft.serving.server.batching_parameters import (
+    UNBATCHED,
+    BatchingParameters,
+    load_batching_parameters,
+)
+from kerasft.serving.server.status import ServingError
+
+
+class Model:
+    """Computes twice the input; notes each batch; can be held up."""
+
+    def __init__(self):
+        self.batches: list[list[float]] = []
+        self.names: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, name, inputs):
+        self.gate.wait(20)
+        self.names.append(name)
+        self.batches.append(inputs["x"].ravel().tolist())
+        if -1 in inputs["x"]:
+            raise ServingError("INVALID_ARGUMENT", "a bad request")
+        if name == "whole":
+            return {"y": np.array(len(inputs["x"]))}
+        return {"y": 2 * inputs["x"]}
+
+
+def x(*values):
+    return {"x": np.array(values, np.float32)}
+
+
+def run(parameters, scenario):
+    """Runs `scenario(batcher, model)` in a loop of its own."""
+    model = Model()
+
+    async def main():
+        with ThreadPoolExecutor(8) as executor:
+            try:
+                return await asyncio.wait_for(
+                    scenario(Batcher(model, parameters, executor), model), 20
+                )
+            finally:
+                model.gate.set()
+
+    return asyncio.run(main()), model
+
+
+async def held_up(batcher, model, *requests):
+    """Asks while the only thread is busy, and lets it go on."""
+    model.gate.clear()
+    first = asyncio.create_task(batcher.compute("f", x(0)))
+    await asyncio.sleep(0.02)
+    tasks = [asyncio.create_task(batcher.compute(name, inputs)) for name, inputs in requests]
+    await asyncio.sleep(0.02)
+    model.gate.set()
+    await first
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+ONE_THREAD = BatchingParameters(max_batch_size=4, max_enqueued_batches=2, num_batch_threads=1)
+
+
+def test_what_came_while_the_thread_was_busy_is_computed_together():
+    requests = [("f", x(1)), ("f", x(2, 3)), ("f", x(4))]
+    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    assert [answer["y"].tolist() for answer in answers] == [[2], [4, 6], [8]]
+    assert model.batches == [[0], [1, 2, 3, 4]]
+
+
+def test_control_without_batching_each_is_computed_alone():
+    requests = [("f", x(1)), ("f", x(2, 3)), ("f", x(4))]
+    answers, model = run(UNBATCHED, lambda b, m: held_up(b, m, *requests))
+    assert [answer["y"].tolist() for answer in answers] == [[2], [4, 6], [8]]
+    assert sorted(model.batches) == [[0], [1], [2, 3], [4]]
+
+
+def test_a_batch_holds_no_more_than_it_may():
+    requests = [("f", x(1, 2, 3)), ("f", x(4, 5)), ("f", x(6, 7))]
+    _, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    assert model.batches == [[0], [1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_what_differs_in_kind_is_not_merged():
+    other = {"x": np.array([2], np.int64)}
+    wide = {"x": np.array([[3, 3]], np.float32)}
+    requests = [("f", x(1)), ("g", x(1)), ("f", other), ("f", wide)]
+    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    assert [answer["y"].tolist() for answer in answers] == [[2], [2], [4], [[6, 6]]]
+    assert len(model.batches) == 5
+
+
+def test_a_full_queue_refuses():
+    requests = [("f", x(1, 2, 3)), ("f", x(4, 5, 6)), ("f", x(7, 8, 9))]
+    answers, _ = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    assert [answer["y"].tolist() for answer in answers[:2]] == [[2, 4, 6], [8, 10, 12]]
+    assert answers[2].code == "UNAVAILABLE"
+    assert answers[2].message.startswith("The batch scheduling queue to which this task was")
+
+
+def test_who_asks_for_too_much_is_refused():
+    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, ("f", x(1, 2, 3, 4, 5))))
+    assert answers[0].message == "Task size 5 is larger than maximum input batch size 4"
+    assert model.batches == [[0]]
+
+
+def test_a_bad_request_does_not_spoil_its_batch():
+    requests = [("f", x(1)), ("f", x(-1)), ("f", x(3))]
+    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    assert answers[0]["y"].tolist() == [2]
+    assert answers[1].message == "a bad request"
+    assert answers[2]["y"].tolist() == [6]
+    assert model.batches == [[0], [1, -1, 3], [1], [-1], [3]]
+
+
+def test_outputs_without_rows_are_not_torn_apart():
+    answers, _ = run(ONE_THREAD, lambda b, m: held_up(b, m, ("whole", x(1)), ("whole", x(2, 3))))
+    assert [answer["y"].tolist() for answer in answers] == [1, 2]
+
+
+def test_a_batch_waits_for_company():
+    patient = BatchingParameters(max_batch_size=3, batch_timeout_micros=10_000_000)
+
+    async def scenario(batcher, model):
+        tasks = [asyncio.create_task(batcher.compute("f", x(1)))]
+        await asyncio.sleep(0.05)
+        assert model.batches == []  # control: it does wait
+        tasks += [asyncio.create_task(batcher.compute("f", x(n))) for n in (2, 3)]
+        await asyncio.gather(*tasks)  # full, long before the time is over
+
+    assert run(patient, scenario)[1].batches == [[1, 2, 3]]
+
+
+def test_a_batch_does_not_wait_for_ever():
+    patient = BatchingParameters(max_batch_size=3, batch_timeout_micros=30_000)
+    answers, model = run(patient, lambda b, m: b.compute("f", x(1)))
+    assert answers["y"].tolist() == [2]
+    assert model.batches == [[1]]
+
+
+def test_who_has_gone_is_not_computed_and_makes_room():
+    async def scenario(batcher, model):
+        model.gate.clear()
+        first = asyncio.create_task(batcher.compute("f", x(0)))
+        await asyncio.sleep(0.02)
+        gone = [asyncio.create_task(batcher.compute("f", x(1, 2, 3))) for _ in range(2)]
+        await asyncio.sleep(0.02)
+        for task in gone:
+            task.cancel()
+        await asyncio.sleep(0.02)
+        stays = asyncio.create_task(batcher.compute("f", x(5)))
+        await asyncio.sleep(0.02)
+        (queue,) = batcher._queues.values()
+        assert len(queue) == 1  # both batches that were full are gone
+        model.gate.set()
+        await first
+        answer = await stays
+        await batcher.drain()
+        return answer
+
+    answer, model = run(ONE_THREAD, scenario)
+    assert answer["y"].tolist() == [10]
+    assert model.batches == [[0], [5]]
+
+
+def test_nothing_is_kept_of_what_was_asked():
+    async def scenario(batcher, model):
+        for width in range(50):
+            await batcher.compute("f", {"x": np.zeros([1, width + 1], np.float32)})
+        await batcher.drain()
+        assert not batcher._queues
+        assert not batcher._running
+
+    assert len(run(ONE_THREAD, scenario)[1].batches) == 50
+
+
+def test_inputs_must_go_together():
+    async def scenario(batcher, model):
+        for inputs, message in [
+            ({"x": np.float32(1)}, "at least one dimension"),
+            ({"x": np.zeros(1), "z": np.zeros(2)}, "equal 0th-dimension size"),
+        ]:
+            with pytest.raises(ServingError, match=message):
+                await batcher.compute("f", inputs)
+
+    run(ONE_THREAD, scenario)
+
+
+# --- batching_params.pbtxt
+
+
+def test_parameters_are_read(tmp_path):
+    assert load_batching_parameters(tmp_path) == BatchingParameters()
+    (tmp_path / "batching_params.pbtxt").write_text(
+        "max_batch_size { value: 32 }  # of examples\nbatch_timeout_micros { value: 500 }\n"
+        'max_enqueued_batches { value: 7 } thread_pool_name { value: "pool" }\n'
+        "allowed_batch_sizes: 8 allowed_batch_sizes: 32 pad_variable_length_inputs: false\n"
+    )
+    found = load_batching_parameters(tmp_path)
+    assert (found.max_batch_size, found.batch_timeout_micros) == (32, 500)
+    assert (found.max_enqueued_batches, found.allowed_batch_sizes) == (7, (8, 32))
+    assert found.num_batch_threads == BatchingParameters().num_batch_threads
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_size: {", "Invalid protobuf file"),
+        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1; was 0"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must be at least 0"),
+        (
+            "max_batch_size { value: 8 } allowed_batch_sizes: [4]",
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; "
+            "expected 8",
+        ),
+        (
+            "max_batch_size { value: 8 } allowed_batch_sizes: [4, 2, 8]",
+            "allowed_batch_sizes entries must be monotonically increasing",
+        ),
+    ],
+)
+def test_wrong_parameters_are_refused(tmp_path, text, message):
+    (tmp_path / "batching_params.pbtxt").write_text(text)
+    with pytest.raises(ServingError, match=message):
+        load_batching_parameters(tmp_path)

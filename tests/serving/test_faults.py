@@ -1,0 +1,278 @@
+"""Callers who are slow, who leave, who ask for too much, who are many."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+
+from kerasft.serving.server import rest
+
+BODY = {"instances": ["four"]}
+ONE_AT_A_TIME = """
+max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches { value: 1 }
+"""
+
+
+def slow(seconds):
+    return {"signature_name": "slow", "instances": [seconds]}
+
+
+def head(length, path="/v1/models/demo:predict"):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def connect(server):
+    host, port = server.rest.split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def read_all(connection):
+    found = b""
+    while chunk := connection.recv(65536):
+        found += chunk
+    return found
+
+
+@pytest.fixture(scope="module")
+def strict(serving, demo):
+    """A server that gives little time and room."""
+    limits = {"body_bytes": 20_000, "body_seconds": 0.5, "head_seconds": 0.5, "seconds": 1.0}
+    with serving(demo, **limits) as server:
+        yield server
+
+
+def test_two_hundred_connections_at_a_time(contract):
+    num_clients = 200
+    gate = threading.Barrier(num_clients)
+
+    def ask(number):
+        connection = connect(contract)
+        with connection:
+            gate.wait(60)
+            body = json.dumps({"instances": ["x" * number]}).encode()
+            connection.sendall(head(len(body)) + body)
+            answer = connection.recv(65536)
+            while b"}" not in answer[-3:]:
+                answer += connection.recv(65536)
+        return answer
+
+    with ThreadPoolExecutor(num_clients) as pool:
+        answers = list(pool.map(ask, range(num_clients)))
+    for number, answer in enumerate(answers):
+        assert answer.startswith(b"HTTP/1.1 200")
+        found = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert found["predictions"][0]["length"] == number  # each its own
+
+
+def test_a_body_that_is_too_large_is_refused(strict):
+    fits, too_large = ({"instances": ["x" * size]} for size in (19_000, 20_001))
+    assert strict.post("demo:predict", fits)[0] == 200
+    expected = (413, {"error": "The body is larger than 20000 bytes."})
+    assert strict.post("demo:predict", too_large) == expected
+    huge = {"instances": ["x" * 5_000_000]}  # more than a connection buffers
+    assert strict.post("demo:predict", huge) == expected
+    packed = gzip.compress(json.dumps(too_large).encode())  # far smaller, and as large inside
+    headers = {"Content-Encoding": "gzip"}
+    assert strict.post("demo:predict", packed, headers=headers) == expected
+    assert strict.post("demo:predict", b"no gzip", headers=headers)[0] == 400
+    assert strict.post("demo:predict", BODY)[0] == 200
+
+
+def test_a_body_of_unknown_size_is_not_read_for_ever(strict):
+    with connect(strict) as connection:
+        connection.sendall(
+            b"POST /v1/models/demo:predict HTTP/1.1\r\nHost: x\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
+        for _ in range(6):
+            connection.sendall(chunk)
+        connection.sendall(b"0\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_a_message_that_is_too_large_is_refused(strict):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "demo"
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto(["x" * 20_001]))
+    with pytest.raises(grpc.RpcError) as error:
+        strict.prediction.Predict(request)
+    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_a_shape_that_promises_too_much_is_refused(strict):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
+    request.inputs["seconds"].CopyFrom(tf.make_tensor_proto([0.0]))
+    request.inputs["seconds"].tensor_shape.dim[0].size = 10**12  # one value stands for all
+    with pytest.raises(grpc.RpcError) as error:
+        strict.prediction.Predict(request)
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.details() == "tensor parsing error: seconds"
+
+
+def test_a_slow_body_is_not_waited_for(strict):
+    with connect(strict) as connection:
+        connection.sendall(head(100) + b'{"inst')
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+        "error": "The body did not come in 0.5 seconds."
+    }
+
+
+@pytest.mark.parametrize("before", [b"", json.dumps(BODY).encode()], ids=["first", "second"])
+def test_a_slow_head_is_hung_up_on(strict, before):
+    with connect(strict) as connection:
+        if before:  # a whole request first, on the same connection
+            connection.sendall(head(len(before)) + before)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"POST /v1/models")
+        start = time.monotonic()
+        for _ in range(4):  # a byte now and then is no excuse
+            time.sleep(0.1)
+            connection.sendall(b"x")
+        rest = read_all(connection)
+        assert time.monotonic() - start < 5
+    assert b"200" not in rest
+
+
+def test_slow_callers_do_not_keep_others_waiting(contract):
+    connections = [connect(contract) for _ in range(50)]
+    for connection in connections:
+        connection.sendall(head(1000) + b'{"instances"')
+    try:
+        assert contract.post("demo:predict", BODY)[0] == 200
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_an_answer_that_takes_too_long_is_given_up(strict):
+    status, answer = strict.post("demo:predict", slow(2.0))
+    assert (status, answer["error"][:22]) == (504, "Run() timeout exceeded")
+    assert strict.post("demo:predict", slow(0.01))[0] == 200
+
+
+def test_a_client_that_leaves_within_its_body_does_no_harm(contract):
+    for _ in range(20):
+        with connect(contract) as connection:
+            connection.sendall(head(1000) + b'{"instances": ["fo')
+    assert contract.post("demo:predict", BODY)[0] == 200
+
+
+@pytest.fixture
+def narrow(serving, own_demo):
+    """A server that computes one request at a time and lets one wait."""
+    (own_demo / "demo" / "1" / "batching_params.pbtxt").write_text(ONE_AT_A_TIME)
+    with serving(own_demo) as server:
+        yield server
+
+
+def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow):
+    queues = narrow.embedded._models._models["demo"].serving.batcher._queues
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(narrow.post, "demo:predict", slow(1.0))
+        running = narrow.embedded._models._models["demo"].serving.batcher._running
+        narrow.wait_for(lambda: running)
+        body = json.dumps(slow(30.0)).encode()
+        with connect(narrow) as waiting:
+            waiting.sendall(head(len(body)) + body)
+            narrow.wait_for(lambda: queues)
+            status, answer = narrow.post("demo:predict", slow(0.0))
+            assert status == 503
+            assert answer["error"].startswith("The batch scheduling queue to which this task")
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
+            request.inputs["seconds"].CopyFrom(tf.make_tensor_proto(np.zeros(1, np.float32)))
+            with pytest.raises(grpc.RpcError) as error:
+                narrow.prediction.Predict(request)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        # Whoever waited has hung up: its 30 seconds are never computed.
+        (queue,) = queues.values()
+        narrow.wait_for(lambda: all(task.answer.done() for task in queue[0].tasks))
+        start = time.monotonic()
+        assert narrow.post("demo:predict", slow(0.0))[0] == 200
+        assert time.monotonic() - start < 10
+        assert first.result()[0] == 200
+
+
+def test_a_grpc_client_that_leaves_is_forgotten(narrow):
+    batcher = narrow.embedded._models._models["demo"].serving.batcher
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
+    request.inputs["seconds"].CopyFrom(tf.make_tensor_proto(np.array([0.5], np.float32)))
+    running = narrow.prediction.Predict.future(request)
+    narrow.wait_for(lambda: batcher._running)
+    waiting = narrow.prediction.Predict.future(request)
+    narrow.wait_for(lambda: batcher._queues)
+    (queue,) = batcher._queues.values()
+    (task,) = queue[0].tasks
+    waiting.cancel()
+    narrow.wait_for(task.answer.cancelled)
+    assert running.result().outputs["waited"].float_val[0] >= 0.5
+
+
+@pytest.mark.parametrize("depth", [33, 300, 900, 9_000])
+def test_a_document_that_is_nested_too_deeply_is_refused(strict, depth):
+    nested = b"[" * depth + b'"a"' + b"]" * depth
+    for body in (b'{"instances": ' + nested + b"}", b'{"inputs": ' + nested + b"}", nested):
+        status, answer = strict.post("demo:predict", body)
+        assert status == 400
+        assert answer["error"]
+    assert strict.post("demo:predict", BODY)[0] == 200
+
+
+def test_all_bodies_together_are_bounded(strict):
+    app = strict.embedded._rest.config.app
+    part = b"x" * 19_000
+    connections = [connect(strict) for _ in range(16)]
+    try:
+        for connection in connections:  # none of them is whole
+            connection.sendall(head(20_000) + part)
+        strict.wait_for(lambda: app._bytes >= 16 * 19_000)
+        status, answer = strict.post("demo:predict", {"instances": ["x" * 19_000]})
+        assert (status, answer["error"]) == (503, "Too many requests are in work.")
+    finally:
+        for connection in connections:
+            connection.close()
+    strict.wait_for(lambda: app._bytes == 0)
+    assert strict.post("demo:predict", {"instances": ["x" * 19_000]})[0] == 200
+
+
+def test_an_answer_that_nobody_reads_is_given_up(strict, monkeypatch):
+    size = 8_000_000  # more than a connection buffers
+    monkeypatch.setattr(rest, "predict_body", lambda *_, **__: b"x" * size)
+    connections = strict.embedded._rest.server_state.connections
+    strict.pool.clear()
+    strict.wait_for(lambda: not connections)
+    body = json.dumps(BODY).encode()
+    with connect(strict) as connection:
+        connection.sendall(head(len(body)) + body)
+        strict.wait_for(lambda: connections)
+        strict.wait_for(lambda: not connections)
+        assert len(read_all(connection)) < size
+    with connect(strict) as connection:  # control: who reads gets it all
+        connection.sendall(head(len(body)) + body)
+        found = 0
+        while found < size:
+            found += len(connection.recv(1 << 20))
+
+
+def test_a_large_request_is_read_beside_the_others(serving, demo):
+    with serving(demo) as server:
+        texts = ["word " * 2_000] * 64  # 640 kB
+        status, answer = server.post("demo:predict", {"instances": texts})
+        assert status == 200
+        assert {row["length"] for row in answer["predictions"]} == {10_000}
+        assert server.embedded._rest.config.app._bytes == 0  # none counted as being in the house

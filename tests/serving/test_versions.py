@@ -1,0 +1,218 @@
+"""Versions that come and go while the server answers."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import pytest
+
+BODY = {"instances": ["four"]}
+
+
+def length(server):
+    """Returns what tells the version that answers: 4 of `demo`, 104 of `later`."""
+    status, answer = server.post("demo:predict", BODY)
+    assert status == 200, answer
+    return answer["predictions"][0]["length"]
+
+
+def told(server, text):
+    return any(text in line for line in server.lines)
+
+
+def test_a_new_version_takes_over_and_no_request_is_lost(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    answers, done = [], threading.Event()
+
+    def ask_on(server):
+        while not done.is_set():
+            answers.append(server.post("demo:predict", BODY))
+
+    with serving(own_demo) as server:
+        askers = [threading.Thread(target=ask_on, args=[server]) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        try:
+            publish(later, versions / "2")
+            server.wait_for(lambda: server.versions() == {1: "END", 2: "AVAILABLE"})
+            publish(versions / "1", versions / "10")  # 10 is newer than 2, by number
+            server.wait_for(lambda: server.versions().get(10) == "AVAILABLE")
+        finally:
+            done.set()
+            for asker in askers:
+                asker.join()
+        assert server.post("demo/versions/2:predict", BODY)[0] == 404
+    assert {status for status, _ in answers} == {200}
+    lengths = [answer["predictions"][0]["length"] for _, answer in answers]
+    assert set(lengths) == {4, 104}  # both have answered
+
+
+def test_a_version_that_is_still_written_is_passed_over(serving, own_demo, later):
+    versions = own_demo / "demo"
+    with serving(own_demo) as server:
+        (versions / "2").mkdir()
+        shutil.copytree(later / "variables", versions / "2" / "variables")
+        shutil.copytree(later, versions / ".beside")
+        shutil.copytree(later, versions / "tmp-3")
+        shutil.copytree(later, versions / "4.tmp")
+        polls_of(server, 3)
+        assert (server.versions(), length(server)) == ({1: "AVAILABLE"}, 4)
+        shutil.copy(later / "saved_model.pb", versions / "2")
+        server.wait_for(lambda: server.versions().get(2) == "AVAILABLE")
+        assert length(server) == 104
+
+
+def polls_of(server, times):
+    """Waits until the server has looked for versions so often."""
+    models = server.embedded._models
+    seen, update = [], models.update
+
+    async def counting():
+        await update()
+        seen.append(1)
+
+    models.update = counting
+    server.wait_for(lambda: len(seen) >= times)
+    models.update = update
+
+
+def test_a_version_without_its_variables_waits_for_them(serving, own_demo, later):
+    versions = own_demo / "demo"
+    with serving(own_demo) as server:
+        (versions / "2").mkdir()
+        shutil.copy(later / "saved_model.pb", versions / "2")
+        server.wait_for(lambda: server.versions().get(2) == "END")
+        assert length(server) == 4
+        shutil.copytree(later / "variables", versions / "2" / "variables")
+        server.wait_for(lambda: server.versions().get(2) == "AVAILABLE")
+        assert length(server) == 104
+
+
+def test_a_corrupt_graph_leaves_the_old_version(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    (versions / "hidden").mkdir()
+    corrupt = shutil.copytree(later, versions / "hidden" / "x")
+    (corrupt / "saved_model.pb").write_bytes(b"\x0a\xff no proto")
+    with serving(own_demo) as server:
+        publish(corrupt, versions / "2")
+        server.wait_for(lambda: server.versions().get(2) == "END")
+        assert length(server) == 4
+        assert server.versions()[1] == "AVAILABLE"
+        _, answer = server.get("demo/versions/2")
+        (found,) = answer["model_version_status"]
+        assert found["status"]["error_code"] == "DATA_LOSS"
+        assert "saved_model.pb as binary proto" in found["status"]["error_message"]
+        assert told(server, "version 2 cannot be loaded")
+        polls_of(server, 3)
+        assert sum("version 2 cannot" in line for line in server.lines) == 1  # not at every look
+        shutil.copy(later / "saved_model.pb", versions / "2")  # mended
+        server.wait_for(lambda: server.versions().get(2) == "AVAILABLE")
+        assert length(server) == 104
+
+
+def test_a_version_that_is_removed_makes_room_for_the_one_before(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    publish(later, versions / "2")
+    with serving(own_demo) as server:
+        assert length(server) == 104
+        shutil.rmtree(versions / "2")
+        server.wait_for(lambda: server.versions() == {1: "AVAILABLE", 2: "END"})
+        assert length(server) == 4
+
+
+def test_the_last_version_that_is_removed_answers_no_more(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    with serving(own_demo) as server:
+        shutil.rmtree(versions / "1")
+        server.wait_for(lambda: server.versions() == {1: "END"})
+        found, answer = server.post("demo:predict", BODY)
+        assert (found, answer["error"]) == (404, "Servable not found for request: Latest(demo)")
+        publish(later, versions / "1")
+        server.wait_for(lambda: server.versions() == {1: "AVAILABLE"})
+        assert length(server) == 104
+
+
+def test_a_version_that_is_loaded_needs_its_files_no_more(serving, own_demo, later, publish):
+    versions = own_demo / "demo"
+    publish(later, versions / "2")
+    with serving(own_demo) as server:
+        (versions / "2" / "saved_model.pb").unlink()
+        polls_of(server, 3)
+        assert (length(server), server.versions()) == (104, {2: "AVAILABLE"})
+
+
+def test_a_folder_that_is_gone_is_no_reason_to_stop_answering(serving, own_demo):
+    with serving(own_demo) as server:
+        (own_demo / "demo").rename(own_demo / "elsewhere")
+        polls_of(server, 3)
+        assert length(server) == 4
+        (own_demo / "elsewhere").rename(own_demo / "demo")
+        polls_of(server, 2)
+        assert server.versions() == {1: "AVAILABLE"}
+
+
+def bad_record(making, folder):
+    making.write_warmup(folder, [making.warmup_record("a"), making.warmup_record("a", "texts")])
+
+
+def unknown_signature(making, folder):
+    making.write_warmup(folder, [making.warmup_record("a", signature_name="nope")])
+
+
+def no_record(making, folder):
+    making.write_warmup(folder, [b"\xff\xff no proto"])
+
+
+def too_many_records(making, folder):
+    making.write_warmup(folder, [making.warmup_record("a")] * 1001)
+
+
+def damaged_file(making, folder):
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (bad_record, "warm-up record 2: input tensor alias not found in signature: texts"),
+        (unknown_signature, 'warm-up record 1: Serving signature key "nope" not found.'),
+        (no_record, "Failed to parse warmup record"),
+        (too_many_records, "Number of warmup records exceeds the maximum (1000)"),
+        (damaged_file, "truncated record"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_version_whose_warm_up_fails_is_not_served(making, later, tmp_path, spoil, message):
+    from kerasft.serving.server.servable import load_servable
+    from kerasft.serving.server.status import ServingError
+    from kerasft.serving.server.warmup import warm_up
+
+    folder = shutil.copytree(later, tmp_path / "1")
+    servable = load_servable("demo", 1, folder)
+    assert warm_up(servable, folder) == 1  # control
+    spoil(making, folder)
+    with pytest.raises(ServingError) as error:
+        warm_up(servable, folder)
+    assert message in error.value.message
+
+
+def test_a_failed_warm_up_leaves_the_old_version(serving, own_demo, later, making, publish):
+    with serving(own_demo) as server:
+        spoilt = shutil.copytree(later, own_demo / "demo" / ".spoilt")
+        bad_record(making, spoilt)
+        publish(spoilt, own_demo / "demo" / "2")
+        server.wait_for(lambda: server.versions().get(2) == "END")
+        assert length(server) == 4
+
+
+def test_several_models_and_one_that_cannot_be_loaded(serving, own_demo, later):
+    shutil.copytree(later, own_demo / "other" / "7")
+    shutil.copytree(later, own_demo / "broken" / "1")
+    (own_demo / "broken" / "1" / "saved_model.pb").write_bytes(b"\xff")
+    with serving(own_demo) as server:
+        assert length(server) == 4
+        assert server.post("other:predict", BODY)[1]["predictions"][0]["length"] == 104
+        assert server.post("broken:predict", BODY)[0] == 404
+        assert server.versions("broken") == {1: "END"}
