@@ -133,7 +133,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         help="for a request with all of its attempts (60)",
     )
     server.add_argument("--attempts", type=int, help="times that a request is tried (6)")
-    server.add_argument("--batch-size", type=int, metavar="N", help="texts a request (64)")
+    server.add_argument("--batch-size", type=int, metavar="N", help="texts a request (32)")
     server.add_argument("--in-flight", type=int, metavar="N", help="requests under way (4)")
     server.add_argument("--ca-file", metavar="PEM", help="authorities that vouch for the server")
     server.add_argument("--client-certificate", metavar="PEM", help="a certificate of one's own")

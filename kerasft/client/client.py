@@ -15,10 +15,10 @@ from kerasft.client.failures import CallError, Why, user_error
 from kerasft.client.retries import Retries
 from kerasft.client.signature import TextSignature, read_column, read_signature
 from kerasft.errors import UserError
-from kerasft.export.layout import input_names
+from kerasft.export.layout import BATCH_SIZES, input_names
 from kerasft.serving.answers import build_answers
 from kerasft.serving.examples import Texts, check_examples
-from kerasft.serving.windows import BATCH_SIZE, answer_stream
+from kerasft.serving.windows import answer_stream
 
 _UNKNOWN_LABEL = "servable version label"  # which the server says in refusing a request
 _LOADING = ("START", "LOADING")
@@ -75,7 +75,7 @@ class Client:
         tls: Tls | None = None,
         attempts: int = 6,
         deadline_seconds: float = 60.0,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int = BATCH_SIZES[-1],
         in_flight: int = 4,
     ):
         self._address = parse_address(url)

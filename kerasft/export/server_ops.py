@@ -4,8 +4,8 @@ A server links TensorFlow's ops, `tensorflow_text:ops_lib` and the inference ops
 Forests (`SUPPORTED_TENSORFLOW_OPS` in its `tensorflow_serving/model_servers/BUILD`). TensorFlow's
 are not listed here: they are those of `tf.raw_ops`, less what a server's older TensorFlow has not.
 That part, `NEW_OPS` and `NEW_ATTRIBUTES`, was read out of TensorFlow's wheels of each minor
-version with `tests/serving/loader/list_new_ops.py`. TF-Text's list is the server's column: 2.12.1 is
-linked up to 2.19.1, 2.20.0 by 2.20.0.
+version with `tests/serving/loader/list_new_ops.py`. TF-Text's list is the server's column: 2.12.1
+is linked up to 2.19.1, 2.20.0 by 2.20.0.
 
 Tables map a server's version to the names, separated by spaces, that no older one has.
 """

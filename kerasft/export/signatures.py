@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasft.data.example import NUMBER
 from kerasft.errors import UserError, nearest
 from kerasft.export.layout import SIGNATURE, input_names
+from kerasft.models.fast_ops import without_gradients
 from kerasft.models.windows import mean_over_windows, split_windows
 
 CLASSIFY, REGRESS, TOKENS, EMBED = "classify", "regress", "tokens", "embed"
@@ -131,7 +132,7 @@ def _positional(graph) -> dict[str, tf.TensorSpec]:
 
 def _within(weights: Callable[[], contextlib.AbstractContextManager], graph: Graph) -> Graph:
     def traced(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
-        with weights():
+        with weights(), without_gradients():
             return graph(*columns)
 
     return traced

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasft.models.fast_ops import dropout, layer_norm
+from kerasft.models.fast_ops import dropout, layer_norm, swap_tokens_and_heads
 
 # Added to the scores of masked tokens: far below every score, and finite in every precision.
 _MASKED = -30000.0
@@ -40,8 +40,8 @@ def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None
     attended = _attend(layer._self_attention_layer, hidden, mask, training)
     attended = drop(layer._self_attention_dropout, attended, training)
     hidden = normalize(layer._self_attention_layer_norm, attended + hidden)
-    widened = layer._feedforward_intermediate_dense(hidden)
-    narrowed = layer._feedforward_output_dense(widened)
+    widened = _project(layer._feedforward_intermediate_dense, hidden)
+    narrowed = _project(layer._feedforward_output_dense, widened)
     narrowed = drop(layer._feedforward_dropout, narrowed, training)
     return normalize(layer._feedforward_layer_norm, narrowed + hidden)
 
@@ -49,8 +49,7 @@ def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None
 def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training):
     """Returns what every token gathers from the others, projected back."""
     query, key, value = (
-        # (batch, tokens, heads, head_dim) -> (batch, heads, tokens, head_dim)
-        ops.transpose(_project(dense, hidden), (0, 2, 1, 3))
+        swap_tokens_and_heads(_project(dense, hidden))
         for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
     )
     scale = 1 / math.sqrt(attention._key_dim)
@@ -60,23 +59,26 @@ def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training):
     if training and attention._dropout > 0:
         layer = attention._dropout_layer
         weights = dropout(weights, layer.rate, layer.seed_generator)
-    gathered = ops.transpose(tf.matmul(weights, value), (0, 2, 1, 3))
-    return _project(attention._output_dense, gathered)
+    gathered = tf.matmul(weights, value)
+    return _project(attention._output_dense, swap_tokens_and_heads(gathered))
 
 
 def _project(dense, inputs):
-    """Multiplies with a weight; its kernel is read as a matrix, `(inputs, outputs)`.
+    """Runs a dense layer; its kernel is read as a matrix, `(inputs, outputs)`.
 
     Keras's `EinsumDense` becomes a batched product, with one gradient of the whole kernel for
-    each example, which are then summed.
+    each example, which are then summed. Its `Dense` keeps bias and activation too far from the
+    product to be merged with it.
     """
-    if type(dense) is not keras.layers.EinsumDense:
+    if type(dense) not in (keras.layers.EinsumDense, keras.layers.Dense):
         return dense(inputs)
     kernel, bias = dense.kernel, dense.bias
     summed = len(kernel.shape) - len(bias.shape)
     width = math.prod(kernel.shape[:summed])
     product = ops.matmul(ops.reshape(inputs, (-1, width)), ops.reshape(kernel, (width, -1)))
     product = tf.nn.bias_add(product, ops.reshape(bias, (-1,)))
+    if dense.activation is not None:
+        product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]
     return ops.reshape(product, (*leading, *bias.shape))
 

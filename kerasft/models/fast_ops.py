@@ -6,7 +6,10 @@ they were more than half of a training step on a CPU; `docs/performance.md` has 
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -15,8 +18,23 @@ import tensorflow as tf
 _RATE_TOLERANCE = 0.02
 _PRIME = 1_000_003  # between the seeds of two replicas
 
+_gradients_wanted = contextvars.ContextVar("gradients_wanted", default=True)
 
-@tf.custom_gradient
+
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """What is traced in here is never differentiated: evaluation, and what is exported.
+
+    Then there are forms that are faster and have no gradient, or one that need not be written out:
+    a SavedModel keeps written ones for good in the memory of a process that loads it.
+    """
+    token = _gradients_wanted.set(False)
+    try:
+        yield
+    finally:
+        _gradients_wanted.reset(token)
+
+
 def gelu(features):
     """Gaussian error linear unit `x * Phi(x)`, the exact one (Hendrycks & Gimpel 2016).
 
@@ -29,6 +47,13 @@ def gelu(features):
     Returns:
         Tensor of the same shape and type.
     """
+    if not _gradients_wanted.get() and features.dtype == tf.float32:
+        return tf.nn.gelu(features)  # TensorFlow merges it with the product before it
+    return _gelu(features)
+
+
+@tf.custom_gradient
+def _gelu(features):
     dtype = features.dtype
 
     def gradient(upstream):
@@ -59,16 +84,25 @@ def layer_norm(inputs, gamma, beta, *, epsilon: float):
     Returns:
         Tensor of the shape and type of `inputs`.
     """
-    return _layer_norm(inputs, tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32), epsilon)
+    gamma, beta = tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32)
+    if not _gradients_wanted.get():
+        normalized, _ = _standardize(inputs, epsilon)
+        return tf.cast(normalized * gamma + beta, inputs.dtype)
+    return _layer_norm(inputs, gamma, beta, epsilon)
 
 
-@tf.custom_gradient
-def _layer_norm(inputs, gamma, beta, epsilon):
+def _standardize(inputs, epsilon: float):
+    """Returns the inputs with mean 0 and variance 1 over the last axis, and 1 / deviation."""
     x = tf.cast(inputs, tf.float32)
     centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
     inverse = tf.math.rsqrt(variance + epsilon)
-    normalized = centered * inverse
+    return centered * inverse, inverse
+
+
+@tf.custom_gradient
+def _layer_norm(inputs, gamma, beta, epsilon):
+    normalized, inverse = _standardize(inputs, epsilon)
 
     def gradient(upstream):
         upstream = tf.cast(upstream, tf.float32)
@@ -81,6 +115,20 @@ def _layer_norm(inputs, gamma, beta, epsilon):
         return down, tf.reduce_sum(rows, axis=0), tf.reduce_sum(offset, axis=0), None
 
     return tf.cast(normalized * gamma + beta, inputs.dtype), gradient
+
+
+def swap_tokens_and_heads(tensor):
+    """Returns `(batch, heads, tokens, width)` of `(batch, tokens, heads, width)`, and the reverse.
+
+    Args:
+        tensor: Of a floating type.
+    """
+    order = (0, 2, 1, 3)
+    if _gradients_wanted.get():
+        return tf.transpose(tensor, order)
+    # As integers: oneDNN plans each transposition of floats anew, which takes longer than to do it.
+    integers = {2: tf.int16, 4: tf.int32}[tensor.dtype.size]
+    return tf.bitcast(tf.transpose(tf.bitcast(tensor, integers), order), tensor.dtype)
 
 
 def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):

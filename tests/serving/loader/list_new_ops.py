@@ -1,6 +1,6 @@
 """Prints the tables NEW_OPS and NEW_ATTRIBUTES of kerasft/export/server_ops.py.
 
-    python tests/serving/loader/list_new_ops.py tensorflow_cpu-2.12.1-*.whl tensorflow_cpu-2.13.1-*.whl ...
+    python tests/serving/loader/list_new_ops.py tensorflow_cpu-2.12.1-*.whl tensorflow_cpu-2.13...
 
 Takes TensorFlow's wheels, one of each minor version (`pip download --no-deps
 tensorflow-cpu==2.12.1`), the oldest first. Each is unpacked and asked for its ops by a process of

@@ -10,6 +10,7 @@ import tensorflow as tf
 from kerasft.models.adapter import add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.models.encoder_layer import run_layer
+from kerasft.models.fast_ops import without_gradients
 from kerasft.models.presets import load_preset
 
 HIDDEN = np.random.default_rng(0).normal(size=(3, 7, 24)).astype("float32")
@@ -54,6 +55,22 @@ def test_outputs_and_every_gradient_are_keras_hub_s(layer, masked):
         lambda x: run_layer(layer, x, padding_mask=np.ones_like(PADDING)), layer
     )
     assert np.abs(unmasked[0] - theirs[0]).max() > 1e-2
+
+
+def test_without_gradients_the_outputs_are_the_same(layer):
+    expected = run_layer(layer, tf.constant(HIDDEN), padding_mask=PADDING)
+
+    @tf.function
+    def run(hidden):
+        with without_gradients():
+            return run_layer(layer, hidden, padding_mask=PADDING)
+
+    outputs = run(tf.constant(HIDDEN))
+    real = PADDING[:, :, np.newaxis].astype("float32")
+    np.testing.assert_allclose(outputs * real, expected * real, atol=2e-4, rtol=2e-4)
+    graph = run.get_concrete_function(tf.constant(HIDDEN)).graph.as_graph_def()
+    functions = [function.signature.name for function in graph.library.function]
+    assert not any("grad" in name for name in functions)
 
 
 @pytest.mark.parametrize("method", ["lora", "houlsby"])

@@ -115,3 +115,36 @@ class TestDropout:
             tape.watch(inputs)
             outputs = dropout(inputs, 0.3, seeds)
         np.testing.assert_allclose(tape.gradient(outputs, inputs), outputs / 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_without_gradients_the_numbers_are_the_same(dtype):
+    generator = np.random.default_rng(3)
+    x = tf.cast(generator.normal(0, 3, (2, 5, 3, 8)), dtype)
+    gamma, beta = generator.normal(size=8), generator.normal(size=8)
+    forms = (
+        fast_ops.gelu,
+        lambda x: fast_ops.layer_norm(x, gamma, beta, epsilon=1e-12),
+        fast_ops.swap_tokens_and_heads,
+    )
+    for form in forms:
+        expected = form(x)
+        with fast_ops.without_gradients():
+            received = form(x)
+        assert received.dtype == expected.dtype == x.dtype
+        np.testing.assert_allclose(
+            tf.cast(received, "float32"), tf.cast(expected, "float32"), atol=1e-6
+        )
+        assert (
+            np.abs(tf.cast(form(2 * x + 1), "float32") - tf.cast(expected, "float32")).max() > 1e-3
+        )
+
+
+def test_gradients_come_back_after_the_block():
+    x = tf.constant([[[[1.0, 2.0]]]])
+    with fast_ops.without_gradients():
+        pass
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = fast_ops.swap_tokens_and_heads(x)
+    np.testing.assert_array_equal(tape.gradient(y, x), np.ones((1, 1, 1, 2)))
