@@ -84,4 +84,4 @@ def build(
     from kerasft.pipelines import workflow
     from kerasft.pipelines.command import build_progress
 
-    return workflow.build(recipe, events=[build_progress()])
+    return workflow.build(recipe, events=[build_progress(recipe)])

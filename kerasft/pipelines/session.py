@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
-from kerasft.pipelines import assembly, outcome
+from kerasft.pipelines import assembly, outcome, resuming
 from kerasft.pipelines import data as run_data
 from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.going_back import leave_out
@@ -183,7 +183,7 @@ class Session:
             self.run_dir.checkpoints_folder, variables_at, warn=self.events.on_message
         )
         if saved is None:
-            return FitState()
+            return FitState(devices=describe_strategy(self.strategy))
         state = FitState.from_checkpoint(saved)
         if state.step > self.total_steps:
             raise UserError(
@@ -192,6 +192,7 @@ class Session:
                 fix="give it a length of more steps, or resume an earlier checkpoint.",
             )
         self.events.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
+        resuming.compare_devices(state, describe_strategy(self.strategy), self.events.on_message)
         return state
 
     def _listen(self, state: FitState) -> None:

@@ -51,7 +51,11 @@ class FitSettings:
 
 @dataclasses.dataclass
 class FitState:
-    """Where a training stands; saved in every checkpoint, as plain data."""
+    """Where a training stands; saved in every checkpoint, as plain data.
+
+    Args:
+        devices: What the last step was trained on, from `describe_strategy`; `None` before any.
+    """
 
     step: int = 0
     best_step: int = 0
@@ -66,11 +70,13 @@ class FitState:
     positions: int = 0
     step_seconds: float = 0.0
     seconds: float = 0.0
+    devices: str | None = None
 
     @classmethod
     def from_checkpoint(cls, saved: Mapping) -> FitState:
-        """Reads the state out of what a checkpoint recorded."""
-        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
+        """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in saved.items() if name in names})
 
     @property
     def evaluated(self) -> bool:

@@ -47,8 +47,9 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     """Returns a short name for people: kind of strategy, number and kind of its devices."""
     devices = strategy.extended.worker_devices
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
-    count = strategy.num_replicas_in_sync
-    return f"{type(strategy).__name__}, {count} x {'/'.join(sorted(kinds))}"
+    count, processes = strategy.num_replicas_in_sync, build_workers(strategy).count
+    where = f" in {processes} processes" if processes > 1 else ""
+    return f"{type(strategy).__name__}, {count} x {'/'.join(sorted(kinds))}{where}"
 
 
 def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
