@@ -99,8 +99,8 @@ def compare_devices(state: FitState, devices: str, tell: Callable[[str], object]
     """
     if state.devices not in (None, devices):
         tell(
-            f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added up "
-            "in another order, and each replica draws its own dropout. Without dropout it ends "
+            f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added "
+            "up in another order, and each replica draws its own dropout. Without dropout it ends "
             "within rounding of what it would have been, and not bit for bit."
         )
     state.devices = devices

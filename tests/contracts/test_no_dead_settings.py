@@ -18,7 +18,7 @@ from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
 from kerasft.pipelines import data as run_data
-from kerasft.pipelines import outcome, session
+from kerasft.pipelines import finishing, outcome
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
@@ -196,8 +196,8 @@ def exported(run: Session) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcome.Outcome, "best_model", lambda self: model)
         patch.setattr(outcome.Outcome, "export", lambda *_, **__: calls.append(True))
-        patch.setattr(session, "read_history", lambda path: [])
-        run._finish(state)
+        patch.setattr(finishing, "read_history", lambda path: [])
+        finishing.finish(run, state)
     return bool(calls)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.export.saved_model import export_saved_model
 from kerasft.serving.predictor import load_predictor
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import build_forward
 
 TEXTS = [
     "A quiet, moving film.",
