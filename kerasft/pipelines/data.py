@@ -185,14 +185,15 @@ def _check_single(source: Source, received: str) -> None:
         )
 
 
-def build_plan(recipe: Recipe, data: Data) -> BatchPlan:
-    """Builds the plan of which examples make up which step."""
+def build_plan(recipe: Recipe, data: Data, *, replicas: int = 1) -> BatchPlan:
+    """Builds the plan of which examples make up which step, dealt out over some replicas."""
     store, indices = data.examples("train")
     return BatchPlan(
         np.asarray(store.lengths[indices]),
         batch_size=recipe.training.batch_size,
         seed=recipe.training.seed,
         length_group_batches=recipe.training.length_group_batches,
+        replicas=replicas,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from kerasft.data.balance import Split
 from kerasft.data.batches import label_dtype
 from kerasft.data.feature_batches import build_feature_dataset
 from kerasft.pipelines import assembly
@@ -97,6 +98,11 @@ def _on_tokens(session: Session, model: FineTuner) -> TrainingData:
             augmented=augmented,
         ),
         altered=None if augmented is None else augmented.altered,
+        split=Split(
+            session.strategy.num_replicas_in_sync,
+            parts=model.accumulation_steps,
+            window_length=model.window_length,
+        ),
         evaluate=functools.partial(_validate, session, logits_of),
     )
 
@@ -144,6 +150,7 @@ def _on_features(session: Session, model: FineTuner) -> TrainingData:
     return TrainingData(
         plan=session.plan,
         batches=batches,
+        split=Split(session.strategy.num_replicas_in_sync),
         evaluate=functools.partial(_validate, session, logits_of),
     )
 

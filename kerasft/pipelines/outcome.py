@@ -178,6 +178,7 @@ def training_figures(state: FitState) -> dict[str, float]:
         "examples_per_second": state.examples / seconds,
         "tokens_per_second": state.tokens / seconds,
         "padding_share": 1.0 - state.tokens / max(state.positions, 1),
+        "idle_share": 1.0 - state.busy / state.capacity if state.capacity else 0.0,
         "best_step": state.best_step,
     }
 
@@ -219,6 +220,7 @@ def write_report(
                 examples_per_second=figures["examples_per_second"],
                 tokens_per_second=figures["tokens_per_second"],
                 padding_share=figures["padding_share"],
+                idle_share=figures["idle_share"],
                 monitor=monitor,
                 best_step=state.best_step,
                 best_value=state.best_value,

@@ -113,7 +113,9 @@ class Session:
         self.task = assembly.build_recipe_task(recipe, self.data.source)
         self._check_monitor()
         self.weights = run_data.example_weights(recipe, self.data)
-        self.plan = run_data.build_plan(recipe, self.data)
+        self.plan = run_data.build_plan(
+            recipe, self.data, replicas=self.strategy.num_replicas_in_sync
+        )
         self.total_steps = assembly.steps_of(recipe, self.plan, "run")
 
     def _check_monitor(self) -> None:
