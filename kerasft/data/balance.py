@@ -23,7 +23,8 @@ def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
     """Returns the order of a batch's rows in which dealing gives each replica about the same.
 
     The longest come first, n at a time, every other n of them in reverse: who got the longest of
-    one round gets the shortest of the next.
+    one round gets the shortest of the next. Where rows are left over for some replicas, the round
+    before is in reverse, since those have its shortest then.
 
     Args:
         lengths: int `(batch_size,)`: tokens of each row.
@@ -36,7 +37,8 @@ def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
     if replicas == 1:
         return rows
     rank, place = rows // replicas, rows % replicas
-    reverse = (rank % 2 == 1) & (rank < len(rows) // replicas)
+    num_rounds = len(rows) // replicas
+    reverse = ((num_rounds - rank) % 2 == 1) & (rank < num_rounds)
     taken = rank * replicas + np.where(reverse, replicas - 1 - place, place)
     return np.argsort(-lengths.astype(np.int64), kind="stable")[taken]
 

@@ -30,8 +30,9 @@ def test_one_replica_keeps_the_order(lengths):
 
 def test_the_rounds_go_back_and_forth():
     lengths = np.array([1, 9, 3, 7, 5, 2, 8])
-    assert lengths[deal_evenly(lengths, 2)].tolist() == [9, 8, 5, 7, 3, 2, 1]
+    assert lengths[deal_evenly(lengths, 2)].tolist() == [8, 9, 7, 5, 2, 3, 1]
     assert lengths[deal_evenly(lengths, 3)].tolist() == [9, 8, 7, 2, 3, 5, 1]
+    assert lengths[deal_evenly(lengths, 4)].tolist() == [5, 7, 8, 9, 3, 2, 1]
 
 
 class TestPositions:
