@@ -118,6 +118,11 @@ def parts(run: Session) -> int:
     return run.build_model().accumulation_steps
 
 
+def sent(run: Session) -> str:
+    """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
+    return run.build_model().all_reduce_dtype
+
+
 def labels(run: Session) -> tuple:
     """What is learnt."""
     return run.data.source.label_names, run.data.labels("train").tobytes()
@@ -304,6 +309,7 @@ PROBES = {
     "training.dtype_policy": Probe("mixed_bfloat16", weights),
     "training.jit_compile": Probe(True, compiled),
     "training.strategy": Probe("mirrored", strategy),
+    "training.all_reduce_dtype": Probe("bfloat16", sent, {"training.strategy": "mirrored"}),
     "training.loss": Probe("focal", weights),
     "training.focal_gamma": Probe(0.5, weights, {"training.loss": "focal"}),
     "training.huber_delta": Probe(0.1, weights, {**NUMBERS, "training.loss": "huber"}),
