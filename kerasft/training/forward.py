@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -36,6 +35,7 @@ class Forward:
         self._strategy = strategy
         self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         self._on_one = tf.function(function, input_signature=[_TOKENS])
+        self._on_all = None  # built with the first batches, whose spec all others have
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns what the function makes of one batch, on one device."""
@@ -52,21 +52,20 @@ class Forward:
             for inputs, _, weights in batches:
                 yield self(inputs).numpy()[weights.numpy() > 0]
             return
-        parts = distribute(
-            self._strategy, batches.map(lambda inputs, _, weights: (inputs, weights))
-        )
-        for batch in parts:
+        own = batches.map(lambda inputs, _, weights: (inputs, weights))
+        dealt = iter(distribute(self._strategy, own))
+        self._on_all = self._on_all or self._build_on_all(dealt.element_spec)
+        for batch in dealt:
             rows = self._on_all(batch).numpy()
             yield rows[rows[:, -1] > 0, :-1]
 
-    @functools.cached_property
-    def _on_all(self):
-        """The function from a dealt batch to all its rows, each with its weight behind."""
+    def _build_on_all(self, spec):
+        """Builds the function from a dealt batch to all its rows, each with its weight behind."""
 
         def compute(inputs, weights):
             return tf.concat([self._function(inputs), weights[:, tf.newaxis]], axis=1)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(input_signature=[spec])
         def run(batch):
             return gather_rows(self._strategy, self._strategy.run(compute, args=batch))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from kerasft.training.forward import build_forward, predict_logits
+from kerasft.training.forward import Forward, build_forward, predict_logits
 
 
 @pytest.fixture
@@ -52,3 +53,20 @@ def test_two_replicas_share_a_batch_and_give_what_one_does(tools):
     dealt = np.concatenate([expected[[0, 2, 4, 6, 1, 3, 5]], expected[7:]])
     assert np.abs(received[0] - dealt).max() > 1e-4  # control: the order that they are dealt in
     assert forward.num_replicas == 2
+
+
+def test_every_replica_computes_its_rows_alone_and_one_trace_serves_all_lengths(tools):
+    traces = []
+
+    def who(inputs):
+        traces.append(1)
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        rows = tf.cast(inputs["token_ids"][:, :1], tf.float32)
+        return tf.concat([rows, tf.fill(tf.shape(rows), tf.cast(replica, tf.float32))], axis=1)
+
+    batches = [tools.make_batch(4, seed=n, length=8 * (n + 1)) for n in range(4)]
+    found = predict_logits(Forward(who, tools.mirrored()), tools.make_dataset(batches))
+    np.testing.assert_array_equal(found[:, 1], [0, 1] * 8)
+    first = np.concatenate([inputs["token_ids"][:, 0] for inputs, _, _ in batches])
+    np.testing.assert_array_equal(found[:, 0], first)
+    assert len(traces) == 2  # one for each replica
