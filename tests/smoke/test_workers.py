@@ -36,7 +36,7 @@ SETTINGS = {
     "evaluation.bootstrap_resamples": 20,
 }
 LAUNCH = [sys.executable, "-m", "kerasft", "launch", "--workers", "2", "--"]
-# A LoRA's run is shorter in what it computes, and dies while it evaluates or trains.
+# It evaluates after each step, text by text: a process that is killed mostly dies in that.
 LORA = {
     "adapter.method": "lora",
     "training.learning_rate": 0.01,
