@@ -86,7 +86,7 @@ def build(
     from kerasft.pipelines import workflow
     from kerasft.pipelines.command import build_progress
 
-    return workflow.build(recipe, events=[build_progress()])
+    return workflow.build(recipe, events=[build_progress(recipe)])
 
 
 def compare(

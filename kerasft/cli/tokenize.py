@@ -52,9 +52,10 @@ def main(argv: Sequence[str]) -> None:
             return
         processes = arguments.processes or tokenizing.usable_processes()
         shards = arguments.shards or _PARTS_A_PROCESS * processes
-        if not tokenizing.is_tokenized(recipe, tell):
+        whole = tokenizing.is_tokenized(recipe, tell)
+        if not whole:
             tokenizing.run_shards([arguments.recipe, *arguments.overrides], shards, processes)
-        found = tokenizing.merge(recipe, tell)
+        found = tokenizing.merge(recipe, tell, verified=whole)
     seconds = time.monotonic() - start
     if arguments.json:
         print_json({"stores": [each._asdict() for each in found], "seconds": seconds})

@@ -11,18 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kerasft.data.balance import deal_evenly, padded_length
 from kerasft.data.scatter import draws, key_of
 from kerasft.errors import UserError
 
-PADDING_MULTIPLE = 8  # few distinct widths to compile for, and whole vector registers
-
 _EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
-
-
-def padded_length(lengths: np.ndarray) -> int:
-    """Returns the width of a batch: its longest example, rounded up to `PADDING_MULTIPLE`."""
-    longest = int(lengths.max(initial=1))
-    return -(-longest // PADDING_MULTIPLE) * PADDING_MULTIPLE
 
 
 def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
@@ -64,6 +57,8 @@ class BatchPlan:
         seed: Another seed is another order.
         length_group_batches: How many batches are sorted by length together. 1 turns grouping
             off; more means less padding and more alike batches.
+        replicas: Over how many a batch is dealt out, row by row: its rows are then ordered so that
+            each gets as much to compute. Defaults to 1, which leaves them as they are.
 
     Raises:
         UserError: Without examples, or when a setting is smaller than 1.
@@ -78,6 +73,7 @@ class BatchPlan:
     batch_size: int
     seed: int = 1
     length_group_batches: int = 50
+    replicas: int = 1
     _latest: dict[int, EpochBatches] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )
@@ -97,7 +93,7 @@ class BatchPlan:
         return -(-len(self.lengths) // self.batch_size)
 
     def epoch(self, epoch: int) -> EpochBatches:
-        """Returns the batches of an epoch, counted from 0."""
+        """Returns the batches of an epoch, counted from 0, each in the order of one replica."""
         batches = self._latest.get(epoch)
         if batches is None:
             batches = EpochBatches(self._order(epoch), self.batch_size)
@@ -108,7 +104,8 @@ class BatchPlan:
     def batch(self, step: int) -> np.ndarray:
         """Returns the example indices, int64, of a step counted from the start of the run."""
         epoch, index = divmod(step, self.steps_per_epoch)
-        return self.epoch(epoch)[index]
+        rows = self.epoch(epoch)[index]
+        return rows[deal_evenly(self.lengths[rows], self.replicas)]
 
     def _order(self, epoch: int) -> np.ndarray:
         shuffled = _permutation(len(self.lengths), self.seed, epoch, _EXAMPLES)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan, evaluation_batches, padded_length
+from kerasft.data.balance import padded_length
+from kerasft.data.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.token_store import TokenStore
 from kerasft.errors import UserError
 

@@ -72,6 +72,7 @@ def load_or_build_token_store(
     folder: str | os.PathLike[str] | None = None,
     warn: Callable[[str], object] = warnings.warn,
     progress: Callable[[int, int | None], object] | None = None,
+    verify_parts: bool = True,
 ) -> TokenStore:
     """Opens the tokens of a split, after making them if they are missing or damaged.
 
@@ -84,6 +85,8 @@ def load_or_build_token_store(
         folder: Holds the stores, one folder each; by default `tokens` in the cache folder.
         warn: Is told when a damaged store is rebuilt.
         progress: Is called with (examples done, examples in all or `None`) while building.
+        verify_parts: Whether parts that were tokenized ahead are read to see whether they are
+            whole, before they are put together. Defaults to yes.
 
     Raises:
         UserError: If the data is empty or damaged, or the disk is full. Nothing is left behind.
@@ -96,7 +99,10 @@ def load_or_build_token_store(
                 return _load(store, key, array_layouts(source))
             except _DamagedError as error:
                 warn(f"The token store {store} is damaged ({error}): it is rebuilt.")
-        _build(source, split, preprocessor=preprocessor, store=store, key=key, progress=progress)
+        parts = complete_shards(store, verify=verify_parts)
+        _build(
+            source, split, parts, preprocessor=preprocessor, store=store, key=key, progress=progress
+        )
         return _load(store, key, array_layouts(source))
 
 
@@ -164,6 +170,7 @@ def _open_array(path: Path, entry: dict[str, Any], layout: ArrayLayout) -> np.nd
 def _build(
     source: Source,
     split: str,
+    parts: list[Path],
     *,
     preprocessor: Any,
     store: Path,
@@ -175,7 +182,6 @@ def _build(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        parts = complete_shards(store)
         if parts:
             written = merge_shards(parts, array_layouts(source), partial)
         else:

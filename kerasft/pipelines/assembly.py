@@ -223,6 +223,7 @@ def compile_model(
         loss=task.build_loss(),
         metrics=task.build_metrics(),
         jit_compile=settings.jit_compile,
+        all_reduce_dtype=settings.all_reduce_dtype,
     )
     optimizer.build(model.trainable_variables)
 

@@ -103,17 +103,18 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Even
     """Builds the listener that shows people how far a run is, on stderr.
 
     Args:
-        recipe: What is run; while a long one runs, people are told of its `_quick` variant.
+        recipe: What is run; while a long one runs, people are told of its `_quick` variant. Of the
+            processes of a run the chief's alone shows anything. `None`: no run.
         plain: Whether to write lines even on a terminal.
     """
     from rich.console import Console
 
     from kerasft.training.events import Events
     from kerasft.training.progress import ProgressEvents
-    from kerasft.training.workers import read_cluster
+    from kerasft.training.workers import expected_cluster
 
-    cluster = read_cluster()
-    if cluster is not None and not cluster.is_chief:
+    strategy = "auto" if recipe is None else recipe.training.strategy
+    if not expected_cluster(strategy).is_chief:
         return Events()  # all would tell the same
     return ProgressEvents(
         Console(stderr=True, force_interactive=False if plain else None),

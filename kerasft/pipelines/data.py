@@ -33,7 +33,7 @@ from kerasft.pipelines.source import (
 )
 from kerasft.recipe import Recipe
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.loop import predict_logits
+from kerasft.training.forward import Forward, predict_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,14 +192,15 @@ def _check_single(source: Source, received: str) -> None:
         )
 
 
-def build_plan(recipe: Recipe, data: Data) -> BatchPlan:
-    """Builds the plan of which examples make up which step."""
+def build_plan(recipe: Recipe, data: Data, *, replicas: int = 1) -> BatchPlan:
+    """Builds the plan of which examples make up which step, dealt out over some replicas."""
     store, indices = data.examples("train")
     return BatchPlan(
         np.asarray(store.lengths[indices]),
         batch_size=recipe.training.batch_size,
         seed=recipe.training.seed,
         length_group_batches=recipe.training.length_group_batches,
+        replicas=replicas,
     )
 
 
@@ -239,7 +240,7 @@ def train_batches(
 
 
 def split_logits(
-    forward: Callable,
+    forward: Forward,
     data: Data,
     split: str,
     *,
@@ -260,7 +261,7 @@ def split_logits(
 
 
 def store_logits(
-    forward: Callable,
+    forward: Forward,
     store: TokenStore,
     indices: np.ndarray,
     *,
@@ -268,7 +269,7 @@ def store_logits(
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
     """Returns the logits of some examples of a store, in the order of `indices`."""
-    batches = build_evaluation_dataset(store, indices, batch_size)
+    batches = build_evaluation_dataset(store, indices, batch_size, forward.num_replicas)
     logits = predict_logits(forward, batches, on_batch=on_batch)
     order = np.concatenate(evaluation_batches(store.lengths[indices], batch_size))
     ordered = np.empty_like(logits)

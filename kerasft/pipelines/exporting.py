@@ -19,7 +19,7 @@ from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
 from kerasft.pipelines.outcome import Outcome, read_predictions
 from kerasft.pipelines.source import split_names
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import build_forward
 
 MAX_LOSS = 0.01
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from kerasft.data.balance import Split
 from kerasft.data.batches import label_dtype
 from kerasft.data.feature_batches import build_feature_dataset
 from kerasft.pipelines import assembly
@@ -18,7 +19,7 @@ from kerasft.pipelines.going_back import SKIP, read_divergences
 from kerasft.training.fine_tuner import FEATURES, FineTuner
 from kerasft.training.fit import Fit
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import Forward, build_forward
 from kerasft.training.unfreezing import GradualUnfreezing
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _on_tokens(session: Session, model: FineTuner) -> TrainingData:
     augmented = build_augmented_examples(session.recipe, session.preset, session.data)
     logits_of = functools.partial(
         run_data.split_logits,
-        build_forward(model),
+        build_forward(model, session.strategy),
         session.data,
         run_data.VALIDATION,
         batch_size=session.recipe.evaluation.batch_size,
@@ -97,6 +98,11 @@ def _on_tokens(session: Session, model: FineTuner) -> TrainingData:
             augmented=augmented,
         ),
         altered=None if augmented is None else augmented.altered,
+        split=Split(
+            session.strategy.num_replicas_in_sync,
+            parts=model.accumulation_steps,
+            window_length=model.window_length,
+        ),
         evaluate=functools.partial(_validate, session, logits_of),
     )
 
@@ -107,9 +113,8 @@ def _on_features(session: Session, model: FineTuner) -> TrainingData:
     The vectors stay in memory: 4 bytes times the encoder's width for each example.
     """
     data, recipe = session.data, session.recipe
-    encode = tf.function(
-        lambda inputs: tf.cast(model.pooled(inputs, training=False), tf.float32),
-        reduce_retracing=True,
+    encode = Forward(
+        lambda inputs: tf.cast(model.pooled(inputs, training=False), tf.float32), session.strategy
     )
 
     def encode_split(split: str) -> np.ndarray:
@@ -145,6 +150,7 @@ def _on_features(session: Session, model: FineTuner) -> TrainingData:
     return TrainingData(
         plan=session.plan,
         batches=batches,
+        split=Split(session.strategy.num_replicas_in_sync),
         evaluate=functools.partial(_validate, session, logits_of),
     )
 

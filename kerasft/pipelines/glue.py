@@ -21,7 +21,7 @@ from kerasft.pipelines.glue_table import build_table, flat_figures, print_table
 from kerasft.pipelines.glue_tasks import task_of
 from kerasft.pipelines.printing import print_run
 from kerasft.pipelines.seed_runs import run_all
-from kerasft.pipelines.seeds import Finished, best_by_validation, create_series, read_finished
+from kerasft.pipelines.seeds import Finished, create_series, read_finished
 from kerasft.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,11 +35,14 @@ class Outcome(NamedTuple):
     Attributes:
         runs: The finished runs, by the name of the task.
         found: What `--json` prints of them, beside the table.
+        best: Of each task the run that is best on the part held out of train, never on what is
+            reported.
         run: The run, where there was one alone.
     """
 
     runs: Mapping[str, Sequence[Finished]]
     found: dict[str, object]
+    best: Mapping[str, Finished]
     run: Run | None = None
 
 
@@ -73,7 +76,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
         written = None
         if folder is not None:
             written = glue_submission.write_submission(
-                {name: _best(found) for name, found in outcome.runs.items()},
+                outcome.best,
                 folder,
                 events=[command.build_progress(plain=arguments.json)],
                 tell=tell,
@@ -145,8 +148,8 @@ def _run_one(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     events = [command.build_progress(recipe, plain=arguments.json)]
     resumed = plan.resumed
     run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
-    runs = {task_of(recipe).name: [read_finished(recipe, run.path)]}
-    return Outcome(runs, run.to_json(), run)
+    name, finished = task_of(recipe).name, read_finished(recipe, run.path)
+    return Outcome({name: [finished]}, run.to_json(), {name: finished}, run)
 
 
 def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
@@ -161,24 +164,18 @@ def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     )
     task_names = {recipe.name: task_of(recipe).name for recipe in series.recipes}
     runs = {task_names[name]: of_recipe for name, of_recipe in found.runs.items()}
+    best = {task_names[name]: run for name, run in found.best.items()}
     shown = {
         "run_dir": str(series.folder.path),
         "run_dirs": {
             task: [str(run.run_dir.path) for run in of_task] for task, of_task in runs.items()
         },
-        "best_seeds": {task_names[name]: run.seed for name, run in found.best.items()},
+        "best_seeds": {name: run.seed for name, run in best.items()},
         "saved_model": None,
         "saved_models": {task_names[name]: model for name, model in found.models.items()},
         "metrics": flat_figures(build_table(runs)),
     }
-    return Outcome(runs, shown)
-
-
-def _best(runs: Sequence[Finished]) -> Finished:
-    """Returns the run that is best on the part held out of train, never on what is reported."""
-    from kerasft.training.fit import is_better
-
-    return best_by_validation(runs, is_better)
+    return Outcome(runs, shown, best)
 
 
 if __name__ == "__main__":

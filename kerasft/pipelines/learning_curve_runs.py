@@ -21,7 +21,6 @@ from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, write_atomically
 from kerasft.tasks.task import task_from_record
 from kerasft.training.events import Events
-from kerasft.training.loop import build_forward
 from kerasft.training.plots import plot_learning_curve
 
 _MEASURED = "whole_validation.json"  # of a run: what all of validation says of it
@@ -128,8 +127,9 @@ def _evaluate_on_all_of_validation(
     session.load()
     labels = session.data.labels(VALIDATION)
     session.events.on_evaluation_start(VALIDATION, len(labels))
+    outcome = session.outcome()
     logits = split_logits(
-        build_forward(session.outcome().best_model()),
+        outcome.forward(outcome.best_model()),
         session.data,
         VALIDATION,
         batch_size=whole.evaluation.batch_size,

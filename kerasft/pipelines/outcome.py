@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export.saved_model import ExportOptions, export_saved_model
@@ -27,7 +29,7 @@ from kerasft.training.checkpoint import BEST, restore
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit_state import FitState
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import Forward, build_forward
 from kerasft.training.report import (
     DataFacts,
     ReportFacts,
@@ -47,6 +49,8 @@ class Outcome:
         preprocessor: From text to tokens.
         task: The task.
         has_pairs: Whether an example is a pair of texts.
+        strategy: The strategy that the encoder was made under, over whose replicas evaluation is
+            dealt out. `None`: one device.
     """
 
     recipe: Recipe
@@ -55,14 +59,20 @@ class Outcome:
     preprocessor: object
     task: Task
     has_pairs: bool = False
+    strategy: tf.distribute.Strategy | None = None
 
     def best_model(self) -> FineTuner:
         """Builds the model in float32, with the weights of the best step, a LoRA merged."""
-        model = assembly.build_model(self.recipe, self.preset, self.task)
+        with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
+            model = assembly.build_model(self.recipe, self.preset, self.task)
         restore(self.run_dir.checkpoints_folder / BEST, model.weights)
         model.trained_adapter = collect_adapter(model.encoder, model.head)
         merge_adapter(model.encoder)
         return model
+
+    def forward(self, model: FineTuner) -> Forward:
+        """Builds the function from inputs to the logits of a model from `best_model`."""
+        return build_forward(model, self.strategy)
 
     def save_adapter(self, model: FineTuner) -> None:
         """Keeps what an adapter's training changed as `adapter/` of the run, if there was one.
@@ -85,7 +95,7 @@ class Outcome:
         labels = data.labels(split)
         events.on_evaluation_start(split, len(labels))
         logits = split_logits(
-            build_forward(model),
+            self.forward(model),
             data,
             split,
             batch_size=self.recipe.evaluation.batch_size,
@@ -192,6 +202,7 @@ def training_figures(state: FitState) -> dict[str, float]:
         "examples_per_second": state.examples / seconds,
         "tokens_per_second": state.tokens / seconds,
         "padding_share": 1.0 - state.tokens / max(state.positions, 1),
+        "idle_share": 1.0 - state.busy / state.capacity if state.capacity else 0.0,
         "best_step": state.best_step,
     }
 
@@ -233,6 +244,7 @@ def write_report(
                 examples_per_second=figures["examples_per_second"],
                 tokens_per_second=figures["tokens_per_second"],
                 padding_share=figures["padding_share"],
+                idle_share=figures["idle_share"],
                 monitor=monitor,
                 best_step=state.best_step,
                 best_value=state.best_value,

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kerasft.errors import UserError
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, open_run_dir
 
+if TYPE_CHECKING:  # which imports TensorFlow
+    from kerasft.training.fit_state import FitState
+
 _CHECKPOINT = re.compile(r"step-(\d+)")
-# How long, how often and what comes after training; all else is what the weights were made with.
+# How long, how often, on which devices, and what comes after training; all else is what the weights
+# were made with.
 _MAY_CHANGE = re.compile(
     r"training\.(epochs|steps|examples|early_stopping_patience|keep_checkpoints)"
     r"|training\.(evaluate|checkpoint)_every_\w+"
-    r"|training\.(on_divergence|divergence_factor|max_divergences)"
+    r"|training\.(on_divergence|divergence_factor|max_divergences|strategy)"
     r"|evaluation\.(?!headline)\w+|export\.\w+"
 )
 
@@ -78,11 +82,28 @@ def change_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
         raise UserError(
             f"The run {run_dir.path} was begun with other settings, which its weights come from.",
             received=shown,
-            expected="changes of its length, of how often it evaluates and saves, of [evaluation] "
-            "and [export] alone",
+            expected="changes of its length, of how often it evaluates and saves, of its devices, "
+            "of [evaluation] and [export] alone",
             fix="leave them out, or start a new run without --resume.",
         )
     return after
+
+
+def compare_devices(state: FitState, devices: str, tell: Callable[[str], object]) -> None:
+    """Says that a run goes on on other devices than before, and enters these in its state.
+
+    Args:
+        state: From the checkpoint.
+        devices: From `describe_strategy`.
+        tell: Told, in a line for people, what that means.
+    """
+    if state.devices not in (None, devices):
+        tell(
+            f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added "
+            "up in another order, and each replica draws its own dropout. Without dropout it ends "
+            "within rounding of what it would have been, and not bit for bit."
+        )
+    state.devices = devices
 
 
 def differences(before: Recipe, after: Recipe) -> Iterator[tuple[str, tuple[object, object]]]:

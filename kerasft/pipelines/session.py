@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ import tensorflow as tf
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
-from kerasft.pipelines import assembly, outcome
+from kerasft.pipelines import assembly, outcome, resuming
 from kerasft.pipelines import data as run_data
-from kerasft.pipelines.exporting import export_trained
+from kerasft.pipelines.finishing import finish
 from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.result import Run
@@ -27,7 +28,7 @@ from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit import checkpointed_variables, monitored
 from kerasft.training.fit_state import FitState
-from kerasft.training.history import HistoryEvents, read_history
+from kerasft.training.history import HistoryEvents
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, build_workers, describe_strategy
@@ -59,7 +60,7 @@ class Session:
         """
         try:
             state = self._fit(model)
-            run = self._finish(state) if self.workers.is_chief else None
+            run = finish(self, state)
             self.workers.barrier()
             return run
         except KeyboardInterrupt as error:
@@ -112,7 +113,9 @@ class Session:
         self.task = assembly.build_recipe_task(recipe, self.data.source)
         self._check_monitor()
         self.weights = run_data.example_weights(recipe, self.data)
-        self.plan = run_data.build_plan(recipe, self.data)
+        self.plan = run_data.build_plan(
+            recipe, self.data, replicas=self.strategy.num_replicas_in_sync
+        )
         self.total_steps = assembly.steps_of(recipe, self.plan, "run")
 
     def _check_monitor(self) -> None:
@@ -184,7 +187,7 @@ class Session:
             self.run_dir.checkpoints_folder, variables_at, warn=self.events.on_message
         )
         if saved is None:
-            return FitState()
+            return FitState(devices=describe_strategy(self.strategy))
         state = FitState.from_checkpoint(saved)
         if state.step > self.total_steps:
             raise UserError(
@@ -193,6 +196,7 @@ class Session:
                 fix="give it a length of more steps, or resume an earlier checkpoint.",
             )
         self.events.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
+        resuming.compare_devices(state, describe_strategy(self.strategy), self.events.on_message)
         return state
 
     def _listen(self, state: FitState) -> None:
@@ -211,74 +215,23 @@ class Session:
         ]
         self.events.listeners += self._writers
 
-    def _finish(self, state: FitState) -> Run:
-        """Evaluates the best weights in float32, writes the results, exports."""
-        result = self.outcome()
-        model = result.best_model()
-        validation = None
-        if self._validates_again:
-            logits = result.predict(model, self.data, run_data.VALIDATION, self.events)
-            result = result.tuned(self.data, logits)
-            validation = result.describe(self.data, run_data.VALIDATION, logits)
-        tested = [
-            result.evaluate(model, self.data, split, self.events) for split in self.data.test_names
-        ]
-        result.save_adapter(model)
-        metrics = self._validation_metrics(validation, state)
-        for facts in tested:
-            metrics |= outcome.flat_metrics(facts)
-            self.events.on_evaluation(facts.split, state.step, facts.metrics, best=False)
-        facts = tested[0] if tested else validation
-        saved_model = None
-        if self.recipe.export.enabled:
-            saved_model = export_trained(result, model, self.data, metrics, self.on_sample)
-        outcome.write_report(
-            result,
-            self.data,
-            state,
-            facts,
-            saved_model=saved_model,
-            device=describe_strategy(self.strategy),
-            monitor=self.monitor,
-        )
-        finished = Run(
-            path=self.run_dir.path,
-            metrics=metrics,
-            saved_model=saved_model,
-            history=read_history(self.run_dir.history_path),
-            train=outcome.training_figures(state),
-            preset=self.recipe.model.preset,
-            data=self.data.source.name,
-            label_names=self.task.label_names,
-            confusion=None if facts.confusion is None else facts.confusion.tolist(),
-            has_pairs=self.data.source.has_pairs,
-        )
-        # Written last: it marks the run as finished.
-        details = {
-            "label_names": finished.label_names,
-            "confusion": finished.confusion,
-            "task": result.task.record(),
-            "has_pairs": finished.has_pairs,
-        }
-        self.run_dir.write_json("metrics.json", finished.to_json() | details)
-        return finished
-
     @property
     def on_sample(self) -> bool:
         """Whether the run trains on the built-in sample."""
         return self.data.source.name == BUILTIN_SAMPLE
 
-    @property
-    def _validates_again(self) -> bool:
-        """Whether the best weights are validated again after training: where that tells more."""
-        tunes = self.task.has_thresholds and self.recipe.evaluation.tune_thresholds
-        training = self.recipe.training
-        differs = training.dtype_policy != "float32" or training.average_checkpoints > 1
-        return differs or tunes or not self.data.test_names
+    def outcome(self, *, on_one_device: bool = False) -> outcome.Outcome:
+        """Returns the way from the best checkpoint to the results.
 
-    def outcome(self) -> outcome.Outcome:
-        """Returns the way from the best checkpoint to the results."""
-        preset = assembly.load_recipe_preset(self.recipe, dtype="float32")
+        Args:
+            on_one_device: Whether its model is for one device, as an export wants it, also where
+                the strategy has several.
+        """
+        strategy = None
+        if self.strategy.num_replicas_in_sync > 1 and not on_one_device:
+            strategy = self.strategy
+        with contextlib.nullcontext() if strategy is None else strategy.scope():
+            preset = assembly.load_recipe_preset(self.recipe, dtype="float32")
         return outcome.Outcome(
             self.recipe,
             self.run_dir,
@@ -286,12 +239,5 @@ class Session:
             self.preprocessor,
             self.task,
             has_pairs=self.data.source.has_pairs,
+            strategy=strategy,
         )
-
-    def _validation_metrics(self, validation, state: FitState) -> dict[str, float]:
-        """Returns the best step's validation metrics."""
-        if validation is not None:
-            metrics = validation.metrics
-        else:
-            metrics = next(e for e in state.evaluations if e["step"] == state.best_step)
-        return {f"validation/{name}": value for name, value in metrics.items() if name != "step"}

@@ -56,27 +56,37 @@ def tokenize_shard(recipe: Recipe, shard: Shard, tell: Callable[[str], None]) ->
 
 
 def is_tokenized(recipe: Recipe, tell: Callable[[str], None]) -> bool:
-    """Tells whether nothing is left to tokenize: each store is there, or all parts of it.
+    """Tells whether nothing is left to tokenize: each store is there, or all parts of it, whole.
+
+    Parts are read once none is missing. One that is damaged is removed.
 
     Args:
         recipe: The recipe.
         tell: Told, in lines for people, what was found.
     """
     _, plan = _open(recipe, tell)
-    return all(place.exists() or complete_shards(place) for _, _, place in plan.values())
+    places = [place for _, _, place in plan.values() if not place.exists()]
+    return all(complete_shards(place, verify=False) for place in places) and all(
+        map(complete_shards, places)
+    )
 
 
-def merge(recipe: Recipe, tell: Callable[[str], None]) -> list[Tokenized]:
+def merge(
+    recipe: Recipe, tell: Callable[[str], None], *, verified: bool = False
+) -> list[Tokenized]:
     """Puts the parts of every split together; what has none is tokenized here.
 
     Args:
         recipe: The recipe.
         tell: Told, in lines for people, what was found.
+        verified: Whether `is_tokenized` has just read the parts and found them whole.
     """
     source, plan = _open(recipe, tell)
     found = []
     for split, (own, preprocessor, place) in plan.items():
-        store = load_or_build_token_store(source, own, preprocessor=preprocessor, warn=tell)
+        store = load_or_build_token_store(
+            source, own, preprocessor=preprocessor, warn=tell, verify_parts=not verified
+        )
         found.append(Tokenized(split, len(store), len(store.token_ids), str(place)))
     return found
 

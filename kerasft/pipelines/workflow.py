@@ -27,7 +27,7 @@ from kerasft.tasks.task import task_from_record
 from kerasft.training.checkpoint import discard_after
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import build_forward
 from kerasft.training.precision import resolve_dtype_policy
 from kerasft.training.workers import expected_cluster
 

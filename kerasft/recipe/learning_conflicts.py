@@ -50,6 +50,10 @@ def _idle_settings(training: TrainingSettings) -> Iterator[str]:
             yield f'training.{key} needs training.{choice}="{value}".'
     if training.schedule == "constant" and training.end_learning_rate:
         yield 'training.end_learning_rate: the rate never falls with training.schedule="constant".'
+    if training.all_reduce_dtype != "float32" and training.strategy == "one_device":
+        yield (
+            'training.all_reduce_dtype with training.strategy="one_device": nothing is sent there.'
+        )
     if training.average_from != "best" and training.average_checkpoints == 1:
         yield "training.average_from needs training.average_checkpoints above 1."
     if training.loss == "focal" and training.label_smoothing:

@@ -135,6 +135,11 @@ class TrainingSettings:
     strategy: str = setting(
         "auto", "How devices are used.", one_of("auto", "one_device", "mirrored", "multi_worker")
     )
+    all_reduce_dtype: str = setting(
+        "float32",
+        "What gradients are sent between replicas as; bfloat16 is half the bytes, and rounds them.",
+        one_of("float32", "bfloat16"),
+    )
     loss: str = setting(
         "auto",
         "auto: cross-entropy of classes and labels, squared error of numbers; focal for classes "

@@ -149,7 +149,9 @@ class ModelSettings:
 class EvaluationSettings:
     """`[evaluation]`: the final evaluation, in float32."""
 
-    batch_size: int = setting(64, "Examples in one evaluation batch.", at_least(1))
+    batch_size: int = setting(
+        64, "Examples in one evaluation batch, over all replicas.", at_least(1)
+    )
     headline: str | None = setting(
         None,
         "The metric that counts; unset: the task's own, macro F1 when classes are balanced by "

@@ -42,6 +42,8 @@ class BatchStats:
         examples: Number of examples.
         tokens: Real tokens, without padding.
         positions: Tokens computed: examples times padded length.
+        busy: Tokens that the replicas compute, each its part of the batch.
+        capacity: Tokens that they could compute until the one with most is done.
         altered: How many of the examples were altered; `None` where nothing augments. Tokens and
             positions are those of the texts as they were.
     """
@@ -49,10 +51,16 @@ class BatchStats:
     examples: int
     tokens: int
     positions: int
+    busy: int = 0
+    capacity: int = 0
     altered: int | None = None
 
     def speed(self, seconds: float) -> dict[str, float]:
-        """Returns `examples_per_second`, `tokens_per_second` (real ones) and `padding_share`.
+        """Returns `examples_per_second`, `tokens_per_second` (real ones) and what was in vain.
+
+        `padding_share` is that of padding in what is computed, `idle_share` that of the time in
+        which replicas wait for the one with most to compute. It follows from the batch, not from a
+        clock.
 
         Args:
             seconds: Time that the batch took.
@@ -61,6 +69,7 @@ class BatchStats:
             "examples_per_second": self.examples / seconds,
             "tokens_per_second": self.tokens / seconds,
             "padding_share": 1 - self.tokens / self.positions,
+            "idle_share": 1 - self.busy / self.capacity if self.capacity else 0.0,
         }
 
 

@@ -69,12 +69,28 @@ class FineTuner(keras.Model):
             self.supports_jit = False  # what Keras asks when `jit_compile` is "auto"
         self.built = True
 
-    def compile(self, *args, metrics=None, weighted_metrics=None, **options) -> None:
-        """Configures training, with the arguments of `keras.Model.compile`.
+    def compile(
+        self,
+        *args,
+        metrics=None,
+        weighted_metrics=None,
+        all_reduce_dtype: str = "float32",
+        **options,
+    ) -> None:
+        """Configures training, with the arguments of `keras.Model.compile` and one more.
 
         All metrics are weighted: rows of weight 0, which only fill a batch, count nowhere. Their
         variables are made here, not with the first batch, so that a checkpoint finds them.
+
+        Args:
+            *args: Those of Keras.
+            metrics: That of Keras.
+            weighted_metrics: That of Keras.
+            all_reduce_dtype: What gradients are rounded to before they are summed over the
+                replicas: `float32`, or `bfloat16`, which is half as much to send.
+            **options: Those of Keras.
         """
+        self.all_reduce_dtype = all_reduce_dtype
         weighted_metrics = [*(metrics or ()), *(weighted_metrics or ())]
         super().compile(*args, weighted_metrics=weighted_metrics, **options)
         if self.loss_scale is not None:
@@ -125,9 +141,7 @@ class FineTuner(keras.Model):
         part = self._accumulate(batch)
         # Densifying sums the rows of a token that occurs more than once in the batch.
         gradients = [tf.convert_to_tensor(gradient) for gradient in part.gradients]
-        gradients, loss_sum, weight = sum_over_replicas(
-            (gradients, part.loss_sum, tf.reduce_sum(batch[2]))
-        )
+        gradients, loss_sum, weight = self._sum(gradients, part.loss_sum, tf.reduce_sum(batch[2]))
         loss = tf.math.divide_no_nan(loss_sum, weight)
         divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
         reciprocal = tf.math.divide_no_nan(1.0, divisor)
@@ -184,6 +198,16 @@ class FineTuner(keras.Model):
             variables=self.trained_variables,
             num_outputs=self.head.num_outputs,
         )
+
+    def _sum(self, gradients, loss_sum, weight):
+        """Returns all three summed over the replicas, gradients perhaps sent in fewer bits."""
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        if not several or self.all_reduce_dtype == "float32":
+            return sum_over_replicas((gradients, loss_sum, weight))
+        # Apart: what is summed together is of one dtype.
+        sent = [tf.cast(gradient, self.all_reduce_dtype) for gradient in gradients]
+        sums = [tf.cast(total, tf.float32) for total in sum_over_replicas(sent)]
+        return sums, *sum_over_replicas((loss_sum, weight))
 
     def _clip(self, gradients):
         """Returns the gradients clipped by their global norm, and that norm before clipping."""

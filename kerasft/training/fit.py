@@ -155,6 +155,8 @@ class Fit:
         self.state.examples += stats.examples
         self.state.tokens += stats.tokens
         self.state.positions += stats.positions
+        self.state.busy += stats.busy
+        self.state.capacity += stats.capacity
         self.state.step_seconds += result.seconds
         self.events.on_step(result, stats)
         self._end_epoch(result.running)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan, padded_length
+from kerasft.data.balance import Split, padded_length
+from kerasft.data.batch_plan import BatchPlan
 from kerasft.training.events import BatchStats
 from kerasft.training.unfreezing import GradualUnfreezing
 
@@ -51,7 +52,11 @@ class FitSettings:
 
 @dataclasses.dataclass
 class FitState:
-    """Where a training stands; saved in every checkpoint, as plain data."""
+    """Where a training stands; saved in every checkpoint, as plain data.
+
+    Args:
+        devices: What the last step was trained on, from `describe_strategy`; `None` before any.
+    """
 
     step: int = 0
     best_step: int = 0
@@ -64,13 +69,17 @@ class FitState:
     examples: int = 0
     tokens: int = 0
     positions: int = 0
+    busy: int = 0
+    capacity: int = 0
     step_seconds: float = 0.0
     seconds: float = 0.0
+    devices: str | None = None
 
     @classmethod
     def from_checkpoint(cls, saved: Mapping) -> FitState:
-        """Reads the state out of what a checkpoint recorded."""
-        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
+        """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in saved.items() if name in names})
 
     @property
     def evaluated(self) -> bool:
@@ -89,12 +98,14 @@ class TrainingData:
             raise to stop.
         altered: Returns how many examples of a step, counted from 0, were altered; asked once,
             when the step is done. `None` where nothing augments.
+        split: How the rows of a batch are split over replicas. Defaults to one of them.
     """
 
     plan: BatchPlan
     batches: Callable[[int], tf.data.Dataset]
     evaluate: Callable[[Callable[[int], None]], dict[str, float]]
     altered: Callable[[int], int] | None = None
+    split: Split = dataclasses.field(default_factory=Split)
 
     def stats(self, step: int) -> BatchStats:
         """Returns what the batch of a step held, once: how many were altered is then forgotten.
@@ -103,9 +114,12 @@ class TrainingData:
             step: Counted from 0.
         """
         lengths = self.plan.lengths[self.plan.batch(step)]
+        by_replica = self.split.positions(lengths)
         return BatchStats(
             examples=len(lengths),
             tokens=int(np.sum(lengths, dtype=np.int64)),
             positions=len(lengths) * padded_length(lengths),
+            busy=int(by_replica.sum()),
+            capacity=len(by_replica) * int(by_replica.max()),
             altered=None if self.altered is None else self.altered(step),
         )

@@ -26,6 +26,7 @@ STEP_COLUMNS = (
     "examples_per_second",
     "tokens_per_second",
     "padding_share",
+    "idle_share",
 )
 ALTERED_COLUMN = "altered_share"  # where training texts are altered
 

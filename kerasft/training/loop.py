@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from kerasft.training.divergence import check_finite
@@ -97,38 +96,6 @@ def train_steps(
         if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
         yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)
-
-
-def build_forward(model) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
-    """Builds the function from a batch's inputs to its logits, traced once for all lengths."""
-    spec = tf.TensorSpec([None, None], tf.int32)
-    signature = [dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), spec)]
-    return tf.function(lambda inputs: model(inputs, training=False), input_signature=signature)
-
-
-def predict_logits(
-    forward: Callable[[Mapping[str, tf.Tensor]], tf.Tensor],
-    batches: tf.data.Dataset,
-    *,
-    on_batch: Callable[[int], None] = lambda rows: None,
-) -> np.ndarray:
-    """Returns the logits of every example, in the order of the batches.
-
-    Evaluation runs on one device.
-
-    Args:
-        forward: From `build_forward`.
-        batches: Batches of `(inputs, labels, sample_weight)`.
-        on_batch: Called with the number of examples after each batch.
-
-    Returns:
-        float32 `(num_examples, num_outputs)`.
-    """
-    logits = []
-    for inputs, _, weights in batches:
-        logits.append(forward(inputs).numpy()[weights.numpy() > 0])
-        on_batch(len(logits[-1]))
-    return np.concatenate(logits)
 
 
 def build_distributed(

@@ -48,6 +48,7 @@ class TrainingFacts:
     examples_per_second: float
     tokens_per_second: float  # real ones, without padding
     padding_share: float  # of the tokens computed, 0 to 1
+    idle_share: float  # of the replicas' time, waiting for the one with most to compute
     monitor: str  # the metric that chose the checkpoint, such as `validation/accuracy`
     best_step: int
     best_value: float  # what `monitor` was at `best_step`
@@ -163,6 +164,7 @@ def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
         ["examples/s", f"{training.examples_per_second:,.1f}"],
         ["tokens/s", f"{training.tokens_per_second:,.0f}"],
         ["padding share", f"{training.padding_share:.1%}"],
+        ["idle share", f"{training.idle_share:.1%}"],
         [
             "best step",
             f"{training.best_step:,} ({training.monitor} {value_cell(training.best_value)})",

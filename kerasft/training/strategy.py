@@ -47,8 +47,9 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     """Returns a short name for people: kind of strategy, number and kind of its devices."""
     devices = strategy.extended.worker_devices
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
-    count = strategy.num_replicas_in_sync
-    return f"{type(strategy).__name__}, {count} x {'/'.join(sorted(kinds))}"
+    count, processes = strategy.num_replicas_in_sync, build_workers(strategy).count
+    where = f" in {processes} processes" if processes > 1 else ""
+    return f"{type(strategy).__name__}, {count} x {'/'.join(sorted(kinds))}{where}"
 
 
 def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
@@ -85,6 +86,24 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
     return strategy.distribute_datasets_from_function(parts_of)
 
 
+def gather_rows(strategy: tf.distribute.Strategy, parts) -> tf.Tensor:
+    """Puts what the replicas made of a batch together; each of them, in every process, gets all.
+
+    The way back of `distribute`: row i comes from replica i mod n.
+
+    Args:
+        strategy: The strategy.
+        parts: What `strategy.run` returned: `(batch / replicas, ...)` of each replica.
+
+    Returns:
+        `(batch, ...)`.
+    """
+    rows = strategy.gather(parts, axis=0)
+    replicas, shape = strategy.num_replicas_in_sync, tf.shape(rows)
+    by_replica = tf.reshape(rows, tf.concat([[replicas, shape[0] // replicas], shape[1:]], axis=0))
+    return tf.reshape(_swap_first_axes(by_replica), shape)
+
+
 @functools.cache
 def _build_multi_worker() -> tf.distribute.MultiWorkerMirroredStrategy:
     """Builds the one strategy of this process, which joins the others here and waits for them."""
@@ -105,7 +124,10 @@ def _deal(rows: tf.Tensor, replicas: int) -> tf.Tensor:
     """Reshapes `(batch, ...)` to `(replicas, batch / replicas, ...)`, row i to replica i mod n."""
     shape = tf.shape(rows)
     dealt = tf.reshape(rows, tf.concat([[shape[0] // replicas, replicas], shape[1:]], axis=0))
-    order = tf.concat([[1, 0], tf.range(2, tf.rank(dealt))], axis=0)
-    result = tf.transpose(dealt, order)
+    result = _swap_first_axes(dealt)
     result.set_shape([replicas, None, *rows.shape[1:]])
     return result
+
+
+def _swap_first_axes(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(tensor, tf.concat([[1, 0], tf.range(2, tf.rank(tensor))], axis=0))

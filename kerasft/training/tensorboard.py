@@ -26,6 +26,7 @@ STEP_TAGS = (
     "speed/examples_per_second",
     "speed/tokens_per_second",
     "speed/padding_share",
+    "speed/idle_share",
 )
 ALTERED_TAG = "step/altered_share"
 _RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
@@ -57,7 +58,7 @@ class TensorBoardEvents(Events):
                 tf.summary.text("recipe", f"```toml\n{self._recipe_text.strip()}\n```")
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Writes loss, learning rate, gradient norm, speed, padding and the share altered."""
+        """Writes loss, rate, gradient norm, speed, and the shares of padding, idle and altered."""
         speed = stats.speed(result.seconds)
         values = [result.loss, result.learning_rate, result.gradient_norm, *speed.values()]
         self._write_step(values, result.step)

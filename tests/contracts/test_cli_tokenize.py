@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from kerasft.__main__ import main
+from kerasft.data import token_shards
 from kerasft.pipelines.command import run_pipeline
 from kerasft.pipelines.tokenizing import run_shards
 
@@ -44,9 +45,12 @@ def test_parts_of_several_machines_are_put_together(command, monkeypatch):
     for index in (1, 0):
         assert command("imdb_sample", "--shard", f"{index}/2")[0] == 0
     monkeypatch.setattr("kerasft.pipelines.tokenizing.run_shards", None)  # nothing is left to do
+    read, is_whole = [], token_shards._is_whole
+    monkeypatch.setattr(token_shards, "_is_whole", lambda part: read.append(part) or is_whole(part))
     code, out, _ = command("imdb_sample")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["train", "test"]
+    assert len(read) == len(set(read)) == 4  # each part of both splits once
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
 from kerasft.pipelines import data as run_data
-from kerasft.pipelines import exporting, outcome, session
+from kerasft.pipelines import exporting, finishing, outcome
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
@@ -119,6 +119,11 @@ def parts(run: Session) -> int:
     return run.build_model().accumulation_steps
 
 
+def sent(run: Session) -> str:
+    """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
+    return run.build_model().all_reduce_dtype
+
+
 def labels(run: Session) -> tuple:
     """What is learnt."""
     return run.data.source.label_names, run.data.labels("train").tobytes()
@@ -197,9 +202,9 @@ def exported(run: Session) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcome.Outcome, "best_model", lambda self: model)
         patch.setattr(outcome.Outcome, "export", lambda *_, **__: calls.append(True))
-        patch.setattr(session, "read_history", lambda path: [])
+        patch.setattr(finishing, "read_history", lambda path: [])
         patch.setattr(exporting, "build_probe", lambda *_: None)
-        run._finish(state)
+        finishing.finish(run, state)
     return bool(calls)
 
 
@@ -318,6 +323,7 @@ PROBES = {
     "training.dtype_policy": Probe("mixed_bfloat16", weights),
     "training.jit_compile": Probe(True, compiled),
     "training.strategy": Probe("mirrored", strategy),
+    "training.all_reduce_dtype": Probe("bfloat16", sent, {"training.strategy": "mirrored"}),
     "training.loss": Probe("focal", weights),
     "training.focal_gamma": Probe(0.5, weights, {"training.loss": "focal"}),
     "training.huber_delta": Probe(0.1, weights, {**NUMBERS, "training.loss": "huber"}),

@@ -13,7 +13,8 @@ from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.classification import Classification
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.loop import build_forward, predict_logits, train_steps
+from kerasft.training.forward import build_forward, predict_logits
+from kerasft.training.loop import train_steps
 from kerasft.training.optimizer import AdamW
 from kerasft.training.schedule import WarmupPolynomialDecay
 

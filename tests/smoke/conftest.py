@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import tensorflow as tf
+
+from kerasft.run_dir import RunDir, latest_run_dir
 
 # Few enough steps for seconds, with more than one epoch and more than one evaluation.
 QUICK = {
@@ -21,11 +28,50 @@ QUICK = {
 }
 
 
+COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
+PATIENCE_SECONDS = 240
+
+
 class Place(NamedTuple):
     """An empty folder to run in, and the environment variables that keep a run inside."""
 
     folder: Path
     environment: dict[str, str]
+
+    def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen:
+        """Starts the command as a shell does: it gets its own signals, and its output is kept."""
+        with (self.folder / "output.txt").open("w") as output:
+            return subprocess.Popen(
+                [*before, *COMMAND, *arguments],
+                cwd=self.folder,
+                env={**os.environ, **self.environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def run_to_the_end(self, *arguments: str, before: Sequence[str] = ()) -> RunDir:
+        """Runs the command; returns its run directory."""
+        code = self.start(*arguments, before=before).wait(PATIENCE_SECONDS)
+        assert code == 0, self.output
+        return self.run_dir
+
+    def wait_until(self, happened: Callable[[], object], process: subprocess.Popen) -> None:
+        """Waits until something has happened, while a process goes on."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not happened():
+            assert process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.005)
+
+    @property
+    def output(self) -> str:
+        """What the command wrote, of both streams."""
+        return (self.folder / "output.txt").read_text()
+
+    @property
+    def run_dir(self) -> RunDir:
+        """Of the latest run."""
+        return latest_run_dir("imdb_sample", self.folder / "runs")
 
 
 @pytest.fixture(scope="session")

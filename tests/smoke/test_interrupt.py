@@ -11,14 +11,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerasft.pipelines import imdb
-from kerasft.run_dir import RunDir, latest_run_dir
+from kerasft.run_dir import RunDir
 
 STEPS, CHECKPOINT_EVERY, PATIENCE_SECONDS = 120, 25, 120
 SETTINGS = {
@@ -31,49 +30,18 @@ SETTINGS = {
     "evaluation.bootstrap_resamples": 20,
     "export.verify": False,
 }
-COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
 # What depends on the clock.
 TIMED = ("seconds", "per_second")
-
-
-def start(place, *arguments):
-    """Starts the command as a shell does: it gets its own signals, and its output is kept."""
-    with (place.folder / "output.txt").open("w") as output:
-        return subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=place.folder,
-            env={**os.environ, **place.environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def output_of(place) -> str:
-    return (place.folder / "output.txt").read_text()
-
-
-def run_of(place) -> RunDir:
-    return latest_run_dir("imdb_sample", place.folder / "runs")
 
 
 def overrides(**more):
     return [f"{name}={value}" for name, value in {**SETTINGS, **more}.items()]
 
 
-def run_to_the_end(place, *arguments):
-    code = start(place, *arguments).wait(PATIENCE_SECONDS)
-    assert code == 0, output_of(place)
-    return run_of(place)
-
-
 def send_after(place, process, step, number):
     """Sends a signal when so many steps are in the history; returns the exit code."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
     try:
-        while steps_done(place) < step:
-            assert process.poll() is None, output_of(place)
-            assert time.monotonic() < deadline, output_of(place)
-            time.sleep(0.005)
+        place.wait_until(lambda: steps_done(place) >= step, process)
         process.send_signal(number)
         return process.wait(PATIENCE_SECONDS)
     finally:
@@ -120,19 +88,19 @@ def assert_same(ours, theirs):
 @pytest.fixture(scope="module")
 def undisturbed(make_place, read_scalars):
     place = make_place("undisturbed")
-    run_dir = run_to_the_end(place, *overrides())
+    run_dir = place.run_to_the_end(*overrides())
     return place, run_dir, results(run_dir, read_scalars)
 
 
 def test_ctrl_c_and_the_command_that_it_prints(make_place, undisturbed, read_scalars):
     place = make_place("ctrl_c")
-    code = send_after(place, start(place, *overrides()), 30, signal.SIGINT)
-    output = output_of(place)
+    code = send_after(place, place.start(*overrides()), 30, signal.SIGINT)
+    output = place.output
     assert code == 130, output
     assert "Traceback" not in output
     step = int(re.search(r"Interrupted after step (\d+)\.", output)[1])
     assert 30 <= step < STEPS
-    run_dir = run_of(place)
+    run_dir = place.run_dir
     assert (run_dir.checkpoints_folder / f"step-{step:08d}").is_dir()
     assert not run_dir.metrics_path.exists()
     command = re.search(r"^Go on from there: (.+)$", output, re.MULTILINE)[1]
@@ -153,22 +121,22 @@ def test_ctrl_c_and_the_command_that_it_prints(make_place, undisturbed, read_sca
 def test_a_killed_run_goes_on_from_its_latest_checkpoint(make_place, undisturbed, read_scalars):
     place = make_place("killed")
     killed_after = 2 * CHECKPOINT_EVERY + 10
-    code = send_after(place, start(place, *overrides()), killed_after, signal.SIGKILL)
+    code = send_after(place, place.start(*overrides()), killed_after, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    run_dir = run_of(place)
+    run_dir = place.run_dir
     saved = max(path.name for path in run_dir.checkpoints_folder.glob("step-*"))
     assert int(saved.removeprefix("step-")) < steps_done(place) < STEPS
-    assert run_to_the_end(place, "--resume") == run_dir
-    assert f"after step {int(saved.removeprefix('step-'))}." in output_of(place)
+    assert place.run_to_the_end("--resume") == run_dir
+    assert f"after step {int(saved.removeprefix('step-'))}." in place.output
     assert_same(results(run_dir, read_scalars), undisturbed[2])
 
 
 def test_sigterm_saves_and_says_so(make_place):
     place = make_place("preempted")
-    code = send_after(place, start(place, *overrides()), 30, signal.SIGTERM)
-    assert code == 143, output_of(place)
-    assert re.search(r"Preempted after step \d+\.", output_of(place))
-    assert run_of(place).checkpoints_folder.exists()
+    code = send_after(place, place.start(*overrides()), 30, signal.SIGTERM)
+    assert code == 143, place.output
+    assert re.search(r"Preempted after step \d+\.", place.output)
+    assert place.run_dir.checkpoints_folder.exists()
 
 
 def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scalars):
@@ -182,29 +150,21 @@ def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scal
         place = make_place(f"killed_often_{number}")
         arguments = overrides()
         while not is_finished(place):
-            process = start(place, *arguments)
-            wait_for_a_run(place, process)  # before there is one, there is nothing to go on with
+            process = place.start(*arguments)
+            # Before there is a run, there is nothing to go on with.
+            place.wait_until(lambda at=place: any(at.folder.glob("runs/*/recipe.toml")), process)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(moments.uniform(0, 12) if kills > 0 else PATIENCE_SECONDS)
             process.kill()
             code = process.wait(PATIENCE_SECONDS)
-            assert code in (0, -signal.SIGKILL), output_of(place)
+            assert code in (0, -signal.SIGKILL), place.output
             kills -= code != 0
             arguments = ["--resume"]
-        assert_same(results(run_of(place), read_scalars), undisturbed[2])
+        assert_same(results(place.run_dir, read_scalars), undisturbed[2])
 
 
 def is_finished(place) -> bool:
     return any(place.folder.glob("runs/*/metrics.json"))
-
-
-def wait_for_a_run(place, process) -> None:
-    """Waits until a process has made its run directory, or one before it had."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any(place.folder.glob("runs/*/recipe.toml")):
-        assert process.poll() is None, output_of(place)
-        assert time.monotonic() < deadline, output_of(place)
-        time.sleep(0.005)
 
 
 def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, read_scalars):

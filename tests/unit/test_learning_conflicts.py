@@ -34,6 +34,10 @@ REFUSED = [
         r"label_smoothing with training\.loss.*Keep one",
     ),
     ({"training.max_divergences": 5}, r'max_divergences needs training\.on_divergence="skip"'),
+    (
+        {"training.all_reduce_dtype": "bfloat16", "training.strategy": "one_device"},
+        "all_reduce_dtype with .*one_device.*: nothing is sent there",
+    ),
     ({"training.average_from": "last"}, r"average_from needs training\.average_checkpoints"),
     (
         {"training.jit_compile": True, "training.gradient_accumulation_steps": 2},

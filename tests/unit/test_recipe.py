@@ -166,7 +166,7 @@ NEED_OTHERS = {
     *("model.truncation", "model.window_stride"),
     *("training.mode", "training.optimizer", "training.momentum", "training.dtype_policy"),
     *("training.schedule", "training.loss", "training.focal_gamma", "training.huber_delta"),
-    "training.max_divergences",
+    *("training.max_divergences", "training.all_reduce_dtype"),
     *("training.average_from", "training.gradient_accumulation_steps", "training.jit_compile"),
     *(f"training.{member}" for member in DURATION_FAMILIES["unfreeze_every"].members),
     *("regularization.r_drop", "regularization.mixup_alpha", "augmentation.share"),

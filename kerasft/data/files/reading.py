@@ -33,8 +33,12 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         UserError: If it cannot be read, or is no gzip though its name says so.
     """
     try:
-        with gzip.open(path, "rb") if is_gzipped(path) else path.open("rb") as file:
-            yield file
+        with path.open("rb") as file:
+            if not is_gzipped(path):
+                yield file
+                return
+            with gzip.open(file, "rb") as unzipped:
+                yield unzipped
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(
             f"{path} cannot be unzipped: {first_line(error)}",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple, Protocol
 
 from kerasft.data.files.delimited import DelimitedFile
 from kerasft.data.files.folder import ClassFolder
 from kerasft.data.files.json_lines import JsonLinesFile
 from kerasft.data.files.parquet import ParquetFile
+from kerasft.data.files.paths import find_paths, to_path
 from kerasft.data.files.reading import is_gzipped
 from kerasft.errors import UserError, nearest
 
@@ -100,7 +101,7 @@ def open_table(patterns: str | os.PathLike[str] | Iterable[str], format: str = A
 
     Args:
         patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read in the order of
-            their names.
+            their names; local, or any that `tf.io.gfile` reads, such as `gs://bucket/*.csv`.
         format: See `Table`.
 
     Raises:
@@ -112,14 +113,12 @@ def open_table(patterns: str | os.PathLike[str] | Iterable[str], format: str = A
 
 
 def _find(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser()
-    if os.path.exists(path):  # unlike Path.exists, false for names that no file can have
-        return [path]
-    found = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(pattern) else []
+    found = find_paths(pattern)
     if found:
-        return [Path(name) for name in found]
+        return found
     if glob.has_magic(pattern):
         raise UserError("No file matches the glob.", received=pattern)
+    path = to_path(pattern)
     folder = path.parent
     known = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     raise UserError(f"There is no such file.{nearest(path.name, known)}", received=pattern)
@@ -153,7 +152,7 @@ def _open_part(path: Path, format: str) -> Part:  # noqa: A002
 def _format_of(path: Path) -> str:
     if path.is_dir():
         return FOLDER
-    suffix = Path(path.stem).suffix if is_gzipped(path) else path.suffix
+    suffix = PurePath(path.stem).suffix if is_gzipped(path) else path.suffix
     kind = _SUFFIXES.get(suffix.lower())
     if kind is None:
         raise UserError(

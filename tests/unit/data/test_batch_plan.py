@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kerasft.data.balance import padded_length
 from kerasft.data.batch_plan import (
     BatchPlan,
     evaluation_batches,
-    padded_length,
     padding_share,
 )
 from kerasft.errors import UserError

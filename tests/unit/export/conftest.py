@@ -13,7 +13,7 @@ from kerasft.models.presets import load_preset
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.loop import build_forward
+from kerasft.training.forward import build_forward
 
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 SETTINGS = {"multi": {"thresholds": (0.2, 0.5, 0.8)}, "number": {"value_range": (3.0, None)}}

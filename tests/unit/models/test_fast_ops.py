@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from kerasft.models import fast_ops
 from kerasft.models.fast_ops import dropout, gelu, layer_norm
 
 VALUES = np.concatenate([np.linspace(-6, 6, 241), [-40, 40]]).astype("float32")
@@ -135,9 +136,8 @@ def test_without_gradients_the_numbers_are_the_same(dtype):
         np.testing.assert_allclose(
             tf.cast(received, "float32"), tf.cast(expected, "float32"), atol=1e-6
         )
-        assert (
-            np.abs(tf.cast(form(2 * x + 1), "float32") - tf.cast(expected, "float32")).max() > 1e-3
-        )
+        other = form(2 * x + tf.sin(x))  # control
+        assert np.abs(tf.cast(other - expected, "float32")).max() > 1e-2
 
 
 def test_gradients_come_back_after_the_block():

@@ -8,7 +8,8 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.pipelines import assembly
 from kerasft.pipelines import data as run_data
-from kerasft.training.loop import build_forward, train_steps
+from kerasft.training.forward import build_forward
+from kerasft.training.loop import train_steps
 
 
 @pytest.fixture

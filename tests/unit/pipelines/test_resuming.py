@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
+import numpy as np
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.pipelines.resuming import change_recipe, differences, open_resumed
+from kerasft.pipelines import workflow
+from kerasft.pipelines.resuming import change_recipe, compare_devices, differences, open_resumed
 from kerasft.recipe import load_recipe
-from kerasft.run_dir import create_run_dir
+from kerasft.run_dir import RunDir, create_run_dir
+from kerasft.training.checkpoint import read_checkpoint
+from kerasft.training.events import Events
+from kerasft.training.fit_state import FitState
+
+# A constant rate: the decay would depend on how long the run was meant to be.
+WITHOUT_CHANCE = {
+    "model.dropout": 0.0,
+    "model.head_dropout": 0.0,
+    "training.schedule": "constant",
+    "training.warmup_steps": 0,
+}
 
 
 @pytest.fixture
@@ -36,7 +52,12 @@ def test_a_checkpoint_that_is_not_there(run_dir):
 
 @pytest.mark.parametrize(
     "override",
-    ["training.epochs=9", "training.checkpoint_every_minutes=5", "evaluation.batch_size=8"],
+    [
+        "training.epochs=9",
+        "training.checkpoint_every_minutes=5",
+        "training.strategy=mirrored",
+        "evaluation.batch_size=8",
+    ],
 )
 def test_length_evaluation_and_export_may_change(run_dir, override):
     changed = change_recipe(run_dir, [override, "export.name=other"])
@@ -62,3 +83,45 @@ def test_what_the_weights_were_made_with_may_not(run_dir, override, shown):
 
 def test_without_a_change_it_is_the_run_s_own(run_dir):
     assert change_recipe(run_dir, []) == load_recipe(run_dir.recipe_path)
+
+
+def test_other_devices_are_told_of_once():
+    state, told = FitState(devices="one"), []
+    for devices in ("one", "two", "two"):
+        compare_devices(state, devices, told.append)
+    (said,) = told
+    assert re.search(r"trained on one, and goes on on two: .* within rounding", said)
+
+
+def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"export.enabled": False, "training.checkpoint_every_steps": 2, **WITHOUT_CHANCE}
+    recipe = make_recipe({**settings, "training.strategy": "one_device"})
+    undisturbed = workflow.run(changed(recipe, steps=4), events=[])
+    messages = Messages()
+    first = RunDir(workflow.run(changed(recipe, steps=2), events=[messages]).path)
+    first.metrics_path.unlink()
+    workflow.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, events=[messages])
+    (said,) = [text for text in messages.told if "within rounding" in text]
+    assert "OneDeviceStrategy, 1 x CPU, and goes on on MirroredStrategy, 2 x CPU" in said
+    ours, theirs = (weights_of(run_dir) for run_dir in (first, RunDir(undisturbed.path)))
+    assert max(np.abs(ours[name] - theirs[name]).max() for name in theirs) < 1e-5
+
+
+class Messages(Events):
+    def __init__(self):
+        self.told = []
+
+    def on_message(self, text):
+        self.told.append(text)
+
+
+def weights_of(run_dir):
+    """Returns the weights and the optimizer's values after four steps."""
+    saved = read_checkpoint(run_dir.checkpoints_folder / "step-00000004")[1]
+    return {name: value for name, value in saved.items() if not re.search("seed|:acc|:loss", name)}
+
+
+def changed(recipe, **training):
+    training = dataclasses.replace(recipe.training, **training)
+    return dataclasses.replace(recipe, training=training)

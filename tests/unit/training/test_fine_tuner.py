@@ -28,9 +28,10 @@ class ClipsEachReplica(FineTuner):
         return {"batch_loss": loss, "gradient_norm": norm}
 
 
-def train(tools, strategy, batches, **options):
+def train(tools, strategy, batches, all_reduce_dtype="float32", **options):
     with strategy.scope():
         model = tools.build_tuner(global_clipnorm=CLIPNORM, **options)
+    model.all_reduce_dtype = all_reduce_dtype
     steps = list(train_steps(model, strategy, tools.make_dataset(batches), start_step=0))
     return steps, [variable.numpy() for variable in model.trainable_variables]
 
@@ -91,6 +92,19 @@ class TestReplicas:
 
     def test_clipping_was_active(self, one):
         assert min(result.gradient_norm for result in one[0]) > 2 * CLIPNORM
+
+    def test_sums_in_bfloat16_are_near_and_not_the_same(self, tools, batches, two):
+        steps, weights = train(tools, tools.mirrored(), batches[2], all_reduce_dtype="bfloat16")
+        norms = [[step.gradient_norm for step in of_run] for of_run in (steps, two[0])]
+        np.testing.assert_allclose(*norms, rtol=2**-7)  # of eight bits
+        assert 1e-6 < largest_difference(weights, two[1]) < 1e-3
+        # Losses and weights of examples are not rounded.
+        assert steps[0].loss == two[0][0].loss
+
+    def test_one_device_sends_nothing_and_rounds_nothing(self, tools, batches, one):
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+        _, weights = train(tools, strategy, batches[1], all_reduce_dtype="bfloat16")
+        assert largest_difference(weights, one[1]) == 0
 
     def test_control_clipping_in_each_replica_differs(self, tools, batches, one):
         strategy = tools.mirrored()

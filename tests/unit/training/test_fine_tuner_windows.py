@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from kerasft.text import WordPiecePreprocessor
-from kerasft.training.loop import build_forward, train_steps
+from kerasft.training.forward import build_forward
+from kerasft.training.loop import train_steps
 
 LENGTH = 8
 TOLERANCE = 1e-6

@@ -12,7 +12,7 @@ from kerasft.training.history import STEP_COLUMNS, HistoryEvents, read_history
 from kerasft.training.loop import StepResult
 
 WATCHED = [f"validation/{name}" for name in WATCHED_METRICS[0]]
-STATS = BatchStats(examples=32, tokens=3000, positions=4000)
+STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 VALIDATION = {"accuracy": 0.875, "f1_macro": 0.8712345678, "log_loss": 0.3, "f1/neg": 0.9}
 
 
@@ -52,6 +52,7 @@ def test_a_row_holds_the_step_its_speed_and_no_validation(tmp_path):
         "examples_per_second": 64,
         "tokens_per_second": 6000,
         "padding_share": 0.25,
+        "idle_share": pytest.approx(0.2),
         "validation/accuracy": None,
         "validation/f1_macro": None,
         "validation/log_loss": None,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training.loop import build_distributed, build_forward, predict_logits, train_steps
+from kerasft.training.loop import build_distributed, train_steps
 from kerasft.training.optimizer import AdamW
 from kerasft.training.schedule import WarmupPolynomialDecay
 from kerasft.training.strategy import build_strategy
@@ -74,30 +74,3 @@ def test_one_trace_serves_all_lengths(tools, strategy):
     replicas = strategy.num_replicas_in_sync
     assert rows == [4 // replicas] * 3
     assert len(traces) == replicas
-
-
-class TestPredictLogits:
-    @pytest.fixture
-    def batches(self, tools):
-        return [tools.make_batch(4, seed=1), tools.make_batch(2, seed=2, length=16, filler=2)]
-
-    def test_order_and_filler(self, tools, batches):
-        model = tools.build_tuner(dropout=0.5)
-        counts = []
-        logits = predict_logits(
-            build_forward(model), tools.make_dataset(batches), on_batch=counts.append
-        )
-        expected = [model(tools.as_tensors(inputs)).numpy() for inputs, _, _ in batches]
-        expected = np.concatenate([expected[0], expected[1][:2]])
-        assert logits.dtype == np.float32
-        np.testing.assert_allclose(logits, expected, atol=1e-6)
-        assert np.abs(expected[:2] - expected[2:4]).max() > 1e-4  # the order matters
-        assert counts == [4, 2]
-
-    def test_may_be_stopped_between_batches(self, tools, batches):
-        def stop(num_examples):
-            raise KeyboardInterrupt
-
-        forward = build_forward(tools.build_tuner())
-        with pytest.raises(KeyboardInterrupt):
-            predict_logits(forward, tools.make_dataset(batches), on_batch=stop)

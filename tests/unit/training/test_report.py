@@ -65,6 +65,7 @@ def report_facts(**changes):
             examples_per_second=134.8,
             tokens_per_second=21_932.4,
             padding_share=0.0312,
+            idle_share=0.0123,
             monitor="validation/accuracy",
             best_step=1300,
             best_value=0.9012,
@@ -176,6 +177,7 @@ def test_report_says_every_fact():
     assert cells(report, "examples/s") == ["134.8"]
     assert cells(report, "tokens/s") == ["21,932"]
     assert cells(report, "padding share") == ["3.1%"]
+    assert cells(report, "idle share") == ["1.2%"]
     assert cells(report, "best step") == ["1,300 (validation/accuracy 0.9012)"]
     assert cells(report, "dtype policy") == ["mixed_bfloat16"]
     assert cells(report, "device") == ["CPU (2 cores)"]

@@ -17,8 +17,8 @@ from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest
 from kerasft.training.events import Events
 from kerasft.training.fit import Fit, checkpointed_variables
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
+from kerasft.training.forward import build_forward, predict_logits
 from kerasft.training.interrupt import InterruptRequested
-from kerasft.training.loop import build_forward, predict_logits
 from kerasft.training.objective import Objective
 from kerasft.training.optimizer import AdamW
 from kerasft.training.penalties import Penalties

@@ -20,7 +20,7 @@ from kerasft.training.tensorboard import (
     rewind_tensorboard,
 )
 
-STATS = BatchStats(examples=32, tokens=3000, positions=4000)
+STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}
 RECIPE = 'name = "tiny"\n\n[training]\nepochs = 1\n'
 
@@ -80,6 +80,7 @@ def test_every_step_is_written(tmp_path):
             "speed/examples_per_second": 64,
             "speed/tokens_per_second": 6000,
             "speed/padding_share": 0.25,
+            "speed/idle_share": 0.2,
         }
     )
 

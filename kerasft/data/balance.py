@@ -1,0 +1,84 @@
+"""How a batch is split over replicas, so that none waits long for another.
+
+A batch is dealt out: row i goes to replica i mod n. All that is here follows from the lengths of
+the rows alone, and is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PADDING_MULTIPLE = 8  # few distinct widths to compile for, and whole vector registers
+
+
+def padded_length(lengths: np.ndarray) -> int:
+    """Returns the width of a batch: its longest example, rounded up to `PADDING_MULTIPLE`."""
+    longest = int(lengths.max(initial=1))
+    return -(-longest // PADDING_MULTIPLE) * PADDING_MULTIPLE
+
+
+def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
+    """Returns the order of a batch's rows in which dealing gives each replica about the same.
+
+    The longest come first, n at a time, every other n of them in reverse: who got the longest of
+    one round gets the shortest of the next. Where rows are left over for some replicas, the round
+    before is in reverse, since those have its shortest then.
+
+    Args:
+        lengths: int `(batch_size,)`: tokens of each row.
+        replicas: How many; with one, the order stays as it is.
+
+    Returns:
+        int64 `(batch_size,)`: which row comes at each place.
+    """
+    rows = np.arange(len(lengths))
+    if replicas == 1:
+        return rows
+    rank, place = rows // replicas, rows % replicas
+    num_rounds = len(rows) // replicas
+    reverse = ((num_rounds - rank) % 2 == 1) & (rank < num_rounds)
+    taken = rank * replicas + np.where(reverse, replicas - 1 - place, place)
+    return np.argsort(-lengths.astype(np.int64), kind="stable")[taken]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How the rows of a step are computed.
+
+    Args:
+        replicas: Over how many they are dealt out.
+        parts: In how many parts each replica computes its rows, each as wide as its longest.
+        window_length: Tokens of a window, where rows are read in windows; else `None`.
+    """
+
+    replicas: int = 1
+    parts: int = 1
+    window_length: int | None = None
+
+    def positions(self, lengths: np.ndarray) -> np.ndarray:
+        """Returns the positions that each replica computes, without rows that fill the batch.
+
+        Args:
+            lengths: int `(batch_size,)`: tokens of each row, in the order of the batch.
+
+        Returns:
+            int64 `(replicas,)`.
+        """
+        lengths = np.asarray(lengths, np.int64)
+        width = padded_length(lengths)
+        size = -(-len(lengths) // (self.replicas * self.parts))
+        counts = np.zeros(self.replicas, np.int64)
+        for replica in range(self.replicas):
+            own = lengths[replica :: self.replicas]
+            for start in range(0, len(own), size):
+                part = own[start : start + size]
+                counts[replica] += self._of_part(part, width if self.parts == 1 else part.max())
+        return counts
+
+    def _of_part(self, lengths: np.ndarray, width: int) -> int:
+        if self.window_length is None:
+            return len(lengths) * width
+        windows = np.maximum(-(-lengths // self.window_length), 1)
+        return int(windows.sum()) * min(width, self.window_length)

@@ -1,0 +1,119 @@
+"""The end of a session: its best weights evaluated in float32, results written, model exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.pipelines import outcome
+from kerasft.pipelines.data import VALIDATION
+from kerasft.pipelines.exporting import export_trained
+from kerasft.pipelines.result import Run
+from kerasft.training.fit_state import FitState
+from kerasft.training.history import read_history
+from kerasft.training.strategy import describe_strategy
+
+if TYPE_CHECKING:
+    from kerasft.pipelines.session import Session
+
+
+def finish(session: Session, state: FitState) -> Run | None:
+    """Evaluates the best weights in float32, writes the results, exports.
+
+    All processes of a run evaluate together; the chief does the rest.
+
+    Args:
+        session: A session that is trained.
+        state: Where its training ended.
+
+    Returns:
+        What the run left behind; `None` where another process is the chief.
+    """
+    data, result = session.data, session.outcome()
+    model = result.best_model()
+    again = [VALIDATION] if _validates_again(session) else []
+    logits = {
+        split: result.predict(model, data, split, session.events)
+        for split in (*again, *data.test_names)
+    }
+    if not session.workers.is_chief:
+        return None
+    validation = None
+    if again:
+        result = result.tuned(data, logits[VALIDATION])
+        validation = result.describe(data, VALIDATION, logits[VALIDATION])
+    tested = [result.describe(data, split, logits[split]) for split in data.test_names]
+    metrics = _validation_metrics(validation, state)
+    for facts in tested:
+        metrics |= outcome.flat_metrics(facts)
+        session.events.on_evaluation(facts.split, state.step, facts.metrics, best=False)
+    facts = tested[0] if tested else validation
+    return _write(session, result, model, state, metrics=metrics, facts=facts)
+
+
+def _write(
+    session: Session,
+    result: outcome.Outcome,
+    model,
+    state: FitState,
+    *,
+    metrics: dict[str, float],
+    facts: EvaluationFacts,
+) -> Run:
+    """Writes adapter, report and results, and exports; returns what the run left behind."""
+    result.save_adapter(model)
+    saved_model = None
+    if session.recipe.export.enabled:
+        if result.strategy is not None:
+            model = session.outcome(on_one_device=True).best_model()
+        saved_model = export_trained(result, model, session.data, metrics, session.on_sample)
+    outcome.write_report(
+        result,
+        session.data,
+        state,
+        facts,
+        saved_model=saved_model,
+        device=describe_strategy(session.strategy),
+        monitor=session.monitor,
+    )
+    run = Run(
+        path=session.run_dir.path,
+        metrics=metrics,
+        saved_model=saved_model,
+        history=read_history(session.run_dir.history_path),
+        train=outcome.training_figures(state),
+        preset=session.recipe.model.preset,
+        data=session.data.source.name,
+        label_names=session.task.label_names,
+        confusion=None if facts.confusion is None else facts.confusion.tolist(),
+        has_pairs=session.data.source.has_pairs,
+    )
+    details = {
+        "label_names": run.label_names,
+        "confusion": run.confusion,
+        "task": result.task.record(),
+        "has_pairs": run.has_pairs,
+    }
+    # Written last: it marks the run as finished.
+    session.run_dir.write_json("metrics.json", run.to_json() | details)
+    return run
+
+
+def _validates_again(session: Session) -> bool:
+    """Tells whether the best weights are validated once more, in float32, when training is over.
+
+    Not where the figures of training are the same, and nothing is decided by them.
+    """
+    tunes = session.task.has_thresholds and session.recipe.evaluation.tune_thresholds
+    training = session.recipe.training
+    differs = training.dtype_policy != "float32" or training.average_checkpoints > 1
+    return differs or tunes or not session.data.test_names
+
+
+def _validation_metrics(validation: EvaluationFacts | None, state: FitState) -> dict[str, float]:
+    """Returns the best step's validation metrics."""
+    if validation is not None:
+        metrics = validation.metrics
+    else:
+        metrics = next(e for e in state.evaluations if e["step"] == state.best_step)
+    return {f"validation/{name}": value for name, value in metrics.items() if name != "step"}
