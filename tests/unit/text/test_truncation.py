@@ -2,7 +2,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasft.text.truncation import keep_ends, keep_first, longest_first
+from kerasft.text.truncation import keep_byte_ends, keep_ends, keep_first, longest_first
+from kerasft.text.wordpiece import MAX_TEXT_BYTES, WordPiecePreprocessor
 
 rows = st.lists(st.integers(0, 40), min_size=0, max_size=6)
 
@@ -45,3 +46,31 @@ def test_keep_first(rows_and_counts):
     counts = [min(pair) for pair in rows_and_counts]
     kept = keep_first(ragged(lengths), tf.constant(counts, tf.int64)).to_list()
     assert kept == [list(range(count)) for count in counts]
+
+
+class TestKeepByteEnds:
+    texts = (b"", b"ab", b"abcdef", b"abcdefgh", "ééééé".encode())
+
+    def test_the_middle_goes_where_a_text_is_too_long(self):
+        received = keep_byte_ends(tf.constant(self.texts), 6).numpy().tolist()
+        assert received == [b"", b"ab", b"abcdef", b"abc fgh", b"\xc3\xa9\xc3 \xa9\xc3\xa9"]
+
+    def test_texts_that_fit_stay(self):
+        assert keep_byte_ends(tf.constant(self.texts), 10).numpy().tolist() == list(self.texts)
+        assert keep_byte_ends(tf.constant([], tf.string), 10).shape == (0,)
+
+    def test_the_preprocessor_reads_both_ends_of_a_huge_text(self):
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "first", "last", "middle"]
+        preprocess = WordPiecePreprocessor(vocabulary, sequence_length=6)
+        filling = b" middle" * (MAX_TEXT_BYTES // 7)
+        ids = preprocess([b"first" + filling + filling + b" last"])["token_ids"][0].numpy()
+        assert [vocabulary[i] for i in ids] == [
+            "[CLS]",
+            "first",
+            "middle",
+            "middle",
+            "last",
+            "[SEP]",
+        ]
+        in_a_dataset = tf.data.Dataset.from_tensors([b"first" + filling]).map(preprocess)
+        assert next(iter(in_a_dataset))["token_ids"].shape == (1, 6)
