@@ -8,6 +8,8 @@ first line keeps the file.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kerasft.export.layout import BATCH_SIZES, BATCHING, GRAPH, versions_in
@@ -131,20 +133,25 @@ def write_serving_files(models: Path, newest: str) -> None:
         newest: Name of the model that was exported: whether it is up tells whether the server is.
     """
     settings = {"ours": _OURS, "image": IMAGE, "name": newest}
-    _write(models / "models.config", models_config(models))
+    names = sorted(folder.name for folder in models.iterdir() if _has_model(folder))
+    config = models_config({name: f"/models/{name}" for name in names})
+    _write(models / "models.config", f"{_OURS}\n{config}")
     _write(models / "docker-compose.yml", _COMPOSE.format(**settings, arguments=_lines(6)))
     _write(models / "kubernetes.yaml", _KUBERNETES.format(**settings, arguments=_lines(12)))
 
 
-def models_config(models: Path) -> str:
-    """Returns the server's configuration for every model of a folder, as the container sees it."""
-    names = sorted(folder.name for folder in models.iterdir() if _has_model(folder))
+def models_config(folders: Mapping[str, str | os.PathLike[str]]) -> str:
+    """Returns the server's own list of models, the newest version of each.
+
+    Args:
+        folders: Folder of versions of each model as the server sees it, by name.
+    """
     entries = "".join(
-        f"  config {{ name: {_quoted(name)} base_path: {_quoted(f'/models/{name}')}"
+        f"  config {{ name: {_quoted(name)} base_path: {_quoted(os.fspath(folder))}"
         ' model_platform: "tensorflow" }\n'
-        for name in names
+        for name, folder in folders.items()
     )
-    return f"{_OURS}\nmodel_config_list {{\n{entries}}}\n"
+    return f"model_config_list {{\n{entries}}}\n"
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasft.errors import UserError
-from kerasft.export.serving_files import IMAGE
+from kerasft.export.serving_files import IMAGE, models_config
 from kerasft.serving.ports import in_address, take_port
 
 PROGRAM = "tensorflow_model_server"
@@ -109,20 +109,6 @@ def serve_real(
         return _run(command)
 
 
-def models_config(folders: Mapping[str, Path]) -> str:
-    """Returns the server's own list of models, the newest version of each.
-
-    Args:
-        folders: Folder of versions of each model, by name.
-    """
-    configs = (
-        f"  config {{\n    name: {_quoted(name)}\n    base_path: {_quoted(str(folder))}\n"
-        '    model_platform: "tensorflow"\n  }\n'
-        for name, folder in folders.items()
-    )
-    return f"model_config_list {{\n{''.join(configs)}}}\n"
-
-
 def program_command(config: Path, settings: RealSettings) -> list[str]:
     """Returns the command of the server's program."""
     return [
@@ -166,12 +152,6 @@ def _common_flags(config: str, settings: RealSettings) -> list[str]:
     if settings.batching:  # batching_params.pbtxt in the folder of each version
         flags += ["--enable_batching=true", "--enable_per_model_batching_parameters=true"]
     return flags
-
-
-def _quoted(text: str) -> str:
-    """Returns a string as a text proto holds it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
 
 
 def _with_ports(settings: RealSettings) -> RealSettings:

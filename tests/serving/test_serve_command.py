@@ -19,7 +19,8 @@ import urllib3
 
 from kerasft.cli import serve
 from kerasft.errors import UserError
-from kerasft.serving.real_server import find_real_server, models_config
+from kerasft.export.serving_files import models_config
+from kerasft.serving.real_server import find_real_server
 from kerasft.serving.served_folder import find_served_models
 
 RECORD = 'printf "%s\\n" "$0" "$@" > "$RECORD"\n'
