@@ -35,7 +35,7 @@ TIMED = ("seconds", "per_second")
 
 
 def overrides(**more):
-    return [f"{name}={value}" for name, value in {**SETTINGS, **more}.items()]
+    return [f"{name}={str(value).lower()}" for name, value in {**SETTINGS, **more}.items()]
 
 
 def send_after(place, process, step, number):

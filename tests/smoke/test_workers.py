@@ -48,7 +48,7 @@ LORA = {
 
 
 def overrides(**more):
-    return [f"{key}={value}" for key, value in {**SETTINGS, **more}.items()]
+    return [f"{key}={str(value).lower()}" for key, value in {**SETTINGS, **more}.items()]
 
 
 def figures(run_dir, name):

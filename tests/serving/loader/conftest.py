@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kerasft.export.saved_model import export_saved_model
+from kerasft.export.quantization import compress_weights
+from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.task import build_task
@@ -21,6 +22,7 @@ KINDS = {
     "multi": {"kind": "multi"},
     "number": {"kind": "number"},
     "pairs": {"kind": "single", "has_pairs": True},
+    "int8": {"kind": "single", "quantize": "int8"},
 }
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 
@@ -53,7 +55,7 @@ def saved_models(tmp_path_factory):
     return {name: _export(folder / name, **settings) for name, settings in KINDS.items()}
 
 
-def _export(folder, *, kind, has_pairs=False):
+def _export(folder, *, kind, has_pairs=False, quantize=None):
     preset = load_preset("tiny_random")
     task = build_task(kind, LABEL_NAMES.get(kind, ()))
     encoder = Encoder(preset.backbone, pooling="mean")
@@ -61,6 +63,13 @@ def _export(folder, *, kind, has_pairs=False):
     head.logits.kernel.assign(30.0 * head.logits.kernel.value)
     preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=48)
     model = FineTuner(encoder, head)
+    compressed = compress_weights(model, quantize) if quantize else ()
     return export_saved_model(
-        model, task=task, preprocessor=preprocessor, folder=folder, metadata={}, has_pairs=has_pairs
+        model,
+        task=task,
+        preprocessor=preprocessor,
+        folder=folder,
+        metadata={},
+        has_pairs=has_pairs,
+        options=ExportOptions(verify=False, compressed=compressed),
     )

@@ -210,7 +210,9 @@ def make_requests(version: Path, texts: Mapping[str, Sequence[bytes]]) -> Iterat
         inputs = {}
         for key, info in signature.inputs.items():
             if info.dtype != tf.string.as_datatype_enum:
-                inputs[key] = np.ones([2, 5], tf.DType(info.dtype).as_numpy_dtype)
+                ids = np.arange(5, 15).reshape(2, 5)  # two rows that differ
+                values = ids if key == "token_ids" else np.ones_like(ids)
+                inputs[key] = values.astype(tf.DType(info.dtype).as_numpy_dtype)
             else:
                 inputs[key] = np.array(texts[key] if key in texts else _examples(texts), object)
         yield Request(name, inputs)

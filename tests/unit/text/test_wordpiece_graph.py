@@ -14,14 +14,16 @@ from kerasft.text import WordPiecePreprocessor
 # since 2.12. An op that is not here must be looked up there before it is added.
 ALLOWED_OPS = {
     "FastWordpieceTokenizeWithOffsets",
+    "StringJoin", "StringLength", "Substr",
     "StaticRegexFullMatch", "StaticRegexReplace", "StringLower", "UnicodeDecode", "UnicodeEncode",
     "RaggedGather", "RaggedRange", "RaggedTensorToTensor",
     "AddV2", "Cumsum", "FloorDiv", "FloorMod", "Maximum", "Minimum", "Mul", "Sub",
-    "All", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalOr", "Max", "Prod",
+    "All", "Any", "Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalOr", "Max",
+    "Prod",
     "BroadcastTo", "Cast", "ConcatV2", "ExpandDims", "Fill", "GatherV2", "OnesLike", "Pack",
     "Range", "Reshape", "SelectV2", "Shape", "Size", "Squeeze", "StridedSlice",
-    "Tile", "Transpose", "Where",
-    "Assert", "Const", "Identity", "If", "NoOp", "Placeholder",
+    "Tile", "Transpose", "Where", "ZerosLike",
+    "Assert", "Const", "Identity", "If", "NoOp", "Placeholder", "StatelessIf",
     "PartitionedCall", "StatefulPartitionedCall",
 }  # fmt: skip
 TEXTS = tf.TensorSpec([None], tf.string)
