@@ -50,9 +50,15 @@ def c_loader(loader, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory):
-    """The version folder of an exported model of each kind."""
+    """The version folder of a model of each kind, exported when it is first asked for."""
     folder = tmp_path_factory.mktemp("saved_models")
-    return {name: _export(folder / name, **settings) for name, settings in KINDS.items()}
+
+    class Lazily(dict):
+        def __missing__(self, name):
+            self[name] = _export(folder / name, **KINDS[name])
+            return self[name]
+
+    return Lazily()
 
 
 def _export(folder, *, kind, has_pairs=False, quantize=None):
