@@ -1,4 +1,4 @@
-"""Techniques of fine-tuning against the plain recipe: what each brings, and what it costs.
+"""Techniques of fine-tuning against the plain recipe: what each brings.
 
     python tests/benchmarks/bench_techniques.py --output techniques.json
     python tests/benchmarks/bench_techniques.py --recipe glue_rte --only plain lora ema
@@ -6,7 +6,8 @@
 Each technique is the plain recipe with a few settings changed, run with the same seeds: the same
 training examples, the same test examples, so that the difference is taken seed by seed. The figures
 are written after every run, and what stands in the file is not run again. With `--table` the file
-is printed as the table of docs/techniques.md and nothing is run.
+is printed as the table of docs/techniques.md and nothing is run. What a technique costs is measured
+by bench_step_cost.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -72,20 +72,14 @@ TECHNIQUES = {
 
 
 def run_once(recipe_name: str, overrides: dict[str, object], folder: str) -> dict[str, float]:
-    """Runs a recipe; returns its headline on the test, in percent, and its speed."""
+    """Runs a recipe; returns its headline on the test, in percent."""
     from kerasft.pipelines import workflow
     from kerasft.recipe import load_recipe
 
     recipe = load_recipe(recipe_name, overrides | {"export.enabled": False})
-    started = time.monotonic()
     run = workflow.run(recipe, runs_folder=folder)
     gc.collect()
-    return {
-        "accuracy": 100 * run.metrics["test/accuracy"],
-        "examples_per_second": run.train["examples_per_second"],
-        "train_seconds": run.train["seconds"],
-        "seconds": time.monotonic() - started,
-    }
+    return {"accuracy": round(100 * run.metrics["test/accuracy"], 4)}
 
 
 def run_all(arguments, found: dict[str, dict[str, dict[str, float]]]) -> None:
@@ -103,21 +97,18 @@ def run_all(arguments, found: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Returns the table: accuracy, its difference from the plain recipe seed by seed, and speed."""
+    """Returns the table: accuracy, and its difference from the plain recipe seed by seed."""
     lines = [
-        "| technique | accuracy | against plain, seed by seed | examples/s against plain |",
-        "| --- | --- | --- | --- |",
+        "| technique | accuracy | against plain, seed by seed |",
+        "| --- | --- | --- |",
     ]
     plain = found[PLAIN]
     for name, runs in found.items():
         seeds = [seed for seed in runs if seed in plain]
         accuracy = [runs[seed]["accuracy"] for seed in seeds]
         gains = [runs[seed]["accuracy"] - plain[seed]["accuracy"] for seed in seeds]
-        speed = statistics.median(
-            runs[seed]["examples_per_second"] / plain[seed]["examples_per_second"] for seed in seeds
-        )
         gain = "" if name == PLAIN else _spread(gains, "+")
-        lines.append(f"| {name} | {_spread(accuracy)} | {gain} | {speed:.2f} |")
+        lines.append(f"| {name} | {_spread(accuracy)} | {gain} |")
     return "\n".join(lines)
 
 
