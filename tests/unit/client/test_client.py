@@ -7,6 +7,7 @@ import pytest
 
 from kerasft.client import Client
 from kerasft.errors import UserError
+from kerasft.export.layout import BATCH_SIZES
 
 TEXTS = ["one", "", "longer", "café"]
 AWKWARD = [
@@ -71,6 +72,13 @@ def test_a_stream_is_answered_in_order_sorted_and_a_few_requests_at_a_time(serve
     assert max(map(len, batches)) == 10
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches[2:])
     assert padded < 1.5 * sum(map(len, texts))  # unsorted, it would be twice as much
+
+
+def test_no_request_is_larger_than_an_export_allows(served):
+    with Client(served.url()) as client:
+        assert len(client.predict(["text"] * 70)) == 70
+    batches = [columns["text"] for *_, columns in served.model.requests if columns]
+    assert max(map(len, batches)) == BATCH_SIZES[-1] == 32
 
 
 def test_one_request_at_a_time(served):

@@ -194,7 +194,7 @@ def test_of_tiny_random(tools, tmp_path):
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
-@pytest.mark.parametrize("step", [2, 3, 5])
+@pytest.mark.parametrize("step", [3, 5])
 def test_with_techniques(tools, tmp_path, name, step):
     """Layers that join at steps 2 and 4, weights that wait to be averaged, averages over time."""
     options, whole, first, second = (
