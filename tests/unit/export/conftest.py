@@ -59,11 +59,9 @@ VARIANTS = {
     "single": {"kind": "single"},
     "single pairs": {"kind": "single", "has_pairs": True},
     "multi": {"kind": "multi"},
-    "multi pairs": {"kind": "multi", "has_pairs": True},
     "number": {"kind": "number"},
     "number pairs": {"kind": "number", "has_pairs": True},
     "single windows": {"kind": "single", "windows": True},
-    "number windows": {"kind": "number", "windows": True},
 }
 
 

@@ -157,7 +157,7 @@ print(json.dumps([answers, foreign]))
 
 
 def test_a_process_without_kerasft_gives_the_same_answers(all_exported, tmp_path):
-    models = [all_exported[name] for name in ("multi pairs", "number", "single windows")]
+    models = [all_exported[name] for name in ("single pairs", "number", "single windows")]
     paths = [str(exported.version) for exported in models]
     result = subprocess.run(
         [sys.executable, "-I", "-c", FRESH, *paths],
