@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, results_only
+from kerasft.console import build_table, print_json, results_only
 from kerasft.pipelines.compared_runs import choose_split, open_runs
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from kerasft.pipelines.comparison import Comparison
 
 
@@ -53,13 +51,13 @@ def _print(comparison: Comparison) -> None:
     _say(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
     if comparison.settings:
         rows = [[key, *map(_setting, row)] for key, row in comparison.settings.items()]
-        console.print(_table(["setting", *names], rows))
+        console.print(build_table(["setting", *names], rows))
     else:
         _say(["", "No setting differs.", ""])
     rows = [[name, *map(_value, row)] for name, row in comparison.metrics.items()]
-    console.print(_table([f"metric ({comparison.split})", *names], rows))
+    console.print(build_table([f"metric ({comparison.split})", *names], rows))
     if comparison.tests:
-        console.print(_table(*_test_rows(comparison)))
+        console.print(build_table(*_test_rows(comparison)))
     _say([*comparison.conclusions(), *comparison.notes])
 
 
@@ -73,19 +71,6 @@ def _test_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         row += [f"{test.difference.estimate:+.4f}", ends, f"{test.difference.p_value:.2g}"]
         rows.append([*row, f"{test.p_adjusted:.2g}"] if several else row)
     return [*header, "adjusted"] if several else header, rows
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.HORIZONTALS)
-    for index, title in enumerate(header):
-        table.add_column(Text(title), justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
 
 
 def _setting(value: object) -> str:

@@ -26,6 +26,8 @@ TOKEN_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 Graph = Callable[..., dict[str, tf.Tensor]]
 
+_EXAMPLES_SPEC = tf.TensorSpec([None], tf.string, EXAMPLES)
+
 
 def signature_names(kind: str) -> tuple[str, ...]:
     """Returns the signatures that a model can have.
@@ -65,7 +67,7 @@ def trace_signatures(
     *,
     has_pairs: bool,
     names: Sequence[str],
-    weights: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    weights: Callable[[], contextlib.AbstractContextManager],
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces the graph of each signature; all read the same variables.
 
@@ -75,9 +77,10 @@ def trace_signatures(
         preprocessor: Turns texts into the model's inputs.
         has_pairs: Whether an example is a pair of texts.
         names: From `check_signatures`.
-        weights: Makes the scope that the graphs are traced in, one for each. Defaults to none.
+        weights: Makes the scope that the graphs are traced in, one for each.
     """
     texts = input_names(has_pairs)
+    text_specs = [tf.TensorSpec([None], tf.string, name) for name in texts]
 
     def answer(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         return task.decode(model(preprocessor(*columns), training=False))
@@ -87,17 +90,14 @@ def trace_signatures(
         return task.decode(model(inputs, training=False))
 
     graphs: dict[str, tuple[Graph, list[tf.TensorSpec]]] = {
-        SIGNATURE: (answer, [tf.TensorSpec([None], tf.string, name) for name in texts]),
+        SIGNATURE: (answer, text_specs),
         CLASSIFY: (_classify(answer, task, texts), [_EXAMPLES_SPEC]),
         REGRESS: (_regress(answer, texts), [_EXAMPLES_SPEC]),
         TOKENS: (
             answer_tokens,
             [tf.TensorSpec([None, None], tf.int32, name) for name in TOKEN_INPUTS],
         ),
-        EMBED: (
-            lambda *columns: embed(model, preprocessor(*columns)),
-            [tf.TensorSpec([None], tf.string, name) for name in texts],
-        ),
+        EMBED: (lambda *columns: _embed(model, preprocessor(*columns)), text_specs),
     }
     traced = {}
     for name in names:
@@ -119,15 +119,13 @@ def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, dict[str, di
 
     return {
         name: {
-            "inputs": describe(graph.structured_input_signature[1] or _positional(graph)),
+            "inputs": describe(
+                {spec.name: spec for spec in tf.nest.flatten(graph.structured_input_signature)}
+            ),
             "outputs": describe(graph.structured_outputs),
         }
         for name, graph in signatures.items()
     }
-
-
-def _positional(graph) -> dict[str, tf.TensorSpec]:
-    return {spec.name: spec for spec in graph.structured_input_signature[0]}
 
 
 def _within(weights: Callable[[], contextlib.AbstractContextManager], graph: Graph) -> Graph:
@@ -136,9 +134,6 @@ def _within(weights: Callable[[], contextlib.AbstractContextManager], graph: Gra
             return graph(*columns)
 
     return traced
-
-
-_EXAMPLES_SPEC = tf.TensorSpec([None], tf.string, EXAMPLES)
 
 
 def _parse(examples: tf.Tensor, texts: Sequence[str]) -> list[tf.Tensor]:
@@ -163,7 +158,7 @@ def _regress(answer: Graph, texts: Sequence[str]) -> Graph:
     return lambda examples: {"outputs": answer(*_parse(examples, texts))["value"]}
 
 
-def embed(model, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _embed(model, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns the vectors of each text.
 
     Args:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,19 +12,13 @@ from scipy import sparse
 
 from kerasft.metrics.intervals import (
     class_losses,
-    mean_of_metrics,
     metric_of_confusion,
-    metric_of_labels,
+    metric_of_label_sets,
+    metric_of_numbers,
+    values_of_label_sets,
+    values_of_numbers,
 )
-from kerasft.metrics.multilabel import example_f1, example_log_loss
-from kerasft.metrics.weighted import (
-    Weighted,
-    weighted_average_precision,
-    weighted_pearson,
-    weighted_r2,
-    weighted_roc_auc,
-    weighted_spearman,
-)
+from kerasft.metrics.weighted import Weighted, weighted_roc_auc
 
 RIGHT_OR_WRONG = ("accuracy", "subset_accuracy")  # an example is, and the metric is their share
 
@@ -87,19 +80,10 @@ def weighted_of_label_sets(
     """
     labels, selected = np.asarray(labels, bool), np.asarray(selected, bool)
     scores = np.asarray(scores, np.float64)
-    if name == "average_precision_macro":
-        columns = zip(labels.T, scores.T, strict=True)
-        of_labels = [weighted_average_precision(*column) for column in columns]
-        return functools.partial(mean_of_metrics, of_labels)
-    values = {
-        "f1_samples": lambda: example_f1(labels, selected),
-        "subset_accuracy": lambda: (labels == selected).all(axis=1),
-        "hamming_loss": lambda: (labels != selected).mean(axis=1),
-        "log_loss": lambda: example_log_loss(labels, scores),
-    }
-    if name in values:
-        return _weighted_mean(values[name]())
-    return metric_of_labels(name, labels, selected, label_names)
+    values = values_of_label_sets(name, labels, scores, selected)
+    if values is not None:
+        return _weighted_mean(values)
+    return metric_of_label_sets(name, labels, scores, selected, label_names)
 
 
 def weighted_of_numbers(name: str, labels: np.ndarray, predictions: np.ndarray) -> Weighted | None:
@@ -111,11 +95,10 @@ def weighted_of_numbers(name: str, labels: np.ndarray, predictions: np.ndarray) 
         predictions: Numbers, shape `(num_examples,)`.
     """
     labels, predictions = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
-    errors = np.abs(predictions - labels)
-    if name in ("mean_squared_error", "mean_absolute_error"):
-        return _weighted_mean(errors**2 if name == "mean_squared_error" else errors)
-    metrics = {"pearson": weighted_pearson, "spearman": weighted_spearman, "r2": weighted_r2}
-    return metrics[name](labels, predictions) if name in metrics else None
+    values = values_of_numbers(name, labels, predictions)
+    if values is not None:
+        return _weighted_mean(values)
+    return metric_of_numbers(name, labels, predictions)
 
 
 def _weighted_mean(values: np.ndarray) -> Weighted:

@@ -99,20 +99,10 @@ def multilabel_interval(
     labels, selected = np.asarray(labels, bool), np.asarray(selected, bool)
     scores = np.asarray(scores, np.float64)
     settings = {"num_resamples": num_resamples, "seed": seed}
-    means = {
-        "f1_samples": lambda: example_f1(labels, selected),
-        "subset_accuracy": lambda: (labels == selected).all(axis=1).astype(np.float64),
-        "hamming_loss": lambda: (labels != selected).mean(axis=1),
-        "log_loss": lambda: example_log_loss(labels, scores),
-    }
-    if name in means:
-        return bootstrap_mean_interval(means[name](), **settings)
-    if name == "average_precision_macro":
-        columns = zip(labels.T, scores.T, strict=True)
-        of_labels = [weighted_average_precision(*column) for column in columns]
-        metric = functools.partial(mean_of_metrics, of_labels)
-    else:
-        metric = metric_of_labels(name, labels, selected, label_names)
+    values = values_of_label_sets(name, labels, scores, selected)
+    if values is not None:
+        return bootstrap_mean_interval(values, **settings)
+    metric = metric_of_label_sets(name, labels, scores, selected, label_names)
     return metric and bootstrap_weights_interval(metric, len(labels), **settings)
 
 
@@ -135,16 +125,11 @@ def regression_interval(
     """
     labels, predictions = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     settings = {"num_resamples": num_resamples, "seed": seed}
-    errors = np.abs(predictions - labels)
-    if name == "mean_squared_error":
-        return bootstrap_mean_interval(errors**2, **settings)
-    if name == "mean_absolute_error":
-        return bootstrap_mean_interval(errors, **settings)
-    metrics = {"pearson": weighted_pearson, "spearman": weighted_spearman, "r2": weighted_r2}
-    if name not in metrics:
-        return None
-    metric = metrics[name](labels, predictions)
-    if not np.isfinite(metric(np.ones((1, len(labels))))).all():
+    values = values_of_numbers(name, labels, predictions)
+    if values is not None:
+        return bootstrap_mean_interval(values, **settings)
+    metric = metric_of_numbers(name, labels, predictions)
+    if metric is None or not np.isfinite(metric(np.ones((1, len(labels))))).all():
         return None
     return bootstrap_weights_interval(metric, len(labels), **settings)
 
@@ -179,13 +164,61 @@ def metric_of_confusion(name: str, label_names: Sequence[str]) -> Callable | Non
     return metric
 
 
-def metric_of_labels(
-    name: str, labels: np.ndarray, selected: np.ndarray, label_names: Sequence[str]
+def values_of_label_sets(
+    name: str, labels: np.ndarray, scores: np.ndarray, selected: np.ndarray
+) -> np.ndarray | None:
+    """Returns the examples' values of a metric of `multilabel_metrics` that is their mean.
+
+    `None` if it is no such mean.
+    """
+    if name == "f1_samples":
+        return example_f1(labels, selected)
+    if name == "subset_accuracy":
+        return (labels == selected).all(axis=1).astype(np.float64)
+    if name == "hamming_loss":
+        return (labels != selected).mean(axis=1)
+    return example_log_loss(labels, scores) if name == "log_loss" else None
+
+
+def values_of_numbers(name: str, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray | None:
+    """Returns the examples' values of a metric of `regression_metrics` that is their mean.
+
+    `None` if it is no such mean.
+    """
+    errors = np.abs(predictions - labels)
+    return {"mean_squared_error": errors**2, "mean_absolute_error": errors}.get(name)
+
+
+def metric_of_numbers(name: str, labels: np.ndarray, predictions: np.ndarray) -> Callable | None:
+    """Returns a metric from weights of examples `(rows, num_examples)` to `(rows,)`.
+
+    `None` if it has no such function.
+    """
+    metrics = {"pearson": weighted_pearson, "spearman": weighted_spearman, "r2": weighted_r2}
+    return metrics[name](labels, predictions) if name in metrics else None
+
+
+def metric_of_label_sets(
+    name: str,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    selected: np.ndarray,
+    label_names: Sequence[str],
 ) -> Callable | None:
     """Returns a metric from weights of examples `(rows, num_examples)` to `(rows,)`.
 
     `None` if it has no such function.
     """
+    if name != "average_precision_macro":
+        return _metric_of_labels(name, labels, selected, label_names)
+    columns = zip(labels.T, scores.T, strict=True)
+    of_labels = [weighted_average_precision(*column) for column in columns]
+    return functools.partial(_mean_of_metrics, of_labels)
+
+
+def _metric_of_labels(
+    name: str, labels: np.ndarray, selected: np.ndarray, label_names: Sequence[str]
+) -> Callable | None:
     parsed = _parsed(name, label_names)
     if parsed is None:
         return None
@@ -228,6 +261,5 @@ def _matthews(confusions: np.ndarray) -> np.ndarray:
     return ratio(covariance, product)
 
 
-def mean_of_metrics(metrics: Sequence[Callable], weights: np.ndarray) -> np.ndarray:
-    """Returns the mean of several metrics of weights, `(rows,)`."""
+def _mean_of_metrics(metrics: Sequence[Callable], weights: np.ndarray) -> np.ndarray:
     return np.mean([metric(weights) for metric in metrics], axis=0)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from kerasft.console import build_table
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.training.report_rows import (
@@ -83,10 +83,10 @@ def evaluation_table(
     """
     header, rows = headline_rows(metrics, intervals)
     if not label_names:
-        return _terminal_table(header, rows)
+        return build_table(header, rows)
     class_header, by_class = class_rows(metrics, label_names)
     blanks = [""] * (len(class_header) - len(header))
-    table = _terminal_table([*header, *blanks], rows)
+    table = build_table([*header, *blanks], rows)
     table.add_section()
     table.add_row(*(Text(name, style="bold") for name in class_header), end_section=True)
     for row in by_class:
@@ -96,7 +96,7 @@ def evaluation_table(
 
 def confusion_table(confusion: np.ndarray, label_names: Sequence[str]) -> Table:
     """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors."""
-    return _terminal_table(*confusion_rows(confusion, label_names))
+    return build_table(*confusion_rows(confusion, label_names))
 
 
 def render_report(facts: ReportFacts) -> str:
@@ -197,16 +197,6 @@ def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterable[Sequence[st
         else:
             words = value if isinstance(value, list | tuple) else [value]
             yield [f"{prefix}{name}", " ".join(map(str, words))]
-
-
-def _terminal_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    # Cells are Text, never str: a label called "[red]" is a label and not markup.
-    table = Table(box=box.HORIZONTALS)
-    for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
 
 
 def _cell(text: str) -> str:

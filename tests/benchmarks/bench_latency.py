@@ -25,6 +25,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from serving_process import build_model
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving" / "loader"))
 
@@ -77,26 +79,6 @@ def summarize(milliseconds: list[float], *, skipped: int = 10) -> dict[str, floa
     found = {"p50": p50, "p95": p95, "p99": p99}
     found |= {"first": milliseconds[0], "tenth": milliseconds[9]}
     return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def export_default(folder: Path) -> Path:
-    """Exports the default encoder with an untrained head."""
-    from kerasft.export.saved_model import export_saved_model
-    from kerasft.models.encoder import Encoder
-    from kerasft.models.presets import load_preset
-    from kerasft.tasks.task import build_task
-    from kerasft.text.wordpiece import WordPiecePreprocessor
-    from kerasft.training.fine_tuner import FineTuner
-
-    preset = load_preset("minilm_l6_en_uncased")
-    task = build_task("single", ("neg", "pos"))
-    encoder = Encoder(preset.backbone, pooling="mean")
-    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
-    preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=256)
-    model = FineTuner(encoder, head)
-    return export_saved_model(
-        model, task=task, preprocessor=preprocessor, folder=folder, metadata={}
-    )
 
 
 def measure_ours(version: Path, arguments, folder: Path) -> dict[str, object]:
@@ -162,7 +144,7 @@ def main() -> None:
         parser.error("--peer-python and --peer-model go together")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        version = arguments.saved_model or export_default(folder / "minilm")
+        version = arguments.saved_model or build_model(folder, "minilm_l6_en_uncased")
         result = {"intra": arguments.intra, "inter": arguments.inter}
         result["ours"] = measure_ours(version, arguments, folder)
         if arguments.peer_python:

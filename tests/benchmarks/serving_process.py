@@ -15,9 +15,10 @@ CLIENTS = Path(__file__).with_name("serving_clients.py")
 NAME = "benchmark"
 
 
-def build_model(folder: Path, preset_name: str) -> None:
-    """Exports an untrained classifier: its answers are worth nothing, and take as long as others.
+def build_model(folder: Path, preset_name: str) -> Path:
+    """Exports an untrained classifier; returns its version folder.
 
+    Its answers are worth nothing, and take as long as others.
     Run in a process of its own (`python serving_process.py FOLDER PRESET`).
     """
     from kerasft.export.saved_model import ExportOptions, export_saved_model
@@ -31,7 +32,7 @@ def build_model(folder: Path, preset_name: str) -> None:
     task = build_task("single", ("neg", "pos"))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
-    export_saved_model(
+    return export_saved_model(
         FineTuner(encoder, head),
         task=task,
         preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),

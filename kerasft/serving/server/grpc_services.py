@@ -52,31 +52,29 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request, context):  # noqa: N802 - the service's own name
         """Computes a signature's outputs."""
-        return await _guarded(
-            self._predict(request, _seconds(context, self._limits)), self, context
-        )
+        return await self._in_time(self._predict, request, context)
 
     async def Classify(self, request, context):  # noqa: N802
         """Labels examples."""
-        return await _guarded(
-            self._classify(request, _seconds(context, self._limits)), self, context
-        )
+        return await self._in_time(self._classify, request, context)
 
     async def Regress(self, request, context):  # noqa: N802
         """Gives each example a number."""
-        return await _guarded(
-            self._regress(request, _seconds(context, self._limits)), self, context
-        )
+        return await self._in_time(self._regress, request, context)
 
     async def MultiInference(self, request, context):  # noqa: N802
         """Classifies and regresses the same examples."""
-        return await _guarded(
-            self._several(request, _seconds(context, self._limits)), self, context
-        )
+        return await self._in_time(self._several, request, context)
 
     async def GetModelMetadata(self, request, context):  # noqa: N802
         """Tells a model's signatures."""
         return await _guarded(self._metadata(request), self, context)
+
+    async def _in_time(self, answer: Callable[..., Awaitable[Message]], request, context):
+        """Waits for an answer that may take what time the caller and we give it."""
+        left = context.time_remaining()
+        seconds = self._limits.seconds if left is None else min(left, self._limits.seconds)
+        return await _guarded(answer(request, seconds), self, context)
 
     async def _predict(self, request: predict_pb2.PredictRequest, seconds: float):
         servable = _find(self._models, request)
@@ -176,12 +174,6 @@ def _check_model_spec(request: Message) -> None:
 def _find(models: Models, request: Message) -> Servable:
     _check_model_spec(request)
     return models.find(request.model_spec)
-
-
-def _seconds(context: grpc.aio.ServicerContext, limits: Limits) -> float:
-    """Returns the time that a request has: the caller's, ours at most."""
-    left = context.time_remaining()
-    return limits.seconds if left is None else min(left, limits.seconds)
 
 
 async def _guarded(answer: Awaitable[Message], service, context) -> Message:
