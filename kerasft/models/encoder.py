@@ -13,7 +13,8 @@ import keras
 from keras import ops
 
 from kerasft.errors import UserError
-from kerasft.models.encoder_layer import drop, normalize, run_layer
+from kerasft.models.embeddings import embed, keep_in_float32
+from kerasft.models.encoder_layer import run_layer
 
 POOLINGS = ("mean", "cls", "pooled")
 
@@ -61,6 +62,8 @@ class Encoder(keras.layers.Layer):
         self.backbone = backbone
         self.pooling = pooling
         self.runs_layers = all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+        if self.runs_layers:
+            keep_in_float32(backbone)
         self.stochastic_depth = stochastic_depth
         if stochastic_depth:
             self.require_layers("regularization.stochastic_depth")
@@ -127,7 +130,7 @@ class Encoder(keras.layers.Layer):
                 family that runs whole.
         """
         if self.runs_layers:
-            hidden = self._embed(inputs, positions, training)
+            hidden = embed(self.backbone, inputs, positions, self.compute_dtype, training)
             for index, layer in enumerate(self.backbone.transformer_layers):
                 deeper = run_layer(
                     layer,
@@ -177,22 +180,3 @@ class Encoder(keras.layers.Layer):
         depth = (index + 1) / len(self.backbone.transformer_layers)
         drawn = keras.random.uniform((ops.shape(hidden)[0], 1, 1), seed=self._depth_seeds)
         return ops.where(drawn < self.stochastic_depth * depth, hidden, deeper)
-
-    def _embed(self, inputs, positions, training):
-        """Sums token, position and segment embeddings; normalizes; drops out."""
-        backbone = self.backbone
-        tokens = backbone.token_embedding(inputs["token_ids"])
-        embedded = backbone.embeddings_add(
-            (
-                tokens,
-                backbone.position_embedding(tokens, positions=positions),
-                backbone.segment_embedding(inputs["segment_ids"]),
-            )
-        )
-        if "embedding_offset" in inputs:
-            embedded += ops.cast(inputs["embedding_offset"], embedded.dtype)
-        normalized = normalize(backbone.embeddings_layer_norm, embedded)
-        hidden = drop(backbone.embeddings_dropout, normalized, training)
-        # ELECTRA's small models embed narrower than they encode.
-        projection = getattr(backbone, "embeddings_projection", None)
-        return hidden if projection is None else projection(hidden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from kerasft.data.batch_plan import BatchPlan
 from kerasft.data.example import MULTI, NUMBER, SINGLE
@@ -213,6 +214,7 @@ def compile_model(
         rate_scales=scales,
         first_steps=first_steps(model.encoder, unfreeze_every) if unfreeze_every else None,
         ema_decay=settings.ema_decay,
+        lazy_table=_lazy_table(model, recipe),
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
@@ -224,8 +226,30 @@ def compile_model(
         metrics=task.build_metrics(),
         jit_compile=settings.jit_compile,
         all_reduce_dtype=settings.all_reduce_dtype,
+        # Measured on CPUs alone; and XLA cannot compile it, nor do replicas sum rows.
+        updates_rows=not (
+            settings.jit_compile
+            or tf.config.list_logical_devices("GPU")
+            or tf.distribute.get_strategy().num_replicas_in_sync > 1
+        ),
     )
     optimizer.build(model.trainable_variables)
+
+
+def _lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
+    """Returns the path of the token table where it may be updated row by row.
+
+    Not where something else than the tokens of a batch makes its gradient or reads it whole.
+    """
+    reads_whole = (
+        recipe.training.ema_decay
+        or recipe.training.gradient_accumulation_steps > 1
+        or recipe.regularization.adversarial_epsilon
+        or model.penalties.are_any
+        or model.loss_scale is not None
+        or not model.encoder.runs_layers
+    )
+    return None if reads_whole else model.encoder.backbone.token_embedding.embeddings.path
 
 
 def steps_of(recipe: Recipe, plan: BatchPlan, family: str, total_steps: int | None = None) -> int:

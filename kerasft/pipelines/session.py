@@ -188,6 +188,7 @@ class Session:
         )
         if saved is None:
             return FitState(devices=describe_strategy(self.strategy))
+        model.settle()
         state = FitState.from_checkpoint(saved)
         if state.step > self.total_steps:
             raise UserError(

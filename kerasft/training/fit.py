@@ -179,6 +179,7 @@ class Fit:
 
     def _evaluate(self, watch: InterruptWatch) -> None:
         """Evaluates, keeps the best weights, and settles whether to stop early."""
+        self.model.catch_up()
         with averaged_weights(self.model):
             metrics = self._measure(watch)
             value = monitored(metrics, self.settings.monitor)
