@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasft.models.fast_ops import dropout, layer_norm, swap_tokens_and_heads
+from kerasft.models.fast_ops import affine, dropout, layer_norm, swap_tokens_and_heads
 
 # Added to the scores of masked tokens: far below every score, and finite in every precision.
 _MASKED = -30000.0
@@ -75,8 +75,11 @@ def _project(dense, inputs):
     kernel, bias = dense.kernel, dense.bias
     summed = len(kernel.shape) - len(bias.shape)
     width = math.prod(kernel.shape[:summed])
-    product = ops.matmul(ops.reshape(inputs, (-1, width)), ops.reshape(kernel, (width, -1)))
-    product = tf.nn.bias_add(product, ops.reshape(bias, (-1,)))
+    product = affine(
+        ops.reshape(inputs, (-1, width)),
+        ops.reshape(kernel, (width, -1)),
+        ops.reshape(bias, (-1,)),
+    )
     if dense.activation is not None:
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]

@@ -70,6 +70,38 @@ def _normal_distribution(x):
     return tf.math.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
 
 
+def affine(inputs, kernel, bias):
+    """Returns `inputs @ kernel + bias`.
+
+    The bias's gradient is a matrix product with ones: TensorFlow's own kernel for it takes twice
+    as long in bfloat16 for 512 rows, and ten times for 8,192.
+
+    Args:
+        inputs: `(rows, inputs)` of a floating type.
+        kernel: `(inputs, outputs)` of the same type.
+        bias: `(outputs,)` of the same type.
+
+    Returns:
+        `(rows, outputs)`.
+    """
+    if not _gradients_wanted.get():
+        return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+    return _affine(inputs, kernel, bias)
+
+
+@tf.custom_gradient
+def _affine(inputs, kernel, bias):
+    def gradient(upstream):
+        ones = tf.ones((1, tf.shape(inputs)[0]), upstream.dtype)
+        return (
+            tf.matmul(upstream, kernel, transpose_b=True),
+            tf.matmul(inputs, upstream, transpose_a=True),
+            tf.reshape(tf.matmul(ones, upstream), (-1,)),
+        )
+
+    return tf.nn.bias_add(tf.matmul(inputs, kernel), bias), gradient
+
+
 def layer_norm(inputs, gamma, beta, *, epsilon: float):
     """Layer normalization over the last axis (Ba et al. 2016), in float32 in every precision.
 
