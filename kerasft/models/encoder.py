@@ -7,12 +7,14 @@ mask of the caller's, hidden states. Any other family runs whole.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import keras
 from keras import ops
 
 from kerasft.errors import UserError
+from kerasft.models.checkpointing import run_checkpointed
 from kerasft.models.encoder_layer import drop, normalize, run_layer
 
 POOLINGS = ("mean", "cls", "pooled")
@@ -42,6 +44,8 @@ class Encoder(keras.layers.Layer):
             below have less, in proportion to their depth (Huang et al. 2016, "Deep Networks with
             Stochastic Depth"; as whole layers of a transformer Fan et al. 2020, "LayerDrop").
             Each example draws for itself. Defaults to 0.
+        gradient_checkpointing: Whether training computes each layer again for its gradient, and
+            keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
         name: Layer name.
 
     Raises:
@@ -55,6 +59,7 @@ class Encoder(keras.layers.Layer):
         *,
         pooling: str = "mean",
         stochastic_depth: float = 0.0,
+        gradient_checkpointing: bool = False,
         name: str = "encoder",
     ):
         super().__init__(name=name, dtype=backbone.dtype_policy)
@@ -65,6 +70,9 @@ class Encoder(keras.layers.Layer):
         if stochastic_depth:
             self.require_layers("regularization.stochastic_depth")
             self._depth_seeds = keras.random.SeedGenerator(name="depth_seeds")
+        self.gradient_checkpointing = gradient_checkpointing
+        if gradient_checkpointing:
+            self.require_layers("performance.gradient_checkpointing")
         pooled_dense = getattr(backbone, "pooled_dense", None)
         if pooling == "pooled" and pooled_dense is None:
             raise UserError(
@@ -129,13 +137,15 @@ class Encoder(keras.layers.Layer):
         if self.runs_layers:
             hidden = self._embed(inputs, positions, training)
             for index, layer in enumerate(self.backbone.transformer_layers):
-                deeper = run_layer(
+                run = functools.partial(
+                    run_layer,
                     layer,
-                    hidden,
                     padding_mask=inputs["padding_mask"],
                     attention_mask=attention_mask,
                     training=training,
                 )
+                again = training and self.gradient_checkpointing
+                deeper = run_checkpointed(layer, run, hidden) if again else run(hidden)
                 hidden = self._pass_by(index, hidden, deeper) if training else deeper
             return hidden
         if positions is not None or attention_mask is not None or "embedding_offset" in inputs:

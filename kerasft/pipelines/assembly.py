@@ -115,6 +115,7 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
         preset.backbone,
         pooling=recipe.model.pooling,
         stochastic_depth=regularization.stochastic_depth,
+        gradient_checkpointing=recipe.performance.gradient_checkpointing,
     )
     _add_recipe_adapter(recipe, encoder)
     head = task.build_head(

@@ -146,6 +146,16 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PerformanceSettings:
+    """`[performance]`: what is traded for memory or time; results stay what they are."""
+
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute each layer of the encoder again for its gradient: far less memory, more time.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
     """`[evaluation]`: the final evaluation, in float32."""
 
@@ -189,6 +199,7 @@ SECTIONS = {
     "regularization": RegularizationSettings,
     "augmentation": AugmentationSettings,
     "adapter": AdapterSettings,
+    "performance": PerformanceSettings,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
 }

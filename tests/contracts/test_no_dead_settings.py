@@ -124,6 +124,11 @@ def sent(run: Session) -> str:
     return run.build_model().all_reduce_dtype
 
 
+def kept(run: Session) -> bool:
+    """Whether a step keeps what is inside the layers; it changes no number."""
+    return not run.build_model().encoder.gradient_checkpointing
+
+
 def labels(run: Session) -> tuple:
     """What is learnt."""
     return run.data.source.label_names, run.data.labels("train").tobytes()
@@ -362,6 +367,7 @@ PROBES = {
     "adapter.dropout": Probe(0.5, weights, LORA),
     "adapter.bottleneck_dim": Probe(32, weights, {"adapter.method": "houlsby"}),
     "adapter.init_from": Probe("no/such/adapter", starting, LORA),
+    "performance.gradient_checkpointing": Probe(True, kept),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
     "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),
