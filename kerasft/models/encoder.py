@@ -31,6 +31,11 @@ _BERT_LAYERS = (
 )
 
 
+def knows_layers(backbone) -> bool:
+    """Tells whether a backbone's layers are called one by one, or it runs whole."""
+    return all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+
+
 class Encoder(keras.layers.Layer):
     """Runs a pretrained backbone of the BERT family.
 
@@ -46,6 +51,8 @@ class Encoder(keras.layers.Layer):
             Each example draws for itself. Defaults to 0.
         gradient_checkpointing: Whether training computes each layer again for its gradient, and
             keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
+        attention_chunk: Tokens that gather from the others at once (`kerasft.models.attention`);
+            0, the default, is all.
         name: Layer name.
 
     Raises:
@@ -60,12 +67,13 @@ class Encoder(keras.layers.Layer):
         pooling: str = "mean",
         stochastic_depth: float = 0.0,
         gradient_checkpointing: bool = False,
+        attention_chunk: int = 0,
         name: str = "encoder",
     ):
         super().__init__(name=name, dtype=backbone.dtype_policy)
         self.backbone = backbone
         self.pooling = pooling
-        self.runs_layers = all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+        self.runs_layers = knows_layers(backbone)
         self.stochastic_depth = stochastic_depth
         if stochastic_depth:
             self.require_layers("regularization.stochastic_depth")
@@ -73,6 +81,9 @@ class Encoder(keras.layers.Layer):
         self.gradient_checkpointing = gradient_checkpointing
         if gradient_checkpointing:
             self.require_layers("performance.gradient_checkpointing")
+        self.attention_chunk = attention_chunk
+        if attention_chunk:
+            self.require_layers("performance.attention_chunk")
         pooled_dense = getattr(backbone, "pooled_dense", None)
         if pooling == "pooled" and pooled_dense is None:
             raise UserError(
@@ -143,6 +154,7 @@ class Encoder(keras.layers.Layer):
                     padding_mask=inputs["padding_mask"],
                     attention_mask=attention_mask,
                     training=training,
+                    attention_chunk=self.attention_chunk,
                 )
                 again = training and self.gradient_checkpointing
                 deeper = run_checkpointed(layer, run, hidden) if again else run(hidden)

@@ -13,6 +13,11 @@ def find_performance_conflicts(recipe: Recipe) -> Iterator[str]:
     """Yields one sentence for each pair of settings that cannot stand together."""
     if recipe.performance.gradient_checkpointing:
         yield from _checkpointing_conflicts(recipe)
+    if recipe.performance.attention_chunk and recipe.training.jit_compile:
+        yield (
+            "performance.attention_chunk with training.jit_compile: XLA cannot compile chunks "
+            "whose number changes from batch to batch. Set performance.attention_chunk=0."
+        )
 
 
 def _checkpointing_conflicts(recipe: Recipe) -> Iterator[str]:

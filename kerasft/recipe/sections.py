@@ -153,6 +153,12 @@ class PerformanceSettings:
         False,
         "Compute each layer of the encoder again for its gradient: far less memory, more time.",
     )
+    attention_chunk: int | None = setting(
+        None,
+        "Tokens of a text whose attention is computed at once, 0 for all; memory then grows with "
+        "the length and not with its square. Unset: 128 where texts may have 1,024 tokens, else 0.",
+        at_least(0),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Peak memory and time of a training step: plain, and with gradient checkpointing.
+"""Peak memory and time of a training step: plain, with gradient checkpointing, attention in chunks.
 
-    python tests/benchmarks/bench_memory.py [--lengths 128 512] [--batch-size 8]
+    python tests/benchmarks/bench_memory.py [--lengths 128 512 2048] [--batch-size 8] [--chunk 64]
         [--dtype mixed_bfloat16] [--repeats 3]
 
 An encoder of the default one's size with random weights and a longer table of positions takes
@@ -25,8 +25,10 @@ import time
 from pathlib import Path
 
 _WAYS = {
-    "plain": False,
-    "checkpointed": True,
+    "plain": (False, False),
+    "checkpointed": (True, False),
+    "chunked": (False, True),
+    "both": (True, True),
 }
 _LAYERS, _HEADS, _HIDDEN, _INTERMEDIATE, _VOCABULARY = 6, 12, 384, 1536, 30522
 
@@ -42,6 +44,7 @@ def build_step(way: str, options: argparse.Namespace, length: int):
     from kerasft.training.fine_tuner import FineTuner
     from kerasft.training.optimizer import AdamW
 
+    checkpointed, in_chunks = _WAYS[way]
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=_VOCABULARY,
         num_layers=options.layers,
@@ -52,7 +55,11 @@ def build_step(way: str, options: argparse.Namespace, length: int):
         dropout=0.1,
         dtype=options.dtype,
     )
-    encoder = Encoder(backbone, gradient_checkpointing=_WAYS[way])
+    encoder = Encoder(
+        backbone,
+        gradient_checkpointing=checkpointed,
+        attention_chunk=options.chunk if in_chunks else 0,
+    )
     task = build_task("single", ["a", "b"])
     head = task.build_head(hidden_dim=_HIDDEN, dropout=0.1, seed=1)
     model = FineTuner(encoder, head, global_clipnorm=1.0)
@@ -133,6 +140,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 512, 1024])
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--layers", type=int, default=_LAYERS)
+    parser.add_argument("--chunk", type=int, default=128)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3, help="0: memory alone")
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=list(_WAYS))

@@ -368,6 +368,7 @@ PROBES = {
     "adapter.bottleneck_dim": Probe(32, weights, {"adapter.method": "houlsby"}),
     "adapter.init_from": Probe("no/such/adapter", starting, LORA),
     "performance.gradient_checkpointing": Probe(True, kept),
+    "performance.attention_chunk": Probe(4, weights),  # other numbers are drawn for the dropout
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
     "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),

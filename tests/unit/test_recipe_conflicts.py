@@ -41,6 +41,10 @@ CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
             {"performance.gradient_checkpointing": True, "freezing.encoder": True},
             r"gradient_checkpointing with freezing\.encoder=true: no layer",
         ),
+        (
+            {"performance.attention_chunk": 64, "training.jit_compile": True},
+            r"attention_chunk with training\.jit_compile: XLA cannot compile chunks",
+        ),
     ],
 )
 def test_a_conflict_is_refused_with_its_reason(overrides, message):
@@ -58,6 +62,7 @@ def test_a_conflict_is_refused_with_its_reason(overrides, message):
         *({"augmentation.share": 0.5, f"augmentation.{chance}": 0.1} for chance in CHANCES),
         {"training.mode": "features"},
         {"performance.gradient_checkpointing": True, "freezing.lowest_layers": 1},
+        {"performance.attention_chunk": 0, "training.jit_compile": True},
     ],
 )
 def test_control_what_fits_is_taken(overrides):

@@ -1,0 +1,32 @@
+"""The automatic choices of `[performance]`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from kerasft.models.tiny_random import build_backbone
+from kerasft.pipelines.performance import attention_chunk
+
+LONG = {"model.sequence_length": 1024}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"model.sequence_length": 1023}, 0),
+        (LONG, 128),
+        ({"training.sequence_length": 1024}, 128),
+        ({**LONG, "training.jit_compile": True}, 0),
+        ({**LONG, "performance.attention_chunk": 0}, 0),
+        ({"performance.attention_chunk": 5}, 5),
+    ],
+)
+def test_attention_is_computed_in_chunks_where_texts_are_long(make_recipe, overrides, expected):
+    preset = SimpleNamespace(backbone=build_backbone())
+    assert attention_chunk(make_recipe(overrides), preset) == expected
+
+
+def test_a_backbone_that_runs_whole_is_left_alone(make_recipe):
+    assert attention_chunk(make_recipe(LONG), SimpleNamespace(backbone=object())) == 0
