@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from kerasft.models.tiny_random import build_backbone
-from kerasft.pipelines.performance import attention_chunk
+from kerasft.pipelines import performance
+from kerasft.pipelines.performance import attention_chunk, length_multiple
 
 LONG = {"model.sequence_length": 1024}
 
@@ -30,3 +31,19 @@ def test_attention_is_computed_in_chunks_where_texts_are_long(make_recipe, overr
 
 def test_a_backbone_that_runs_whole_is_left_alone(make_recipe):
     assert attention_chunk(make_recipe(LONG), SimpleNamespace(backbone=object())) == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpus", "expected"),
+    [
+        ({}, [], 1),
+        ({}, ["GPU:0"], 8),
+        ({"training.jit_compile": True}, [], 8),
+        ({"performance.pad_length_to": 4}, ["GPU:0"], 4),
+    ],
+)
+def test_batches_are_as_wide_as_their_longest_text_on_a_cpu(
+    make_recipe, monkeypatch, overrides, gpus, expected
+):
+    monkeypatch.setattr(performance.tf.config, "list_logical_devices", lambda kind: gpus)
+    assert length_multiple(make_recipe(overrides)) == expected
