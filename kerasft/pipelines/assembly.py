@@ -13,6 +13,7 @@ from kerasft.models.adapter import add_adapter
 from kerasft.models.depth import first_steps, freeze, rate_scales, reinitialize
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
+from kerasft.pipelines.performance import attention_chunk
 from kerasft.recipe import Recipe, resolve_duration
 from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
@@ -116,6 +117,8 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
         preset.backbone,
         pooling=recipe.model.pooling,
         stochastic_depth=regularization.stochastic_depth,
+        gradient_checkpointing=recipe.performance.gradient_checkpointing,
+        attention_chunk=attention_chunk(recipe, preset),
     )
     _add_recipe_adapter(recipe, encoder)
     head = task.build_head(

@@ -23,6 +23,7 @@ from kerasft.recipe.sections import (
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
+    PerformanceSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
 
@@ -35,6 +36,7 @@ __all__ = [
     "ExportSettings",
     "FreezingSettings",
     "ModelSettings",
+    "PerformanceSettings",
     "Recipe",
     "RecipeInfo",
     "RegularizationSettings",

@@ -28,6 +28,7 @@ from kerasft.recipe.sections import (
     EvaluationSettings,
     ExportSettings,
     ModelSettings,
+    PerformanceSettings,
 )
 from kerasft.recipe.settings import SETTINGS
 
@@ -56,6 +57,7 @@ class Recipe:
         regularization: What keeps the model from learning by heart.
         augmentation: How training texts are altered.
         adapter: Which few weights are trained in place of all.
+        performance: What is traded for memory or time.
         evaluation: The final evaluation.
         export: The SavedModel.
     """
@@ -73,6 +75,7 @@ class Recipe:
     )
     augmentation: AugmentationSettings = dataclasses.field(default_factory=AugmentationSettings)
     adapter: AdapterSettings = dataclasses.field(default_factory=AdapterSettings)
+    performance: PerformanceSettings = dataclasses.field(default_factory=PerformanceSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
 

@@ -146,6 +146,28 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PerformanceSettings:
+    """`[performance]`: what is traded for memory or time; results stay what they are."""
+
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute each layer of the encoder again for its gradient: far less memory, more time.",
+    )
+    attention_chunk: int | None = setting(
+        None,
+        "Tokens of a text whose attention is computed at once, 0 for all; memory then grows with "
+        "the length and not with its square. Unset: 128 where texts may have 1,024 tokens, else 0.",
+        at_least(0),
+    )
+    pad_length_to: int | None = setting(
+        None,
+        "A training batch is as wide as its longest text, rounded up to a multiple of this. Unset: "
+        "1 on CPUs, 8 on GPUs and under XLA.",
+        at_least(1),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
     """`[evaluation]`: the final evaluation, in float32."""
 
@@ -189,6 +211,7 @@ SECTIONS = {
     "regularization": RegularizationSettings,
     "augmentation": AugmentationSettings,
     "adapter": AdapterSettings,
+    "performance": PerformanceSettings,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
 }

@@ -114,11 +114,12 @@ class TrainingData:
             step: Counted from 0.
         """
         lengths = self.plan.lengths[self.plan.batch(step)]
-        by_replica = self.split.positions(lengths)
+        multiple = self.plan.pad_length_to
+        by_replica = self.split.positions(lengths, multiple)
         return BatchStats(
             examples=len(lengths),
             tokens=int(np.sum(lengths, dtype=np.int64)),
-            positions=len(lengths) * padded_length(lengths),
+            positions=len(lengths) * padded_length(lengths, multiple),
             busy=int(by_replica.sum()),
             capacity=len(by_replica) * int(by_replica.max()),
             altered=None if self.altered is None else self.altered(step),

@@ -81,6 +81,11 @@ def batches(run: Session) -> list[bytes]:
     return [inputs["token_ids"].numpy().tobytes() for inputs, _, _ in dataset]
 
 
+def widths(run: Session) -> list[int]:
+    """How wide the first three training batches are."""
+    return [int(inputs["token_ids"].shape[1]) for inputs, _, _ in _batches(run)]
+
+
 def test_tokens(run: Session) -> bytes:
     """What evaluation and serving read."""
     return run.data.stores["test"].token_ids.tobytes()
@@ -122,6 +127,11 @@ def parts(run: Session) -> int:
 def sent(run: Session) -> str:
     """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
     return run.build_model().all_reduce_dtype
+
+
+def kept(run: Session) -> bool:
+    """Whether a step keeps what is inside the layers; it changes no number."""
+    return not run.build_model().encoder.gradient_checkpointing
 
 
 def labels(run: Session) -> tuple:
@@ -362,6 +372,9 @@ PROBES = {
     "adapter.dropout": Probe(0.5, weights, LORA),
     "adapter.bottleneck_dim": Probe(32, weights, {"adapter.method": "houlsby"}),
     "adapter.init_from": Probe("no/such/adapter", starting, LORA),
+    "performance.gradient_checkpointing": Probe(True, kept),
+    "performance.attention_chunk": Probe(4, weights),  # other numbers are drawn for the dropout
+    "performance.pad_length_to": Probe(16, widths, {"model.sequence_length": 14}),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
     "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),

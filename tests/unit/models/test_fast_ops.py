@@ -46,10 +46,10 @@ class TestGelu:
 
 
 class TestAffine:
-    inputs = [
+    inputs = tuple(
         np.random.default_rng(0).normal(size=shape).astype("float32")
         for shape in ((300, 8), (8, 5), (5,))
-    ]
+    )
 
     @staticmethod
     def theirs(inputs, kernel, bias):
