@@ -25,12 +25,14 @@ from kerasft.recipe.sections import (
     ModelSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
+from kerasft.recipe.space import Dimension, space_to_toml
 
 __all__ = [
     "DURATION_FAMILIES",
     "AdapterSettings",
     "AugmentationSettings",
     "DataSettings",
+    "Dimension",
     "EvaluationSettings",
     "ExportSettings",
     "FreezingSettings",
@@ -45,4 +47,5 @@ __all__ = [
     "load_recipe",
     "recipes_folder",
     "resolve_duration",
+    "space_to_toml",
 ]
