@@ -228,7 +228,7 @@ def _when_faults(
     place = f"[{TUNING}] {dimension.name}"
     for parent, values in dimension.when:
         if parent not in space or space[parent].kind != CHOICES:
-            known = [name for name, found in space.items() if found.kind == CHOICES]
+            known = [d.name for d in space.values() if d.kind == CHOICES and d != dimension]
             expected = (
                 f"a setting of [{TUNING}] with choices: {', '.join(known) or 'there is none'}"
             )

@@ -11,11 +11,13 @@ import contextlib
 import json
 import math
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras_tuner
 from keras_tuner.engine import trial as kt
+from sklearn.exceptions import ConvergenceWarning
 
 from kerasft.errors import UserError
 from kerasft.recipe import Dimension
@@ -26,6 +28,7 @@ RUNNING, IDLE, STOPPED = kt.TrialStatus.RUNNING, kt.TrialStatus.IDLE, kt.TrialSt
 _PREFIX = "trial-"  # of a trial's job in the journal
 _HYPERBAND = "tuner/"  # what Hyperband adds to the values
 _HYPERBAND_FACTOR = 3
+_ABANDONED = "abandoned-"  # stands for the worker of a trial that has none
 _OBJECTIVE = "objective"
 _NO_LIMIT = 10**9
 
@@ -185,12 +188,13 @@ class Proposer:
             ongoing = self._oracle.ongoing_trials
             if tuner_id in ongoing:
                 return ongoing[tuner_id]
-            if self._abandoned:
-                ongoing[tuner_id] = ongoing.pop(self._abandoned.pop(0))
+            abandoned = [name for name in ongoing if name.startswith(_ABANDONED)]
+            if abandoned:
+                ongoing[tuner_id] = ongoing.pop(min(abandoned))
                 return ongoing[tuner_id]
             if not self._may_start():
                 return kt.Trial(self._oracle.get_space(), trial_id="0", status=STOPPED)
-            trial = self._oracle.create_trial(tuner_id)
+            trial = self._propose(tuner_id)
             if trial.status == RUNNING:
                 values = dict(trial.hyperparameters.values)
                 job = job_of(trial.trial_id)
@@ -227,15 +231,12 @@ class Proposer:
             elif event["event"] == ENDED and job.startswith(_PREFIX):
                 trial_id = next(i for i in self._oracle.trials if job_of(i) == job)
                 self._tell(trial_id, self._journal.outcome(job))
-        self._abandoned = list(self._oracle.ongoing_trials)
+        for worker in list(self._oracle.ongoing_trials):
+            self._abandon(worker)
 
     def _begin_again(self, job: str, worker: str, values: dict[str, Any]) -> None:
-        # A worker that is gone left a trial, which another one took: it has none of its own now.
-        for name, trial in list(self._oracle.ongoing_trials.items()):
-            if name == worker:
-                self._oracle.ongoing_trials[f"{name} of {trial.trial_id}"] = trial
-                del self._oracle.ongoing_trials[name]
-        trial = self._oracle.create_trial(worker)
+        self._abandon(worker)  # it would not begin another one, had it not left its own
+        trial = self._propose(worker)
         if trial.status != RUNNING or job_of(trial.trial_id) != job:
             raise UserError(
                 f"The journal {self._journal.path} does not fit the search.",
@@ -244,6 +245,18 @@ class Proposer:
             )
         # The last bits of a Gaussian process may differ between two machines.
         trial.hyperparameters.values = dict(values)
+
+    def _propose(self, worker: str) -> kt.Trial:
+        with warnings.catch_warnings():
+            # A Gaussian process of a few trials is never sure of its length scale.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return self._oracle.create_trial(worker)
+
+    def _abandon(self, worker: str) -> None:
+        """Leaves a worker's trial, if it has one, to whoever asks next."""
+        trial = self._oracle.ongoing_trials.pop(worker, None)
+        if trial is not None:
+            self._oracle.ongoing_trials[f"{_ABANDONED}{trial.trial_id}"] = trial
 
     def _tell(self, trial_id: str, outcome: Outcome) -> None:
         trial = self._oracle.get_trial(trial_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def run_study(
     tell: Callable[[str], object] = lambda line: None,
     runs_folder: str | Path = "runs",
     runner: Runner | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Found, RunDir]:
     """Runs a study to its end, from where an earlier session left it.
 
@@ -31,6 +33,7 @@ def run_study(
         tell: Told, in lines for people, how it gets on.
         runs_folder: Where the folder of a new study is made.
         runner: Runs its jobs; `None`: as processes on this machine.
+        clock: Returns seconds, rising.
 
     Returns:
         What came of it, and its folder, with `trials.csv`, `result.json` and `best.toml`.
@@ -49,7 +52,7 @@ def run_study(
         if runner is None:
             runner = build_runner(plan, folder, gpus)
         names = [dimension.name for dimension in plan.recipe.tuning]
-        study = Study(plan, folder, runner, tell=tell)
+        study = Study(plan, folder, runner, tell=tell, clock=clock)
         tell(f"The search is kept in {folder.path}.")
         board = folder.path / "tensorboard"
 

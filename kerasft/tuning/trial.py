@@ -5,6 +5,7 @@ A crash, a loss that is no number, or a lack of memory costs one trial alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -115,23 +116,21 @@ class Trials:
         Raises:
             UserError: It could not be evaluated.
         """
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "kerasft", "evaluate", str(run_dir), "--json"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
-        try:
-            while True:
-                check()
-                try:
-                    out, err = process.communicate(timeout=self.poll_seconds)
-                except subprocess.TimeoutExpired:
-                    continue
-                break
-        finally:
-            self._end(process)
+        ) as process:
+            out = err = None
+            try:
+                while out is None:
+                    check()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        out, err = process.communicate(timeout=self.poll_seconds)
+            finally:
+                self._end(process)
         if process.returncode:
             raise UserError(
                 f"The winner's run {run_dir} could not be tested.",
