@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kerasft.cli import command_parser
 from kerasft.console import build_table, print_json, program, results_only, tell
 from kerasft.pipelines.command import LATEST
-from kerasft.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, make_plan
+from kerasft.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
 from kerasft.tuning.space import METHODS
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> None:
     """Searches settings of a recipe, and prints what was found."""
     arguments = _build_parser().parse_intermixed_args(argv)
+    if arguments.join is not None:
+        joined = join_plan(arguments)
+        with results_only():
+            from kerasft.tuning.running import join
+
+            join(joined, tell=tell)
+        return
     plan = make_plan(arguments)
     with results_only():
         from kerasft.tuning.running import run_study
@@ -77,6 +84,11 @@ def _build_parser() -> argparse.ArgumentParser:
         const=LATEST,
         metavar="FOLDER",
         help="go on with a search that was interrupted; without a value, with the recipe's latest",
+    )
+    parser.add_argument(
+        "--join",
+        metavar="FOLDER",
+        help="run trials of a search that another machine leads, over KerasTuner's service",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     parser.add_argument(

@@ -56,7 +56,8 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time):
         self.path = path
         self._clock = clock
-        self.events: list[dict[str, Any]] = _read(path)
+        self.events = _read(path)
+        _drop_torn_line(path)
 
     def add(self, event: str, **fields: Any) -> None:
         """Appends an event, and waits until it is on the disk."""
@@ -100,13 +101,7 @@ def _outcome(event: Mapping[str, Any]) -> Outcome:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole, _, torn = content.rpartition(b"\n")
-    if torn:
-        with telling_os_errors(path):
-            os.truncate(path, len(content) - len(torn))  # the next line begins a line
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
     events = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
         try:
@@ -120,3 +115,12 @@ def _read(path: Path) -> list[dict[str, Any]]:
                 fix="start a new study, without --resume.",
             ) from error
     return events
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cuts off what stands behind the last whole line, so that the next one begins a line."""
+    content = path.read_bytes() if path.exists() else b""
+    torn = content.rpartition(b"\n")[2]
+    if torn:
+        with telling_os_errors(path):
+            os.truncate(path, len(content) - len(torn))

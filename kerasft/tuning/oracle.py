@@ -201,6 +201,12 @@ class Proposer:
                 self._journal.add(STARTED, job=job, worker=tuner_id, values=values)
             return trial
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether trials are running, here or on other machines."""
+        with self._lock:
+            return bool(self._oracle.ongoing_trials)
+
     def end_trial(self, trial: kt.Trial) -> None:
         """Notes how a trial ended, and tells the oracle."""
         with self._lock:

@@ -15,6 +15,7 @@ from kerasft.recipe import Recipe, load_recipe, space_to_toml
 from kerasft.recipe.conflicts import require_train_files
 from kerasft.run_dir import RunDir, create_run_dir, installed_version
 from kerasft.tuning.budget import Finals, read_time
+from kerasft.tuning.chief import VARIABLES, Service, read_service
 from kerasft.tuning.space import GRID, HYPERBAND, METHODS, difference, settle_space
 
 STUDY, BASE, RESULT = "study.json", "base.toml", "result.json"
@@ -38,6 +39,7 @@ class Plan:
         pruning: Whether trials that lag behind are ended.
         workers: Trials that run side by side.
         folder: The study to go on with; `None`: a new one.
+        service: This process's id and the chief's address, of a search over several machines.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Plan:
     pruning: bool = True
     workers: int = 1
     folder: RunDir | None = None
+    service: Service | None = None
 
     def open(self, runs_folder: str | Path = "runs") -> RunDir:
         """Returns the study's folder, made and noted there if it is a new one."""
@@ -97,8 +100,16 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
             received=arguments.method,
             expected=f"one of {', '.join(METHODS)}",
         )
+    service = read_service()
+    if service is not None and not service.is_chief:
+        raise UserError(
+            "This process is a worker of a search that another one leads.",
+            received=f"KERASTUNER_TUNER_ID={service.tuner_id}",
+            expected="a name with chief in it, or --join",
+            fix="kerasft tune --join FOLDER, the folder of the search.",
+        )
     plan = _new(arguments) if arguments.resume is None else _resumed(arguments)
-    return _with_limits(plan, arguments)
+    return dataclasses.replace(_with_limits(plan, arguments), service=service)
 
 
 def read_plan(folder: RunDir) -> Plan:
@@ -223,3 +234,34 @@ def _with_limits(plan: Plan, arguments: argparse.Namespace) -> Plan:
             arguments.finalists or plan.finals.finalists, arguments.seeds or plan.finals.seeds
         )
     return dataclasses.replace(plan, **changes)
+
+
+def join_plan(arguments: argparse.Namespace) -> Plan:
+    """Reads the plan of a search that another machine leads.
+
+    Args:
+        arguments: `join`, `pruning`, and others of which none may be given.
+
+    Raises:
+        UserError: There is no such search, or this process is not told who leads it.
+    """
+    others = [
+        name
+        for name in ("recipe", "method", "trials", "budget", "finalists", "seeds", "resume")
+        if getattr(arguments, name) is not None
+    ]
+    if others or arguments.overrides or arguments.workers is not None:
+        raise UserError(
+            "A worker has nothing to decide: the chief says what is searched.",
+            received=", ".join([*others, *arguments.overrides]) or "workers",
+            expected="--join FOLDER alone",
+        )
+    service = read_service()
+    if service is None or service.is_chief:
+        raise UserError(
+            "Who leads the search?",
+            received="nothing" if service is None else f"KERASTUNER_TUNER_ID={service.tuner_id}",
+            expected=f"{', '.join(VARIABLES)}: a name of its own, and the chief's address",
+        )
+    plan = read_plan(RunDir(Path(arguments.join)))
+    return dataclasses.replace(plan, service=service, pruning=arguments.pruning)

@@ -52,7 +52,11 @@ def table_rows(
         found.tried,
         key=lambda t: (t.outcome.value is None, sign * (t.outcome.value or 0.0)),
     )
-    header = ["trial", found.settled.metric.partition("/")[2], *(name.partition(".")[2] for name in names)]
+    header = [
+        "trial",
+        found.settled.metric.partition("/")[2],
+        *(name.partition(".")[2] for name in names),
+    ]
     header += ["time", "status"]
     rows = []
     for trial in ranked:
@@ -75,7 +79,12 @@ def finalist_rows(found: Found) -> tuple[list[str], list[list[str]]]:
         ]
         for finalist in found.finalists
     ]
-    return ["finalist", f"mean {found.settled.metric.partition('/')[2]}", "± std", "new seeds"], rows
+    return [
+        "finalist",
+        f"mean {found.settled.metric.partition('/')[2]}",
+        "± std",
+        "new seeds",
+    ], rows
 
 
 def failures(found: Found) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from kerasft.tuning.oracle import Proposer
 from kerasft.tuning.plan import BASE, Plan
 from kerasft.tuning.report import write_results, write_trials
 from kerasft.tuning.searching import Runner
+from kerasft.tuning.service import join_study, offered
 from kerasft.tuning.study import Found, Study
 from kerasft.tuning.trial import Trials
 
@@ -55,17 +57,29 @@ def run_study(
         study = Study(plan, folder, runner, tell=tell, clock=clock)
         tell(f"The search is kept in {folder.path}.")
         board = folder.path / "tensorboard"
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: write_trials(folder, study.tried(), names))
 
-        def begun(proposer: Proposer) -> None:
-            if not board.exists():
-                write_board(board, plan.recipe.tuning, [study.search.settled.metric])
+            def begun(proposer: Proposer) -> None:
+                if not board.exists():
+                    write_board(board, plan.recipe.tuning, [study.search.settled.metric])
+                if plan.service is not None:
+                    stack.enter_context(offered(proposer, plan.service.address))
 
-        try:
             found = study.run(begun)
-        finally:
-            write_trials(folder, study.tried(), names)
         write_results(folder, found)
     return found, folder
+
+
+def join(plan: Plan, *, tell: Callable[[str], object] = lambda line: None) -> None:
+    """Runs trials of a study that another machine leads, until there are no more.
+
+    Args:
+        plan: From `join_plan`.
+        tell: Told, in lines for people, how it gets on.
+    """
+    runner = build_runner(plan, plan.folder, visible_gpus())
+    join_study(plan, runner, plan.service.tuner_id, tell=tell)
 
 
 def build_runner(plan: Plan, folder: RunDir, gpus: tuple[str, ...]) -> Trials:

@@ -25,6 +25,7 @@ from kerasft.tuning.trial import Job
 from kerasft.tuning.watching import check_time_of_one, discard_weights
 
 JOURNAL = "journal.jsonl"
+_POLL_SECONDS = 1.0
 _MAX_FAILURES = 5  # one after the other, before a search gives up
 
 
@@ -164,6 +165,9 @@ class Study:
             plan.workers,
             self._errors,
         )
+        while proposer.is_waited_for:  # on another machine
+            self._check()
+            time.sleep(_POLL_SECONDS)
         self._discard()
         tried = self.tried()
         if len(tried) > 1 and all(t.outcome.status == FAILED for t in tried[1:]):

@@ -108,6 +108,29 @@ def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, mo
     assert max(np.abs(ours[name] - theirs[name]).max() for name in theirs) < 1e-5
 
 
+def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path, monkeypatch):
+    """As Hyperband does: the schedule is that of the whole length from the start."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"export.enabled": False, "evaluation.test": False, "training.warmup_steps": 1}
+    recipe = make_recipe(settings)
+    undisturbed = RunDir(workflow.run(recipe, events=[]).path)
+    short = changed(recipe, stop_after_epochs=0.4)  # two of the four steps
+    run = workflow.run(short, events=[])
+    assert [row["step"] for row in run.history] == [1, 2]
+    assert not any(name.startswith("test") for name in run.metrics)
+    first = RunDir(run.path)
+    first.metrics_path.unlink()
+    longer = change_recipe(first, ["training.stop_after_epochs=9"])
+    workflow.run(longer, resume=first, events=[])
+    ours, theirs = weights_of(first), weights_of(undisturbed)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    # Two runs of two steps each have learnt otherwise: their schedules end earlier.
+    other = RunDir(workflow.run(changed(recipe, steps=2), events=[]).path)
+    other.metrics_path.unlink()
+    workflow.run(recipe, resume=other, events=[])
+    assert any(not np.array_equal(weights_of(other)[name], theirs[name]) for name in theirs)
+
+
 class Messages(Events):
     def __init__(self):
         self.told = []

@@ -53,7 +53,11 @@ def test_finalists_are_the_best_that_came_to_their_end():
 
 
 def test_equal_settings_are_one_finalist_and_longer_training_comes_first():
-    rungs = [tried("a", 0.9, epochs=1, x=1), tried("b", 0.8, epochs=3, x=1), tried("c", 0.95, epochs=1)]
+    rungs = [
+        tried("a", 0.9, epochs=1, x=1),
+        tried("b", 0.8, epochs=3, x=1),
+        tried("c", 0.95, epochs=1),
+    ]
     assert names(choose_finalists(rungs, 3, lower_is_better=False)) == ["b", "c"]
 
 

@@ -46,7 +46,10 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(path):
     again = Journal(path)
     assert [event["event"] for event in again.events] == [OPENED]
     again.add(STARTED, job="trial-001")
-    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [OPENED, STARTED]
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [
+        OPENED,
+        STARTED,
+    ]
 
 
 @pytest.mark.parametrize("line", ["{", "3", '{"job": "a"}'])

@@ -157,7 +157,7 @@ def test_a_journal_of_more_trials_than_there_are_is_refused(make, tmp_path):
     proposer = make("grid", SPACE[3:])
     while (trial := proposer.create_trial("w")).status == RUNNING:
         proposer.end_trial(trial)
-    with pytest.raises(UserError, match=r"does not fit the search.*trial-003.*study\.json"):
+    with pytest.raises(UserError, match=r"does not fit the search.*trial-\d+.*study\.json"):
         make("grid", SPACE[3:4])
 
 
@@ -193,8 +193,6 @@ def test_hyperband_names_the_epochs_and_what_is_gone_on_with(make):
         found.append(proposal(trial, (RATE,)))
         proposer.end_trial(trial)
     assert {each.epochs for each in found} == {1, 3, 9}
-    assert all((each.continues is None) == ("training.learning_rate" not in each.values) or
-               each.continues for each in found if each.epochs == 9 and each.continues)
     assert {each.continues for each in found if each.epochs == 1} == {None}
     assert any(each.continues is not None for each in found)
 

@@ -88,7 +88,9 @@ def test_hyperband_needs_epochs_at_all(load):
 
 
 def test_hyperband_decides_the_length_itself(load):
-    with pytest.raises(UserError, match=r"Hyperband decides itself.*training\.epochs in \[tuning\]"):
+    with pytest.raises(
+        UserError, match=r"Hyperband decides itself.*training\.epochs in \[tuning\]"
+    ):
         settle_space(load('"training.epochs" = {choices = [2, 3]}'), "hyperband")
 
 

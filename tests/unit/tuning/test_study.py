@@ -29,7 +29,9 @@ def test_a_study_runs_the_recipe_the_trials_the_finals_and_tests_once(study, mak
     assert finalists[0] == "baseline"
     best = max(found.tried[1:], key=lambda trial: trial.outcome.value)
     assert found.winner.job == finalists[1] == best.job
-    assert runner.tested == [folder.path / "trials" / f"final-{best.job}-seed-2/run-20260101-000000"]
+    assert runner.tested == [
+        folder.path / "trials" / f"final-{best.job}-seed-2/run-20260101-000000"
+    ]
     assert found.test == {"test/accuracy": 0.75}
     assert "trial-001 begins: training.learning_rate=" in "\n".join(told)
 
@@ -54,7 +56,10 @@ def test_data_that_the_first_run_fell_back_on_is_that_of_all(study, make_runner)
 
     runner = OnSample(make_runner().score)
     _, folder, _ = study(runner, "imdb_quick", trials=1, finalists=1, seeds=1)
-    assert [job.changes.get("data.dataset") for job in runner.jobs] == [None, *["builtin-sample"] * 3]
+    assert [job.changes.get("data.dataset") for job in runner.jobs] == [
+        None,
+        *["builtin-sample"] * 3,
+    ]
     assert load_recipe(folder.path / "best.toml").data.dataset == "builtin-sample"
 
 
@@ -110,7 +115,9 @@ def test_a_study_that_is_interrupted_goes_on_as_if_it_had_not_been(
 
 def test_control_another_seed_proposes_other_trials(study, make_runner):
     _, ours, _ = study(make_runner(), trials=2, finalists=1, seeds=1)
-    _, theirs, _ = study(make_runner(), "glue_mrpc", "training.seed=2", trials=2, finalists=1, seeds=1)
+    _, theirs, _ = study(
+        make_runner(), "glue_mrpc", "training.seed=2", trials=2, finalists=1, seeds=1
+    )
     assert started(ours) != started(theirs)
 
 
@@ -138,8 +145,12 @@ def _run_folder():
 
 def test_a_trial_that_crashes_costs_itself_alone(study, make_runner):
     runner = make_runner(fails=lambda job, recipe: job.name == "trial-002")
-    found, folder, told = study(runner, trials=3, finalists=1, seeds=1)
-    assert [trial.outcome.status for trial in found.tried] == [*["completed"] * 2, "failed", "completed"]
+    found, _folder, told = study(runner, trials=3, finalists=1, seeds=1)
+    assert [trial.outcome.status for trial in found.tried] == [
+        *["completed"] * 2,
+        "failed",
+        "completed",
+    ]
     assert found.tried[2].outcome.reason == "MemoryError: too large"
     assert any("trial-002 failed" in line and "MemoryError" in line for line in told)
 
@@ -188,7 +199,7 @@ def test_hyperband_goes_on_with_the_runs_of_the_lower_rungs(study, make_runner):
 
 def test_hyperband_goes_on_though_a_trial_of_a_rung_has_failed(study, make_runner):
     runner = make_runner(fails=lambda job, recipe: job.name == "trial-001")
-    found, _, _ = study(
+    _found, _, _ = study(
         runner, "glue_mrpc", "training.epochs=3", method="hyperband", finalists=1, seeds=1
     )
     assert [job.epochs for job in runner.jobs if job.continues is not None] == [3]

@@ -71,7 +71,11 @@ def make_job(folder, changes=None, **more):
 
 def test_a_run_that_ends_has_its_metric(run, tmp_path):
     outcome = run(FINISHES)
-    assert (outcome.status, outcome.value, outcome.metric) == ("completed", 0.75, "validation/accuracy")
+    assert (outcome.status, outcome.value, outcome.metric) == (
+        "completed",
+        0.75,
+        "validation/accuracy",
+    )
     assert outcome.run_dir == str(tmp_path / "trial-001" / "run-20260101-000000")
     assert outcome.seconds > 0
     assert (tmp_path / "trial-001" / STDERR).read_text() == "progress\n"
@@ -190,7 +194,9 @@ def test_a_run_that_was_begun_is_resumed(run, tmp_path):
     run(FINISHES)
     job = make_job(tmp_path, {"training.learning_rate": 3e-5})
     assert Trials(["imdb_quick"]).command(job)[4:] == [
-        "--json", "--resume", str(job.run_dir().path)
+        "--json",
+        "--resume",
+        str(job.run_dir().path),
     ]
 
 
