@@ -1,20 +1,32 @@
-"""A search with real processes: killed in the middle of a trial, gone on with, tested once."""
+"""A search with real processes: interrupted in the middle of a trial, gone on with, tested once.
+
+The recipe as it is and the finals are runs as any other: they are made beforehand, in this process.
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
-import json
+import dataclasses
 import os
+import shutil
 import signal
-import subprocess
-import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
+from kerasft.pipelines import workflow
 from kerasft.recipe import load_recipe
+from kerasft.run_dir import RunDir
+from kerasft.training.interrupt import InterruptRequested
+from kerasft.tuning.job import Job, finished_outcome, note
+from kerasft.tuning.plan import make_plan
+from kerasft.tuning.running import run_study
 
-PATIENCE_SECONDS = 240
-RECIPE = """
+STEPS = 300
+RECIPE = f"""
 [data]
 dataset = "builtin-sample"
 train_examples = 80
@@ -23,65 +35,84 @@ test_examples = 20
 preset = "tiny_random"
 sequence_length = 16
 [training]
-steps = 400
+steps = {STEPS}
 batch_size = 8
 evaluate_every_steps = 100
 checkpoint_every_steps = 20
 [evaluation]
 bootstrap_resamples = 10
 [tuning]
-"training.learning_rate" = {choices = [1e-3, 1e-2]}
+"training.learning_rate" = {{choices = [1e-3, 1e-2]}}
 """
-LIMITS = ["--method", "grid", "--trials", "1", "--finalists", "1", "--seeds", "1"]
 
 
 @pytest.fixture
-def place(make_place):
-    made = make_place("tune")
-    (made.folder / "mine.toml").write_text(RECIPE)
-    return made
-
-
-def start(place, *arguments):
-    with (place.folder / "output.txt").open("a") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "kerasft", "tune", *arguments],
-            cwd=place.folder,
-            env={**os.environ, **place.environment},
-            stdout=subprocess.PIPE,
-            stderr=output,
-            text=True,
+def plan(tmp_path, monkeypatch, repository):
+    """A search of one trial, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    Path("mine.toml").write_text(RECIPE)
+    usual = dict.fromkeys(("budget", "workers", "resume"))
+    return make_plan(
+        argparse.Namespace(
+            recipe="mine.toml",
+            overrides=[],
+            method="grid",
+            trials=1,
+            finalists=1,
+            seeds=1,
+            pruning=True,
+            **usual,
         )
+    )
 
 
-def steps_of_trial(place) -> int:
-    found = list(place.folder.glob("runs/*/trials/trial-001/*/history.csv"))
+def make_runs(plan, folder: RunDir) -> None:
+    """Makes the runs of the recipe as it is and of the finals: one, and copies of it."""
+    recipe = load_recipe("mine.toml", {"evaluation.test": False, "export.enabled": False})
+    short = dataclasses.replace(recipe.training, steps=2)
+    job = Job("baseline", RunDir(folder.path / "trials" / "baseline"), {})
+    recipe = dataclasses.replace(recipe, training=short)
+    path = workflow.run(recipe, runs_folder=job.folder.path).path
+    note(job, finished_outcome(job, 1.0))
+    for name in ("baseline", "trial-001"):
+        final = Job(
+            f"final-{name}-seed-2", RunDir(folder.path / "trials" / f"final-{name}-seed-2"), {}
+        )
+        shutil.copytree(path, final.folder.path / path.name)
+        note(final, finished_outcome(final, 1.0))
+
+
+def steps_done(folder: RunDir) -> int:
+    found = list(folder.path.glob("trials/trial-001/*/history.csv"))
     return found[0].read_bytes().count(b"\n") - 1 if found else 0
 
 
-def test_a_search_is_interrupted_and_goes_on(place):
-    first = start(place, "mine.toml", *LIMITS)
-    place.wait_until(lambda: steps_of_trial(place) >= 50, first)
-    first.send_signal(signal.SIGINT)
-    out, _ = first.communicate(timeout=PATIENCE_SECONDS)
-    assert (first.returncode, out) == (130, ""), place.output
-    assert "tune --resume runs/mine_tuning-" in place.output
-    (folder,) = place.folder.glob("runs/*")
-    before = (folder / "trials" / "baseline" / "outcome.json").stat().st_mtime_ns
-    assert 50 <= steps_of_trial(place) < 400
+def press_ctrl_c_after(step: int, folder: RunDir) -> None:
+    while steps_done(folder) < step:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
 
-    second = start(place, "--resume", str(folder), "--json")
-    out, _ = second.communicate(timeout=PATIENCE_SECONDS)
-    assert second.returncode == 0, place.output
-    result = json.loads(out)
-    assert (folder / "trials" / "baseline" / "outcome.json").stat().st_mtime_ns == before
-    assert (folder / "trials" / "trial-001" / "stderr.txt").read_text().count("Resuming") == 1
-    with (folder / "trials.csv").open() as file:
+
+def test_a_search_is_interrupted_and_goes_on(plan):
+    folder = plan.open()
+    make_runs(plan, folder)
+    plan = dataclasses.replace(plan, folder=folder)
+    told = []
+    threading.Thread(target=press_ctrl_c_after, args=(50, folder), daemon=True).start()
+    with pytest.raises(InterruptRequested):
+        run_study(plan, tell=told.append)
+    assert f"tune --resume {folder.path}" in told[-1]
+    assert 50 <= steps_done(folder) < STEPS
+
+    found, _ = run_study(plan, tell=told.append)
+    stderr = (folder.path / "trials" / "trial-001" / "stderr.txt").read_text()
+    assert stderr.count("Resuming") == 1
+    assert steps_done(folder) == STEPS
+    with (folder.path / "trials.csv").open() as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["completed", "completed"]
-    assert 0 <= result["test"]["test/accuracy"] <= 1
-    tested = [
-        path for path in folder.glob("trials/*/*") if (path / "predictions-test.npz").exists()
-    ]
-    assert [str(path) for path in tested] == [result["tested_run"]]
-    best = load_recipe(folder / "best.toml")
+    assert 0 <= found.test["test/accuracy"] <= 1
+    tested = [path.parent for path in folder.path.glob("trials/*/*/predictions-test.npz")]
+    assert tested == [Path(found.tested_run)]
+    best = load_recipe(folder.path / "best.toml")
     assert (best.name, best.evaluation.test, best.export.enabled) == ("mine_tuned", True, True)
