@@ -22,6 +22,7 @@ COMMANDS = {
     "launch": "run a command as several processes that train together",
     "find-lr": "find a learning rate for a recipe, by the range test",
     "learning-curve": "measure how a recipe gets on with fewer and with more training examples",
+    "tune": "search settings of a recipe: trials, finals with several seeds, one look at the test",
     "compare": "compare runs: settings, metrics, and whether a difference is noise",
     "evaluate": "evaluate a run's best checkpoint again",
     "export": "export a run's best checkpoint again",

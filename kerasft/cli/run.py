@@ -18,6 +18,12 @@ def main(argv: Sequence[str]) -> None:
         help="name of a recipe, or a TOML file; may be left out with --resume RUN_DIR",
     )
     add_run_arguments(parser)
+    parser.add_argument(
+        "--runs-folder",
+        default="runs",
+        metavar="FOLDER",
+        help="where the run directory of a new run is made (%(default)s)",
+    )
     parser.set_defaults(command=parser.prog)
     arguments = parser.parse_intermixed_args(argv)
     if arguments.recipe is not None and is_override(arguments.recipe):

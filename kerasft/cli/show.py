@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kerasft.cli import command_parser
-from kerasft.recipe import Recipe, describe_fields, load_recipe
+from kerasft.recipe import Recipe, describe_fields, load_recipe, space_to_toml
 
 _COMMENT_COLUMN = 42
 
@@ -43,3 +43,5 @@ def annotate(recipe: Recipe) -> Iterator[str]:
         line = written.get(setting.name, f"# {setting.key} =")
         note = "Overridden. " if setting.name in recipe.overridden else ""
         yield f"{line:<{_COMMENT_COLUMN}}  # {note}{setting.help}"
+    if recipe.tuning:
+        yield from ("", *space_to_toml(recipe.tuning).splitlines())

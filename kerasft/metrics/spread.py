@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+_CONFIDENCE = 0.95
+
 
 class Spread(NamedTuple):
     """A figure over several seeds.
@@ -33,3 +35,16 @@ def spread(values: Sequence[float | None]) -> Spread:
         return Spread(math.nan, None if len(numbers) == 1 else math.nan, numbers)
     deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
     return Spread(statistics.fmean(numbers), deviation, numbers)
+
+
+def interval_of_mean(figure: Spread) -> tuple[float, float]:
+    """Returns the 95 % interval of a mean over at least two seeds, by Student's t.
+
+    Args:
+        figure: Of differences, most often: an interval without 0 is a difference.
+    """
+    from scipy.stats import t  # imported here, since command lines read this module at once
+
+    count = len(figure.values)
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * figure.std / math.sqrt(count)
+    return figure.mean - half, figure.mean + half

@@ -65,6 +65,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
         "value, with the recipe's latest",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.set_defaults(runs_folder="runs")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
 
 
@@ -72,8 +73,8 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     """Starts or resumes a run, and prints what came of it.
 
     Args:
-        arguments: `recipe`, `seeds`, `resume`, `json`, `overrides`, and the `command` that they
-            stand behind.
+        arguments: `recipe`, `seeds`, `resume`, `runs_folder`, `json`, `overrides`, and the
+            `command` that they stand behind.
         usual_recipe: The recipe when none is named.
 
     Raises:
@@ -90,7 +91,13 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
         from kerasft.pipelines import workflow
 
         events = [build_progress(recipe, plain=arguments.json)]
-        run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
+        run = workflow.run(
+            recipe,
+            resume=resumed.run_dir,
+            from_step=resumed.step,
+            events=events,
+            runs_folder=arguments.runs_folder,
+        )
     if run is None:
         return  # the chief's process tells it
     if arguments.json:
@@ -133,7 +140,8 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
     """Returns the recipe to run, and what to go on with.
 
     Args:
-        arguments: `recipe`, `resume` and `overrides`, of a parser with `add_run_arguments`.
+        arguments: `recipe`, `resume`, `runs_folder` and `overrides`, of a parser with
+            `add_run_arguments`.
         usual_recipe: The recipe when none is named.
 
     Raises:
@@ -154,7 +162,9 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
         require_train_files(recipe)  # a shipped recipe may leave them to the command line
         return recipe, NOTHING
     if resume is LATEST:
-        resumed = Resumed(latest_run_dir(load_recipe(named or usual_recipe).name))
+        resumed = Resumed(
+            latest_run_dir(load_recipe(named or usual_recipe).name, arguments.runs_folder)
+        )
     else:
         resumed = open_resumed(resume)
     recipe = change_recipe(resumed.run_dir, overrides)

@@ -17,7 +17,7 @@ from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
 from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
 from kerasft.pipelines.outcome import Outcome, read_predictions
-from kerasft.pipelines.source import split_names
+from kerasft.pipelines.source import split_names, tested_splits
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.forward import build_forward
 
@@ -61,7 +61,7 @@ def build_probe(result: Outcome, data: Data, model: FineTuner | None = None) -> 
     Returns:
         Up to 200 texts of the first split that was tested on, of validation where none was.
     """
-    split = (*data.test_names, VALIDATION)[0]
+    split = (*tested_splits(result.recipe, data.test_names), VALIDATION)[0]
     store, indices = data.examples(split)
     indices = indices[:NUM_TEXTS]
     own = split_names(result.recipe)[split]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.metrics.facts import EvaluationFacts
@@ -9,6 +10,7 @@ from kerasft.pipelines import outcome
 from kerasft.pipelines.data import VALIDATION
 from kerasft.pipelines.exporting import export_trained
 from kerasft.pipelines.result import Run
+from kerasft.pipelines.source import tested_splits
 from kerasft.training.fit_state import FitState
 from kerasft.training.history import read_history
 from kerasft.training.strategy import describe_strategy
@@ -31,10 +33,10 @@ def finish(session: Session, state: FitState) -> Run | None:
     """
     data, result = session.data, session.outcome()
     model = result.best_model()
-    again = [VALIDATION] if _validates_again(session) else []
+    tests = tested_splits(session.recipe, data.test_names)
+    again = [VALIDATION] if _validates_again(session, tests) else []
     logits = {
-        split: result.predict(model, data, split, session.events)
-        for split in (*again, *data.test_names)
+        split: result.predict(model, data, split, session.events) for split in (*again, *tests)
     }
     if not session.workers.is_chief:
         return None
@@ -42,7 +44,7 @@ def finish(session: Session, state: FitState) -> Run | None:
     if again:
         result = result.tuned(data, logits[VALIDATION])
         validation = result.describe(data, VALIDATION, logits[VALIDATION])
-    tested = [result.describe(data, split, logits[split]) for split in data.test_names]
+    tested = [result.describe(data, split, logits[split]) for split in tests]
     metrics = _validation_metrics(validation, state)
     for facts in tested:
         metrics |= outcome.flat_metrics(facts)
@@ -99,7 +101,7 @@ def _write(
     return run
 
 
-def _validates_again(session: Session) -> bool:
+def _validates_again(session: Session, tests: Sequence[str]) -> bool:
     """Tells whether the best weights are validated once more, in float32, when training is over.
 
     Not where the figures of training are the same, and nothing is decided by them.
@@ -107,7 +109,7 @@ def _validates_again(session: Session) -> bool:
     tunes = session.task.has_thresholds and session.recipe.evaluation.tune_thresholds
     training = session.recipe.training
     differs = training.dtype_policy != "float32" or training.average_checkpoints > 1
-    return differs or tunes or not session.data.test_names
+    return differs or tunes or not tests
 
 
 def _validation_metrics(validation: EvaluationFacts | None, state: FitState) -> dict[str, float]:

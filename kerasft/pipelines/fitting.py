@@ -30,6 +30,7 @@ def fit_settings(session: Session) -> FitSettings:
     """Returns when things happen in a session's training, in steps."""
     recipe, plan, total_steps = session.recipe, session.plan, session.total_steps
     minutes = recipe.training.checkpoint_every_minutes
+    stop = recipe.training.stop_after_epochs
     return FitSettings(
         total_steps=total_steps,
         evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
@@ -44,6 +45,7 @@ def fit_settings(session: Session) -> FitSettings:
         saves_start=recipe.training.on_divergence == SKIP,
         divergence_factor=recipe.training.divergence_factor,
         skip=frozenset(left_out["step"] for left_out in read_divergences(session.run_dir)),
+        stop_step=None if stop is None else max(1, round(stop * plan.steps_per_epoch)),
     )
 
 

@@ -10,9 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kerasft.metrics.spread import Spread, spread
-
-_CONFIDENCE = 0.95  # of the interval of a gain
+from kerasft.metrics.spread import Spread, interval_of_mean, spread
 
 
 class Point(NamedTuple):
@@ -86,7 +84,7 @@ class Curve:
                 f"{change}. One seed does not tell how much of that is chance, so nothing is "
                 "concluded: --seeds 3 would tell more."
             )
-        low, high = _interval(gain)
+        low, high = interval_of_mean(gain)
         change += f" (95 % interval over {len(gain.values)} seeds: {low:+.4f} to {high:+.4f})"
         if low <= 0 <= high:
             return f"{change}: these runs do not tell whether more examples would help."
@@ -103,15 +101,6 @@ class Curve:
 def sizes_text(sizes: Sequence[int]) -> str:
     """Returns sizes as `--sizes` takes them."""
     return ",".join(map(str, sizes))
-
-
-def _interval(figure: Spread) -> tuple[float, float]:
-    """Returns the interval of a mean over at least two seeds."""
-    from scipy.stats import t  # imported here, since the command line reads this module at once
-
-    count = len(figure.values)
-    half = float(t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * figure.std / math.sqrt(count)
-    return figure.mean - half, figure.mean + half
 
 
 def _point_json(point: Point) -> dict[str, object]:

@@ -19,7 +19,7 @@ _CHECKPOINT = re.compile(r"step-(\d+)")
 # How long, how often, on which devices, and what comes after training; all else is what the weights
 # were made with.
 _MAY_CHANGE = re.compile(
-    r"training\.(epochs|steps|examples|early_stopping_patience|keep_checkpoints)"
+    r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience|keep_checkpoints)"
     r"|training\.(evaluate|checkpoint)_every_\w+"
     r"|training\.(on_divergence|divergence_factor|max_divergences|strategy)"
     r"|evaluation\.(?!headline)\w+|export\.\w+"

@@ -183,8 +183,8 @@ def _plan(arguments: argparse.Namespace, usual_recipe: str | None) -> Series:
     refuse_seed(recipe, seeds)
     folder_name = f"{recipe.name}_seeds"
     if resume is not None:
-        return latest_series(folder_name, [recipe], seeds)
-    return create_series(folder_name, [recipe], seeds)
+        return latest_series(folder_name, [recipe], seeds, arguments.runs_folder)
+    return create_series(folder_name, [recipe], seeds, arguments.runs_folder)
 
 
 def _export(series: Series, best: Mapping[str, Finished]) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -56,6 +56,16 @@ def split_names(recipe: Recipe) -> dict[str, str]:
         tests = (TEST,) if data.test_files else ()
     names = {"train": data.train_split, VALIDATION: validation or data.train_split}
     return names | {f"{TEST}_{own}" if rank else TEST: own for rank, own in enumerate(tests)}
+
+
+def tested_splits(recipe: Recipe, test_names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the splits that a run is tested on at its end: none where `evaluation.test` is off.
+
+    Args:
+        recipe: The recipe.
+        test_names: The run's test splits. Their texts stay out of training all the same.
+    """
+    return tuple(test_names) if recipe.evaluation.test else ()
 
 
 def group_hashes(source: Source, names: Mapping[str, str], given: bool) -> dict[str, np.ndarray]:

@@ -26,12 +26,14 @@ from kerasft.recipe.sections import (
     PerformanceSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
+from kerasft.recipe.space import Dimension, space_to_toml
 
 __all__ = [
     "DURATION_FAMILIES",
     "AdapterSettings",
     "AugmentationSettings",
     "DataSettings",
+    "Dimension",
     "EvaluationSettings",
     "ExportSettings",
     "FreezingSettings",
@@ -47,4 +49,5 @@ __all__ = [
     "load_recipe",
     "recipes_folder",
     "resolve_duration",
+    "space_to_toml",
 ]

@@ -11,6 +11,7 @@ from kerasft.recipe.sections import SECTIONS
 from kerasft.recipe.settings import SETTINGS
 
 _HEADINGS = ("name", "summary")
+TUNING = "tuning"  # its section is a space of settings: see space.py
 # A run's folder is called after the recipe.
 _NAME = matching(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", "text without / or \\, its first sign no dot")
 
@@ -43,8 +44,8 @@ def flatten(document: Mapping[str, object], origin: str) -> tuple[dict[str, obje
         if section in SECTIONS and isinstance(table, dict):
             values |= {f"{section}.{key}": value for key, value in table.items()}
         elif section in SECTIONS:
-            faults.append(_fault(origin, f"[{section}]", "not a table", table, f"[{section}]"))
-        elif section not in _HEADINGS:
+            faults.append(fault(origin, f"[{section}]", "not a table", table, f"[{section}]"))
+        elif section not in (*_HEADINGS, TUNING):
             faults.append(_unknown_section(origin, section, is_table=isinstance(table, dict)))
     return values, faults
 
@@ -59,9 +60,9 @@ def find_heading_faults(name: object, summary: object, origin: str) -> list[str]
     """
     faults = []
     if not (isinstance(name, str) and _NAME.accepts(name)):
-        faults.append(_fault(origin, "name", "not a name", name, _NAME.expected))
+        faults.append(fault(origin, "name", "not a name", name, _NAME.expected))
     if not isinstance(summary, str):
-        faults.append(_fault(origin, "summary", "wrong type", summary, "text"))
+        faults.append(fault(origin, "summary", "wrong type", summary, "text"))
     return faults
 
 
@@ -82,7 +83,7 @@ def find_faults(values: Mapping[str, object], origin: str) -> list[str]:
         elif what := SETTINGS[name].find_fault(value):
             place, expected = f"[{section}] {key}", SETTINGS[name].expected
             hint = nearest(value, SETTINGS[name].rule.choices) if isinstance(value, str) else ""
-            faults.append(_fault(origin, place, what, value, expected, hint))
+            faults.append(fault(origin, place, what, value, expected, hint))
     return faults + _duration_faults(values, origin)
 
 
@@ -93,7 +94,7 @@ def _duration_faults(values: Mapping[str, object], origin: str) -> list[str]:
         given = family.given(keys)
         if len(given) > 1:
             faults.append(
-                _fault(
+                fault(
                     origin,
                     f"[training] {', '.join(given)}",
                     "one duration given twice",
@@ -106,14 +107,19 @@ def _duration_faults(values: Mapping[str, object], origin: str) -> list[str]:
 
 def _unknown_section(origin: str, section: str, *, is_table: bool) -> str:
     if is_table:
-        known = ", ".join(f"[{known}]" for known in SECTIONS)
-        return _fault(
-            origin, f"[{section}]", "unknown section", section, known, nearest(section, SECTIONS)
+        known = ", ".join(f"[{known}]" for known in (*SECTIONS, TUNING))
+        return fault(
+            origin,
+            f"[{section}]",
+            "unknown section",
+            section,
+            known,
+            nearest(section, (*SECTIONS, TUNING)),
         )
     homes = [setting.section for setting in SETTINGS.values() if setting.key == section]
     keys = [setting.key for setting in SETTINGS.values()]
     hint = _belongs(section, homes[0]) if homes else nearest(section, keys)
-    return _fault(origin, section, "a key without its section", section, "section.key", hint)
+    return fault(origin, section, "a key without its section", section, "section.key", hint)
 
 
 def _unknown_key(origin: str, section: str, key: str) -> str:
@@ -121,14 +127,14 @@ def _unknown_key(origin: str, section: str, key: str) -> str:
     homes = [setting.section for setting in SETTINGS.values() if setting.key == key]
     hint = _belongs(key, homes[0]) if homes else nearest(key, known)
     expected = None if hint else f"one of {', '.join(known)}"
-    return _fault(origin, f"[{section}] {key}", "unknown key", key, expected, hint)
+    return fault(origin, f"[{section}] {key}", "unknown key", key, expected, hint)
 
 
 def _belongs(key: str, section: str) -> str:
     return f' "{key}" belongs in [{section}]: {section}.{key}.'
 
 
-def _fault(
+def fault(
     origin: str,
     place: str,
     what: str,
@@ -136,5 +142,15 @@ def _fault(
     expected: str | None,
     hint: str = "",
 ) -> str:
+    """Writes a fault as a line.
+
+    Args:
+        origin: The file, or "override".
+        place: Where in it: `[section] key`.
+        what: What is wrong.
+        received: What stands there.
+        expected: What would be right; `None`: the hint says it.
+        hint: What may have been meant, to be put behind it.
+    """
     message = UserError(f"{origin}: {place}: {what}.", received=received, expected=expected)
     return f"{message}{hint}"

@@ -49,6 +49,9 @@ class TrainingSettings:
     epochs: float | None = setting(None, "Length of the run in passes over train.", above(0))
     steps: int | None = setting(None, "Length of the run in steps.", at_least(1))
     examples: int | None = setting(None, "Length of the run in examples seen.", at_least(1))
+    stop_after_epochs: float | None = setting(
+        None, "Stop after so many epochs, with the schedule of the whole length.", above(0)
+    )
     warmup_steps: int | None = setting(None, "Warm-up in steps.", at_least(0))
     warmup_epochs: float | None = setting(None, "Warm-up in epochs.", at_least(0))
     warmup_examples: int | None = setting(None, "Warm-up in examples.", at_least(0))
@@ -58,12 +61,8 @@ class TrainingSettings:
     evaluate_every_examples: int | None = setting(
         None, "Validate every so many examples.", at_least(1)
     )
-    checkpoint_every_steps: int | None = setting(
-        None, "Save a checkpoint every so many steps.", at_least(1)
-    )
-    checkpoint_every_epochs: float | None = setting(
-        None, "Save a checkpoint every so many epochs.", above(0)
-    )
+    checkpoint_every_steps: int | None = setting(None, "Save every so many steps.", at_least(1))
+    checkpoint_every_epochs: float | None = setting(None, "Save every so many epochs.", above(0))
     checkpoint_every_examples: int | None = setting(
         None, "Save a checkpoint every so many examples.", at_least(1)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kerasft.errors import UserError, nearest
-from kerasft.recipe.check import find_faults, find_heading_faults, flatten, raise_faults
+from kerasft.recipe.check import TUNING, find_faults, find_heading_faults, flatten, raise_faults
 from kerasft.recipe.conflicts import find_conflicts
 from kerasft.recipe.durations import DURATION_FAMILIES
 from kerasft.recipe.learning_sections import (
@@ -31,6 +31,7 @@ from kerasft.recipe.sections import (
     PerformanceSettings,
 )
 from kerasft.recipe.settings import SETTINGS
+from kerasft.recipe.space import Dimension, read_space
 
 
 class RecipeInfo(NamedTuple):
@@ -60,6 +61,7 @@ class Recipe:
         performance: What is traded for memory or time.
         evaluation: The final evaluation.
         export: The SavedModel.
+        tuning: What a search varies; a run does not heed it.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Recipe:
     performance: PerformanceSettings = dataclasses.field(default_factory=PerformanceSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
+    tuning: tuple[Dimension, ...] = ()
 
     @property
     def may_fall_back(self) -> bool:
@@ -96,7 +99,10 @@ class Recipe:
         }
 
     def to_toml(self) -> str:
-        """The whole recipe, defaults included, as TOML that loads to the same settings."""
+        """The recipe, defaults included, as TOML that loads to the same settings.
+
+        Without `[tuning]`, which is for a search: see `space_to_toml`.
+        """
         lines = [f"name = {_literal(self.name)}"]
         if self.summary:
             lines.append(f"summary = {_literal(self.summary)}")
@@ -160,6 +166,7 @@ def load_recipe(
     path = _find_recipe(name_or_path)
     document = _read_toml(path)
     values, faults = flatten(document, str(path))
+    space, space_faults = read_space(document.get(TUNING, {}), str(path))
     changes, unread = parse_overrides(overrides)
     # In a mapping `None` unsets, and only what a recipe may leave unset.
     unset = {
@@ -170,7 +177,7 @@ def load_recipe(
     changed = {name: value for name, value in changes.items() if name not in unset}
     name, summary = document.get("name", path.stem), document.get("summary", "")
     faults += find_heading_faults(name, summary, str(path)) + find_faults(values, str(path))
-    faults += unread + find_faults(changed, ORIGIN)
+    faults += space_faults + unread + find_faults(changed, ORIGIN)
     raise_faults(f"Recipe {path.name}", faults)
 
     merged = {name: values[name] for name in values.keys() - unset - _replaced(changed)} | changed
@@ -179,6 +186,7 @@ def load_recipe(
         summary=summary,
         shipped=path.resolve().parent == recipes_folder(),
         overridden=frozenset(changes),
+        tuning=space,
         **{section: _build_section(section, merged) for section in SECTIONS},
     )
     raise_faults(f"Recipe {path.name}", list(find_conflicts(recipe)))

@@ -180,6 +180,9 @@ class EvaluationSettings:
         "class_weights or oversample.",
         one_of(*HEADLINES),
     )
+    test: bool = setting(
+        True, "Whether the run ends with its test splits; else with validation, as in a search."
+    )
     tune_thresholds: bool = setting(
         True, "With several labels: choose each label's threshold on validation; else 0.5."
     )

@@ -98,7 +98,8 @@ class Fit:
         while not is_over:
             self.settings.unfreezing.set_stage(self.model, self.state.step)
             is_over = self._run_stretch(start, watch)
-        if self.soup.count > 1 and not self.state.averaged:
+        stopped_short = self.state.step < self.settings.total_steps and not self.state.stopped_early
+        if self.soup.count > 1 and not self.state.averaged and not stopped_short:
             self._average(watch)
 
     def _run_stretch(self, start: float, watch: InterruptWatch) -> bool:
@@ -122,7 +123,7 @@ class Fit:
                 if self._is_checkpoint_due() or self.state.stopped_early:
                     self._save()
                 watch.check(self.workers.any)
-                if self.state.stopped_early or self.state.step >= self.settings.total_steps:
+                if self.state.stopped_early or self.state.step >= self.settings.last_step:
                     return True
                 joins = self.settings.unfreezing.changes_at(self.model, self.state.step)
                 if joins and self.state.step > begun:
@@ -132,7 +133,7 @@ class Fit:
     def _due(self, every: int) -> bool:
         """Tells whether something that happens every so many steps is due now."""
         step = self.state.step
-        return step > 0 and (step % every == 0 or step == self.settings.total_steps)
+        return step > 0 and (step % every == 0 or step == self.settings.last_step)
 
     def _is_checkpoint_due(self) -> bool:
         seconds = self.settings.checkpoint_seconds

@@ -33,6 +33,8 @@ class FitSettings:
         divergence_factor: A loss of more than so many times the mean of the last steps is one that
             diverged; `None`: no loss is, as long as it is a number.
         skip: Steps, from 1, whose batch is left out.
+        stop_step: Stop after this step, before the end that the schedule is made for; `None`: at
+            the end.
     """
 
     total_steps: int
@@ -48,6 +50,12 @@ class FitSettings:
     saves_start: bool = False
     divergence_factor: float | None = None
     skip: frozenset[int] = frozenset()
+    stop_step: int | None = None
+
+    @property
+    def last_step(self) -> int:
+        """The step after which training is over."""
+        return min(self.total_steps, self.stop_step or self.total_steps)
 
 
 @dataclasses.dataclass

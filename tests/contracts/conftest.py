@@ -36,10 +36,12 @@ class FakeWorkflow:
 
     def __init__(self):
         self.calls = []
+        self.runs_folders = []
 
-    def run(self, recipe, *, resume=None, from_step=None, events):
+    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
         print("a library's chatter")
         self.calls.append((recipe, resume))
+        self.runs_folders.append(runs_folder)
         result = {"run_dir": "runs/r", "metrics": self.metrics}
         return SimpleNamespace(
             path=Path("runs/r"),

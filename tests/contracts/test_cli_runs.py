@@ -27,6 +27,13 @@ def test_run_takes_the_recipe_and_its_overrides_in_any_order(command, workflow):
     assert resume is None
 
 
+def test_a_run_may_lie_in_another_folder(command, workflow):
+    command("run", "imdb", "--runs-folder", "elsewhere")
+    command("run", "imdb")
+    command(main=imdb.main)
+    assert workflow.runs_folders == ["elsewhere", "runs", "runs"]
+
+
 def test_a_pipeline_runs_the_recipe_of_its_name_unless_told(command, workflow):
     command(main=imdb.main)
     command("--recipe", "imdb_sample", "training.steps=4", main=imdb.main)

@@ -24,7 +24,7 @@ LAYERS = {
     1: ("data", "text", "models", "metrics"),
     2: ("tasks",),
     3: ("training", "export"),
-    4: ("pipelines", "serving", "client"),
+    4: ("pipelines", "serving", "client", "tuning"),
     5: ("cli", "__main__", ""),
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms}

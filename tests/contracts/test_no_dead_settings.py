@@ -218,6 +218,18 @@ def exported(run: Session) -> bool:
     return bool(calls)
 
 
+def finished(run: Session) -> list[str]:
+    """The splits that a finished run has metrics of."""
+    model, state = run.build_model(), FitState(best_value=0.0, evaluations=[{"step": 0}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcome.Outcome, "best_model", lambda self: model)
+        patch.setattr(outcome.Outcome, "export", lambda *_, **__: None)
+        patch.setattr(finishing, "read_history", lambda path: [])
+        patch.setattr(exporting, "build_probe", lambda *_: None)
+        metrics = finishing.finish(run, state).metrics
+    return sorted({name.partition("/")[0] for name in metrics})
+
+
 def verified(run: Session) -> bool:
     """Whether a finished run's export is verified."""
     calls = []
@@ -297,6 +309,7 @@ PROBES = {
     "training.epochs": Probe(2.0, durations),
     "training.steps": Probe(9, durations),
     "training.examples": Probe(90, durations),
+    "training.stop_after_epochs": Probe(0.1, durations),
     "training.warmup_steps": Probe(3, weights),
     "training.warmup_epochs": Probe(0.1, weights),
     "training.warmup_examples": Probe(20, weights),
@@ -377,6 +390,7 @@ PROBES = {
     "performance.pad_length_to": Probe(16, widths, {"model.sequence_length": 14}),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
+    "evaluation.test": Probe(False, finished),
     "evaluation.tune_thresholds": Probe(False, thresholds, SEVERAL),
     "evaluation.bootstrap_resamples": Probe(1, evaluation),
     "evaluation.calibration_bins": Probe(2, evaluation),

@@ -16,6 +16,7 @@ from kerasft.run_dir import RunDir, create_run_dir
 from kerasft.training.checkpoint import read_checkpoint
 from kerasft.training.events import Events
 from kerasft.training.fit_state import FitState
+from kerasft.training.schedule import build_schedule
 
 # A constant rate: the decay would depend on how long the run was meant to be.
 WITHOUT_CHANCE = {
@@ -106,6 +107,29 @@ def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, mo
     assert "OneDeviceStrategy, 1 x CPU, and goes on on MirroredStrategy, 2 x CPU" in said
     ours, theirs = (weights_of(run_dir) for run_dir in (first, RunDir(undisturbed.path)))
     assert max(np.abs(ours[name] - theirs[name]).max() for name in theirs) < 1e-5
+
+
+def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path, monkeypatch):
+    """As Hyperband does: the schedule is that of the whole length from the start."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"export.enabled": False, "evaluation.test": False, "training.warmup_steps": 1}
+    recipe = make_recipe(settings)
+    undisturbed = workflow.run(recipe, events=[])
+    short = changed(recipe, stop_after_epochs=0.6)  # three of the four steps
+    run = workflow.run(short, events=[])
+    assert [row["step"] for row in run.history] == [1, 2, 3]
+    assert not any(name.startswith("test") for name in run.metrics)
+    first = RunDir(run.path)
+    first.metrics_path.unlink()
+    longer = change_recipe(first, ["training.stop_after_epochs=9"])
+    workflow.run(longer, resume=first, events=[])
+    ours, theirs = weights_of(first), weights_of(RunDir(undisturbed.path))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    rates = [row["learning_rate"] for row in run.history]
+    assert rates == [row["learning_rate"] for row in undisturbed.history[:3]]
+    # A run that was planned for three steps would have learnt otherwise.
+    own = build_schedule("polynomial", rates[1], warmup_steps=1, total_steps=3)
+    assert float(own(2)) < 0.9 * rates[2]
 
 
 class Messages(Events):

@@ -122,6 +122,19 @@ class TestWhen:
         state = run([0.5, 0.6], steps=10, evaluate_every=5)
         assert [e["step"] for e in state.evaluations] == [5, 10]
 
+    def test_a_run_that_stops_short_is_evaluated_and_saved_there(self, run):
+        state = run([0.5, 0.6], steps=10, stop_step=7, evaluate_every=5, checkpoint_every=5)
+        assert [e["step"] for e in state.evaluations] == [5, 7]
+        assert saved_steps(run.folder) == [5, 7]
+        assert run.listener.of("start") == [(0, 10, STEPS_PER_EPOCH)]  # the schedule is whole
+        longer = run([0.7], state=state, steps=10, stop_step=99, evaluate_every=5)
+        assert [e["step"] for e in longer.evaluations] == [5, 7, 10]
+
+    def test_weights_are_averaged_at_the_end_of_the_whole_length_alone(self, run):
+        state = run([0.5, 0.6], steps=10, stop_step=7, average_checkpoints=2)
+        assert not state.averaged
+        assert run([0.7, 0.8], state=state, steps=10, average_checkpoints=2).averaged
+
     def test_the_last_step_is_saved(self, run):
         run([0.5] * 3, steps=7, checkpoint_every=3, evaluate_every=3)
         assert saved_steps(run.folder) == [6, 7]

@@ -1,0 +1,126 @@
+"""`kerasft tune`: a search of settings, on validation, with the test touched once."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kerasft.cli import command_parser
+from kerasft.console import build_table, print_json, program, results_only, tell
+from kerasft.pipelines.command import LATEST
+from kerasft.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
+from kerasft.tuning.space import METHODS
+
+if TYPE_CHECKING:
+    from kerasft.run_dir import RunDir
+    from kerasft.tuning.study import Found
+
+
+def main(argv: Sequence[str]) -> None:
+    """Searches settings of a recipe, and prints what was found."""
+    arguments = _build_parser().parse_intermixed_args(argv)
+    if arguments.join is not None:
+        joined = join_plan(arguments)
+        with results_only():
+            from kerasft.tuning.running import join
+
+            join(joined, tell=tell)
+        return
+    plan = make_plan(arguments)
+    with results_only():
+        from kerasft.tuning.running import run_study
+
+        found, folder = run_study(plan, tell=tell)
+    if arguments.json:
+        print_json(folder.read_json(RESULT))
+    else:
+        _print(found, folder, [dimension.name for dimension in plan.recipe.tuning])
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = command_parser(
+        "tune",
+        "Every trial is a run of its own, measured on validation. The space is the recipe's "
+        "[tuning]; settings that are given here are held fixed.",
+    )
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help="name of a recipe, or a TOML file; may be left out with --resume FOLDER",
+    )
+    parser.add_argument("--method", help=f"{', '.join(METHODS)} ({METHODS[0]})")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        metavar="N",
+        help=f"how many ({USUAL_TRIALS}; a grid and hyperband: all of theirs)",
+    )
+    parser.add_argument(
+        "--budget", metavar="TIME", help="time for all of it, finals included: 2h, 1h30m, 45m"
+    )
+    parser.add_argument(
+        "--finalists",
+        type=int,
+        metavar="N",
+        help=f"so many of the best run again with new seeds ({USUAL_FINALS.finalists})",
+    )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help=f"how many new seeds ({USUAL_FINALS.seeds})"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="trials side by side (1)")
+    parser.add_argument(
+        "--no-pruning",
+        dest="pruning",
+        action="store_false",
+        help="run trials to their end that lag behind the median of the finished ones",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=LATEST,
+        metavar="FOLDER",
+        help="go on with a search that was interrupted; without a value, with the recipe's latest",
+    )
+    parser.add_argument(
+        "--join",
+        metavar="FOLDER",
+        help="run trials of a search that another machine leads, over KerasTuner's service",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="section.key=value", help="settings held fixed in all runs"
+    )
+    return parser
+
+
+def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from kerasft.tuning.report import BEST, TABLE, failures, finalist_rows, table_rows
+
+    console = Console(file=sys.stdout)
+    console.print(build_table(*table_rows(folder, found, names)))
+    _say(failures(found))
+    if found.finalists:
+        console.print(build_table(*finalist_rows(found)))
+    _say(["", found.conclusion])
+    headline = found.settled.metric.partition("/")[2]
+    if f"test/{headline}" in found.test:
+        _say([f"Tested once: test/{headline} {found.test[f'test/{headline}']:.4f}."])
+    _say(["", f"trials     {folder.path / TABLE}"])
+    best = folder.path / BEST
+    commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(folder.path))}"]
+    if found.winner is not None:
+        _say([f"best       {best}"])
+        commands.insert(0, f"{program('kerasft')} run {shlex.quote(str(best))}")
+    _say(["", "Next:", *(f"  {command}" for command in commands)])
+
+
+def _say(lines: Sequence[str]) -> None:
+    # Not through rich, which would wrap a path at the terminal's edge.
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()

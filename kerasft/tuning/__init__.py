@@ -1,0 +1,1 @@
+"""Search of settings: `kerasft tune`. KerasTuner proposes, subprocesses try, validation decides."""

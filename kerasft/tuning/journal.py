@@ -1,0 +1,126 @@
+"""The journal of a study: what began, what ended and how, one JSON object a line.
+
+A line is on the disk before what it says is acted upon. A line that a killed process left torn is
+the last one, and is dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasft.errors import UserError
+from kerasft.run_dir import telling_os_errors, to_json
+
+OPENED, STARTED, ENDED, TESTED = "opened", "started", "ended", "tested"
+COMPLETED, PRUNED, FAILED = "completed", "pruned", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Args:
+        status: `completed`, `pruned` (ended since others were better) or `failed`.
+        value: The best value of the metric; `None` where there is none.
+        seconds: How long it took, over all of its tries.
+        metric: The metric that was measured, `validation/accuracy`.
+        run_dir: Its run directory; `None` if it came to none.
+        reason: Why it failed or was ended.
+    """
+
+    status: str
+    value: float | None
+    seconds: float
+    metric: str | None = None
+    run_dir: str | None = None
+    reason: str = ""
+
+
+class Journal:
+    """A file of events that only grows.
+
+    Args:
+        path: The file; made if it is missing.
+        clock: Returns seconds since 1970.
+
+    Raises:
+        UserError: A line before the last is damaged.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time):
+        self.path = path
+        self._clock = clock
+        self.events = _read(path)
+        _drop_torn_line(path)
+
+    def add(self, event: str, **fields: Any) -> None:
+        """Appends an event, and waits until it is on the disk."""
+        line = {"event": event, "time": round(self._clock(), 3), **fields}
+        with telling_os_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(to_json(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.events.append(json.loads(to_json(line)))
+
+    def end(self, job: str, outcome: Outcome) -> None:
+        """Notes what came of a trial or another run."""
+        self.add(ENDED, job=job, **dataclasses.asdict(outcome))
+
+    def outcome(self, job: str) -> Outcome | None:
+        """Returns what came of a job; `None` while it has not ended."""
+        return self.outcomes().get(job)
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Returns what came of each job that has ended, in the order in which they did."""
+        return {event["job"]: _outcome(event) for event in self.of(ENDED)}
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Returns the events of a kind."""
+        return [event for event in self.events if event["event"] == kind]
+
+    def used_seconds(self) -> float:
+        """Returns the time between first and last event of each session, summed."""
+        used, start, last = 0.0, None, None
+        for event in self.events:
+            if event["event"] == OPENED:
+                used += 0.0 if start is None else last - start
+                start = event["time"]
+            last = event["time"]
+        return used if start is None else used + last - start
+
+
+def _outcome(event: Mapping[str, Any]) -> Outcome:
+    names = {field.name for field in dataclasses.fields(Outcome)}
+    return Outcome(**{name: value for name, value in event.items() if name in names})
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    events = []
+    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
+        try:
+            events.append(json.loads(line))
+            events[-1]["event"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"Line {number} of {path} is damaged.",
+                received=line.decode(errors="replace"),
+                expected="an event of the study, as JSON",
+                fix="start a new study, without --resume.",
+            ) from error
+    return events
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cuts off what stands behind the last whole line, so that the next one begins a line."""
+    content = path.read_bytes() if path.exists() else b""
+    torn = content.rpartition(b"\n")[2]
+    if torn:
+        with telling_os_errors(path):
+            os.truncate(path, len(content) - len(torn))

@@ -1,0 +1,134 @@
+"""Which settings a study searches: those of the recipe's `[tuning]`, or the usual ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from kerasft.errors import UserError
+from kerasft.recipe import DURATION_FAMILIES, Dimension, Recipe
+from kerasft.recipe.space import CHOICES, LOG
+
+METHODS = ("random", "bayesian", "hyperband", "grid")
+GRID, HYPERBAND = "grid", "hyperband"
+
+# Devlin et al. 2019, appendix A.3: batches of 16 and 32, rates of 2e-5, 3e-5 and 5e-5, 2 to 4
+# epochs. Their code warms up over a tenth of the steps, and so do Mosbach et al. 2021.
+_RATES, _BATCH_SIZES, _EPOCHS, _WARMUPS = (2e-5, 3e-5, 5e-5), (16, 32), (2.0, 3.0, 4.0), (0.0, 0.1)
+_RATE_BOUNDS = (1e-5, 1e-4)  # wider than theirs: small encoders learn best at higher rates
+
+
+def settle_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
+    """Returns what is searched: the recipe's space or the usual one, without what is held fixed.
+
+    A setting that was given on the command line is held at its value.
+
+    Args:
+        recipe: The recipe, with the overrides of the command line.
+        method: One of `METHODS`.
+
+    Raises:
+        UserError: The space does not suit the method, or nothing is left to search.
+    """
+    written = bool(recipe.tuning)
+    space = recipe.tuning if written else usual_space(recipe, method)
+    space = _hold(space, recipe)
+    if not space:
+        raise UserError(
+            "There is nothing to search: each setting of the space is given on the command line.",
+            received=", ".join(sorted(recipe.overridden)),
+            fix="leave one of them out.",
+        )
+    if method == GRID:
+        _check_grid(space)
+    if method == HYPERBAND:
+        _check_hyperband(recipe, space)
+    return space
+
+
+def usual_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
+    """Returns the space of a recipe that writes none; each range holds the recipe's own value.
+
+    Args:
+        recipe: The recipe.
+        method: A grid gets choices of the rate; Hyperband sets the epochs itself.
+    """
+    training = recipe.training
+    rate = training.learning_rate
+    rates = Dimension(
+        "training.learning_rate",
+        LOG,
+        (min(_RATE_BOUNDS[0], rate), max(_RATE_BOUNDS[1], rate)),
+    )
+    if method == GRID:
+        rates = _choices("training.learning_rate", _RATES, rate)
+    space = [rates, _choices("training.batch_size", _BATCH_SIZES, training.batch_size)]
+    if method != HYPERBAND and training.epochs is not None:
+        space.append(_choices("training.epochs", _EPOCHS, training.epochs))
+    space.append(_choices("training.warmup_fraction", _WARMUPS, training.warmup_fraction))
+    return tuple(space)
+
+
+def difference(ours: Sequence[Dimension], theirs: Sequence[Dimension]) -> dict[str, tuple]:
+    """Returns the settings that two spaces search differently, with what either does."""
+    mine, other = ({d.name: d.to_json() for d in space} for space in (ours, theirs))
+    names = dict.fromkeys([*mine, *other])
+    return {
+        name: (mine.get(name), other.get(name))
+        for name in names
+        if mine.get(name) != other.get(name)
+    }
+
+
+def _choices(name: str, usual: Collection[float], own: float | None) -> Dimension:
+    return Dimension(name, CHOICES, tuple(sorted({*usual, *([] if own is None else [own])})))
+
+
+def _hold(space: Sequence[Dimension], recipe: Recipe) -> tuple[Dimension, ...]:
+    held = {other for name in recipe.overridden for other in _family(name)}
+    values = recipe.values()
+    kept: dict[str, Dimension] = {}
+    for dimension in space:
+        # A condition on what is held fixed is met or not, for all trials.
+        open_conditions = tuple((p, v) for p, v in dimension.when if p in kept)
+        met = all(values[p] in v for p, v in dimension.when if p not in kept)
+        if dimension.name not in held and met:
+            kept[dimension.name] = dataclasses.replace(dimension, when=open_conditions)
+    return tuple(kept.values())
+
+
+def _family(name: str) -> Collection[str]:
+    """Returns a setting, or all those that say the same duration."""
+    key = name.removeprefix("training.")
+    members = [f.members for f in DURATION_FAMILIES.values() if key in f.members]
+    return [f"training.{member}" for member in members[0]] if members else [name]
+
+
+def _check_grid(space: Sequence[Dimension]) -> None:
+    for dimension in space:
+        if dimension.choices is None:
+            raise UserError(
+                "A grid needs values that can be counted.",
+                received=f"{dimension.name}: {dimension.to_json()}",
+                expected="choices, or a step",
+                fix="give it a step (of log: a factor), or search with --method random.",
+            )
+
+
+def _check_hyperband(recipe: Recipe, space: Sequence[Dimension]) -> None:
+    lengths = [f"training.{member}" for member in DURATION_FAMILIES["run"].members]
+    searched = [dimension.name for dimension in space if dimension.name in lengths]
+    if searched:
+        raise UserError(
+            "Hyperband decides itself how long a trial trains.",
+            received=f"{searched[0]} in [tuning]",
+            fix="leave it out of [tuning], and set the longest with training.epochs=9.",
+        )
+    epochs = recipe.training.epochs
+    if epochs is None or epochs < 2 or epochs != int(epochs):
+        raise UserError(
+            "Hyperband gives trials a third of the epochs, a ninth and so on.",
+            received=f"training.epochs={epochs}",
+            expected="training.epochs as a whole number of 2 or more",
+            fix="training.epochs=9",
+        )

@@ -1,0 +1,282 @@
+"""A study: the recipe as it is, the search, the finals, and one look at the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kerasft.console import program
+from kerasft.errors import UserError
+from kerasft.metrics.spread import spread
+from kerasft.run_dir import RunDir
+from kerasft.training.interrupt import InterruptRequested, InterruptWatch
+from kerasft.tuning import finals as end
+from kerasft.tuning.budget import Budget
+from kerasft.tuning.finals import BASELINE, Finalist, Tried
+from kerasft.tuning.journal import COMPLETED, FAILED, OPENED, STARTED, TESTED, Journal, Outcome
+from kerasft.tuning.oracle import Proposer, build_oracle, read_proposal
+from kerasft.tuning.plan import Plan
+from kerasft.tuning.searching import Runner, Search, Settled, settle, shared_out, side_by_side
+from kerasft.tuning.space import HYPERBAND
+from kerasft.tuning.trial import Job
+from kerasft.tuning.watching import check_time_of_one, discard_weights
+
+JOURNAL = "journal.jsonl"
+_POLL_SECONDS = 1.0
+_MAX_FAILURES = 5  # one after the other, before a search gives up
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What came of a study.
+
+    Args:
+        settled: The metric, and what was held for all runs.
+        tried: The recipe as it is, and all trials in the order in which they began.
+        finalists: Those that were run with new seeds; none where there was no time.
+        winner: The best of them; without finals the best trial. `None`: nothing came to its end.
+        conclusion: Whether the search beats the recipe as it is, in words.
+        tested_run: The winner's run that is best on validation.
+        test: Its metrics on its test splits; none without a test.
+    """
+
+    settled: Settled
+    tried: tuple[Tried, ...]
+    finalists: tuple[Finalist, ...]
+    winner: Finalist | None
+    conclusion: str
+    tested_run: str | None
+    test: Mapping[str, float]
+
+
+class Study:
+    """A study in its folder.
+
+    Args:
+        plan: What to search.
+        folder: From `Plan.open`.
+        runner: Runs the jobs.
+        tell: Told, in lines for people, how it gets on.
+        clock: Returns seconds, rising.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunDir,
+        runner: Runner,
+        *,
+        tell: Callable[[str], object] = lambda line: None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.plan = plan
+        self.folder = folder
+        self.journal = Journal(folder.path / JOURNAL)
+        used = self.journal.used_seconds()
+        self.budget = Budget(plan.budget_seconds, used, plan.workers, clock)
+        self.finals = plan.finals
+        self.search = Search(folder, plan, Settled(""), runner, tell, self._check)
+        self._tell = tell
+        self._errors: list[BaseException] = []
+        self._failures = 0
+        self._watch = InterruptWatch()
+
+    def run(self, serve: Callable[[Proposer], object] = lambda proposer: None) -> Found:
+        """Runs what is not done yet.
+
+        Args:
+            serve: Given the oracle when the search begins, to offer it to other machines.
+
+        Raises:
+            UserError: For a mistake in recipe or data, or a budget that is too small.
+            InterruptRequested: After Ctrl-C or SIGTERM; the study can be gone on with.
+        """
+        self.journal.add(OPENED)
+        self._watch = InterruptWatch(lambda: self._tell("Stopping: trials save checkpoints."))
+        try:
+            with self._watch:
+                self._run_baseline()
+                self._run_search(serve)
+                return self._finish(self._run_finals())
+        except InterruptRequested:
+            folder = shlex.quote(str(self.folder.path))
+            self._tell(f"Go on with it: {program('kerasft')} tune --resume {folder}")
+            raise
+
+    def tried(self) -> tuple[Tried, ...]:
+        """Returns the recipe as it is, and the trials that have ended, as they began."""
+        outcomes, found = self.journal.outcomes(), []
+        for event in self.journal.of(STARTED):
+            job = event["job"]
+            if job in outcomes and "values" in event:
+                proposal = read_proposal(job, event["values"], self.plan.recipe.tuning)
+                found.append(Tried(job, proposal.values, outcomes[job], proposal.epochs))
+        return tuple(found)
+
+    def _run_baseline(self) -> None:
+        """Runs the recipe as it is: it tells metric, data and time of all that follows."""
+        recipe, job = self.plan.recipe, self.search.job(BASELINE, {})
+        if self.journal.outcome(BASELINE) is None:
+            alone = dataclasses.replace(self.search, check=lambda: self._check_with_time(job))
+            self._journaled(job, lambda: alone.run_job(job, 0), values={})
+        outcome = self.journal.outcome(BASELINE)
+        if outcome.status != COMPLETED:
+            raise UserError(
+                "The recipe as it is does not run, so that there is nothing to compare with.",
+                received=outcome.reason,
+                fix=f"{job.folder.path} keeps what it said: mend the recipe, and start anew.",
+            )
+        self.search = dataclasses.replace(self.search, settled=settle(recipe, outcome))
+        check_time_of_one(recipe, None, self.budget, outcome.seconds)
+        wanted = self.plan.finals
+        self.finals = self.budget.choose_finals(
+            wanted, outcome.seconds, fixed=self.plan.finals_fixed
+        )
+        if self.finals != wanted:
+            self._tell(
+                f"The budget leaves room for {self.finals.finalists} finalists with "
+                f"{self.finals.seeds} seeds, not for {wanted.finalists} with {wanted.seeds}."
+            )
+
+    def _run_search(self, serve: Callable[[Proposer], object]) -> None:
+        """Tries what the oracle proposes, until there is no more, or no time for it."""
+        plan, settled = self.plan, self.search.settled
+        oracle = build_oracle(
+            plan.method,
+            plan.recipe.tuning,
+            seed=plan.recipe.training.seed,
+            lower_is_better=settled.lower_is_better,
+            max_epochs=int(plan.recipe.training.epochs) if plan.method == HYPERBAND else None,
+            endless=plan.trials is not None or plan.budget_seconds is not None,
+        )
+        proposer = Proposer(
+            oracle,
+            self.journal,
+            may_start=self._may_start,
+            outcome_of=self.search.outcome_of,
+            ended=self._ended,
+        )
+        serve(proposer)
+        side_by_side(
+            lambda slot: self.search.work(proposer, f"worker-{slot}", slot),
+            plan.workers,
+            self._errors,
+        )
+        while proposer.is_waited_for:  # on another machine
+            self._check()
+            time.sleep(_POLL_SECONDS)
+        self._discard()
+        tried = self.tried()
+        if len(tried) > 1 and all(t.outcome.status == FAILED for t in tried[1:]):
+            raise UserError(
+                f"Of {len(tried) - 1} trials all have failed.",
+                received=tried[-1].outcome.reason,
+                fix="mend the space: [tuning] of the recipe.",
+            )
+
+    def _may_start(self) -> bool:
+        """Tells whether another trial may begin: as to their number, the time and failures."""
+        started = sum("values" in event for event in self.journal.of(STARTED)) - 1
+        if self.plan.trials is not None and started >= self.plan.trials:
+            return False
+        seconds = [t.outcome.seconds for t in self.tried() if t.outcome.status == COMPLETED]
+        return self._failures < _MAX_FAILURES and self.budget.fits(seconds, self.finals.runs)
+
+    def _ended(self, outcome: Outcome) -> None:
+        """Is told of each trial that ends, here or on another machine."""
+        self._failures = self._failures + 1 if outcome.status == FAILED else 0
+        if self.plan.method != HYPERBAND:  # which goes on with what has ended
+            self._discard()
+
+    def _discard(self) -> None:
+        best = self._best_trial()
+        outcomes = {trial.job: trial.outcome for trial in self.tried()}
+        discard_weights(outcomes, None if best is None else best.outcome.run_dir)
+
+    def _best_trial(self) -> Tried | None:
+        lower = self.search.settled.lower_is_better
+        best = end.choose_finalists(self.tried(), 1, lower_is_better=lower)
+        return best[0] if best else None
+
+    def _run_finals(self) -> tuple[Finalist, ...]:
+        """Runs the best trials and the recipe as it is with new seeds."""
+        lower = self.search.settled.lower_is_better
+        chosen = end.choose_finalists(self.tried(), self.finals.finalists, lower_is_better=lower)
+        if not chosen:
+            return ()
+        baseline = self.tried()[0]
+        own_seed = self.plan.recipe.training.seed
+        seeds = [(own_seed + n) % 2**31 for n in range(1, self.finals.seeds + 1)]
+        jobs = {
+            (trial.job, seed): self.search.job(
+                f"final-{trial.job}-seed-{seed}", {**trial.values, "training.seed": seed}
+            )
+            for seed in seeds
+            for trial in (baseline, *chosen)
+        }
+
+        def run(job: Job, slot: int) -> None:
+            if self.journal.outcome(job.name) is None:
+                self._journaled(job, lambda: self.search.run_job(job, slot))
+
+        side_by_side(shared_out(list(jobs.values()), run), self.plan.workers, self._errors)
+        outcomes = {key: self.journal.outcome(job.name) for key, job in jobs.items()}
+        return tuple(
+            Finalist(
+                trial.job,
+                trial.values,
+                spread([outcomes[trial.job, seed].value for seed in seeds]),
+                tuple(outcomes[trial.job, seed].run_dir for seed in seeds),
+            )
+            for trial in (baseline, *chosen)
+        )
+
+    def _finish(self, finalists: tuple[Finalist, ...]) -> Found:
+        """Chooses the winner, and tests it."""
+        settled, lower = self.search.settled, self.search.settled.lower_is_better
+        if finalists:
+            winner = end.choose_winner(finalists, lower_is_better=lower)
+            conclusion = end.conclude(winner, finalists[0], settled.metric, lower_is_better=lower)
+        else:
+            best = self._best_trial()
+            winner = None if best is None else _alone(best)
+            conclusion = end.conclude_without_finals(
+                best, self.tried()[0], settled.metric, lower_is_better=lower
+            )
+        run, test = None, {}
+        if winner is not None:
+            run = end.best_run(winner, lower_is_better=lower)
+            test = self._test(run) if self.plan.recipe.evaluation.test else {}
+        return Found(settled, self.tried(), finalists, winner, conclusion, run, test)
+
+    def _test(self, run_dir: str) -> Mapping[str, float]:
+        """Touches the test, once in the life of a study."""
+        if not self.journal.of(TESTED):
+            self._tell(f"The winner is tested: {run_dir}")
+            metrics = self.search.runner.test(Path(run_dir), self._check)
+            self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
+        return self.journal.of(TESTED)[0]["metrics"]
+
+    def _journaled(self, job: Job, run: Callable[[], Outcome], **fields: object) -> None:
+        """Runs a job that no oracle has proposed, between two lines of the journal."""
+        if all(event["job"] != job.name for event in self.journal.of(STARTED)):
+            self.journal.add(STARTED, job=job.name, **fields)
+        self.journal.end(job.name, run())
+
+    def _check_with_time(self, job: Job) -> None:
+        self._check()
+        check_time_of_one(self.plan.recipe, job.run_dir(), self.budget)
+
+    def _check(self) -> None:
+        self._watch.check()
+        if self._errors:
+            raise self._errors[0]
+
+
+def _alone(trial: Tried) -> Finalist:
+    """Returns the best trial as one that was run with one seed."""
+    outcome = trial.outcome
+    return Finalist(trial.job, trial.values, spread([outcome.value]), (outcome.run_dir,))

@@ -1,0 +1,122 @@
+"""The command line of `kerasft tune`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kerasft import tuning
+from kerasft.metrics.spread import spread
+from kerasft.run_dir import RunDir
+from kerasft.tuning.finals import Finalist, Tried
+from kerasft.tuning.journal import Outcome
+from kerasft.tuning.plan import BASE
+from kerasft.tuning.report import write_results
+from kerasft.tuning.searching import Settled
+from kerasft.tuning.study import Found
+
+METRIC = "validation/accuracy"
+VALUES = {"training.learning_rate": 3.14159e-5, "training.batch_size": 16}
+
+
+def outcome(status, value, reason=""):
+    return Outcome(status, value, 65.4, METRIC, "runs/x", reason)
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """Stands for the study itself; notes what it was asked for."""
+    fake = SimpleNamespace(plans=[])
+
+    def run_study(plan, *, tell):
+        print("a library's chatter")
+        tell("baseline begins")
+        fake.plans.append(plan)
+        folder = RunDir(Path("runs/study"))
+        folder.write_text(BASE, plan.recipe.to_toml())
+        own = Finalist("baseline", {}, spread([0.8, 0.81]), ("a", "b"))
+        winner = Finalist("trial-001", VALUES, spread([0.9, 0.92]), ("c", "d"))
+        found = Found(
+            Settled(METRIC),
+            (
+                Tried("baseline", {}, outcome("completed", 0.8)),
+                Tried("trial-001", VALUES, outcome("completed", 0.9)),
+                Tried("trial-002", VALUES, outcome("failed", None, "MemoryError: [red]")),
+            ),
+            (own, winner),
+            winner,
+            "The search beats the recipe.",
+            "d",
+            {"test/accuracy": 0.875},
+        )
+        write_results(folder, found)
+        return found, folder
+
+    fake.run_study = run_study
+    monkeypatch.setitem(sys.modules, "kerasft.tuning.running", fake)
+    monkeypatch.setattr(tuning, "running", fake, raising=False)
+    return fake
+
+
+def test_it_takes_recipe_options_and_settings_in_any_order(command, study):
+    argv = ["--trials", "7", "glue_mrpc", "model.dropout=0.2", "--budget", "1h30m"]
+    more = ["--method", "bayesian", "--finalists", "2", "--workers", "2", "training.epochs=2"]
+    assert command("tune", *argv, *more, "--no-pruning").code == 0
+    (plan,) = study.plans
+    assert (plan.recipe.name, plan.recipe.model.dropout) == ("glue_mrpc", 0.2)
+    assert (plan.trials, plan.budget_seconds, plan.method) == (7, 5400, "bayesian")
+    assert (plan.finals, plan.workers, plan.pruning) == ((2, 3), 2, False)
+    assert "training.epochs" not in [dimension.name for dimension in plan.recipe.tuning]
+
+
+def test_people_get_the_tables_the_conclusion_and_what_to_do_next(command, study, monkeypatch):
+    monkeypatch.setattr("kerasft.cli.tune.program", lambda name: name)
+    monkeypatch.setenv("COLUMNS", "120")
+    result = command("tune", "glue_mrpc")
+    rows = [line.split() for line in result.out.splitlines()]
+    trials = [row for row in rows if row and row[0].startswith(("trial-0", "baseline"))]
+    # The best one at the top, and one that failed at the end.
+    assert [row[0] for row in trials[:3]] == ["trial-001", "baseline", "trial-002"]
+    assert trials[0] == ["trial-001", "0.9000", "3.142e-05", "16", "5", "1m05s", "completed"]
+    assert "trial-002 failed: MemoryError: [red]\n" in result.out
+    assert ["trial-001", "0.9100", "0.0141", "0.9000", "0.9200"] in rows
+    assert "\nThe search beats the recipe.\nTested once: test/accuracy 0.8750.\n" in result.out
+    assert "  kerasft run runs/study/best.toml\n  tensorboard --logdir runs/study\n" in result.out
+    assert "chatter" not in result.out
+    assert "baseline begins\n" in result.err
+
+
+def test_with_json_stdout_is_exactly_one_object(command, study):
+    result = command("tune", "glue_mrpc", "--json")
+    found = json.loads(result.out)
+    assert result.out.count("\n") == 1
+    assert found["winner"] == "trial-001"
+    assert found["trials"][1]["settings"] == VALUES
+    assert found["finalists"][0]["mean"] == pytest.approx(0.805)
+    assert found["test"] == {"test/accuracy": 0.875}
+    assert found["best_recipe"] == "runs/study/best.toml"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "Which recipe?"),
+        (["glue_mrpk"], 'There is no such recipe. Did you mean "glue_mrpc"?'),
+        (["glue_mrpc", "--method", "bayes"], 'There is no such method. Did you mean "bayesian"?'),
+        (["glue_mrpc", "--budget", "much"], "--budget is no time."),
+        (["glue_mrpc", "--trials", "none"], "invalid int value: 'none'"),
+        (["glue_mrpc", "--resume"], "There is nothing to resume"),
+        (["--resume", "runs/none"], "This is not the folder of a search."),
+        (["glue_mrpc", "training.epoch=1"], 'Did you mean "epochs"?'),
+    ],
+)
+def test_a_mistake_is_2_before_anything_runs(command, study, argv, message):
+    result = command("tune", *argv)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert study.plans == []
+    assert not Path("runs").exists()

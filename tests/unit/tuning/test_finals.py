@@ -1,0 +1,119 @@
+"""Finalists, the winner, and what may be said of it."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from scipy import stats
+
+from kerasft.metrics.spread import interval_of_mean, spread
+from kerasft.tuning.finals import (
+    Finalist,
+    Tried,
+    best_run,
+    choose_finalists,
+    choose_winner,
+    conclude,
+    conclude_without_finals,
+)
+from kerasft.tuning.journal import Outcome
+
+METRIC = "validation/accuracy"
+
+
+def tried(job, value, status="completed", epochs=None, **values):
+    return Tried(job, values or {"x": job}, Outcome(status, value, 1.0), epochs)
+
+
+def finalist(job, *values):
+    runs = tuple(f"{job}-{index}" for index in range(len(values)))
+    return Finalist(job, {}, spread(values), runs)
+
+
+def names(found):
+    return [each.job for each in found]
+
+
+TRIED = [
+    tried("baseline", 0.99),
+    tried("a", 0.7),
+    tried("b", 0.9, "pruned"),
+    tried("c", 0.8),
+    tried("d", None, "failed"),
+    tried("e", 0.6),
+]
+
+
+def test_finalists_are_the_best_that_came_to_their_end():
+    assert names(choose_finalists(TRIED, 2, lower_is_better=False)) == ["c", "a"]
+    assert names(choose_finalists(TRIED, 9, lower_is_better=True)) == ["e", "a", "c"]
+    assert choose_finalists(TRIED[:1], 9, lower_is_better=False) == []
+
+
+def test_equal_settings_are_one_finalist_and_longer_training_comes_first():
+    rungs = [
+        tried("a", 0.9, epochs=1, x=1),
+        tried("b", 0.8, epochs=3, x=1),
+        tried("c", 0.95, epochs=1),
+    ]
+    assert names(choose_finalists(rungs, 3, lower_is_better=False)) == ["b", "c"]
+
+
+def test_the_winner_has_the_best_mean_and_all_of_its_seeds():
+    several = [finalist("a", 0.7, 0.9), finalist("b", 0.82, 0.8), finalist("c", 1.0, None)]
+    assert choose_winner(several, lower_is_better=False).job == "b"
+    assert choose_winner(several, lower_is_better=True).job == "a"
+    assert choose_winner(several[2:], lower_is_better=False) is None
+
+
+def test_the_run_that_is_tested_is_the_best_on_validation():
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=False) == "a-1"
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=True) == "a-0"
+
+
+def test_the_interval_is_students():
+    figure = spread([0.1, 0.2, 0.4])
+    expected = stats.t.interval(0.95, 2, loc=figure.mean, scale=stats.sem([0.1, 0.2, 0.4]))
+    assert interval_of_mean(figure) == pytest.approx(expected)
+
+
+BASELINE = finalist("baseline", 0.80, 0.81, 0.79)
+CASES = [
+    (finalist("a", 0.90, 0.92, 0.89), r"The search beats the recipe. a is ahead .* by \+0.1033"),
+    (finalist("a", 0.90, 0.70, 0.85), r"a is ahead.*by \+0.0167.*not shown to beat the recipe"),
+    (BASELINE, r"The search does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new seeds"),
+    (None, r"nothing is concluded"),
+]
+
+
+@pytest.mark.parametrize(("winner", "expected"), CASES)
+def test_what_is_concluded(winner, expected):
+    said = conclude(winner, BASELINE, METRIC, lower_is_better=False)
+    assert re.search(expected, said), said
+
+
+def test_less_is_better_of_a_loss():
+    winner = finalist("a", 0.20, 0.21, 0.19)
+    said = conclude(winner, BASELINE, "validation/log_loss", lower_is_better=True)
+    assert said.startswith("The search beats the recipe. a is ahead of the recipe as it is by +0.6")
+
+
+def test_one_seed_concludes_nothing():
+    said = conclude(finalist("a", 0.9), finalist("baseline", 0.8), METRIC, lower_is_better=False)
+    assert "One seed does not tell" in said
+
+
+def test_a_recipe_that_failed_with_a_seed_concludes_nothing():
+    failed = finalist("baseline", 0.8, math.nan)
+    said = conclude(finalist("a", 0.9, 0.9), failed, METRIC, lower_is_better=False)
+    assert said == "The recipe as it is could not be compared: nothing is concluded."
+
+
+def test_without_finals_nothing_is_concluded():
+    said = conclude_without_finals(TRIED[3], TRIED[1], METRIC, lower_is_better=False)
+    assert said.startswith("c is ahead of the recipe as it is by +0.1000")
+    assert said.endswith("nothing is concluded.")
+    none = conclude_without_finals(None, TRIED[1], METRIC, lower_is_better=False)
+    assert none == "No trial came to its end: the recipe as it is has validation/accuracy 0.7000."
