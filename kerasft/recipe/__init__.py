@@ -22,6 +22,7 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
@@ -34,6 +35,7 @@ __all__ = [
     "EvaluationSettings",
     "ExportSettings",
     "FreezingSettings",
+    "LoggingSettings",
     "ModelSettings",
     "Recipe",
     "RecipeInfo",

@@ -27,6 +27,7 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
 )
 from kerasft.recipe.settings import SETTINGS
@@ -58,6 +59,7 @@ class Recipe:
         adapter: Which few weights are trained in place of all.
         evaluation: The final evaluation.
         export: The SavedModel.
+        logging: What TensorBoard is told.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Recipe:
     adapter: AdapterSettings = dataclasses.field(default_factory=AdapterSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
+    logging: LoggingSettings = dataclasses.field(default_factory=LoggingSettings)
 
     @property
     def may_fall_back(self) -> bool:

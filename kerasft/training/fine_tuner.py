@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
 from kerasft.training.loss_scale import LossScale
+from kerasft.training.norms import squares
 from kerasft.training.objective import Objective, compute_gradients
 from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
@@ -61,6 +62,7 @@ class FineTuner(keras.Model):
         self.accumulation_steps = accumulation_steps
         self.objective = objective or Objective()
         self.penalties = penalties or Penalties()
+        self.returns_gradient_squares = False
         if self.objective.mixup_alpha:
             self.mixing_seeds = keras.random.SeedGenerator(name="mixing_seeds")
         is_float16 = encoder.compute_dtype == "float16"
@@ -147,12 +149,14 @@ class FineTuner(keras.Model):
         reciprocal = tf.math.divide_no_nan(1.0, divisor)
         gradients = [gradient * reciprocal for gradient in gradients]
         gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
-        gradients, norm = self._clip(gradients)
+        told = {"batch_loss": loss}
+        if self.returns_gradient_squares:
+            told["gradient_squares"] = squares(gradients)
+        gradients, told["gradient_norm"] = self._clip(gradients)
         if self.loss_scale is not None:
-            self.loss_scale.update(norm)
+            self.loss_scale.update(told["gradient_norm"])
         self._apply(gradients)
-        logs = self._count(data, part.logits, loss=loss, weight=weight)
-        return logs | {"batch_loss": loss, "gradient_norm": norm}
+        return self._count(data, part.logits, loss=loss, weight=weight) | told
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Evaluates one batch; returns `loss` and the compiled metrics."""

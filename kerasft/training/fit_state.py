@@ -33,6 +33,7 @@ class FitSettings:
         divergence_factor: A loss of more than so many times the mean of the last steps is one that
             diverged; `None`: no loss is, as long as it is a number.
         skip: Steps, from 1, whose batch is left out.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
     """
 
     total_steps: int
@@ -48,6 +49,7 @@ class FitSettings:
     saves_start: bool = False
     divergence_factor: float | None = None
     skip: frozenset[int] = frozenset()
+    norms_every: int = 0
 
 
 @dataclasses.dataclass

@@ -20,7 +20,7 @@ from kerasft.run_dir import open_run_dir
 from kerasft.training.checkpoint import BEST
 from kerasft.training.events import WATCHED_METRICS
 from kerasft.training.history import STEP_COLUMNS, read_history
-from kerasft.training.tensorboard import STEP_TAGS
+from kerasft.training.scalars import STEP_TAGS
 
 NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 2160, 240, 600
 STEPS_PER_EPOCH, STEPS = 68, 136

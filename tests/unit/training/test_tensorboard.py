@@ -13,12 +13,8 @@ import tensorflow as tf
 
 from kerasft.training.events import BatchStats
 from kerasft.training.loop import StepResult
-from kerasft.training.tensorboard import (
-    ALTERED_TAG,
-    STEP_TAGS,
-    TensorBoardEvents,
-    rewind_tensorboard,
-)
+from kerasft.training.scalars import ALTERED_TAG, STEP_TAGS
+from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}
