@@ -28,7 +28,7 @@ _MAIN_SETTINGS = frozenset(
         *("training.epochs", "training.steps", "training.examples", "training.seed"),
     )
 )
-_NO_HYPERPARAMETERS = ("export", "logging")  # sections
+_NO_HYPERPARAMETERS = ("evaluation", "export", "logging")  # sections
 
 
 def build_listeners(session: Session) -> list[Events]:

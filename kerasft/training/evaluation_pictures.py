@@ -64,9 +64,9 @@ class EvaluationPictures:
             names = self.task.label_names
             counts = confusion(labels, scores.argmax(axis=-1), len(names))
             bins = reliability_bins(labels, scores, self.calibration_bins)
-            yield "confusion_matrix", plot_confusion(counts, names, title=title)
-            yield "reliability_diagram", plot_reliability(bins, title=title)
-        yield "roc_curves", plot_roc(*curves, title=title)
+            yield "plots/confusion_matrix", plot_confusion(counts, names, title=title)
+            yield "plots/reliability_diagram", plot_reliability(bins, title=title)
+        yield "plots/roc_curves", plot_roc(*curves, title=title)
 
 
 def one_against_rest(

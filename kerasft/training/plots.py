@@ -1,4 +1,4 @@
-"""Plots as PNG files: the loss against the learning rate, a metric against the training examples."""
+"""Plots as PNG files: the loss against the learning rate, a metric against the data."""
 
 from __future__ import annotations
 
