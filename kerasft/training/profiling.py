@@ -27,6 +27,7 @@ class ProfilerEvents(Events):
         self._folder = folder
         self._first, self._last = map(int, steps.split("-"))
         self._announce = announce
+        self._total_steps = 0
         self._is_running = False
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
@@ -36,6 +37,7 @@ class ProfilerEvents(Events):
                 f"Nothing is profiled: the run has {total_steps:,} steps, and "
                 f'training.profile_steps="{self._first}-{self._last}" begins later.'
             )
+        self._total_steps = total_steps
         self._advance(start_step)
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
@@ -47,7 +49,7 @@ class ProfilerEvents(Events):
         self._stop()
 
     def _advance(self, step: int) -> None:
-        if step >= self._last:
+        if step >= min(self._last, self._total_steps):
             self._stop()
         elif step + 1 >= self._first and not self._is_running:
             tf.profiler.experimental.start(str(self._folder))

@@ -14,12 +14,20 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PATIENCE_SECONDS = 60
+# It reads from descriptor 3 and writes to 4.
+_START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 # Shadow roots hide what is inside them from `querySelectorAll` and `innerText`.
 _DEEP = """
 const deep = (root, found = []) => {
@@ -135,10 +143,11 @@ def open_page(profile: Path, *, width: int = 1280, height: int = 800) -> Iterato
         f"--user-data-dir={profile}",
         "--remote-debugging-pipe",
     ]
-    # It reads from descriptor 3 and writes to 4.
-    redirected = f'exec "$0" "$@" 3<&{browser_reads} 4>&{browser_writes}'
     process = subprocess.Popen(
-        ["sh", "-c", redirected, find_chromium(), *options],
+        [
+            *(sys.executable, "-c", _START, str(browser_reads), str(browser_writes)),
+            *(find_chromium(), *options),
+        ],
         pass_fds=[browser_reads, browser_writes],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

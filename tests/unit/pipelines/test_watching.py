@@ -101,7 +101,7 @@ def _check_projector(session, folder):
     labels = {text: ("neg", "pos")[label] for text, label in iterate_builtin_sample("train")}
     assert len(rows) == 6
     for text, label, answer, verdict in rows[1:]:
-        [(whole, true_label)] = [
+        [(_, true_label)] = [
             item for item in labels.items() if " ".join(item[0].split())[:299] == text[:299]
         ]
         assert label == true_label
