@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 from kerasft.training.events import BatchStats, Events
 from kerasft.training.scalars import metric_scalars, step_scalars
 
@@ -51,17 +51,28 @@ class WandbEvents(Events):
         self._run = None
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Begins the run, or goes on with it."""
+        """Begins the run, or goes on with it.
+
+        Raises:
+            UserError: The client cannot, for want of a login, say.
+        """
         import wandb
 
-        self._run = wandb.init(
-            project=self._project,
-            id=self._run_id,
-            name=self._run_id,
-            resume="allow",
-            dir=str(self._folder),
-            config=dict(self._settings),
-        )
+        try:
+            self._run = wandb.init(
+                project=self._project,
+                id=self._run_id,
+                name=self._run_id,
+                resume="allow",
+                dir=str(self._folder),
+                config=dict(self._settings),
+            )
+        except wandb.Error as error:
+            raise UserError(
+                f"Weights & Biases cannot be told of the run: {first_line(error)}",
+                received=f'logging.wandb="{self._project}"',
+                fix="wandb login; or set WANDB_MODE=offline, or leave logging.wandb out.",
+            ) from error
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
         """Tells what is told of the step."""

@@ -45,7 +45,8 @@ def written(tmp_path_factory):
     events.close()
     texts = [f"a film, number {number}" for number in range(60)]
     names = [("neg", "pos")[label] for label in LABELS]
-    write_projector(folder / "validation", LOGITS, {"text": texts, "label": names})
+    vectors = np.random.default_rng(1).normal(size=(60, 8))
+    write_projector(folder / "validation", vectors, {"text": texts, "label": names})
     return runs
 
 
@@ -105,6 +106,8 @@ def test_pr_curves(tab):
 
 
 def test_projector(tab):
-    page = tab("projector", until=says("60x2"))
-    page.wait_for(says("Points:", "projector_texts.tsv"))
-    assert "label" in page.text()
+    page = tab("projector", until=says("60x8", "Points:", "Total variance described"))
+    lines = page.text().splitlines()
+    assert lines[lines.index("Points:") + 1] == "60"
+    assert "2  colors" in lines  # one for each label
+    assert not any("NaN" in line for line in lines)

@@ -23,11 +23,16 @@ SETTINGS = {"training.learning_rate": 5e-5, "model.init_from": None}
 class Client(types.ModuleType):
     """As much of wandb as is used."""
 
+    class Error(Exception):
+        pass
+
     def __init__(self):
         super().__init__("wandb")
         self.begun, self.logged, self.summary, self.finished = [], {}, {}, 0
 
     def init(self, **options):
+        if options["project"] == "without a login":
+            raise self.Error("api_key not configured")
         self.begun.append(options)
         return self
 
@@ -95,6 +100,14 @@ def test_names_and_steps_are_those_of_tensorboard(client, tmp_path):
         "dir": str(tmp_path),
         "config": SETTINGS,
     }
+
+
+def test_a_client_that_cannot_is_told_in_words(client, tmp_path):
+    events = WandbEvents("without a login", run_id="r", folder=tmp_path, settings={})
+    with pytest.raises(UserError, match="cannot be told of the run: api_key not configured"):
+        events.on_start(start_step=0, total_steps=2, steps_per_epoch=2)
+    events.close()
+    assert not client.finished
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch):
