@@ -49,6 +49,7 @@ def finished(make_session, told):
     wanted = {
         "logging.projector_texts": 5,
         "logging.norms_every_steps": 2,
+        "logging.plots": True,
         "data.validation_fraction": 0.3,
     }
     session = make_session({**TINY, **wanted}, events=[Listener()])

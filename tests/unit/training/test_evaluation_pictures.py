@@ -140,6 +140,16 @@ def test_images_of_the_best_evaluations_and_of_tests(tmp_path, split, best, draw
     assert "pr_curve/bad/pr_curves" in values
 
 
+def test_metrics_and_pictures_lie_in_one_file(tmp_path):
+    """TensorBoard reads no file any more once it has seen a newer one beside it."""
+    events = TensorBoardEvents(tmp_path, "", pictures=EvaluationPictures(Classification(NAMES)))
+    for step in (3, 6):
+        events.on_predictions("validation", *make_predictions())
+        events.on_evaluation("validation", step, {"accuracy": 0.5}, best=step == 3)
+        assert len(list((tmp_path / "validation").iterdir())) == 1
+    events.close()
+
+
 def test_numbers_have_no_pictures(tmp_path):
     values = write(tmp_path, Regression(), np.arange(4.0), np.arange(4.0)[:, None])
     assert set(values) == {"epoch/accuracy"}
