@@ -35,7 +35,7 @@ PICTURES = (
         None,
     ),
     ("tensorboard-hparams", "hparams", "", "training.learning_rate", _PARALLEL),
-    ("tensorboard-images", "images", "", "plots/roc_curves", None),
+    ("tensorboard-images", "images", "", "plots/confusion_matrix", None),
     ("tensorboard-pr-curves", "pr_curves", "", "pr_curve/pos", None),
     ("tensorboard-projector", "projector", "", "Total variance described", _COLOR_BY_LABEL),
 )
