@@ -17,9 +17,11 @@ CHROMIUM = runpy.run_path(str(Path(__file__).with_name("chromium.py")))
 @contextlib.contextmanager
 def serve_tensorboard(folder: Path):
     """Starts TensorBoard on a folder; yields its address."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
+    # By its name alone: the page shows it, and screenshots should not name anybody's folders.
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder.name, "--port", "0"]
     process = subprocess.Popen(
         [*command, "--host", "localhost"],
+        cwd=folder.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

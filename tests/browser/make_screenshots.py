@@ -24,15 +24,18 @@ _SETTLING_SECONDS = 3  # for animations
 _COLOR_BY_LABEL = (
     "all('vz-projector-data-panel').forEach((panel) => panel.selectedColorOptionName = 'label')"
 )
+_CLOSE_SETTINGS = (
+    "all('button').filter((b) => b.innerText.trim().endsWith('Settings'))[0].click() || true"
+)
 _PARALLEL = "all('paper-tab').filter((t) => t.innerText.includes('PARALLEL'))[0].click() || true"
 # The name of the picture; tab and query; what the page says when it is there; what is done then.
 PICTURES = (
     (
         "tensorboard",
         "timeseries",
-        "tagFilter=norm%7Cratio%7Cepoch.%28acc%7Closs%29&smoothing=0",
-        "update_ratio",
-        None,
+        "runFilter=train%7Cvalidation&tagFilter=epoch.accuracy%7Cgradient_norm%7Cupdate&smoothing=0",
+        "gradient_norm",
+        _CLOSE_SETTINGS,
     ),
     ("tensorboard-hparams", "hparams", "", "training.learning_rate", _PARALLEL),
     ("tensorboard-images", "images", "", "plots/confusion_matrix", None),
