@@ -22,6 +22,7 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
     PerformanceSettings,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "EvaluationSettings",
     "ExportSettings",
     "FreezingSettings",
+    "LoggingSettings",
     "ModelSettings",
     "PerformanceSettings",
     "Recipe",

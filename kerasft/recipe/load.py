@@ -27,6 +27,7 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
     PerformanceSettings,
 )
@@ -62,6 +63,7 @@ class Recipe:
         evaluation: The final evaluation.
         export: The SavedModel.
         tuning: What a search varies; a run does not heed it.
+        logging: What TensorBoard is told.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Recipe:
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     tuning: tuple[Dimension, ...] = ()
+    logging: LoggingSettings = dataclasses.field(default_factory=LoggingSettings)
 
     @property
     def may_fall_back(self) -> bool:

@@ -206,6 +206,30 @@ class ExportSettings:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class LoggingSettings:
+    """`[logging]`: what TensorBoard and Weights & Biases are told of a run."""
+
+    norms_every_steps: int = setting(
+        50,
+        "Norms of weights, gradients and updates by layer, at the first step and every so many; "
+        "0 is never.",
+        at_least(0),
+    )
+    plots: bool = setting(
+        True, "Confusion matrix, reliability diagram, ROC and PR curves of the evaluations."
+    )
+    projector_texts: int = setting(
+        0,
+        "So many validation texts in the embedding projector; 0 is none. It writes the texts into "
+        "the run directory.",
+        at_least(0),
+    )
+    wandb: str | None = setting(
+        None, "Project of Weights & Biases that is told the same; unset: none."
+    )
+
+
 SECTIONS = {
     "data": DataSettings,
     "model": ModelSettings,
@@ -217,4 +241,5 @@ SECTIONS = {
     "performance": PerformanceSettings,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
+    "logging": LoggingSettings,
 }

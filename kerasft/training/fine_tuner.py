@@ -9,6 +9,7 @@ from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
 from kerasft.training.lazy_rows import LazyRows, sum_rows
 from kerasft.training.loss_scale import LossScale
+from kerasft.training.norms import squares
 from kerasft.training.objective import Objective, compute_gradients
 from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
@@ -62,6 +63,7 @@ class FineTuner(keras.Model):
         self.accumulation_steps = accumulation_steps
         self.objective = objective or Objective()
         self.penalties = penalties or Penalties()
+        self.returns_gradient_squares = False
         if self.objective.mixup_alpha:
             self.mixing_seeds = keras.random.SeedGenerator(name="mixing_seeds")
         is_float16 = encoder.compute_dtype == "float16"
@@ -149,12 +151,12 @@ class FineTuner(keras.Model):
         gradients, loss_sum, weight = self._sum(gradients, part.loss_sum, tf.reduce_sum(batch[2]))
         loss = tf.math.divide_no_nan(loss_sum, weight)
         divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
-        gradients, norm = self._average_and_clip(gradients, tf.math.divide_no_nan(1.0, divisor))
+        gradients, norms = self._average_and_clip(gradients, tf.math.divide_no_nan(1.0, divisor))
         if self.loss_scale is not None:
-            self.loss_scale.update(norm)
+            self.loss_scale.update(norms["gradient_norm"])
         self._apply(gradients)
         logs = self._count(data, part.logits, loss=loss, weight=weight)
-        return logs | {"batch_loss": loss, "gradient_norm": norm}
+        return logs | norms | {"batch_loss": loss}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Evaluates one batch; returns `loss` and the compiled metrics."""
@@ -210,6 +212,14 @@ class FineTuner(keras.Model):
         if self._lazy_rows is not None:
             self._lazy_rows.catch_up_all()
 
+    def trained_values(self) -> list[tf.Tensor]:
+        """Returns copies of what is trained, as it is when all is up to date; changes nothing."""
+        lazy = self._lazy_rows
+        return [
+            lazy.values() if lazy and variable is lazy.table.value else tf.identity(variable)
+            for variable in self.trained_variables
+        ]
+
     def settle(self) -> None:
         """Brings up to date what another model owed, whose state was restored into this one."""
         owed = getattr(self.optimizer, "lazy_rows", None)
@@ -244,7 +254,7 @@ class FineTuner(keras.Model):
         return sums, *sum_over_replicas((loss_sum, weight))
 
     def _average_and_clip(self, gradients, reciprocal):
-        """Returns gradients of the mean loss, clipped by their global norm, and that norm before.
+        """Returns gradients of the mean loss, clipped by their global norm, and the norms before.
 
         Args:
             gradients: Sums over the batch.
@@ -254,12 +264,16 @@ class FineTuner(keras.Model):
             gradients = [gradient * reciprocal for gradient in gradients]
             gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
             reciprocal = tf.ones(())
-        norm = tf.linalg.global_norm(gradients) * reciprocal
+        of_variables = squares(gradients) * tf.square(reciprocal)
+        norm = tf.sqrt(tf.reduce_sum(of_variables))
         factor = reciprocal  # mean and clipping in one pass over the gradients
         if self.global_clipnorm > 0:
             # A norm that is not finite makes the gradients NaN, and the run stops there.
             factor *= self.global_clipnorm / tf.maximum(norm, self.global_clipnorm) + (norm - norm)
-        return [tf.math.scalar_mul(factor, gradient) for gradient in gradients], norm
+        norms = {"gradient_norm": norm}
+        if self.returns_gradient_squares:
+            norms["gradient_squares"] = of_variables
+        return [tf.math.scalar_mul(factor, gradient) for gradient in gradients], norms
 
     def _apply(self, gradients) -> None:
         """Applies gradients that are already summed over the replicas.

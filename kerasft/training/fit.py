@@ -113,6 +113,7 @@ class Fit:
             self.data.batches(self.state.step),
             start_step=self.state.step,
             skip=self.settings.skip,
+            norms_every=self.settings.norms_every,
         )
         begun = self.state.step
         with contextlib.closing(steps):

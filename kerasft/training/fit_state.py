@@ -35,6 +35,7 @@ class FitSettings:
         skip: Steps, from 1, whose batch is left out.
         stop_step: Stop after this step, before the end that the schedule is made for; `None`: at
             the end.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
     """
 
     total_steps: int
@@ -56,6 +57,8 @@ class FitSettings:
     def last_step(self) -> int:
         """The step after which training is over."""
         return min(self.total_steps, self.stop_step or self.total_steps)
+
+    norms_every: int = 0
 
 
 @dataclasses.dataclass

@@ -7,6 +7,8 @@ the row is brought up to date when a batch reads it, or before the whole table i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
@@ -73,25 +75,20 @@ class LazyRows:
         Args:
             rows: int `(n,)`, each once.
         """
-        counts = tf.gather(self.counts.value, rows)
-        first, second, carried, mean, square, decayed = tf.unstack(counts[:, tf.newaxis], axis=-1)
-        momentum = tf.gather(self.momentum.value, rows)
-        velocity = tf.gather(self.velocity.value, rows)
-        mean = tf.math.divide_no_nan(mean, carried)
-        variance = tf.math.divide_no_nan(square, carried) - tf.square(mean)
-        root = tf.sqrt(velocity)
-        divisor = mean * root + self.epsilon
-        moved = carried * momentum / divisor * (1 + variance * tf.square(root / divisor))
-        table = tf.gather(self.table.value, rows)
-        self._scatter(rows, table + table * tf.math.expm1(decayed) - moved, self.table)
-        self._scatter(rows, momentum * first, self.momentum)
-        self._scatter(rows, velocity * tf.square(second), self.velocity)
+        table, momentum, velocity = self._caught_up(rows)
+        self._scatter(rows, table, self.table)
+        self._scatter(rows, momentum, self.momentum)
+        self._scatter(rows, velocity, self.velocity)
         self._reset(rows)
+
+    def values(self) -> tf.Tensor:
+        """Returns the whole table as it is when it is up to date; changes nothing."""
+        return tf.concat([self._caught_up(rows)[0] for rows in self._parts()], axis=0)
 
     def catch_up_all(self) -> None:
         """Brings the whole table up to date."""
-        for start in range(0, self.table.shape[0], _AT_ONCE):
-            self.catch_up(tf.range(start, min(start + _AT_ONCE, self.table.shape[0])))
+        for rows in self._parts():
+            self.catch_up(rows)
 
     def settle(self) -> None:
         """Brings the whole table up to date under any strategy, between steps.
@@ -131,6 +128,27 @@ class LazyRows:
         self._scatter(rows, momentum, self.momentum)
         self._scatter(rows, velocity, self.velocity)
         self._reset(rows)
+
+    def _parts(self) -> Iterator[tf.Tensor]:
+        """Yields all rows, part by part."""
+        num_rows = self.table.shape[0]
+        for start in range(0, num_rows, _AT_ONCE):
+            yield tf.range(start, min(start + _AT_ONCE, num_rows))
+
+    def _caught_up(self, rows) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns table, momentum and velocity of rows as they are when they are up to date."""
+        counts = tf.gather(self.counts.value, rows)
+        first, second, carried, mean, square, decayed = tf.unstack(counts[:, tf.newaxis], axis=-1)
+        momentum = tf.gather(self.momentum.value, rows)
+        velocity = tf.gather(self.velocity.value, rows)
+        mean = tf.math.divide_no_nan(mean, carried)
+        variance = tf.math.divide_no_nan(square, carried) - tf.square(mean)
+        root = tf.sqrt(velocity)
+        divisor = mean * root + self.epsilon
+        moved = carried * momentum / divisor * (1 + variance * tf.square(root / divisor))
+        table = tf.gather(self.table.value, rows)
+        table += table * tf.math.expm1(decayed) - moved
+        return table, momentum * first, velocity * tf.square(second)
 
     def _count(self, rate, correction) -> None:
         """Has every row owe one step more."""

@@ -23,7 +23,9 @@ from kerasft.pipelines import exporting, finishing, outcome
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
+from kerasft.pipelines.projecting import pooled_vectors
 from kerasft.pipelines.session import Session
+from kerasft.pipelines.watching import build_listeners
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.training import loop
@@ -242,6 +244,22 @@ def verified(run: Session) -> bool:
     return calls[0].verify
 
 
+def watched(run: Session | UserError) -> object:
+    """Who listens to the run, and whether evaluations are drawn; or why there is no run."""
+    if isinstance(run, UserError):
+        return str(run)
+    listeners = build_listeners(run)
+    return [type(one).__name__ for one in listeners], [
+        vars(one).get("_pictures") is not None for one in listeners
+    ]
+
+
+def projected(run: Session) -> int:
+    """How many texts the embedding projector gets."""
+    vectors = pooled_vectors(run, run.outcome(), run.build_model())
+    return 0 if vectors is None else len(vectors)
+
+
 def loading(run: Session | UserError) -> str:
     """What was found, or the error that says why nothing was."""
     return str(run) if isinstance(run, UserError) else run.data.source.name
@@ -361,6 +379,7 @@ PROBES = {
     "training.average_checkpoints": Probe(2, durations),
     "training.average_from": Probe("last", durations, {"training.average_checkpoints": 2}),
     "training.length_group_batches": Probe(1, batches),
+    "training.profile_steps": Probe("1-2", watched),
     "freezing.embeddings": Probe(True, trained),
     "freezing.lowest_layers": Probe(1, trained),
     "freezing.encoder": Probe(True, trained),
@@ -398,6 +417,10 @@ PROBES = {
     "export.name": Probe("mine", export_folder),
     "export.directory": Probe("elsewhere", export_folder),
     "export.verify": Probe(False, verified),
+    "logging.norms_every_steps": Probe(0, durations),
+    "logging.plots": Probe(False, watched),
+    "logging.projector_texts": Probe(3, projected),
+    "logging.wandb": Probe("films", watched),
 }
 
 
