@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 
 from kerasft.data.batch_plan import BatchPlan
 from kerasft.data.example import MULTI, NUMBER, SINGLE
@@ -13,7 +12,7 @@ from kerasft.models.adapter import add_adapter
 from kerasft.models.depth import first_steps, freeze, rate_scales, reinitialize
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
-from kerasft.pipelines.performance import attention_chunk
+from kerasft.pipelines.performance import attention_chunk, lazy_table, updates_rows
 from kerasft.recipe import Recipe, resolve_duration
 from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
@@ -217,7 +216,7 @@ def compile_model(
         rate_scales=scales,
         first_steps=first_steps(model.encoder, unfreeze_every) if unfreeze_every else None,
         ema_decay=settings.ema_decay,
-        lazy_table=_lazy_table(model, recipe),
+        lazy_table=lazy_table(model, recipe),
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
@@ -229,30 +228,9 @@ def compile_model(
         metrics=task.build_metrics(),
         jit_compile=settings.jit_compile,
         all_reduce_dtype=settings.all_reduce_dtype,
-        # Measured on CPUs alone; and XLA cannot compile it, nor do replicas sum rows.
-        updates_rows=not (
-            settings.jit_compile
-            or tf.config.list_logical_devices("GPU")
-            or tf.distribute.get_strategy().num_replicas_in_sync > 1
-        ),
+        updates_rows=updates_rows(recipe),
     )
     optimizer.build(model.trainable_variables)
-
-
-def _lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
-    """Returns the path of the token table where it may be updated row by row.
-
-    Not where something else than the tokens of a batch makes its gradient or reads it whole.
-    """
-    reads_whole = (
-        recipe.training.ema_decay
-        or recipe.training.gradient_accumulation_steps > 1
-        or recipe.regularization.adversarial_epsilon
-        or model.penalties.are_any
-        or model.loss_scale is not None
-        or not model.encoder.runs_layers
-    )
-    return None if reads_whole else model.encoder.backbone.token_embedding.embeddings.path
 
 
 def steps_of(recipe: Recipe, plan: BatchPlan, family: str, total_steps: int | None = None) -> int:

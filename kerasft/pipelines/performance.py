@@ -8,6 +8,7 @@ from kerasft.data.balance import PADDING_MULTIPLE
 from kerasft.models.encoder import knows_layers
 from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
+from kerasft.training.fine_tuner import FineTuner
 
 # Texts of so many tokens have their attention computed in chunks of so many.
 _LONG, _CHUNK = 1024, 128
@@ -33,3 +34,35 @@ def length_multiple(recipe: Recipe) -> int:
         return chosen
     any_width = not recipe.training.jit_compile and not tf.config.list_logical_devices("GPU")
     return 1 if any_width else PADDING_MULTIPLE
+
+
+def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
+    """Returns the path of the token table where its rows may be updated as they are read.
+
+    Not where something else than the tokens of a batch makes its gradient, or reads it whole.
+
+    Args:
+        model: What is trained.
+        recipe: The recipe.
+    """
+    reads_whole = (
+        recipe.training.ema_decay
+        or recipe.training.gradient_accumulation_steps > 1
+        or recipe.regularization.adversarial_epsilon
+        or model.penalties.are_any
+        or model.loss_scale is not None
+        or not model.encoder.runs_layers
+    )
+    if reads_whole or not recipe.performance.lazy_embeddings:
+        return None
+    return model.encoder.backbone.token_embedding.embeddings.path
+
+
+def updates_rows(recipe: Recipe) -> bool:
+    """Tells whether the lazy table is updated row by row on these devices; else it is whole.
+
+    It was measured on CPUs alone, XLA cannot compile it, and replicas sum whole tables.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return replicas == 1 and not on_gpu and not recipe.training.jit_compile

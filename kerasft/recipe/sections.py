@@ -165,6 +165,11 @@ class PerformanceSettings:
         "1 on CPUs, 8 on GPUs and under XLA.",
         at_least(1),
     )
+    lazy_embeddings: bool = setting(
+        True,
+        "Update the rows of the token table when a batch reads them, and not all in each step; on "
+        "one CPU device, with AdamW, where nothing needs the whole table.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
 from kerasft.training.lazy_rows import LazyRows, sum_rows
 from kerasft.training.loss_scale import LossScale
-from kerasft.training.norms import squares
+from kerasft.training.norms import clip_factor, squares
 from kerasft.training.objective import Objective, compute_gradients
 from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
@@ -266,10 +266,7 @@ class FineTuner(keras.Model):
             reciprocal = tf.ones(())
         of_variables = squares(gradients) * tf.square(reciprocal)
         norm = tf.sqrt(tf.reduce_sum(of_variables))
-        factor = reciprocal  # mean and clipping in one pass over the gradients
-        if self.global_clipnorm > 0:
-            # A norm that is not finite makes the gradients NaN, and the run stops there.
-            factor *= self.global_clipnorm / tf.maximum(norm, self.global_clipnorm) + (norm - norm)
+        factor = reciprocal * clip_factor(norm, self.global_clipnorm)  # in one pass over them
         norms = {"gradient_norm": norm}
         if self.returns_gradient_squares:
             norms["gradient_squares"] = of_variables

@@ -87,6 +87,18 @@ def squares(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     return 2 * tf.stack([tf.nn.l2_loss(tf.cast(value, tf.float32)) for value in values])
 
 
+def clip_factor(norm: tf.Tensor, largest: float) -> tf.Tensor:
+    """Returns what gradients are multiplied with to be clipped by their global norm.
+
+    Args:
+        norm: The global norm; one that is not finite gives NaN.
+        largest: What it is clipped to; 0 clips nothing.
+    """
+    if not largest:
+        return tf.ones(())
+    return largest / tf.maximum(norm, largest) + (norm - norm)
+
+
 def layer_names(model) -> list[str]:
     """Returns the layer of each trained variable: `embeddings`, `layer_0`, ..., `head`.
 

@@ -406,6 +406,7 @@ PROBES = {
     "adapter.init_from": Probe("no/such/adapter", starting, LORA),
     "performance.gradient_checkpointing": Probe(True, kept),
     "performance.attention_chunk": Probe(4, weights),  # other numbers are drawn for the dropout
+    "performance.lazy_embeddings": Probe(False, weights),  # equal up to rounding
     "performance.pad_length_to": Probe(16, widths, {"model.sequence_length": 14}),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),

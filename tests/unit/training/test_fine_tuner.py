@@ -25,10 +25,10 @@ class ClipsEachReplica(FineTuner):
             losses = self.loss_by_example(labels, self(inputs, training=True))
             loss = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
         gradients = tape.gradient(loss, [v.value for v in self.trainable_variables])
-        gradients, norm = self._average_and_clip([tf.convert_to_tensor(g) for g in gradients], 1.0)
+        gradients, norms = self._average_and_clip([tf.convert_to_tensor(g) for g in gradients], 1.0)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._apply([g / replicas for g in sum_over_replicas(gradients)])
-        return {"batch_loss": loss, "gradient_norm": norm}
+        return {"batch_loss": loss, **norms}
 
 
 def train(tools, strategy, batches, all_reduce_dtype="float32", **options):
