@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasft.training.divergence import check_finite
 from kerasft.training.strategy import distribute
+from kerasft.training.written_gradients import forgetting_gradients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,4 +118,4 @@ def build_distributed(
         logs = strategy.run(step, args=(batch,))
         return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
 
-    return run
+    return forgetting_gradients(run)
