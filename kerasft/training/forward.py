@@ -36,7 +36,7 @@ class Forward:
         self._function = function
         self._strategy = strategy
         self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-        on_one = tf.function(function, input_signature=[_TOKENS])
+        on_one = tf.function(function, input_signature=[_TOKENS], autograph=False)
         self._on_one = forgetting_gradients(on_one)
         self._on_all = None  # built with the first batches, whose spec all others have
 
@@ -68,7 +68,7 @@ class Forward:
         def compute(inputs, weights):
             return tf.concat([self._function(inputs), weights[:, tf.newaxis]], axis=1)
 
-        @tf.function(input_signature=[spec])
+        @tf.function(input_signature=[spec], autograph=False)
         def run(batch):
             return gather_rows(self._strategy, self._strategy.run(compute, args=batch))
 

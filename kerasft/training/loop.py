@@ -111,7 +111,8 @@ def build_distributed(
         jit_compile: Whether XLA compiles the step.
     """
 
-    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile)
+    # No Python of a step depends on a tensor: to rewrite it all would make tracing slow.
+    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile, autograph=False)
     def run(batch):
         if strategy.num_replicas_in_sync == 1:
             return step(batch)
