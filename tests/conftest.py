@@ -10,6 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
+# Whose files share what is dear to build: the models that they export.
+SHARING = ("tests/unit/export/", "tests/serving/loader/")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -19,6 +21,19 @@ def pytest_configure():
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps the tests of a file in one process, and those of a folder of `SHARING`."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            sharing = [folder for folder in SHARING if nodeid.startswith(folder)]
+            return sharing[0] if sharing else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
 
 
 def skip(reason: str):

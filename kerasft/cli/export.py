@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import results_only
 from kerasft.errors import UserError
+from kerasft.export.layout import FLOAT16, INT8
 from kerasft.pipelines.command import build_progress
+from kerasft.pipelines.export_options import Quantization, read_warmup_texts
 from kerasft.pipelines.printing import predict_command
 from kerasft.recipe import describe_fields
 from kerasft.run_dir import open_run_dir
@@ -23,7 +25,6 @@ def main(argv: Sequence[str]) -> None:
     with results_only():
         from kerasft.export.saved_model import ExportOptions
         from kerasft.pipelines import workflow
-        from kerasft.pipelines.exporting import Quantization, read_warmup_texts
 
         texts, method = arguments.warmup_texts, arguments.quantize
         saved_model = workflow.export_run(
@@ -58,14 +59,14 @@ def _build_parser() -> argparse.ArgumentParser:
         help="some of serving_default, classify, regress, tokens, embed, with commas; else all",
     )
     parser.add_argument(
-        "--quantize", choices=("int8", "float16"), help="store the weights in fewer bits"
+        "--quantize", choices=(INT8, FLOAT16), help="store the weights in fewer bits"
     )
     parser.add_argument(
         "--max-loss",
         type=float,
-        default=0.01,
+        default=Quantization.max_loss,
         metavar="L",
-        help="how much of the headline metric quantization may lose on validation (0.01)",
+        help="how much of the headline metric quantization may lose on validation (%(default)s)",
     )
     parser.add_argument(
         "--warmup-texts",

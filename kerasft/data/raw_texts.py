@@ -42,7 +42,12 @@ class RawTexts:
 
 
 def read_raw_texts(
-    source: Source, split: str, indices: np.ndarray, *, text_hashes: np.ndarray
+    source: Source,
+    split: str,
+    indices: np.ndarray,
+    *,
+    text_hashes: np.ndarray,
+    to_the_end: bool = True,
 ) -> RawTexts:
     """Reads a split once, and keeps the texts of some examples.
 
@@ -52,6 +57,7 @@ def read_raw_texts(
         indices: int64: which examples, by their place in the split; each perhaps several times.
         text_hashes: uint8 of shape `(num_examples in the split, 16)`: what the tokens were made
             from, to compare.
+        to_the_end: Whether the split is read beyond the last of them, to count it.
 
     Returns:
         The texts in the order of `indices`.
@@ -62,20 +68,22 @@ def read_raw_texts(
     wanted, rows = np.unique(indices, return_inverse=True)
     is_wanted = np.zeros(len(text_hashes), bool)
     is_wanted[wanted] = True
+    length = len(text_hashes)
+    # One more tells of a longer split.
+    until = length + 1 if to_the_end else int(wanted.max(initial=-1)) + 1
     blob, ends, count = bytearray(), array.array("q", [0]), 0
-    for count, (text, text_pair, _) in enumerate(source.iterate(split), start=1):
-        if count > len(text_hashes):
-            break
-        if not is_wanted[count - 1]:
+    for text, text_pair, _ in itertools.islice(source.iterate(split), until):
+        count += 1
+        if count > length or not is_wanted[count - 1]:
             continue
         if hash_text(text, text_pair) != text_hashes[count - 1].tobytes():
             raise _changed(source, split, f"another text in the place of example {count:,}")
         for part in (text,) if text_pair is None else (text, text_pair):
             blob += part
             ends.append(len(blob))
-    if count != len(text_hashes):
-        more = "more" if count > len(text_hashes) else f"{count:,}"
-        raise _changed(source, split, f"{more} examples where there were {len(text_hashes):,}")
+    if count != min(until, length):
+        more = "more" if count > length else f"{count:,}"
+        raise _changed(source, split, f"{more} examples where there were {length:,}")
     return RawTexts(blob, np.array(ends, np.int64), rows, 1 + source.has_pairs)
 
 

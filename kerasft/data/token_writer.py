@@ -150,7 +150,9 @@ class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
 def build_tokenize(preprocessor: Any, has_pairs: bool) -> Callable[..., tuple[Any, Any]]:
     """Tokenizes in a graph, as serving does: TF-Text's eager and graph answers differ."""
     strings = tf.TensorSpec([None], tf.string)
-    return tf.function(preprocessor.tokenize, input_signature=[strings] * (1 + has_pairs))
+    return tf.function(
+        preprocessor.tokenize, input_signature=[strings] * (1 + has_pairs), autograph=False
+    )
 
 
 def _tokenize_batch(

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.errors import UserError
+from kerasft.export.layout import FLOAT16, INT8
 
-INT8, FLOAT16 = "int8", "float16"
 METHODS = (INT8, FLOAT16)
 _KERNEL, _BIAS, _EMBEDDINGS = "kernel", "bias", "embeddings"
 

@@ -16,25 +16,11 @@ from kerasft.export.quantization import CompressedWeight, compress_weights
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
 from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
+from kerasft.pipelines.export_options import Quantization
 from kerasft.pipelines.outcome import Outcome, read_predictions
 from kerasft.pipelines.source import split_names, tested_splits
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.forward import build_forward
-
-MAX_LOSS = 0.01
-
-
-@dataclasses.dataclass(frozen=True)
-class Quantization:
-    """How weights are stored in fewer bits, and what that may cost.
-
-    Args:
-        method: `int8` or `float16`.
-        max_loss: How much of the headline metric may be lost on validation.
-    """
-
-    method: str
-    max_loss: float = MAX_LOSS
 
 
 def export_trained(
@@ -65,7 +51,9 @@ def build_probe(result: Outcome, data: Data, model: FineTuner | None = None) -> 
     store, indices = data.examples(split)
     indices = indices[:NUM_TEXTS]
     own = split_names(result.recipe)[split]
-    texts = read_raw_texts(data.source, own, indices, text_hashes=store.text_hashes)
+    texts = read_raw_texts(
+        data.source, own, indices, text_hashes=store.text_hashes, to_the_end=False
+    )
     if model is None:
         logits = read_predictions(result.run_dir, split)[: len(indices)]
     else:
@@ -182,25 +170,3 @@ def export_recorded(
         options=options,
         facts=facts,
     )
-
-
-def read_warmup_texts(path: str) -> tuple[bytes, ...]:
-    """Reads the texts, a line each, that warm-up requests are made of.
-
-    Raises:
-        UserError: The file cannot be read, or holds no text.
-    """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(
-            f"The warm-up texts cannot be read: {error.strerror}.",
-            received=path,
-            expected="a file of UTF-8 text, a text a line",
-        ) from error
-    texts = tuple(line for line in lines if line.strip())
-    if not texts:
-        raise UserError(
-            "The file of warm-up texts holds none.", received=path, expected="a text a line"
-        )
-    return texts

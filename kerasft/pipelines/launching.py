@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -18,10 +19,11 @@ from typing import IO, NoReturn
 
 from kerasft.console import LAUNCHED_WORKERS
 from kerasft.errors import UserError
-from kerasft.training.workers import VARIABLE
+from kerasft.training.workers import VARIABLE, WorkerLostError
 
 _GRACE_SECONDS = 30.0  # to save a checkpoint, before a process is killed
 _POLL_SECONDS = 0.05
+_LAST_LINES = 15  # the end of a traceback
 # What an indexed Job of Kubernetes and a task of Slurm are told.
 _INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "SLURM_PROCID")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -31,8 +33,8 @@ def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SE
     """Runs a command in several processes and waits for all of them.
 
     What the chief writes to stdout comes through as it is; all else comes to stderr, each line
-    behind `[worker 1]`. When one process fails, the others are ended. SIGINT and SIGTERM are passed
-    on to all.
+    behind `[worker 1]`. When one process fails, the others are ended, and its last lines are told
+    once more, below what the others had to say. SIGINT and SIGTERM are passed on to all.
 
     Args:
         command: The command, its program first.
@@ -49,17 +51,22 @@ def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SE
     _check_program(command)
     processes, readers = [], []
     told: list[int] = []  # the signals that were passed on
+    last_lines = [collections.deque(maxlen=_LAST_LINES) for _ in range(num_workers)]
     addresses = [f"127.0.0.1:{port}" for port in free_ports(num_workers)]
     with _passing_signals(processes, told):
         for index in range(num_workers):
             variables = {LAUNCHED_WORKERS: str(num_workers)}
             process = _start(command, {**variables, VARIABLE: tf_config(addresses, index)})
             processes.append(process)
-            readers += _start_readers(process, index)
+            readers += _start_readers(process, index, last_lines[index])
         failed = _wait(processes, grace, told)
     for reader in readers:
         reader.join()
-    return _code(processes[0] if failed is None else processes[failed])
+    code = _code(processes[failed or 0])
+    # A mistake of the user's says itself what to do, and signals are the user's own.
+    if failed is not None and code != UserError.exit_code and not told:
+        sys.stderr.write(_describe_failure(failed, code, last_lines[failed]))
+    return code
 
 
 def join(command: Sequence[str], hosts: Sequence[str], index: int | None) -> NoReturn:
@@ -136,20 +143,26 @@ def _start(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.P
     )
 
 
-def _start_readers(process: subprocess.Popen, index: int) -> list[threading.Thread]:
+def _start_readers(
+    process: subprocess.Popen, index: int, last_lines: collections.deque[str]
+) -> list[threading.Thread]:
     prefix = f"[worker {index}] "
     out = (process.stdout, sys.stdout, "") if index == 0 else (process.stdout, sys.stderr, prefix)
     threads = []
     for source, target, before in (out, (process.stderr, sys.stderr, prefix)):
-        thread = threading.Thread(target=_copy, args=(source, target, before), daemon=True)
+        arguments = (source, target, before, last_lines)
+        thread = threading.Thread(target=_copy, args=arguments, daemon=True)
         thread.start()
         threads.append(thread)
     return threads
 
 
-def _copy(source: IO[str], target: IO[str], prefix: str) -> None:
+def _copy(
+    source: IO[str], target: IO[str], prefix: str, last_lines: collections.deque[str]
+) -> None:
     with source:
         for line in source:
+            last_lines.append(line)
             with contextlib.suppress(BrokenPipeError):  # the process is to go on all the same
                 target.write(prefix + line)
                 target.flush()
@@ -161,7 +174,7 @@ def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[in
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         if deadline is None and any(codes):
-            failed = next(index for index, code in enumerate(codes) if code)
+            failed = _first_to_fail(codes)
             if not told:
                 code = _code(processes[failed])
                 sys.stderr.write(f"[launch] worker {failed} ended with {code}: ending all.\n")
@@ -171,8 +184,28 @@ def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[in
             _send(processes, signal.SIGKILL)  # it waits for those that are gone
         time.sleep(_POLL_SECONDS)
     if failed is None:
-        failed = next((i for i, process in enumerate(processes) if process.returncode), None)
+        failed = _first_to_fail([process.returncode for process in processes])
     return failed
+
+
+def _first_to_fail(codes: Sequence[int | None]) -> int | None:
+    """Returns which process failed; rather not one that only misses another."""
+    failed = [index for index, code in enumerate(codes) if code]
+    return min(failed, key=lambda i: (codes[i] == WorkerLostError.exit_code, i), default=None)
+
+
+def _describe_failure(index: int, code: int, last_lines: Sequence[str]) -> str:
+    """Returns lines for people: how a process ended, what it said last, and how to go on."""
+    how = f"worker {index} ended with {code}"
+    if code == 128 + signal.SIGKILL:
+        how += ": it was killed, as the system does where memory runs short"
+    said = [f"    {line.rstrip()}" for line in last_lines] or ["    nothing"]
+    lines = [
+        f"{how}. Its last lines:",
+        *said,
+        "Once that is mended, the same command with --resume goes on from the last checkpoint.",
+    ]
+    return "".join(f"[launch] {line}\n" for line in lines)
 
 
 def _send(processes: Sequence[subprocess.Popen], number: int) -> None:

@@ -77,8 +77,8 @@ class Session:
             raise WorkerLostError(
                 "Another process of this run is gone, so that it cannot go on: "
                 f"{first_line(error)}",
-                fix="look for its own last words above, then start all of them again, with "
-                "--resume.",
+                fix="look for what it said itself (`kerasft launch` repeats it at the end), mend "
+                "that, and start all of them again, with --resume.",
             ) from error
         finally:
             self.events.close()

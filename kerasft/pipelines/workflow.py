@@ -15,8 +15,9 @@ from kerasft.data.token_store import load_or_build_token_store
 from kerasft.errors import UserError
 from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import assembly, outcome
-from kerasft.pipelines.data import VALIDATION, Data, store_logits
-from kerasft.pipelines.exporting import Quantization, export_recorded
+from kerasft.pipelines.data import VALIDATION, load_data, store_logits
+from kerasft.pipelines.export_options import Quantization
+from kerasft.pipelines.exporting import export_recorded
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.resuming import differences
 from kerasft.pipelines.session import Session
@@ -200,19 +201,17 @@ def export_run(
     """
     session = _open_session(run_dir, events)
     recorded = _read_results(run_dir)
-
-    def load_data() -> Data:
-        session.load()
-        return session.data
-
+    result = _recorded_outcome(session, recorded)
+    announce = session.events.on_message
     return export_recorded(
-        _recorded_outcome(session, recorded),
+        result,
         recorded,
-        load_data,
+        # The outcome's encoder will do: a session would load it once more.
+        lambda: load_data(session.recipe, result.preset, announce=announce),
         name=name,
         options=options or ExportOptions(verify=session.recipe.export.verify),
         quantization=quantization,
-        announce=session.events.on_message,
+        announce=announce,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import unicodedata
 from collections import Counter
@@ -104,12 +105,7 @@ class WordPiecePreprocessor(tf.Module):
         self._padding_id, self._start_id, self._separator_id = (
             list(vocabulary).index(token) for token in (PADDING, START, SEPARATOR)
         )
-        self._tokenizer = tf_text.FastWordpieceTokenizer(
-            list(vocabulary),
-            max_bytes_per_word=MAX_BYTES_PER_WORD,
-            token_out_type=tf.int32,
-            unknown_token=UNKNOWN,
-        )
+        self._tokenizer = _build_tokenizer(tuple(vocabulary))
 
     def __call__(
         self, text: tf.Tensor | Sequence[str], text_pair: tf.Tensor | Sequence[str] | None = None
@@ -175,13 +171,13 @@ class WordPiecePreprocessor(tf.Module):
             "tensorflow_text": tf_text.__version__,  # word boundaries
         } | (windows if self.truncation == WINDOWS else {})
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def _tokenize_texts(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         room = self.sequence_length - 2
         head = round(room * self.head_fraction)
         return self._pack(keep_ends(self._split(text), head=head, tail=room - head))
 
-    @tf.function(input_signature=[_TEXT])
+    @tf.function(input_signature=[_TEXT], autograph=False)
     def _tokenize_windows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         windows, num_windows = cut_windows(
             self._split(text),
@@ -192,7 +188,7 @@ class WordPiecePreprocessor(tf.Module):
         token_ids, segment_ids = self._pack(windows)
         return join_windows(token_ids, num_windows), join_windows(segment_ids, num_windows)
 
-    @tf.function(input_signature=[_TEXT, _TEXT])
+    @tf.function(input_signature=[_TEXT, _TEXT], autograph=False)
     def _tokenize_pairs(
         self, text: tf.Tensor, text_pair: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
@@ -223,6 +219,18 @@ class WordPiecePreprocessor(tf.Module):
             numbered = segment.with_values(tf.fill(tf.shape(segment.values), number))
             numbers += [numbered, tf.fill(column, number)]
         return tf.concat(pieces, axis=1), tf.concat(numbers, axis=1)
+
+
+@functools.lru_cache(maxsize=4)
+def _build_tokenizer(vocabulary: tuple[str, ...]) -> tf_text.FastWordpieceTokenizer:
+    """Builds what looks words up, once for each vocabulary: a run asks for it three times."""
+    with tf.init_scope():  # a constant of one graph would be of no use to another
+        return tf_text.FastWordpieceTokenizer(
+            list(vocabulary),
+            max_bytes_per_word=MAX_BYTES_PER_WORD,
+            token_out_type=tf.int32,
+            unknown_token=UNKNOWN,
+        )
 
 
 def _to_batch(text: tf.Tensor | Sequence[str], name: str) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kerasft.models.fast_ops import without_gradients
 from kerasft.training.strategy import distribute, gather_rows
+from kerasft.training.written_gradients import forgetting_gradients
 
 _TOKENS = dict.fromkeys(
     ("token_ids", "segment_ids", "padding_mask"), tf.TensorSpec([None, None], tf.int32)
@@ -35,7 +36,8 @@ class Forward:
         self._function = function
         self._strategy = strategy
         self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-        self._on_one = tf.function(function, input_signature=[_TOKENS])
+        on_one = tf.function(function, input_signature=[_TOKENS], autograph=False)
+        self._on_one = forgetting_gradients(on_one)
         self._on_all = None  # built with the first batches, whose spec all others have
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -66,11 +68,11 @@ class Forward:
         def compute(inputs, weights):
             return tf.concat([self._function(inputs), weights[:, tf.newaxis]], axis=1)
 
-        @tf.function(input_signature=[spec])
+        @tf.function(input_signature=[spec], autograph=False)
         def run(batch):
             return gather_rows(self._strategy, self._strategy.run(compute, args=batch))
 
-        return run
+        return forgetting_gradients(run)
 
 
 def build_forward(model, strategy: tf.distribute.Strategy | None = None) -> Forward:

@@ -29,6 +29,8 @@ STEP_COLUMNS = (
     "idle_share",
 )
 ALTERED_COLUMN = "altered_share"  # where training texts are altered
+# In every row of every version: the other columns have come, may come, or have no value there.
+_ALWAYS_FILLED = frozenset(STEP_COLUMNS) - {"idle_share"}
 
 
 class HistoryEvents(Events):
@@ -38,7 +40,8 @@ class HistoryEvents(Events):
     it is written over, longer, if an evaluation follows the step.
 
     Args:
-        path: The file. One that exists is gone on with, after the step that training starts from.
+        path: The file. One that exists is gone on with, after the step that training starts from;
+            of columns that only it has or only this version, the other's rows are empty.
         metrics: The validation metrics that get a column each.
         augments: Whether the share of altered examples gets a column. Defaults to no.
     """
@@ -59,6 +62,7 @@ class HistoryEvents(Events):
         """Opens the file behind the rows of the steps done before."""
         self._steps_per_epoch = steps_per_epoch
         rows = _rows_until(self._path, start_step)
+        self._columns = tuple(dict.fromkeys([*self._columns, *(rows[0] if rows else ())]))
         write_atomically(self._path, _to_csv(rows, self._columns))
         self._file = self._path.open("r+", encoding="utf-8", newline="")
         self._file.seek(0, os.SEEK_END)
@@ -104,7 +108,7 @@ class HistoryEvents(Events):
 
 
 def read_history(path: Path) -> list[dict[str, float | None]]:
-    """Reads `history.csv`: one mapping a step, `None` where there was no validation.
+    """Reads `history.csv`: one mapping a step, `None` where a column has no value.
 
     A last line that a killed run left torn is passed over.
 
@@ -141,7 +145,7 @@ def _rows_until(path: Path, step: int) -> list[dict[str, float | None]]:
 def _number(name: str, cell: str) -> float | None:
     if name == "step":
         return int(cell)
-    if name.startswith("validation/") and not cell:
+    if not cell and name not in _ALWAYS_FILLED:
         return None
     return float(cell)
 

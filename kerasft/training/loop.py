@@ -16,6 +16,7 @@ import tensorflow as tf
 from kerasft.training.divergence import check_finite
 from kerasft.training.norms import NormWatch
 from kerasft.training.strategy import distribute
+from kerasft.training.written_gradients import forgetting_gradients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,11 +124,12 @@ def build_distributed(
         jit_compile: Whether XLA compiles the step.
     """
 
-    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile)
+    # No Python of a step depends on a tensor: to rewrite it all would make tracing slow.
+    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile, autograph=False)
     def run(batch):
         if strategy.num_replicas_in_sync == 1:
             return step(batch)
         logs = strategy.run(step, args=(batch,))
         return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
 
-    return run
+    return forgetting_gradients(run)

@@ -142,7 +142,8 @@ def _build_step_writer(writer: tf.summary.SummaryWriter) -> Callable:
         input_signature=[
             tf.TensorSpec([len(STEP_TAGS)], tf.float32),
             tf.TensorSpec([], tf.int64),
-        ]
+        ],
+        autograph=False,
     )
     def write(values, step):
         with writer.as_default(step=step):

@@ -13,7 +13,7 @@ from kerasft import __main__
 from kerasft.errors import UserError
 from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import imdb
-from kerasft.pipelines.exporting import Quantization
+from kerasft.pipelines.export_options import Quantization
 from kerasft.serving import predictor
 
 # --- run and the pipelines
@@ -201,6 +201,10 @@ def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
     assert found["quantization"] == Quantization("int8", 0.5)
     assert command("export", str(run_dir.path)).code == 0
     assert workflow.calls[-1] == {"options": ExportOptions(), "quantization": None}
+    command("export", str(run_dir.path), "--quantize", "float16")
+    assert workflow.calls[-1]["quantization"] == Quantization("float16")
+    loss = f"validation ({Quantization.max_loss})"  # the help tells what is left out
+    assert loss in " ".join(command("export", "--help").out.split())
     for wrong in (["--version", "-1"], ["--quantize", "int4"], ["--version", "new"]):
         assert command("export", str(run_dir.path), *wrong).code == 2
 

@@ -41,9 +41,17 @@ class Place(NamedTuple):
 
     def start(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.Popen:
         """Starts the command as a shell does: it gets its own signals, and its output is kept."""
+        return self._start([*before, *COMMAND, *arguments])
+
+    def start_line(self, line: str) -> subprocess.Popen:
+        """Starts a line that a command has told people to enter."""
+        return self._start(f"exec {line}", shell=True)
+
+    def _start(self, command: Sequence[str] | str, **options) -> subprocess.Popen:
         with (self.folder / "output.txt").open("w") as output:
             return subprocess.Popen(
-                [*before, *COMMAND, *arguments],
+                command,
+                **options,
                 cwd=self.folder,
                 env={**os.environ, **self.environment},
                 stdout=output,

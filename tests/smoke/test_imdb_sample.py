@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tomllib
 
@@ -12,9 +13,10 @@ from safetensors.numpy import load_file
 import kerasft
 from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.sources import BUILTIN_SAMPLE
+from kerasft.export import saved_model
 from kerasft.export.layout import RECORD
 from kerasft.export.saved_model import ExportOptions
-from kerasft.pipelines import workflow
+from kerasft.pipelines import assembly, workflow
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
 from kerasft.training.checkpoint import BEST
@@ -214,11 +216,20 @@ def test_evaluating_again_gives_the_same_metrics(run, folder):
     assert again == {k: v for k, v in run.metrics.items() if k.startswith("test/")}
 
 
-def test_exporting_again_is_a_new_version_that_answers_alike(run, folder, test_texts):
+def test_exporting_again_is_a_new_version_that_answers_alike(run, folder, test_texts, monkeypatch):
+    presets, probes = [], []
+    load = assembly.load_preset
+    monkeypatch.setattr(
+        assembly, "load_preset", lambda *a, **options: presets.append(a) or load(*a, **options)
+    )
+    monkeypatch.setattr(saved_model, "verify", lambda version, probe: probes.append(probe))
     again = workflow.export_run(
-        open_run_dir(folder), name="again", options=ExportOptions(verify=False)
+        open_run_dir(folder), name="again", options=ExportOptions(verify=True)
     )
     assert str(again) == "saved_models/again_sample/1"
+    assert len(presets) == 1  # large, and enough for the model and for its data
+    assert probes[0].origin == "the run, on 200 texts of test"
+    assert list(probes[0].columns[0]) == [text.encode() for text in test_texts[:200]]
     first, second = (
         kerasft.load(path).predict(test_texts[:20]) for path in (run.saved_model, again)
     )
@@ -231,10 +242,12 @@ def test_exporting_again_is_a_new_version_that_answers_alike(run, folder, test_t
 def test_the_same_seed_is_the_same_run_and_another_is_not(make_place, run_at, quick):
     places = [make_place(f"seed_{index}") for index in range(3)]
     seeds = (1, 1, 2)
-    runs = [
-        run_at(place, overrides={**quick, "training.seed": seed})
-        for place, seed in zip(places, seeds, strict=True)
-    ]
+    runs, held = [], []
+    for place, seed in zip(places, seeds, strict=True):
+        runs.append(run_at(place, overrides={**quick, "training.seed": seed}))
+        gc.collect()
+        held.append(sum(type(found).__name__ == "FuncGraph" for found in gc.get_objects()))
+    assert held[1] == held[2]  # no graph of an earlier run, which would hold its weights
     weights = [best_weights(*pair) for pair in zip(runs, places, strict=True)]
     assert weights[0] == weights[1]
     assert runs[0].metrics == runs[1].metrics

@@ -18,12 +18,13 @@ TEXTS = [b"one", b"", b"\xc3\xbcber\x00", b"four\xff", b"five"]
 PAIRS = [b"a", b"bb", b"", b"d d", b"e"]
 
 
-def read(source, indices, hashes=None):
+def read(source, indices, hashes=None, **options):
     if hashes is None:
         pairs = [example.text_pair for example in source.examples]
         texts = [example.text for example in source.examples]
         hashes = text_hashes(texts, pairs if source.has_pairs else None)
-    return read_raw_texts(source, "train", np.array(indices, np.int64), text_hashes=hashes)
+    indices = np.array(indices, np.int64)
+    return read_raw_texts(source, "train", indices, text_hashes=hashes, **options)
 
 
 @pytest.mark.parametrize("indices", [[0, 1, 2, 3, 4], [3], [4, 0, 2], [2, 2, 0, 2, 4]])
@@ -66,3 +67,17 @@ def test_data_that_has_changed_is_refused(make_source):
     for texts, what in ((TEXTS[:4], "4 examples where"), ([*TEXTS, b"x"], "more examples where")):
         with pytest.raises(UserError, match=rf"{what} there were 5.*Fix: start the run again"):
             read(make_source(texts), [0, 3], hashes)
+
+
+def test_no_more_is_read_than_up_to_the_last_text(make_source):
+    hashes = text_hashes(TEXTS)
+    source = make_source(TEXTS)
+    texts = read(source, [2, 0], hashes, to_the_end=False)
+    assert [texts[0], texts[1]] == [(TEXTS[2],), (TEXTS[0],)]
+    assert source.num_yielded == 3
+    read(source, [2, 0], hashes)
+    assert source.num_yielded == 3 + len(TEXTS)  # control: else it counts all of them
+    with pytest.raises(UserError, match="another text in the place of example 2"):
+        read(make_source([TEXTS[0], b"on"]), [1], hashes, to_the_end=False)
+    with pytest.raises(UserError, match="1 examples where there were 5"):
+        read(make_source(TEXTS[:1]), [0, 2], hashes, to_the_end=False)

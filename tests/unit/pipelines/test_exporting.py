@@ -9,7 +9,8 @@ from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.errors import UserError
 from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import exporting, outcome
-from kerasft.pipelines.exporting import Quantization, build_probe, export_recorded, quantize
+from kerasft.pipelines.export_options import Quantization, read_warmup_texts
+from kerasft.pipelines.exporting import build_probe, export_recorded, quantize
 
 RECORDED = {"metrics": {"test/accuracy": 0.5}, "data": "builtin-sample"}
 
@@ -108,9 +109,9 @@ def test_data_that_is_gone(ready):
 def test_warmup_texts_come_from_a_file(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_bytes(b"one text\n\n \ncaf\xc3\xa9\r\n")
-    assert exporting.read_warmup_texts(str(path)) == (b"one text", "café".encode())
+    assert read_warmup_texts(str(path)) == (b"one text", "café".encode())
     path.write_bytes(b"\n \n")
     with pytest.raises(UserError, match=r"holds none.*a text a line"):
-        exporting.read_warmup_texts(str(path))
+        read_warmup_texts(str(path))
     with pytest.raises(UserError, match="cannot be read: No such file"):
-        exporting.read_warmup_texts(str(tmp_path / "none"))
+        read_warmup_texts(str(tmp_path / "none"))

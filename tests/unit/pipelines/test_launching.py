@@ -16,7 +16,7 @@ import yaml
 
 from kerasft.cli import launch as command
 from kerasft.errors import UserError
-from kerasft.pipelines.launching import free_ports, launch, tf_config
+from kerasft.pipelines.launching import _first_to_fail, free_ports, launch, tf_config
 
 TELL = "import os, sys, json; i = json.loads(os.environ['TF_CONFIG'])['task']['index']; "
 
@@ -47,6 +47,51 @@ def test_when_one_fails_the_others_are_ended(capfd, failing):
     assert code == 7
     assert time.monotonic() - start < 50
     assert f"[launch] worker {failing} ended with 7: ending all." in capfd.readouterr().err
+
+
+def told_at_the_end(err):
+    """What stands below "Its last lines:", and above it how the process ended."""
+    how, _, rest = err.rpartition(" Its last lines:\n")
+    return how.splitlines()[-1], [line.removeprefix("[launch] ") for line in rest.splitlines()]
+
+
+def test_the_last_lines_of_the_one_that_failed_stand_last(capfd):
+    """The others miss it, and say so for many lines, with the code that says so."""
+    code = "import time, signal; "
+    code += "[print('line', n, file=sys.stderr) for n in range(40)] if i else None; "
+    code += "time.sleep(0.3) if i else time.sleep(100); "
+    code += "print('Out of luck', file=sys.stderr); sys.exit(9)"
+    lost = "signal.signal(15, lambda *_: (print('it is gone', file=sys.stderr), sys.exit(75))); "
+    assert launch(python(code.replace("signal; ", f"signal; {lost}")), 2) == 9
+    how, lines = told_at_the_end(capfd.readouterr().err)
+    assert how == "[launch] worker 1 ended with 9."
+    assert [line.strip() for line in lines[:-1]] == [
+        *(f"line {n}" for n in range(26, 40)),
+        "Out of luck",
+    ]
+    assert "with --resume goes on from the last checkpoint" in lines[-1]
+
+
+def test_a_process_that_was_killed_without_a_word(capfd):
+    assert (
+        launch(python("import time; os.kill(os.getpid(), 9) if i else time.sleep(100)"), 2) == 137
+    )
+    how, lines = told_at_the_end(capfd.readouterr().err)
+    assert how == (
+        "[launch] worker 1 ended with 137: it was killed, as the system does where memory runs "
+        "short."
+    )
+    assert lines[0].strip() == "nothing"
+    assert launch(python("sys.exit(2)"), 2) == 2  # control: a mistake has said what to do
+    assert "Its last lines" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("codes", "failed"),
+    [([75, 1], 1), ([1, 75], 0), ([75, None], 0), ([None, -9, 3], 1), ([0, 0], None)],
+)
+def test_who_misses_another_did_not_fail_first(codes, failed):
+    assert _first_to_fail(codes) == failed
 
 
 def test_who_does_not_end_is_killed(capfd):

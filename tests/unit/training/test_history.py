@@ -155,7 +155,13 @@ def test_reading_a_missing_history_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damaged", ["2,0.5,abc\n", "2" + ",1" * 20 + "\n", "two" + ",1" * 11 + "\n"]
+    "damaged",
+    [
+        "2,0.5,abc\n",
+        "2" + ",1" * 20 + "\n",
+        "two" + ",1" * 11 + "\n",
+        "2,0.5," + ",1" * 10 + "\n",  # a step without its loss
+    ],
 )
 def test_a_damaged_line_is_named(tmp_path, damaged):
     path = tmp_path / "history.csv"
@@ -178,3 +184,24 @@ def test_columns_are_those_of_the_tasks_metrics(tmp_path):
     (row,) = read_history(path)
     assert row["validation/pearson"] == 0.5
     assert "validation/accuracy" not in row
+
+
+def test_a_history_of_an_earlier_version_is_gone_on_with(tmp_path):
+    """It has no share of idle time, and a column that this version does not write."""
+    path = tmp_path / "history.csv"
+    columns = [*(name for name in STEP_COLUMNS if name != "idle_share"), "heat", *WATCHED]
+    rows = [f"{step},{step}.5" + ",1" * 8 + ",0.5" * len(WATCHED) for step in (1, 2, 3)]
+    path.write_text("\n".join([",".join(columns), *rows]) + "\n")
+    assert "idle_share" not in read_history(path)[0]
+    history = start(path, start_step=2)
+    write_steps(history, 3, 4)
+    history.on_evaluation("validation", 4, VALIDATION, best=True)
+    history.close()
+    found = read_history(path)
+    assert list(found[0]) == [*STEP_COLUMNS, *WATCHED, "heat"]
+    assert [row["idle_share"] for row in found] == [None, None, *[pytest.approx(0.2)] * 2]
+    assert [row["heat"] for row in found] == [1, 1, None, None]
+    assert [row["validation/accuracy"] for row in found] == [0.5, 0.5, None, 0.875]
+    assert [row["epoch"] for row in found] == [1.5, 2.5, 0.75, 1]
+    start(path, start_step=3).close()  # resumed once more
+    assert read_history(path) == found[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import signal
 
@@ -193,17 +194,25 @@ def test_of_tiny_random(tools, tmp_path):
     assert differences(values, expected) == 0
 
 
+@pytest.fixture(scope="module")
+def with_technique(tools, tmp_path_factory):
+    """Trains undisturbed with a technique, each once: its folder, listener and values."""
+
+    @functools.cache
+    def trained(name):
+        folder, listener = tmp_path_factory.mktemp("whole"), Listener()
+        _, values = train(tools, folder, listener, **TECHNIQUES[name])
+        return folder, listener, values
+
+    return trained
+
+
 @pytest.mark.parametrize("name", TECHNIQUES)
 @pytest.mark.parametrize("step", [3, 5])
-def test_with_techniques(tools, tmp_path, name, step):
+def test_with_techniques(tools, tmp_path, with_technique, name, step):
     """Layers that join at steps 2 and 4, weights that wait to be averaged, averages over time."""
-    options, whole, first, second = (
-        TECHNIQUES[name],
-        Listener(),
-        Listener(f"step {step}"),
-        Listener(),
-    )
-    _, expected = train(tools, tmp_path / "whole", whole, **options)
+    options, first, second = TECHNIQUES[name], Listener(f"step {step}"), Listener()
+    folder, whole, expected = with_technique(name)
     with pytest.raises(InterruptRequested):
         train(tools, tmp_path / "parts", first, **options)
     state, values = train(tools, tmp_path / "parts", second, **options)
@@ -211,13 +220,13 @@ def test_with_techniques(tools, tmp_path, name, step):
     assert differences(values, expected) == 0
     assert state.averaged is (name == "soup")
     best = f"{BEST}/variables.safetensors"
-    assert (tmp_path / "parts" / best).read_bytes() == (tmp_path / "whole" / best).read_bytes()
+    assert (tmp_path / "parts" / best).read_bytes() == (folder / best).read_bytes()
     assert not (tmp_path / "parts" / "candidates").exists()
 
 
-def test_layers_join_and_keep_what_they_learnt(tools, tmp_path):
+def test_layers_join_and_keep_what_they_learnt(tools, tmp_path, with_technique):
     """The optimizer grows: layers that were trained keep their moments, none starts early."""
-    _, values = train(tools, tmp_path, Listener(), **TECHNIQUES["unfreezing"])
+    _, _, values = with_technique("unfreezing")
     _, all_at_once = train(tools, tmp_path / "all", Listener(), backbone=two_layers)
     assert len(values) == len(all_at_once)  # in the end all is trained
     assert differences(values, all_at_once) > 10

@@ -1,0 +1,43 @@
+"""What an export is asked for beside its run: without TensorFlow, for a command line to check."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from kerasft.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """How weights are stored in fewer bits, and what that may cost.
+
+    Args:
+        method: `int8` or `float16`.
+        max_loss: How much of the headline metric may be lost on validation.
+    """
+
+    method: str
+    max_loss: float = 0.01
+
+
+def read_warmup_texts(path: str) -> tuple[bytes, ...]:
+    """Reads the texts, a line each, that warm-up requests are made of.
+
+    Raises:
+        UserError: The file cannot be read, or holds no text.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(
+            f"The warm-up texts cannot be read: {error.strerror}.",
+            received=path,
+            expected="a file of UTF-8 text, a text a line",
+        ) from error
+    texts = tuple(line for line in lines if line.strip())
+    if not texts:
+        raise UserError(
+            "The file of warm-up texts holds none.", received=path, expected="a text a line"
+        )
+    return texts
