@@ -168,7 +168,12 @@ def build_augmented_dataset(
         examples.record(int(step), num_altered)
         indices = examples.indices[numbers]
         return pad_batch(
-            examples.store, indices, tokens, pad_batch_to=pad_batch_to, weights=weights
+            examples.store,
+            indices,
+            tokens,
+            pad_batch_to=pad_batch_to,
+            weights=weights,
+            pad_length_to=plan.pad_length_to,
         )
 
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PADDING_MULTIPLE = 8  # few distinct widths to compile for, and whole vector registers
+PADDING_MULTIPLE = 8  # few distinct widths to compile for, and whole tiles of a GPU
 
 
-def padded_length(lengths: np.ndarray) -> int:
-    """Returns the width of a batch: its longest example, rounded up to `PADDING_MULTIPLE`."""
+def padded_length(lengths: np.ndarray, multiple: int = PADDING_MULTIPLE) -> int:
+    """Returns the width of a batch: its longest example, rounded up to a multiple."""
     longest = int(lengths.max(initial=1))
-    return -(-longest // PADDING_MULTIPLE) * PADDING_MULTIPLE
+    return -(-longest // multiple) * multiple
 
 
 def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
@@ -57,17 +57,18 @@ class Split:
     parts: int = 1
     window_length: int | None = None
 
-    def positions(self, lengths: np.ndarray) -> np.ndarray:
+    def positions(self, lengths: np.ndarray, pad_length_to: int = PADDING_MULTIPLE) -> np.ndarray:
         """Returns the positions that each replica computes, without rows that fill the batch.
 
         Args:
             lengths: int `(batch_size,)`: tokens of each row, in the order of the batch.
+            pad_length_to: The width of the batch is a multiple of it.
 
         Returns:
             int64 `(replicas,)`.
         """
         lengths = np.asarray(lengths, np.int64)
-        width = padded_length(lengths)
+        width = padded_length(lengths, pad_length_to)
         size = -(-len(lengths) // (self.replicas * self.parts))
         counts = np.zeros(self.replicas, np.int64)
         for replica in range(self.replicas):

@@ -11,16 +11,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasft.data.balance import deal_evenly, padded_length
+from kerasft.data.balance import PADDING_MULTIPLE, deal_evenly, padded_length
 from kerasft.data.scatter import draws, key_of
 from kerasft.errors import UserError
 
 _EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
 
 
-def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:
+def padding_share(
+    lengths: np.ndarray, batches: Sequence[np.ndarray], pad_length_to: int = PADDING_MULTIPLE
+) -> float:
     """Returns the share of all positions in `batches` that hold padding, 0.0 to 1.0."""
-    positions = sum(len(batch) * padded_length(lengths[batch]) for batch in batches)
+    positions = sum(len(batch) * padded_length(lengths[batch], pad_length_to) for batch in batches)
     tokens = sum(int(lengths[batch].sum()) for batch in batches)
     return 1.0 - tokens / positions if positions else 0.0
 
@@ -59,6 +61,8 @@ class BatchPlan:
             off; more means less padding and more alike batches.
         replicas: Over how many a batch is dealt out, row by row: its rows are then ordered so that
             each gets as much to compute. Defaults to 1, which leaves them as they are.
+        pad_length_to: A batch is as wide as its longest example, rounded up to a multiple of this.
+            It has no part in which examples make up a batch.
 
     Raises:
         UserError: Without examples, or when a setting is smaller than 1.
@@ -74,6 +78,7 @@ class BatchPlan:
     seed: int = 1
     length_group_batches: int = 50
     replicas: int = 1
+    pad_length_to: int = PADDING_MULTIPLE
     _latest: dict[int, EpochBatches] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.balance import padded_length
+from kerasft.data.balance import PADDING_MULTIPLE, padded_length
 from kerasft.data.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.token_store import TokenStore
 from kerasft.errors import UserError
@@ -45,19 +45,26 @@ def build_train_dataset(
     Returns:
         A `tf.data.Dataset` of `(inputs, labels, sample_weight)`: inputs are `token_ids`,
         `segment_ids` and `padding_mask`, int32 of shape `(batch_size, length)` where the length
-        is that of the batch's longest example rounded up to 8; labels as the store holds them,
-        zeros and ones as float32; sample weights float32, 0.0 for rows that only fill the batch.
+        is that of the batch's longest example rounded up to `plan.pad_length_to`; labels as the
+        store holds them, zeros and ones as float32; sample weights float32, 0.0 for rows that only
+        fill the batch.
 
     Raises:
         UserError: If the plan was made for another number of examples.
     """
     check_plan(plan, indices)
-
-    def examples_of(step: int) -> np.ndarray:
-        return indices[plan.batch(step)]
-
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    return _build_dataset(store, steps, examples_of, pad_batch_to, weights)
+
+    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        return gather_batch(
+            store,
+            indices[plan.batch(int(step))],
+            pad_batch_to,
+            weights,
+            pad_length_to=plan.pad_length_to,
+        )
+
+    return map_steps(store, steps, gather)
 
 
 def build_evaluation_dataset(
@@ -80,10 +87,10 @@ def build_evaluation_dataset(
     """
     batches = evaluation_batches(store.lengths[indices], batch_size)
 
-    def examples_of(step: int) -> np.ndarray:
-        return indices[batches[step]]
+    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        return gather_batch(store, indices[batches[int(step)]], pad_batch_to)
 
-    return _build_dataset(store, tf.data.Dataset.range(len(batches)), examples_of, pad_batch_to)
+    return map_steps(store, tf.data.Dataset.range(len(batches)), gather)
 
 
 def gather_batch(
@@ -91,6 +98,7 @@ def gather_batch(
     indices: np.ndarray,
     pad_batch_to: int | None = None,
     weights: np.ndarray | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
 ) -> tuple[np.ndarray, ...]:
     """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
 
@@ -99,9 +107,17 @@ def gather_batch(
         indices: int64: at least one example.
         pad_batch_to: See `build_train_dataset`.
         weights: See `build_train_dataset`.
+        pad_length_to: The width is a multiple of it.
     """
     tokens = gather_tokens(store, indices)
-    return pad_batch(store, indices, tokens, pad_batch_to=pad_batch_to, weights=weights)
+    return pad_batch(
+        store,
+        indices,
+        tokens,
+        pad_batch_to=pad_batch_to,
+        weights=weights,
+        pad_length_to=pad_length_to,
+    )
 
 
 class Tokens(NamedTuple):
@@ -135,6 +151,7 @@ def pad_batch(
     *,
     pad_batch_to: int | None = None,
     weights: np.ndarray | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
 ) -> tuple[np.ndarray, ...]:
     """Returns one padded batch of tokens, with the labels and weights of their examples.
 
@@ -147,13 +164,14 @@ def pad_batch(
         tokens: A row for each of them.
         pad_batch_to: See `build_train_dataset`.
         weights: See `build_train_dataset`.
+        pad_length_to: The width is a multiple of it.
 
     Returns:
         The same arrays as `gather_batch`.
     """
     multiple = pad_batch_to or 1
     num_real, num_rows = len(indices), -(-len(indices) // multiple) * multiple
-    shape = (num_rows, padded_length(tokens.lengths))
+    shape = (num_rows, padded_length(tokens.lengths, pad_length_to))
     token_ids, segment_ids, padding_mask = np.zeros((3, *shape), dtype=np.int32)
     real = np.arange(shape[1]) < tokens.lengths[:, None]
 
@@ -209,16 +227,3 @@ def map_steps(
 def label_dtype(store: TokenStore) -> np.dtype:
     """The dtype of a batch's labels: losses and metrics want zeros and ones as float32."""
     return np.dtype(np.float32) if store.labels.ndim > 1 else store.labels.dtype.newbyteorder("=")
-
-
-def _build_dataset(
-    store: TokenStore,
-    steps: tf.data.Dataset,
-    examples_of: Callable[[int], np.ndarray],
-    pad_batch_to: int | None,
-    weights: np.ndarray | None = None,
-) -> tf.data.Dataset:
-    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
-        return gather_batch(store, examples_of(int(step)), pad_batch_to, weights)
-
-    return map_steps(store, steps, gather)

@@ -7,13 +7,16 @@ mask of the caller's, hidden states. Any other family runs whole.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import keras
 from keras import ops
 
 from kerasft.errors import UserError
-from kerasft.models.encoder_layer import drop, normalize, run_layer
+from kerasft.models.checkpointing import run_checkpointed
+from kerasft.models.embeddings import embed, keep_in_float32
+from kerasft.models.encoder_layer import run_layer
 
 POOLINGS = ("mean", "cls", "pooled")
 
@@ -29,6 +32,11 @@ _BERT_LAYERS = (
 )
 
 
+def knows_layers(backbone) -> bool:
+    """Tells whether a backbone's layers are called one by one, or it runs whole."""
+    return all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+
+
 class Encoder(keras.layers.Layer):
     """Runs a pretrained backbone of the BERT family.
 
@@ -42,6 +50,10 @@ class Encoder(keras.layers.Layer):
             below have less, in proportion to their depth (Huang et al. 2016, "Deep Networks with
             Stochastic Depth"; as whole layers of a transformer Fan et al. 2020, "LayerDrop").
             Each example draws for itself. Defaults to 0.
+        gradient_checkpointing: Whether training computes each layer again for its gradient, and
+            keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
+        attention_chunk: Tokens that gather from the others at once (`kerasft.models.attention`);
+            0, the default, is all.
         name: Layer name.
 
     Raises:
@@ -55,16 +67,26 @@ class Encoder(keras.layers.Layer):
         *,
         pooling: str = "mean",
         stochastic_depth: float = 0.0,
+        gradient_checkpointing: bool = False,
+        attention_chunk: int = 0,
         name: str = "encoder",
     ):
         super().__init__(name=name, dtype=backbone.dtype_policy)
         self.backbone = backbone
         self.pooling = pooling
-        self.runs_layers = all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
+        self.runs_layers = knows_layers(backbone)
+        if self.runs_layers:
+            keep_in_float32(backbone)
         self.stochastic_depth = stochastic_depth
         if stochastic_depth:
             self.require_layers("regularization.stochastic_depth")
             self._depth_seeds = keras.random.SeedGenerator(name="depth_seeds")
+        self.gradient_checkpointing = gradient_checkpointing
+        if gradient_checkpointing:
+            self.require_layers("performance.gradient_checkpointing")
+        self.attention_chunk = attention_chunk
+        if attention_chunk:
+            self.require_layers("performance.attention_chunk")
         pooled_dense = getattr(backbone, "pooled_dense", None)
         if pooling == "pooled" and pooled_dense is None:
             raise UserError(
@@ -127,15 +149,18 @@ class Encoder(keras.layers.Layer):
                 family that runs whole.
         """
         if self.runs_layers:
-            hidden = self._embed(inputs, positions, training)
+            hidden = embed(self.backbone, inputs, positions, self.compute_dtype, training)
             for index, layer in enumerate(self.backbone.transformer_layers):
-                deeper = run_layer(
+                run = functools.partial(
+                    run_layer,
                     layer,
-                    hidden,
                     padding_mask=inputs["padding_mask"],
                     attention_mask=attention_mask,
                     training=training,
+                    attention_chunk=self.attention_chunk,
                 )
+                again = training and self.gradient_checkpointing
+                deeper = run_checkpointed(layer, run, hidden) if again else run(hidden)
                 hidden = self._pass_by(index, hidden, deeper) if training else deeper
             return hidden
         if positions is not None or attention_mask is not None or "embedding_offset" in inputs:
@@ -177,22 +202,3 @@ class Encoder(keras.layers.Layer):
         depth = (index + 1) / len(self.backbone.transformer_layers)
         drawn = keras.random.uniform((ops.shape(hidden)[0], 1, 1), seed=self._depth_seeds)
         return ops.where(drawn < self.stochastic_depth * depth, hidden, deeper)
-
-    def _embed(self, inputs, positions, training):
-        """Sums token, position and segment embeddings; normalizes; drops out."""
-        backbone = self.backbone
-        tokens = backbone.token_embedding(inputs["token_ids"])
-        embedded = backbone.embeddings_add(
-            (
-                tokens,
-                backbone.position_embedding(tokens, positions=positions),
-                backbone.segment_embedding(inputs["segment_ids"]),
-            )
-        )
-        if "embedding_offset" in inputs:
-            embedded += ops.cast(inputs["embedding_offset"], embedded.dtype)
-        normalized = normalize(backbone.embeddings_layer_norm, embedded)
-        hidden = drop(backbone.embeddings_dropout, normalized, training)
-        # ELECTRA's small models embed narrower than they encode.
-        projection = getattr(backbone, "embeddings_projection", None)
-        return hidden if projection is None else projection(hidden)

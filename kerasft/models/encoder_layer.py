@@ -13,13 +13,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasft.models.fast_ops import dropout, layer_norm, swap_tokens_and_heads
-
-# Added to the scores of masked tokens: far below every score, and finite in every precision.
-_MASKED = -30000.0
+from kerasft.models.attention import attend
+from kerasft.models.fast_ops import affine, dropout, layer_norm, next_seed, swap_tokens_and_heads
 
 
-def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None):
+def run_layer(
+    layer, hidden, *, padding_mask, attention_mask=None, training=None, attention_chunk: int = 0
+):
     """Runs a transformer layer on a batch.
 
     Args:
@@ -30,6 +30,7 @@ def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None
         attention_mask: Optional, `(batch_size, sequence_length, sequence_length)`, 1 where the
             row's token may look at the column's.
         training: Whether dropout is on.
+        attention_chunk: Tokens that gather from the others at once; 0, the default, is all.
 
     Returns:
         Hidden vectors of the same shape and type.
@@ -37,7 +38,7 @@ def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None
     mask = tf.cast(padding_mask, tf.bool)[:, tf.newaxis, :]
     if attention_mask is not None:
         mask = mask & tf.cast(attention_mask, tf.bool)
-    attended = _attend(layer._self_attention_layer, hidden, mask, training)
+    attended = _attend(layer._self_attention_layer, hidden, mask, training, attention_chunk)
     attended = drop(layer._self_attention_dropout, attended, training)
     hidden = normalize(layer._self_attention_layer_norm, attended + hidden)
     widened = _project(layer._feedforward_intermediate_dense, hidden)
@@ -46,20 +47,18 @@ def run_layer(layer, hidden, *, padding_mask, attention_mask=None, training=None
     return normalize(layer._feedforward_layer_norm, narrowed + hidden)
 
 
-def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training):
+def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):
     """Returns what every token gathers from the others, projected back."""
     query, key, value = (
         swap_tokens_and_heads(_project(dense, hidden))
         for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
     )
-    scale = 1 / math.sqrt(attention._key_dim)
-    scores = tf.matmul(query * ops.cast(scale, query.dtype), key, transpose_b=True)
-    masked = tf.where(mask, 0.0, _MASKED)[:, tf.newaxis, :, :]
-    weights = tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
+    query *= ops.cast(1 / math.sqrt(attention._key_dim), query.dtype)
+    rate, seed = 0.0, None
     if training and attention._dropout > 0:
-        layer = attention._dropout_layer
-        weights = dropout(weights, layer.rate, layer.seed_generator)
-    gathered = tf.matmul(weights, value)
+        rate = attention._dropout_layer.rate
+        seed = next_seed(attention._dropout_layer.seed_generator)
+    gathered = attend(query, key, value, mask, dropout=rate, seed=seed, chunk=chunk)
     return _project(attention._output_dense, swap_tokens_and_heads(gathered))
 
 
@@ -75,8 +74,11 @@ def _project(dense, inputs):
     kernel, bias = dense.kernel, dense.bias
     summed = len(kernel.shape) - len(bias.shape)
     width = math.prod(kernel.shape[:summed])
-    product = ops.matmul(ops.reshape(inputs, (-1, width)), ops.reshape(kernel, (width, -1)))
-    product = tf.nn.bias_add(product, ops.reshape(bias, (-1,)))
+    product = affine(
+        ops.reshape(inputs, (-1, width)),
+        ops.reshape(kernel, (width, -1)),
+        ops.reshape(bias, (-1,)),
+    )
     if dense.activation is not None:
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]

@@ -35,6 +35,11 @@ def without_gradients() -> Iterator[None]:
         _gradients_wanted.reset(token)
 
 
+def gradients_wanted() -> bool:
+    """Tells whether what is traced now may be differentiated."""
+    return _gradients_wanted.get()
+
+
 def gelu(features):
     """Gaussian error linear unit `x * Phi(x)`, the exact one (Hendrycks & Gimpel 2016).
 
@@ -68,6 +73,38 @@ def _gelu(features):
 
 def _normal_distribution(x):
     return tf.math.erf(x * math.sqrt(0.5)) * 0.5 + 0.5
+
+
+def affine(inputs, kernel, bias):
+    """Returns `inputs @ kernel + bias`.
+
+    The bias's gradient is a matrix product with ones: TensorFlow's own kernel for it takes twice
+    as long in bfloat16 for 512 rows, and ten times for 8,192.
+
+    Args:
+        inputs: `(rows, inputs)` of a floating type.
+        kernel: `(inputs, outputs)` of the same type.
+        bias: `(outputs,)` of the same type.
+
+    Returns:
+        `(rows, outputs)`.
+    """
+    if not _gradients_wanted.get():
+        return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+    return _affine(inputs, kernel, bias)
+
+
+@tf.custom_gradient
+def _affine(inputs, kernel, bias):
+    def gradient(upstream):
+        ones = tf.ones((1, tf.shape(inputs)[0]), upstream.dtype)
+        return (
+            tf.matmul(upstream, kernel, transpose_b=True),
+            tf.matmul(inputs, upstream, transpose_a=True),
+            tf.reshape(tf.matmul(ones, upstream), (-1,)),
+        )
+
+    return tf.nn.bias_add(tf.matmul(inputs, kernel), bias), gradient
 
 
 def layer_norm(inputs, gamma, beta, *, epsilon: float):
@@ -132,6 +169,11 @@ def swap_tokens_and_heads(tensor):
 
 
 def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
+    """Drops a share of the inputs, by the next seed of a generator; see `drop_by_seed`."""
+    return drop_by_seed(inputs, rate, next_seed(seeds))
+
+
+def drop_by_seed(inputs, rate: float, seed):
     """Drops a share of the inputs and scales up what is kept (Srivastava et al. 2014).
 
     Random numbers cost more than all else here. They are drawn as 32 bits and used as four bytes,
@@ -141,7 +183,7 @@ def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
     Args:
         inputs: Tensor of any shape and floating type.
         rate: Share that is dropped, from 0 to below 1.
-        seeds: Where the seed of this call comes from.
+        seed: int32 `(2,)`: the same seed drops the same.
 
     Returns:
         Tensor of the same shape and type.
@@ -153,7 +195,7 @@ def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
     in_a_word = 4 // drawn_type.size
     words = tf.random.stateless_uniform(
         ((size + in_a_word - 1) // in_a_word,),
-        seed=_seed_of_replica(seeds),
+        seed=seed,
         minval=None,
         maxval=None,
         dtype=tf.uint32,
@@ -163,8 +205,8 @@ def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
     return inputs * (kept * tf.constant(levels / (levels - dropped), inputs.dtype))
 
 
-def _seed_of_replica(seeds: keras.random.SeedGenerator):
-    """Returns the seed of this call, another one in each replica: all have the same generator."""
+def next_seed(seeds: keras.random.SeedGenerator):
+    """Draws a seed, int32 `(2,)`; another one in each replica, though all have the generator."""
     seed = tf.cast(seeds.next(), tf.int32)
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:

@@ -12,6 +12,7 @@ from kerasft.models.adapter import add_adapter
 from kerasft.models.depth import first_steps, freeze, rate_scales, reinitialize
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
+from kerasft.pipelines.performance import attention_chunk, lazy_table, updates_rows
 from kerasft.recipe import Recipe, resolve_duration
 from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
@@ -115,6 +116,8 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
         preset.backbone,
         pooling=recipe.model.pooling,
         stochastic_depth=regularization.stochastic_depth,
+        gradient_checkpointing=recipe.performance.gradient_checkpointing,
+        attention_chunk=attention_chunk(recipe, preset),
     )
     _add_recipe_adapter(recipe, encoder)
     head = task.build_head(
@@ -213,6 +216,7 @@ def compile_model(
         rate_scales=scales,
         first_steps=first_steps(model.encoder, unfreeze_every) if unfreeze_every else None,
         ema_decay=settings.ema_decay,
+        lazy_table=lazy_table(model, recipe),
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
@@ -224,6 +228,7 @@ def compile_model(
         metrics=task.build_metrics(),
         jit_compile=settings.jit_compile,
         all_reduce_dtype=settings.all_reduce_dtype,
+        updates_rows=updates_rows(recipe),
     )
     optimizer.build(model.trainable_variables)
 

@@ -23,6 +23,7 @@ from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines.assembly import WINDOWS, build_preprocessor
 from kerasft.pipelines.augmentation import check_augmentation
+from kerasft.pipelines.performance import length_multiple
 from kerasft.pipelines.source import (
     TEST,
     VALIDATION,
@@ -201,6 +202,7 @@ def build_plan(recipe: Recipe, data: Data, *, replicas: int = 1) -> BatchPlan:
         seed=recipe.training.seed,
         length_group_batches=recipe.training.length_group_batches,
         replicas=replicas,
+        pad_length_to=length_multiple(recipe),
     )
 
 

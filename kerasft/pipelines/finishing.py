@@ -9,6 +9,7 @@ from kerasft.metrics.facts import EvaluationFacts
 from kerasft.pipelines import outcome
 from kerasft.pipelines.data import VALIDATION
 from kerasft.pipelines.exporting import export_trained
+from kerasft.pipelines.projecting import pooled_vectors, write_projection
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.source import tested_splits
 from kerasft.training.fit_state import FitState
@@ -38,8 +39,11 @@ def finish(session: Session, state: FitState) -> Run | None:
     logits = {
         split: result.predict(model, data, split, session.events) for split in (*again, *tests)
     }
+    vectors = pooled_vectors(session, result, model)
     if not session.workers.is_chief:
         return None
+    if vectors is not None:
+        write_projection(session, model, vectors)
     validation = None
     if again:
         result = result.tuned(data, logits[VALIDATION])
@@ -48,7 +52,9 @@ def finish(session: Session, state: FitState) -> Run | None:
     metrics = _validation_metrics(validation, state)
     for facts in tested:
         metrics |= outcome.flat_metrics(facts)
-        session.events.on_evaluation(facts.split, state.step, facts.metrics, best=False)
+        split = facts.split
+        session.events.on_predictions(split, data.labels(split), logits[split])
+        session.events.on_evaluation(split, state.step, facts.metrics, best=False)
     facts = tested[0] if tested else validation
     return _write(session, result, model, state, metrics=metrics, facts=facts)
 
@@ -98,6 +104,7 @@ def _write(
     }
     # Written last: it marks the run as finished.
     session.run_dir.write_json("metrics.json", run.to_json() | details)
+    session.events.on_results(state.step, metrics)
     return run
 
 

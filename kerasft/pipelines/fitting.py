@@ -46,6 +46,7 @@ def fit_settings(session: Session) -> FitSettings:
         divergence_factor=recipe.training.divergence_factor,
         skip=frozenset(left_out["step"] for left_out in read_divergences(session.run_dir)),
         stop_step=None if stop is None else max(1, round(stop * plan.steps_per_epoch)),
+        norms_every=recipe.logging.norms_every_steps,
     )
 
 
@@ -161,5 +162,7 @@ def _validate(session: Session, logits_of: Callable, on_batch) -> dict[str, floa
     """Returns the validation metrics of the present weights."""
     labels = session.data.labels(run_data.VALIDATION)
     session.events.on_evaluation_start(run_data.VALIDATION, len(labels))
+    logits = logits_of(on_batch=on_batch)
+    session.events.on_predictions(run_data.VALIDATION, labels, logits)
     bins = session.recipe.evaluation.calibration_bins
-    return session.task.evaluate(labels, logits_of(on_batch=on_batch), calibration_bins=bins)
+    return session.task.evaluate(labels, logits, calibration_bins=bins)

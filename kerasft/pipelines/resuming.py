@@ -16,13 +16,13 @@ if TYPE_CHECKING:  # which imports TensorFlow
     from kerasft.training.fit_state import FitState
 
 _CHECKPOINT = re.compile(r"step-(\d+)")
-# How long, how often, on which devices, and what comes after training; all else is what the weights
-# were made with.
+# How long, how often, on which devices, what is told and what comes after training; all else is
+# what the weights were made with.
 _MAY_CHANGE = re.compile(
     r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience|keep_checkpoints)"
     r"|training\.(evaluate|checkpoint)_every_\w+"
-    r"|training\.(on_divergence|divergence_factor|max_divergences|strategy)"
-    r"|evaluation\.(?!headline)\w+|export\.\w+"
+    r"|training\.(on_divergence|divergence_factor|max_divergences|strategy|profile_steps)"
+    r"|evaluation\.(?!headline)\w+|export\.\w+|logging\.\w+"
 )
 
 
@@ -83,7 +83,7 @@ def change_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
             f"The run {run_dir.path} was begun with other settings, which its weights come from.",
             received=shown,
             expected="changes of its length, of how often it evaluates and saves, of its devices, "
-            "of [evaluation] and [export] alone",
+            "of [evaluation], [export] and [logging] alone",
             fix="leave them out, or start a new run without --resume.",
         )
     return after

@@ -19,8 +19,8 @@ from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.starting import announce_adapter, load_starting_weights
+from kerasft.pipelines.watching import build_listeners, tensorboard_command
 from kerasft.recipe import Recipe
-from kerasft.recipe.conflicts import augments
 from kerasft.run_dir import RunDir
 from kerasft.training.checkpoint import latest_step, restore_latest
 from kerasft.training.divergence import DivergedError
@@ -28,11 +28,11 @@ from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit import checkpointed_variables, monitored
 from kerasft.training.fit_state import FitState
-from kerasft.training.history import HistoryEvents
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.memory import keep_freed_memory
 from kerasft.training.strategy import build_strategy, build_workers, describe_strategy
-from kerasft.training.tensorboard import TensorBoardEvents, rewind_tensorboard
+from kerasft.training.tensorboard import rewind_tensorboard
+from kerasft.training.weights_and_biases import require_wandb
 from kerasft.training.workers import WorkerLostError
 
 
@@ -58,6 +58,7 @@ class Session:
             Interrupted: After Ctrl-C or SIGTERM.
             WorkerLostError: Another process of the run is gone.
         """
+        self.events.on_message(f"To watch it: {tensorboard_command(self)}")
         try:
             state = self._fit(model)
             run = finish(self, state)
@@ -97,6 +98,8 @@ class Session:
     def load(self) -> None:
         """Finds the devices, the preset and the data."""
         recipe = self.recipe
+        if recipe.logging.wandb is not None:
+            require_wandb()
         keep_freed_memory()
         assembly.seed_everything(recipe.training.seed)  # before the first dropout layer is made
         self.strategy = build_strategy(recipe.training.strategy)
@@ -188,6 +191,7 @@ class Session:
         )
         if saved is None:
             return FitState(devices=describe_strategy(self.strategy))
+        model.settle()
         state = FitState.from_checkpoint(saved)
         if state.step > self.total_steps:
             raise UserError(
@@ -200,19 +204,12 @@ class Session:
         return state
 
     def _listen(self, state: FitState) -> None:
-        """Adds TensorBoard and the history, rewound to the step that training goes on from."""
-        run_dir = self.run_dir
+        """Adds those who write what happens, rewound to the step that training goes on from."""
         for listener in self._writers:  # of a try that broke down
             listener.close()
             self.events.listeners.remove(listener)
-        rewind_tensorboard(run_dir.tensorboard_folder, state.step)
-        # As it was written: read and written anew its comments may be others.
-        written = run_dir.recipe_path.exists()
-        recipe_text = run_dir.recipe_path.read_text("utf-8") if written else self.recipe.to_toml()
-        self._writers = [
-            TensorBoardEvents(run_dir.tensorboard_folder, recipe_text),
-            HistoryEvents(run_dir.history_path, self.watched, augments=augments(self.recipe)),
-        ]
+        rewind_tensorboard(self.run_dir.tensorboard_folder, state.step)
+        self._writers = build_listeners(self)
         self.events.listeners += self._writers
 
     @property

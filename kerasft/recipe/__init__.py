@@ -22,7 +22,9 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
+    PerformanceSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
 from kerasft.recipe.space import Dimension, space_to_toml
@@ -36,7 +38,9 @@ __all__ = [
     "EvaluationSettings",
     "ExportSettings",
     "FreezingSettings",
+    "LoggingSettings",
     "ModelSettings",
+    "PerformanceSettings",
     "Recipe",
     "RecipeInfo",
     "RegularizationSettings",

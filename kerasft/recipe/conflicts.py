@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kerasft.errors import UserError
 from kerasft.recipe.learning_conflicts import find_learning_conflicts
+from kerasft.recipe.performance_conflicts import find_performance_conflicts
 
 if TYPE_CHECKING:
     from kerasft.recipe.load import Recipe
@@ -48,6 +49,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[str]:
     yield from _balance_conflicts(recipe)
     yield from _augmentation_conflicts(recipe)
     yield from find_learning_conflicts(recipe)
+    yield from find_performance_conflicts(recipe)
 
 
 def _file_conflicts(recipe: Recipe) -> Iterator[str]:

@@ -11,6 +11,7 @@ from kerasft.recipe.durations import settle_durations
 from kerasft.recipe.metric_names import MONITORS
 from kerasft.recipe.rules import (
     CLASS_WEIGHTS,
+    STEP_RANGE,
     above,
     above_up_to,
     at_least,
@@ -194,6 +195,9 @@ class TrainingSettings:
     )
     length_group_batches: int = setting(
         50, "Batches whose examples are sorted by length together; 1 is no sorting.", at_least(1)
+    )
+    profile_steps: str | None = setting(
+        None, "The steps that TensorFlow's profiler records; unset: none.", STEP_RANGE
     )
 
     def __post_init__(self):

@@ -27,7 +27,9 @@ from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    LoggingSettings,
     ModelSettings,
+    PerformanceSettings,
 )
 from kerasft.recipe.settings import SETTINGS
 from kerasft.recipe.space import Dimension, read_space
@@ -57,9 +59,11 @@ class Recipe:
         regularization: What keeps the model from learning by heart.
         augmentation: How training texts are altered.
         adapter: Which few weights are trained in place of all.
+        performance: What is traded for memory or time.
         evaluation: The final evaluation.
         export: The SavedModel.
         tuning: What a search varies; a run does not heed it.
+        logging: What TensorBoard is told.
     """
 
     name: str
@@ -75,9 +79,11 @@ class Recipe:
     )
     augmentation: AugmentationSettings = dataclasses.field(default_factory=AugmentationSettings)
     adapter: AdapterSettings = dataclasses.field(default_factory=AdapterSettings)
+    performance: PerformanceSettings = dataclasses.field(default_factory=PerformanceSettings)
     evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
     export: ExportSettings = dataclasses.field(default_factory=ExportSettings)
     tuning: tuple[Dimension, ...] = ()
+    logging: LoggingSettings = dataclasses.field(default_factory=LoggingSettings)
 
     @property
     def may_fall_back(self) -> bool:

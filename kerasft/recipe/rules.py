@@ -102,6 +102,14 @@ CLASS_WEIGHTS = matching(
 )
 
 
+def _is_step_range(value: str) -> bool:
+    match = re.fullmatch(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})", value)
+    return match is not None and int(match[1]) <= int(match[2])
+
+
+STEP_RANGE = Rule('the first and the last of some steps, such as "10-15"', _is_step_range)
+
+
 def setting(default: Any, about: str, rule: Rule = ANYTHING) -> Any:
     """A dataclass field that carries its own description and rule.
 

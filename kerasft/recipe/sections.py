@@ -146,6 +146,33 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PerformanceSettings:
+    """`[performance]`: what is traded for memory or time; results stay what they are."""
+
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute each layer of the encoder again for its gradient: far less memory, more time.",
+    )
+    attention_chunk: int | None = setting(
+        None,
+        "Tokens of a text whose attention is computed at once, 0 for all; memory then grows with "
+        "the length and not with its square. Unset: 128 where texts may have 1,024 tokens, else 0.",
+        at_least(0),
+    )
+    pad_length_to: int | None = setting(
+        None,
+        "A training batch is as wide as its longest text, rounded up to a multiple of this. Unset: "
+        "1 on CPUs, 8 on GPUs and under XLA.",
+        at_least(1),
+    )
+    lazy_embeddings: bool = setting(
+        True,
+        "Update the rows of the token table when a batch reads them, and not all in each step; on "
+        "one CPU device, with AdamW, where nothing needs the whole table.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
     """`[evaluation]`: the final evaluation, in float32."""
 
@@ -184,6 +211,30 @@ class ExportSettings:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class LoggingSettings:
+    """`[logging]`: what TensorBoard and Weights & Biases are told of a run."""
+
+    norms_every_steps: int = setting(
+        50,
+        "Norms of weights, gradients and updates by layer, at the first step and every so many; "
+        "0 is never.",
+        at_least(0),
+    )
+    plots: bool = setting(
+        True, "Confusion matrix, reliability diagram, ROC and PR curves of the evaluations."
+    )
+    projector_texts: int = setting(
+        0,
+        "So many validation texts in the embedding projector; 0 is none. It writes the texts into "
+        "the run directory.",
+        at_least(0),
+    )
+    wandb: str | None = setting(
+        None, "Project of Weights & Biases that is told the same; unset: none."
+    )
+
+
 SECTIONS = {
     "data": DataSettings,
     "model": ModelSettings,
@@ -192,6 +243,8 @@ SECTIONS = {
     "regularization": RegularizationSettings,
     "augmentation": AugmentationSettings,
     "adapter": AdapterSettings,
+    "performance": PerformanceSettings,
     "evaluation": EvaluationSettings,
     "export": ExportSettings,
+    "logging": LoggingSettings,
 }

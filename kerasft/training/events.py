@@ -1,7 +1,7 @@
 """What a run tells while it runs: the listeners' interface.
 
-Listeners: `training/history.py` (history.csv), `training/tensorboard.py`, `training/progress.py`
-(the terminal).
+Listeners: `training/history.py` (history.csv), `training/tensorboard.py`, `training/hparams.py`,
+`training/profiling.py`, `training/weights_and_biases.py`, `training/progress.py` (the terminal).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
+    import numpy as np
+
     from kerasft.training.loop import StepResult
 
 # What people watch, by task: classes, several labels, numbers. A split has those of one row.
@@ -106,6 +108,15 @@ class Events:
     def on_evaluation_batch(self, num_examples: int) -> None:
         """So many more examples were evaluated."""
 
+    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """A split was predicted; `on_evaluation` of it comes next.
+
+        Args:
+            split: `validation` or `test`.
+            labels: Its labels, one row an example.
+            logits: float `(num_examples, num_outputs)`.
+        """
+
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
@@ -116,6 +127,14 @@ class Events:
             step: Steps done.
             metrics: Keys without the split: `accuracy`, `log_loss`, `f1/<label>`, ...
             best: Whether it is the best so far.
+        """
+
+    def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
+        """The run is over, and its results are written.
+
+        Args:
+            step: Steps done.
+            metrics: Keys with the split: `test/accuracy`, `validation/log_loss`, ...
         """
 
     def on_message(self, text: str) -> None:
@@ -168,6 +187,16 @@ class AllEvents(Events):
         """Passes it on."""
         for listener in self.listeners:
             listener.on_evaluation(split, step, metrics, best)
+
+    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_predictions(split, labels, logits)
+
+    def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_results(step, metrics)
 
     def on_message(self, text: str) -> None:
         """Passes it on."""

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
+from kerasft.training.lazy_rows import LazyRows, sum_rows
 from kerasft.training.loss_scale import LossScale
+from kerasft.training.norms import clip_factor, squares
 from kerasft.training.objective import Objective, compute_gradients
 from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
@@ -61,6 +63,7 @@ class FineTuner(keras.Model):
         self.accumulation_steps = accumulation_steps
         self.objective = objective or Objective()
         self.penalties = penalties or Penalties()
+        self.returns_gradient_squares = False
         if self.objective.mixup_alpha:
             self.mixing_seeds = keras.random.SeedGenerator(name="mixing_seeds")
         is_float16 = encoder.compute_dtype == "float16"
@@ -75,9 +78,10 @@ class FineTuner(keras.Model):
         metrics=None,
         weighted_metrics=None,
         all_reduce_dtype: str = "float32",
+        updates_rows: bool = True,
         **options,
     ) -> None:
-        """Configures training, with the arguments of `keras.Model.compile` and one more.
+        """Configures training, with the arguments of `keras.Model.compile` and two more.
 
         All metrics are weighted: rows of weight 0, which only fill a batch, count nowhere. Their
         variables are made here, not with the first batch, so that a checkpoint finds them.
@@ -88,9 +92,12 @@ class FineTuner(keras.Model):
             weighted_metrics: That of Keras.
             all_reduce_dtype: What gradients are rounded to before they are summed over the
                 replicas: `float32`, or `bfloat16`, which is half as much to send.
+            updates_rows: Whether the lazy table of an `AdamW` that has one is updated row by row;
+                only on one device, and where nothing else makes a gradient of the whole table.
             **options: Those of Keras.
         """
         self.all_reduce_dtype = all_reduce_dtype
+        self.updates_rows = updates_rows
         weighted_metrics = [*(metrics or ()), *(weighted_metrics or ())]
         super().compile(*args, weighted_metrics=weighted_metrics, **options)
         if self.loss_scale is not None:
@@ -138,21 +145,18 @@ class FineTuner(keras.Model):
             batch alone `batch_loss` and `gradient_norm` (before clipping).
         """
         batch = self._unpack(data)
+        self._catch_up_batch(batch[0])
         part = self._accumulate(batch)
-        # Densifying sums the rows of a token that occurs more than once in the batch.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in part.gradients]
+        gradients = self._sum_occurrences(part.gradients)
         gradients, loss_sum, weight = self._sum(gradients, part.loss_sum, tf.reduce_sum(batch[2]))
         loss = tf.math.divide_no_nan(loss_sum, weight)
         divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
-        reciprocal = tf.math.divide_no_nan(1.0, divisor)
-        gradients = [gradient * reciprocal for gradient in gradients]
-        gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
-        gradients, norm = self._clip(gradients)
+        gradients, norms = self._average_and_clip(gradients, tf.math.divide_no_nan(1.0, divisor))
         if self.loss_scale is not None:
-            self.loss_scale.update(norm)
+            self.loss_scale.update(norms["gradient_norm"])
         self._apply(gradients)
         logs = self._count(data, part.logits, loss=loss, weight=weight)
-        return logs | {"batch_loss": loss, "gradient_norm": norm}
+        return logs | norms | {"batch_loss": loss}
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """Evaluates one batch; returns `loss` and the compiled metrics."""
@@ -199,6 +203,46 @@ class FineTuner(keras.Model):
             num_outputs=self.head.num_outputs,
         )
 
+    @property
+    def _lazy_rows(self) -> LazyRows | None:
+        return getattr(self.optimizer, "lazy_rows", None) if self.updates_rows else None
+
+    def catch_up(self) -> None:
+        """Brings all weights up to date; to be called after steps, before they are read."""
+        if self._lazy_rows is not None:
+            self._lazy_rows.catch_up_all()
+
+    def trained_values(self) -> list[tf.Tensor]:
+        """Returns copies of what is trained, as it is when all is up to date; changes nothing."""
+        lazy = self._lazy_rows
+        return [
+            lazy.values() if lazy and variable is lazy.table.value else tf.identity(variable)
+            for variable in self.trained_variables
+        ]
+
+    def settle(self) -> None:
+        """Brings up to date what another model owed, whose state was restored into this one."""
+        owed = getattr(self.optimizer, "lazy_rows", None)
+        if owed is not None and not self.updates_rows:
+            owed.settle()
+
+    def _catch_up_batch(self, inputs) -> None:
+        """Brings the embeddings that a batch reads up to date."""
+        if self._lazy_rows is not None:
+            rows, _ = tf.unique(tf.reshape(inputs["token_ids"], (-1,)))
+            self._lazy_rows.catch_up(rows)
+
+    def _sum_occurrences(self, gradients):
+        """Returns gradients in which each row counts once, however often its token occurs.
+
+        Of a table that is updated row by row these are its rows, of any other a dense gradient.
+        """
+        lazy = self._lazy_rows and self._lazy_rows.table.value
+        return [
+            sum_rows(gradient) if variable is lazy else tf.convert_to_tensor(gradient)
+            for gradient, variable in zip(gradients, self.trained_variables, strict=True)
+        ]
+
     def _sum(self, gradients, loss_sum, weight):
         """Returns all three summed over the replicas, gradients perhaps sent in fewer bits."""
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
@@ -209,13 +253,24 @@ class FineTuner(keras.Model):
         sums = [tf.cast(total, tf.float32) for total in sum_over_replicas(sent)]
         return sums, *sum_over_replicas((loss_sum, weight))
 
-    def _clip(self, gradients):
-        """Returns the gradients clipped by their global norm, and that norm before clipping."""
-        norm = tf.linalg.global_norm(gradients)
-        if self.global_clipnorm > 0:
-            # A norm that is not finite makes the gradients NaN, and the run stops there.
-            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm, use_norm=norm)
-        return gradients, norm
+    def _average_and_clip(self, gradients, reciprocal):
+        """Returns gradients of the mean loss, clipped by their global norm, and the norms before.
+
+        Args:
+            gradients: Sums over the batch.
+            reciprocal: What makes means of them.
+        """
+        if self.penalties.are_any:
+            gradients = [gradient * reciprocal for gradient in gradients]
+            gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
+            reciprocal = tf.ones(())
+        of_variables = squares(gradients) * tf.square(reciprocal)
+        norm = tf.sqrt(tf.reduce_sum(of_variables))
+        factor = reciprocal * clip_factor(norm, self.global_clipnorm)  # in one pass over them
+        norms = {"gradient_norm": norm}
+        if self.returns_gradient_squares:
+            norms["gradient_squares"] = of_variables
+        return [tf.math.scalar_mul(factor, gradient) for gradient in gradients], norms
 
     def _apply(self, gradients) -> None:
         """Applies gradients that are already summed over the replicas.

@@ -113,6 +113,7 @@ class Fit:
             self.data.batches(self.state.step),
             start_step=self.state.step,
             skip=self.settings.skip,
+            norms_every=self.settings.norms_every,
         )
         begun = self.state.step
         with contextlib.closing(steps):
@@ -180,6 +181,7 @@ class Fit:
 
     def _evaluate(self, watch: InterruptWatch) -> None:
         """Evaluates, keeps the best weights, and settles whether to stop early."""
+        self.model.catch_up()
         with averaged_weights(self.model):
             metrics = self._measure(watch)
             value = monitored(metrics, self.settings.monitor)

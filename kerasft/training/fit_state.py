@@ -35,6 +35,7 @@ class FitSettings:
         skip: Steps, from 1, whose batch is left out.
         stop_step: Stop after this step, before the end that the schedule is made for; `None`: at
             the end.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
     """
 
     total_steps: int
@@ -56,6 +57,8 @@ class FitSettings:
     def last_step(self) -> int:
         """The step after which training is over."""
         return min(self.total_steps, self.stop_step or self.total_steps)
+
+    norms_every: int = 0
 
 
 @dataclasses.dataclass
@@ -122,11 +125,12 @@ class TrainingData:
             step: Counted from 0.
         """
         lengths = self.plan.lengths[self.plan.batch(step)]
-        by_replica = self.split.positions(lengths)
+        multiple = self.plan.pad_length_to
+        by_replica = self.split.positions(lengths, multiple)
         return BatchStats(
             examples=len(lengths),
             tokens=int(np.sum(lengths, dtype=np.int64)),
-            positions=len(lengths) * padded_length(lengths),
+            positions=len(lengths) * padded_length(lengths, multiple),
             busy=int(by_replica.sum()),
             capacity=len(by_replica) * int(by_replica.max()),
             altered=None if self.altered is None else self.altered(step),

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from kerasft.training.divergence import check_finite
+from kerasft.training.norms import NormWatch
 from kerasft.training.strategy import distribute
 
 
@@ -28,6 +29,8 @@ class StepResult:
         gradient_norm: Global norm of the gradient before clipping.
         seconds: Wall time of the step, waiting for its batch included.
         running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
+        waited: Seconds of these that passed waiting for the batch.
+        norms: By layer, as `NormWatch.end` returns them; of a step that was not measured none.
     """
 
     step: int
@@ -36,6 +39,8 @@ class StepResult:
     gradient_norm: float
     seconds: float
     running: dict[str, float]
+    waited: float = 0.0
+    norms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class SkippedStep(NamedTuple):
@@ -55,6 +60,7 @@ def train_steps(
     *,
     start_step: int,
     skip: Collection[int] = (),
+    norms_every: int = 0,
 ) -> Iterator[StepResult | SkippedStep]:
     """Trains on one batch after the other.
 
@@ -64,6 +70,7 @@ def train_steps(
         batches: Global batches, from the one of step `start_step` on.
         start_step: Steps done before.
         skip: Steps, from 1, whose batch is left out: nothing changes but that the schedule goes on.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
 
     Yields:
         A `StepResult` after each step, or a `SkippedStep`.
@@ -71,6 +78,7 @@ def train_steps(
     Raises:
         DivergedError: If loss or gradient are no longer finite.
     """
+    norms = NormWatch(model, norms_every)
     iterator = iter(distribute(strategy, batches))
     run_step = build_distributed(
         model.train_step, strategy, iterator.element_spec, jit_compile=model.jit_compile
@@ -81,21 +89,26 @@ def train_steps(
         batch = next(iterator, None)
         if batch is None:
             return
+        waited = time.perf_counter() - start
         if step + 1 in skip:
             step += 1
             model.optimizer.iterations.assign_add(1)
             yield SkippedStep(step)
             continue
         learning_rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
-        logs = {name: float(value) for name, value in run_step(batch).items()}
         step += 1
+        norms.begin(step)
+        told = run_step(batch)
+        measured = norms.end(told.pop("gradient_squares", None))
+        logs = {name: float(value) for name, value in told.items()}
         loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
         # In float16 a gradient may overflow: the step is passed over, with a smaller scale next.
         if model.loss_scale is None or not math.isfinite(loss) or model.loss_scale.is_exhausted:
             check_finite(step, loss, norm, learning_rate)
         if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
             logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-        yield StepResult(step, loss, learning_rate, norm, time.perf_counter() - start, logs)
+        seconds = time.perf_counter() - start
+        yield StepResult(step, loss, learning_rate, norm, seconds, logs, waited, measured)
 
 
 def build_distributed(

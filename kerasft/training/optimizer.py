@@ -1,4 +1,4 @@
-"""The optimizers: AdamW with one fused kernel a variable, and Keras's own under the same rules.
+"""The optimizers: AdamW on fused kernels, and Keras's own under the same rules.
 
 The rules are a decoupled weight decay by the path of a variable, and a learning rate of its own
 for each variable. They act in the update itself: scaling the gradients would change nothing, since
@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
+from kerasft.training.fused_adam import FusedAdam
 
 # Biases and every LayerNorm weight, as BERT leaves them out of the decay.
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
@@ -95,56 +96,9 @@ class RuledUpdates:
         rate = tf.cast(learning_rate, variable.dtype) * self._scales[index]
         if self.loss_scale is not None:
             rate *= self.loss_scale.is_taken
-        if self._decayed[index]:
+        if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
             variable.assign_sub(rate * self.decay_rate * variable)
         super().update_step(gradient, variable, rate)
-
-
-class FusedAdam(keras.optimizers.Optimizer):
-    """Adam by TensorFlow's `ResourceApplyAdam`; `AdamW` tells all of it."""
-
-    def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, first_steps, **options):
-        super().__init__(learning_rate=learning_rate, **options)
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.first_steps = dict(first_steps or {})
-
-    def build(self, variables) -> None:
-        """Creates the two moments of each variable."""
-        super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            variables, ["momentum", "velocity"]
-        )
-        self._first_steps = [self.first_steps.get(variable.path, 0) for variable in variables]
-
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        """Updates one variable in place, with a dense gradient."""
-        if isinstance(gradient, tf.IndexedSlices):
-            raise TypeError(
-                f"AdamW received tf.IndexedSlices for {variable.name}. Expected a dense "
-                "gradient: sum the repeated rows with tf.convert_to_tensor first."
-            )
-        index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1 - self._first_steps[index], variable.dtype)
-        beta_1, beta_2 = self.beta_1, self.beta_2
-        if self.loss_scale is not None:
-            # A step that overflowed in float16 is passed over: the moments stay as they are.
-            taken = tf.cast(self.loss_scale.is_taken, variable.dtype)
-            beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
-            gradient = tf.where(taken > 0, gradient, tf.zeros_like(gradient))
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=_local(self._momentums[index]).handle,
-            v=_local(self._velocities[index]).handle,
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
-            lr=tf.cast(learning_rate, variable.dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
-        )
 
 
 @keras.saving.register_keras_serializable(package="kerasft")
@@ -158,7 +112,8 @@ class AdamW(RuledUpdates, FusedAdam):
     as epsilon.
 
     Gradients must be dense: the kernel cannot sum the repeated rows of `tf.IndexedSlices`, and
-    squaring before summing would be wrong.
+    squaring before summing would be wrong. Only that of the lazy table is `tf.IndexedSlices`, with
+    each row once; whoever reads the table brings it up to date first (`lazy_rows`).
 
     Args:
         learning_rate: Rate, or a schedule of it.
@@ -171,6 +126,8 @@ class AdamW(RuledUpdates, FusedAdam):
         first_steps: By the path of a variable, the step of its first update: its bias correction
             counts from there. 0 where none is given.
         ema_decay: Decay of a moving average of the weights, kept beside them; 0 for none.
+        lazy_table: Path of a table that is updated row by row, see `LazyRows`; on one device, and
+            without a moving average. `None`, the default: every variable is updated whole.
         name: Name of the optimizer.
 
     Raises:
@@ -189,6 +146,7 @@ class AdamW(RuledUpdates, FusedAdam):
         rate_scales: Mapping[str, float] | None = None,
         first_steps: Mapping[str, int] | None = None,
         ema_decay: float = 0.0,
+        lazy_table: str | None = None,
         name: str = "adamw",
     ):
         # Keras's own weight_decay would run as separate ops; ours is part of `update_step`.
@@ -204,6 +162,17 @@ class AdamW(RuledUpdates, FusedAdam):
         self.set_rules(
             weight_decay=weight_decay, no_weight_decay=no_weight_decay, rate_scales=rate_scales
         )
+        self.lazy_table = lazy_table
+
+    def build(self, variables) -> None:
+        """Creates the optimizer's variables."""
+        if self.built:
+            return
+        super().build(variables)
+        for index, variable in enumerate(variables):
+            if variable.path == self.lazy_table:
+                decay = self.decay_rate if self.decays(variable.path) else 0.0
+                self.build_lazy_rows(index, variable, weight_decay=decay)
 
     def get_config(self) -> dict[str, object]:
         """Returns the arguments, for Keras's serialization."""
@@ -219,6 +188,7 @@ class AdamW(RuledUpdates, FusedAdam):
             "rate_scales": self.rate_scales,
             "first_steps": self.first_steps,
             "ema_decay": self.ema_momentum if self.use_ema else 0.0,
+            "lazy_table": self.lazy_table,
         }
 
 
@@ -230,6 +200,7 @@ def build_optimizer(
     rate_scales: Mapping[str, float] | None = None,
     first_steps: Mapping[str, int] | None = None,
     ema_decay: float = 0.0,
+    lazy_table: str | None = None,
     **settings: float,
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer by its name: AdamW, or one of Keras's under the same rules.
@@ -241,6 +212,7 @@ def build_optimizer(
         rate_scales: By path.
         first_steps: By path; only AdamW counts from there.
         ema_decay: 0 for none.
+        lazy_table: Only AdamW updates it row by row.
         settings: `beta_1`, `beta_2`, `epsilon`, `momentum`; what the optimizer has not is passed
             over.
 
@@ -254,7 +226,8 @@ def build_optimizer(
     own = {key: settings[key] for key in OPTIMIZER_SETTINGS[name] if key in settings}
     rules = {"weight_decay": weight_decay, "rate_scales": rate_scales}
     if name == "adamw":
-        return AdamW(learning_rate, first_steps=first_steps, ema_decay=ema_decay, **own, **rules)
+        rules |= {"first_steps": first_steps, "ema_decay": ema_decay, "lazy_table": lazy_table}
+        return AdamW(learning_rate, **own, **rules)
     base = _KERAS_OPTIMIZERS[name]
     ruled = type(f"Ruled{base.__name__}", (RuledUpdates, base), {})
     optimizer = ruled(learning_rate, name=name, **own, **_averaging(ema_decay))
@@ -265,8 +238,3 @@ def build_optimizer(
 def _averaging(ema_decay: float) -> dict[str, object]:
     """The arguments of a Keras optimizer that keeps a moving average of the weights."""
     return {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
-
-
-def _local(variable) -> tf.Variable:
-    """Returns the component of a Keras variable that lies on the device being updated."""
-    return variable.value

@@ -33,6 +33,11 @@ class Penalties:
         """The weights' starts: a checkpoint must hold them, since the preset may be gone."""
         return list(self._starts.values())
 
+    @property
+    def are_any(self) -> bool:
+        """Whether a gradient is added at all."""
+        return bool(self.l1 or self.l2 or self.l2_sp)
+
     def remember_start(self, weights: Sequence[keras.Variable]) -> None:
         """Keeps a copy of the encoder's present weights, if L2-SP needs them.
 
@@ -56,8 +61,6 @@ class Penalties:
             gradients: Dense, of the mean loss over all replicas.
             weights: The weights, in the same order.
         """
-        if not (self.l1 or self.l2 or self.l2_sp):
-            return list(gradients)
         return [
             gradient + self._gradient(weight) if _is_matrix(weight) else gradient
             for gradient, weight in zip(gradients, weights, strict=True)

@@ -12,71 +12,88 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
+from kerasft.training.evaluation_pictures import EvaluationPictures
 from kerasft.training.events import BatchStats, Events
+from kerasft.training.scalars import STEP_TAGS, metric_scalars, step_scalars
 
 if TYPE_CHECKING:
     from kerasft.training.loop import StepResult
 
-STEP_TAGS = (
-    "step/loss",
-    "step/learning_rate",
-    "step/gradient_norm",
-    "speed/examples_per_second",
-    "speed/tokens_per_second",
-    "speed/padding_share",
-    "speed/idle_share",
-)
-ALTERED_TAG = "step/altered_share"
+LENGTHS_TAG = "tokens_per_text"
+VALIDATION = "validation"
 _RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
 
 
 class TensorBoardEvents(Events):
-    """Writes scalars of every step, metrics of every epoch and evaluation, and the recipe.
+    """Writes scalars of every step, metrics and pictures of every evaluation, and the recipe.
 
     All are over the number of steps done. Leaving a writer's `as_default` flushes it: TensorBoard
-    sees every step at once, and a killed run loses none.
+    sees every step at once, and a killed run loses none. Each folder has one writer: TensorBoard
+    reads no file of a folder any more once it has seen a newer one there.
 
     Args:
         folder: Where the folders `train`, `validation`, `test` are made as they are needed.
         recipe_text: The recipe as TOML; shown on the tab "Text".
+        lengths: By split the numbers of tokens of its texts, for the tab "Histograms".
+        pictures: Draws the evaluations. Defaults to `None`: nothing is drawn.
     """
 
-    def __init__(self, folder: Path, recipe_text: str):
+    def __init__(
+        self,
+        folder: Path,
+        recipe_text: str,
+        *,
+        lengths: Mapping[str, np.ndarray] | None = None,
+        pictures: EvaluationPictures | None = None,
+    ):
         self._folder = folder
         self._recipe_text = recipe_text
+        self._lengths = lengths or {}
+        self._pictures = pictures
+        self._predictions: tuple[str, np.ndarray, np.ndarray] | None = None
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._write_step: Callable | None = None
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Writes the recipe, at the start of a new run."""
+        """Writes the recipe and the lengths of the texts, at the start of a new run."""
         writer = self._writer("train")
         self._write_step = _build_step_writer(writer)
         if start_step == 0:
             with writer.as_default(step=0):
                 tf.summary.text("recipe", f"```toml\n{self._recipe_text.strip()}\n```")
+            for split, lengths in self._lengths.items():
+                with self._writer(split).as_default(step=0):
+                    tf.summary.histogram(LENGTHS_TAG, lengths)
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Writes loss, rate, gradient norm, speed, and the shares of padding, idle and altered."""
-        speed = stats.speed(result.seconds)
-        values = [result.loss, result.learning_rate, result.gradient_norm, *speed.values()]
-        self._write_step(values, result.step)
-        if stats.altered is not None:
-            with self._writer("train").as_default(step=result.step):
-                tf.summary.scalar(ALTERED_TAG, stats.altered / stats.examples)
+        """Writes what is told of the step: loss, rate, gradient norm, speed, memory, norms."""
+        scalars = step_scalars(result, stats)
+        self._write_step([scalars.pop(tag) for tag in STEP_TAGS], result.step)
+        if scalars:
+            self._write("train", result.step, scalars)
 
     def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Writes the epoch's training metrics."""
-        self._write_metrics("train", step, metrics)
+        self._write("train", step, metric_scalars(metrics))
+
+    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Keeps them until the evaluation is told, to be drawn."""
+        if self._pictures is not None:
+            self._predictions = split, labels, logits
 
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """Writes the evaluation's metrics; its log loss is what training calls loss."""
-        if "log_loss" in metrics:
-            metrics = {**metrics, "loss": metrics["log_loss"]}
-        self._write_metrics(split, step, metrics)
+        """Writes metrics and pictures of the evaluation; images if it is the best, or a test."""
+        self._write(split, step, metric_scalars(metrics))
+        predictions, self._predictions = self._predictions, None
+        if predictions is not None and predictions[0] == split:
+            with self._writer(split).as_default(step=step):
+                plots = best or split != VALIDATION
+                self._pictures.write(split, step, *predictions[1:], plots=plots)
 
     def close(self) -> None:
         """Closes the files."""
@@ -89,11 +106,10 @@ class TensorBoardEvents(Events):
             self._writers[name] = tf.summary.create_file_writer(str(self._folder / name))
         return self._writers[name]
 
-    def _write_metrics(self, name: str, step: int, metrics: Mapping[str, float]) -> None:
+    def _write(self, name: str, step: int, scalars: Mapping[str, float]) -> None:
         with self._writer(name).as_default(step=step):
-            for metric, value in metrics.items():
-                if not metric.startswith("support/"):  # a count that never changes is no curve
-                    tf.summary.scalar(_tag(metric), value)
+            for tag, value in scalars.items():
+                tf.summary.scalar(tag, value)
 
 
 def rewind_tensorboard(folder: Path, step: int) -> None:
@@ -117,11 +133,6 @@ def rewind_tensorboard(folder: Path, step: int) -> None:
         kept_bytes = sum(len(record) + _RECORD_OVERHEAD_BYTES for record in kept)
         if kept_bytes != path.stat().st_size:
             _write_records(path, kept)
-
-
-def _tag(metric: str) -> str:
-    """Returns a chart's name; its first part is the group that TensorBoard shows it in."""
-    return f"per_class/{metric}" if "/" in metric else f"epoch/{metric}"
 
 
 def _build_step_writer(writer: tf.summary.SummaryWriter) -> Callable:

@@ -23,7 +23,9 @@ from kerasft.pipelines import exporting, finishing, outcome
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
+from kerasft.pipelines.projecting import pooled_vectors
 from kerasft.pipelines.session import Session
+from kerasft.pipelines.watching import build_listeners
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.training import loop
@@ -81,6 +83,11 @@ def batches(run: Session) -> list[bytes]:
     return [inputs["token_ids"].numpy().tobytes() for inputs, _, _ in dataset]
 
 
+def widths(run: Session) -> list[int]:
+    """How wide the first three training batches are."""
+    return [int(inputs["token_ids"].shape[1]) for inputs, _, _ in _batches(run)]
+
+
 def test_tokens(run: Session) -> bytes:
     """What evaluation and serving read."""
     return run.data.stores["test"].token_ids.tobytes()
@@ -122,6 +129,11 @@ def parts(run: Session) -> int:
 def sent(run: Session) -> str:
     """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
     return run.build_model().all_reduce_dtype
+
+
+def kept(run: Session) -> bool:
+    """Whether a step keeps what is inside the layers; it changes no number."""
+    return not run.build_model().encoder.gradient_checkpointing
 
 
 def labels(run: Session) -> tuple:
@@ -230,6 +242,22 @@ def verified(run: Session) -> bool:
         patch.setattr(exporting, "read_predictions", lambda *_: np.zeros((200, 2)))
         exporting.export_trained(run.outcome(), None, run.data, {}, run.on_sample)
     return calls[0].verify
+
+
+def watched(run: Session | UserError) -> object:
+    """Who listens to the run, and whether evaluations are drawn; or why there is no run."""
+    if isinstance(run, UserError):
+        return str(run)
+    listeners = build_listeners(run)
+    return [type(one).__name__ for one in listeners], [
+        vars(one).get("_pictures") is not None for one in listeners
+    ]
+
+
+def projected(run: Session) -> int:
+    """How many texts the embedding projector gets."""
+    vectors = pooled_vectors(run, run.outcome(), run.build_model())
+    return 0 if vectors is None else len(vectors)
 
 
 def loading(run: Session | UserError) -> str:
@@ -351,6 +379,7 @@ PROBES = {
     "training.average_checkpoints": Probe(2, durations),
     "training.average_from": Probe("last", durations, {"training.average_checkpoints": 2}),
     "training.length_group_batches": Probe(1, batches),
+    "training.profile_steps": Probe("1-2", watched),
     "freezing.embeddings": Probe(True, trained),
     "freezing.lowest_layers": Probe(1, trained),
     "freezing.encoder": Probe(True, trained),
@@ -375,6 +404,10 @@ PROBES = {
     "adapter.dropout": Probe(0.5, weights, LORA),
     "adapter.bottleneck_dim": Probe(32, weights, {"adapter.method": "houlsby"}),
     "adapter.init_from": Probe("no/such/adapter", starting, LORA),
+    "performance.gradient_checkpointing": Probe(True, kept),
+    "performance.attention_chunk": Probe(4, weights),  # other numbers are drawn for the dropout
+    "performance.lazy_embeddings": Probe(False, weights),  # equal up to rounding
+    "performance.pad_length_to": Probe(16, widths, {"model.sequence_length": 14}),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),
     "evaluation.test": Probe(False, finished),
@@ -385,6 +418,10 @@ PROBES = {
     "export.name": Probe("mine", export_folder),
     "export.directory": Probe("elsewhere", export_folder),
     "export.verify": Probe(False, verified),
+    "logging.norms_every_steps": Probe(0, durations),
+    "logging.plots": Probe(False, watched),
+    "logging.projector_texts": Probe(3, projected),
+    "logging.wandb": Probe("films", watched),
 }
 
 

@@ -140,7 +140,11 @@ def test_docker_that_does_not_work_is_none(program, monkeypatch):
 
 
 def test_signals_are_handed_on(folder, program, tmp_path, repository):
-    wait = 'trap "echo got > $RECORD; exit 143" TERM\necho up > "$RECORD"\nwhile :; do :; done'
+    wait = (
+        'trap "echo got > $RECORD; exit 143" TERM\n'
+        'echo up > "$RECORD"\n'
+        "for _ in $(seq 300); do sleep 0.1; done"
+    )
     record = program("tensorflow_model_server", wait)
     command = [sys.executable, "-m", "kerasft", "serve", str(folder)]
     process = subprocess.Popen(

@@ -25,6 +25,7 @@ QUICK = {
     "training.batch_size": 16,
     "evaluation.bootstrap_resamples": 20,
     "export.verify": False,  # a process of its own; test_imdb_sample has one
+    "logging.plots": False,  # as little of what others test
 }
 
 

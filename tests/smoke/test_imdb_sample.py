@@ -20,7 +20,7 @@ from kerasft.run_dir import open_run_dir
 from kerasft.training.checkpoint import BEST
 from kerasft.training.events import WATCHED_METRICS
 from kerasft.training.history import STEP_COLUMNS, read_history
-from kerasft.training.tensorboard import STEP_TAGS
+from kerasft.training.scalars import STEP_TAGS
 
 NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 2160, 240, 600
 STEPS_PER_EPOCH, STEPS = 68, 136
@@ -162,6 +162,11 @@ def test_tensorboard_has_every_step_and_epoch(run, folder, read_scalars):
         assert [step for step, _ in scalars[f"train/{tag}"]] == steps
     for tag in ("train/epoch/loss", "train/epoch/accuracy", "validation/epoch/loss"):
         assert [step for step, _ in scalars[tag]] == epochs
+    for tag in ("weight_norm/head", "gradient_norm/layer_1", "update_ratio/embeddings"):
+        assert [step for step, _ in scalars[f"train/{tag}"]] == [1, 50, 100]
+    assert [step for step, _ in scalars["test/plots/confusion_matrix"]] == [STEPS]
+    assert [step for step, _ in scalars["validation/pr_curve/neg/pr_curves"]] == epochs
+    assert scalars["hparams/test/accuracy"] == scalars["test/epoch/accuracy"]
     assert "validation/per_class/f1/pos" in scalars
     ((step, accuracy),) = scalars["test/epoch/accuracy"]
     assert (step, accuracy) == (STEPS, pytest.approx(run.metrics["test/accuracy"]))

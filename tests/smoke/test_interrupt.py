@@ -31,7 +31,7 @@ SETTINGS = {
     "export.verify": False,
 }
 # What depends on the clock.
-TIMED = ("seconds", "per_second")
+TIMED = ("seconds", "per_second", "data_wait_share", "gigabytes")
 
 
 def overrides(**more):

@@ -35,6 +35,9 @@ SETTINGS = {
     "evaluation.batch_size": 8,
     "evaluation.bootstrap_resamples": 20,
     "export.verify": False,
+    "logging.plots": False,
+    "logging.norms_every_steps": 5,
+    "logging.projector_texts": 7,
 }
 LAUNCH = [sys.executable, "-m", "kerasft", "launch", "--workers", "2", "--"]
 # It evaluates after each step, text by text: a process that is killed mostly dies in that.
@@ -119,6 +122,28 @@ def test_two_processes_evaluate_as_one_does(of_one, of_two):
         rows = [[row[name] for row in read_history(run.history_path)] for run in (of_two, of_one)]
         evaluated = [[value for value in values if value is not None] for values in rows]
         np.testing.assert_allclose(*evaluated, rtol=1e-5)
+
+
+def test_two_processes_measure_and_project_as_one_does(of_one, of_two, read_scalars):
+    ours, theirs = (
+        {
+            tag: values
+            for tag, values in read_scalars(run.tensorboard_folder).items()
+            if tag.startswith(("train/weight_norm", "train/gradient_norm"))
+        }
+        for run in (of_two, of_one)
+    )
+    assert ours.keys() == theirs.keys()
+    for tag, values in theirs.items():
+        assert [step for step, _ in values] == [1, 5, 10]
+        np.testing.assert_allclose(ours[tag], values, rtol=1e-4)
+    points = [
+        np.loadtxt(run.tensorboard_folder / "validation" / "projector_vectors.tsv")
+        for run in (of_two, of_one)
+    ]
+    assert len(points[1]) == 7
+    np.testing.assert_allclose(*points, atol=1e-4)
+    assert np.abs(points[0] - points[1][::-1]).max() > 1e-3  # a control: another order
 
 
 def test_when_one_dies_all_end_and_a_resumed_lora_ends_as_that_of_one_process(

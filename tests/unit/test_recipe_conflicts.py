@@ -33,6 +33,18 @@ CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
             {"augmentation.swap": 0.1, "training.mode": "features"},
             r'\[augmentation\] with training\.mode="features": .*no epoch could alter it',
         ),
+        (
+            {"performance.gradient_checkpointing": True, "training.mode": "features"},
+            r'gradient_checkpointing with training\.mode="features": no layer .* gradient',
+        ),
+        (
+            {"performance.gradient_checkpointing": True, "freezing.encoder": True},
+            r"gradient_checkpointing with freezing\.encoder=true: no layer",
+        ),
+        (
+            {"performance.attention_chunk": 64, "training.jit_compile": True},
+            r"attention_chunk with training\.jit_compile: XLA cannot compile chunks",
+        ),
     ],
 )
 def test_a_conflict_is_refused_with_its_reason(overrides, message):
@@ -49,6 +61,8 @@ def test_a_conflict_is_refused_with_its_reason(overrides, message):
         {"training.class_weights": "neg=1, pos=.5"},
         *({"augmentation.share": 0.5, f"augmentation.{chance}": 0.1} for chance in CHANCES),
         {"training.mode": "features"},
+        {"performance.gradient_checkpointing": True, "freezing.lowest_layers": 1},
+        {"performance.attention_chunk": 0, "training.jit_compile": True},
     ],
 )
 def test_control_what_fits_is_taken(overrides):

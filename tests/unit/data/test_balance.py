@@ -40,6 +40,7 @@ class TestPositions:
 
     def test_all_rows_of_a_batch_are_as_wide_as_its_longest(self):
         assert Split().positions(self.lengths).tolist() == [5 * 32]
+        assert Split().positions(self.lengths, 1).tolist() == [5 * 30]
         assert Split(2).positions(self.lengths).tolist() == [3 * 32, 2 * 32]
         assert Split(8).positions(self.lengths).tolist() == [32] * 5 + [0] * 3
 

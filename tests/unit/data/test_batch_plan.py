@@ -94,6 +94,7 @@ def test_padding_share_counts_positions():
     assert padding_share(lengths, [np.array([0, 1])]) == pytest.approx(4 / 16)
     assert padding_share(lengths, [np.array([0, 1]), np.array([2])]) == pytest.approx(11 / 32)
     assert padding_share(lengths, []) == 0.0
+    assert padding_share(lengths, [np.array([0, 2])], 1) == pytest.approx(1 / 18)
 
 
 @pytest.mark.parametrize(("longest", "width"), [(1, 8), (8, 8), (9, 16), (256, 256)])

@@ -66,6 +66,23 @@ def test_training_follows_the_plan(pairs):
             np.testing.assert_array_equal(actual, wanted)
 
 
+def test_batches_may_be_as_wide_as_their_longest_example():
+    store, indices = build_store(np.arange(50) % 13 + 1), np.arange(50)
+    exact, rounded = (
+        list(build_train_dataset(store, indices, plan, num_steps=7).as_numpy_iterator())
+        for plan in (
+            build_plan(store, indices, batch_size=8, pad_length_to=1),
+            build_plan(store, indices, batch_size=8),
+        )
+    )
+    for (inputs, labels, _), (wide, same_labels, _) in zip(exact, rounded, strict=True):
+        width = inputs["padding_mask"].sum(axis=1).max()
+        np.testing.assert_array_equal(labels, same_labels)
+        for name, array in inputs.items():
+            np.testing.assert_array_equal(array, wide[name][:, :width])
+    assert {batch[0]["token_ids"].shape[1] for batch in rounded} <= {8, 16}  # control
+
+
 def test_training_resumes_where_it_stopped():
     store = build_store(np.arange(50) % 13 + 1)
     indices = np.arange(50)

@@ -9,7 +9,7 @@ import scipy.special
 import tensorflow as tf
 
 from kerasft.models import fast_ops
-from kerasft.models.fast_ops import dropout, gelu, layer_norm
+from kerasft.models.fast_ops import affine, dropout, gelu, layer_norm
 
 VALUES = np.concatenate([np.linspace(-6, 6, 241), [-40, 40]]).astype("float32")
 
@@ -43,6 +43,33 @@ class TestGelu:
         assert received.dtype == tf.bfloat16
         expected = tf.cast(gelu(tf.cast(halves, tf.float32)), tf.bfloat16)
         np.testing.assert_array_equal(received, expected)
+
+
+class TestAffine:
+    inputs = tuple(
+        np.random.default_rng(0).normal(size=shape).astype("float32")
+        for shape in ((300, 8), (8, 5), (5,))
+    )
+
+    @staticmethod
+    def theirs(inputs, kernel, bias):
+        return tf.matmul(inputs, kernel) + bias
+
+    def test_is_a_product_and_a_sum(self):
+        np.testing.assert_allclose(affine(*self.inputs), self.theirs(*self.inputs), atol=1e-5)
+
+    def test_gradients(self):
+        received = gradient_of(affine, *self.inputs)
+        expected = gradient_of(self.theirs, *self.inputs)
+        for ours, others in zip(received, expected, strict=True):
+            np.testing.assert_allclose(ours, others, atol=1e-4)
+        assert np.abs(expected[2]).max() > 0.1
+
+    def test_in_bfloat16_the_gradient_of_the_bias_is_rounded_once(self):
+        halves = [tf.cast(value, tf.bfloat16) for value in self.inputs]
+        received = gradient_of(affine, *halves)[2]
+        expected = gradient_of(self.theirs, *self.inputs)[2]
+        np.testing.assert_allclose(tf.cast(received, tf.float32), expected, rtol=0.01, atol=0.05)
 
 
 class TestLayerNorm:

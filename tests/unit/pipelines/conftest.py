@@ -17,6 +17,7 @@ QUICK = {
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 10,
     "export.verify": False,
+    "logging.plots": False,
 }
 
 

@@ -29,7 +29,9 @@ def tell_everything(events):
     events.on_epoch(1, 2, {"loss": 0.5})
     events.on_evaluation_start("validation", 10)
     events.on_evaluation_batch(5)
+    events.on_predictions("validation", [0, 1], [[1.0, 0.0], [0.0, 1.0]])
     events.on_evaluation("validation", 2, VALIDATION, True)
+    events.on_results(2, {"validation/accuracy": 0.875})
     events.on_message("hello")
     events.close()
 

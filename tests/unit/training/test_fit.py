@@ -62,7 +62,7 @@ def run(tmp_path, monkeypatch):
         reset_metrics=lambda: resets.append(float(variable.numpy())),
     )
 
-    def train_steps(model, strategy, batches, *, start_step, skip):
+    def train_steps(model, strategy, batches, *, start_step, skip, norms_every):
         for step in range(start_step + 1, batches + 1):
             if step == run.breaks_at:
                 raise UserError(f"Training broke down at step {step}.")

@@ -25,10 +25,10 @@ class ClipsBeforeSumming(FineTuner):
         batch = self._unpack(data)
         part = self._accumulate(batch)
         weight, loss_sum = sum_over_replicas((tf.reduce_sum(batch[2]), part.loss_sum))
-        gradients, norm = self._clip([gradient / weight for gradient in part.gradients])
+        gradients, norms = self._average_and_clip(list(part.gradients), 1 / weight)
         self._apply(sum_over_replicas(gradients))
         logs = self._count(data, part.logits, loss=loss_sum / weight, weight=weight)
-        return logs | {"batch_loss": loss_sum / weight, "gradient_norm": norm}
+        return logs | {"batch_loss": loss_sum / weight, **norms}
 
 
 @pytest.fixture(scope="module")

@@ -8,25 +8,24 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from kerasft.training.events import BatchStats
 from kerasft.training.loop import StepResult
-from kerasft.training.tensorboard import (
-    ALTERED_TAG,
-    STEP_TAGS,
-    TensorBoardEvents,
-    rewind_tensorboard,
-)
+from kerasft.training.scalars import ALTERED_TAG, STEP_TAGS
+from kerasft.training.tensorboard import LENGTHS_TAG, TensorBoardEvents, rewind_tensorboard
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
+MEMORY_TAG = "memory/resident_gigabytes"
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}
 RECIPE = 'name = "tiny"\n\n[training]\nepochs = 1\n'
 
 
 def step_result(step):
-    return StepResult(step, 1 / step, 1e-4, 2.5, 0.5, {"loss": 0.7, "accuracy": 0.5})
+    running, norms = {"loss": 0.7, "accuracy": 0.5}, {"weight_norm/head": 1.5} if step == 2 else {}
+    return StepResult(step, 1 / step, 1e-4, 2.5, 0.5, running, 0.125, norms)
 
 
 def start(folder, *, start_step=0):
@@ -71,9 +70,11 @@ def test_every_step_is_written(tmp_path):
     write_epochs(events, 1, 1)
     events.close()
     values = read_values(tmp_path / "train")
-    assert set(values) == {*STEP_TAGS, "epoch/loss", "epoch/accuracy", "recipe"}
     assert values["step/loss"] == pytest.approx({1: 1, 2: 1 / 2, 3: 1 / 3, 4: 1 / 4})
-    assert {tag: values[tag][4] for tag in STEP_TAGS[1:]} == pytest.approx(
+    assert values.pop("weight_norm/head") == {2: 1.5}
+    assert set(values) == {*STEP_TAGS, "epoch/loss", "epoch/accuracy", "recipe"}
+    assert 0.05 < values.pop(MEMORY_TAG)[4] < 100  # TensorFlow alone takes hundreds of megabytes
+    assert {tag: values[tag][4] for tag in STEP_TAGS[1:-1]} == pytest.approx(
         {
             "step/learning_rate": 1e-4,
             "step/gradient_norm": 2.5,
@@ -81,6 +82,7 @@ def test_every_step_is_written(tmp_path):
             "speed/tokens_per_second": 6000,
             "speed/padding_share": 0.25,
             "speed/idle_share": 0.2,
+            "speed/data_wait_share": 0.25,
         }
     )
 
@@ -91,6 +93,21 @@ def test_the_share_that_was_altered_is_written_where_something_augments(tmp_path
         events.on_step(step_result(step), dataclasses.replace(STATS, altered=altered))
     events.close()
     assert read_values(tmp_path / "train")[ALTERED_TAG] == {1: 0.25, 2: 0.0}
+
+
+def test_the_lengths_of_the_texts_are_a_histogram_once(tmp_path):
+    lengths = np.array([3, 3, 5, 12])
+    for start_step in (0, 4):
+        events = TensorBoardEvents(tmp_path, RECIPE, lengths={"train": lengths})
+        events.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
+        events.close()
+    [(step, buckets)] = read_values(tmp_path / "train")[LENGTHS_TAG].items()
+    assert step == 0
+    buckets = np.array(buckets)  # left and right edge, and how many
+    assert buckets[:, 2].sum() == 4
+    assert (buckets[0, 0], buckets[-1, 1]) == (3, 12)
+    held = [count for left, right, count in buckets if left <= 4 < right or right <= 4]
+    assert sum(held) == 2
 
 
 def test_training_and_validation_lie_in_the_same_chart(tmp_path):
@@ -147,7 +164,10 @@ def test_rewinding_and_going_on_equals_an_undisturbed_run(tmp_path):
     write_epochs(events, 2, 3)
     events.close()
     for name in ("train", "validation"):
-        assert read_values(resumed / name) == read_values(undisturbed / name)
+        ours, theirs = read_values(resumed / name), read_values(undisturbed / name)
+        for values in (ours, theirs):
+            values.pop(MEMORY_TAG, None)
+        assert ours == theirs
 
 
 def test_rewinding_keeps_the_version_and_drops_what_is_later(tmp_path):
@@ -233,7 +253,8 @@ def test_tensorboard_itself_shows_a_run_that_goes_on(tmp_path):
             pytest.fail(f"TensorBoard did not start: {''.join(output)}")
         data = f"{address[0]}/data/plugin"
         tags = wait_for(f"{data}/scalars/tags", lambda answer: set(names) <= set(answer))
-        assert set(tags["one/tensorboard/train"]) == {*STEP_TAGS, "epoch/loss", "epoch/accuracy"}
+        measured = {"epoch/loss", "epoch/accuracy", "weight_norm/head"}
+        assert set(tags["one/tensorboard/train"]) == {*STEP_TAGS, *measured}
         assert {"epoch/loss", "epoch/accuracy"} <= set(tags["two/tensorboard/validation"])
         points = fetch(f"{data}/scalars/scalars?run=two/tensorboard/train&tag=step/loss")
         assert [[step, value] for _, step, value in points] == [

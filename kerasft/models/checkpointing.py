@@ -1,0 +1,99 @@
+"""Gradient checkpointing: what a layer computes is forgotten, and computed again for its gradient.
+
+Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost": a step keeps one tensor a layer,
+its input, and not all that lies between, at the price of a second forward pass. `tf.recompute_grad`
+does not fit Keras 3: in the second pass dropout would draw other numbers, and none in sublayers
+that ask Keras whether to; and weights would be read in float32, whatever the layer's precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+
+def run_checkpointed(layer: keras.layers.Layer, run: Callable[[tf.Tensor], tf.Tensor], hidden):
+    """Runs a layer in training so that its gradient computes it again, from its input.
+
+    Outputs and gradients are those of `run(hidden)`: the second pass draws the random numbers of
+    the first, which move on once. They are so bit for bit but for what TensorFlow's optimizer of
+    graphs does, which may order sums of the one otherwise than of the other.
+
+    Args:
+        layer: The built layer whose variables `run` reads. Any of its sublayers may draw random
+            numbers, from a seed generator that it owns.
+        run: From a tensor to one. It may read other tensors, but gets no gradient of them.
+        hidden: Its input, of a floating type.
+
+    Returns:
+        What `run` returns.
+    """
+    weights, states = layer.weights, _random_states(layer)
+    starts = [state.value * 1 for state in states]  # a copy: the state moves on
+    ends = []
+
+    @tf.custom_gradient
+    def compute(inputs, *values):
+        outputs, moved_on = _run_with(layer, run, inputs, weights, values, states, starts)
+        ends.extend(moved_on)
+
+        def gradient(upstream):
+            again, *seeds = _known_after(upstream, [inputs, *starts])
+            trained = [v for w, v in zip(weights, values, strict=True) if w.trainable]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([again, *trained])
+                repeated, _ = _run_with(layer, run, again, weights, values, states, seeds)
+            return tape.gradient(repeated, [again, *values], output_gradients=upstream)
+
+        return outputs, gradient
+
+    outputs = compute(hidden, *(tf.convert_to_tensor(weight.value) for weight in weights))
+    for state, end in zip(states, ends, strict=True):
+        state.assign(end)
+    return outputs
+
+
+class _InTraining(keras.layers.Layer):
+    """Runs a function as if a layer called it in training.
+
+    A gradient is computed when the layers that were called have long returned. They tell those
+    inside them that dropout is on, and that variables are to be cast as the dtype policy says.
+    """
+
+    def __init__(self, policy):
+        super().__init__(dtype=policy, name="checkpointed")
+        self.built = True
+
+    def call(self, inputs, run, training):
+        return run(inputs)
+
+
+def _run_with(layer, run, inputs, weights, values, states, starts):
+    """Runs with these weights and random states; returns the outputs and where the states end."""
+
+    def run_stateless(inputs):
+        known = [*zip(weights, values, strict=True), *zip(states, starts, strict=True)]
+        with keras.StatelessScope(known, initialize_variables=False) as scope:
+            outputs = run(inputs)
+        return outputs, [scope.get_current_value(state) for state in states]
+
+    return _InTraining(layer.dtype_policy)(inputs, run=run_stateless, training=True)
+
+
+def _random_states(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the states of a layer's seed generators, those of its sublayers included."""
+    weights = {id(weight) for weight in layer.weights}
+    return [variable for variable in layer.variables if id(variable) not in weights]
+
+
+def _known_after(upstream, tensors) -> list[tf.Tensor]:
+    """Returns the same tensors, known only when the gradient from above is.
+
+    What is computed twice from the same tensors TensorFlow computes once, and keeps. Control
+    dependencies would do, but not under XLA.
+    """
+    first = tf.reshape(upstream, (-1,))[:1]
+    zero = tf.reduce_any(tf.math.is_nan(first))  # if it is not, there is no gradient to spoil
+    return [tensor + tf.cast(zero, tensor.dtype) for tensor in tensors]

@@ -1,0 +1,68 @@
+"""The lowest layer of the encoder: the sum of a token's embeddings, normalized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from kerasft.models.encoder_layer import drop, normalize
+
+
+def keep_in_float32(backbone) -> None:
+    """Has embedding tables and normalizations read in float32 in every precision.
+
+    Inside a layer's call Keras casts a weight before it is used: of a table every row, each step.
+
+    Args:
+        backbone: One whose layers are known.
+    """
+    kept = [*_tables(backbone)]
+    for layer in backbone._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.LayerNormalization):
+            kept.extend(layer.weights)
+    for weight in kept:
+        weight._autocast = False  # private: what `add_weight(autocast=False)` sets
+
+
+def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, training) -> tf.Tensor:
+    """Sums token, position and segment embeddings, normalizes the sum and drops out of it.
+
+    Args:
+        backbone: One whose layers are known, after `keep_in_float32`.
+        inputs: `token_ids` and `segment_ids`, int `(batch_size, sequence_length)`; optionally
+            `embedding_offset`, which is added.
+        positions: Int positions of the tokens, of the same shape; `None` for 0, 1, 2, ...
+        dtype: What the layers above compute in.
+        training: Whether dropout is on.
+
+    Returns:
+        `(batch_size, sequence_length, hidden_dim)` of `dtype`.
+    """
+    tokens, places, segments = (table.value for table in _tables(backbone))
+    embedded = look_up(tokens, inputs["token_ids"])
+    length = tf.shape(embedded)[1]
+    embedded += places[:length] if positions is None else look_up(places, positions)
+    embedded += look_up(segments, inputs["segment_ids"])
+    if "embedding_offset" in inputs:
+        embedded += tf.cast(inputs["embedding_offset"], embedded.dtype)
+    normalized = tf.cast(normalize(backbone.embeddings_layer_norm, embedded), dtype)
+    hidden = drop(backbone.embeddings_dropout, normalized, training)
+    # ELECTRA's small models embed narrower than they encode.
+    projection = getattr(backbone, "embeddings_projection", None)
+    return hidden if projection is None else projection(hidden)
+
+
+def look_up(table: tf.Variable, ids: tf.Tensor) -> tf.Tensor:
+    """Returns the rows of a table, `(*ids.shape, width)`; its gradient names the rows alone."""
+    return tf.gather(table, tf.cast(ids, tf.int32))  # Keras's `fit` builds models on floats
+
+
+def _tables(backbone) -> tuple[keras.Variable, keras.Variable, keras.Variable]:
+    """Returns the tables of tokens, positions and segments."""
+    return (
+        backbone.token_embedding.embeddings,
+        backbone.position_embedding.position_embeddings,
+        backbone.segment_embedding.embeddings,
+    )

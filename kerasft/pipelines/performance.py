@@ -1,0 +1,68 @@
+"""What `[performance]` leaves open, settled: the automatic choices."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from kerasft.data.balance import PADDING_MULTIPLE
+from kerasft.models.encoder import knows_layers
+from kerasft.models.presets import Preset
+from kerasft.recipe import Recipe
+from kerasft.training.fine_tuner import FineTuner
+
+# Texts of so many tokens have their attention computed in chunks of so many.
+_LONG, _CHUNK = 1024, 128
+
+
+def attention_chunk(recipe: Recipe, preset: Preset) -> int:
+    """Returns how many tokens' attention is computed at once; 0 is all of a text's."""
+    chosen, model, training = recipe.performance.attention_chunk, recipe.model, recipe.training
+    if chosen is not None:
+        return chosen
+    longest = max(model.sequence_length, training.sequence_length or 0)
+    fits = knows_layers(preset.backbone) and not training.jit_compile
+    return _CHUNK if fits and longest >= _LONG else 0
+
+
+def length_multiple(recipe: Recipe) -> int:
+    """Returns what the width of a training batch is a multiple of.
+
+    A CPU computes any width at its number of tokens; XLA compiles each anew, and a GPU has tiles.
+    """
+    chosen = recipe.performance.pad_length_to
+    if chosen is not None:
+        return chosen
+    any_width = not recipe.training.jit_compile and not tf.config.list_logical_devices("GPU")
+    return 1 if any_width else PADDING_MULTIPLE
+
+
+def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
+    """Returns the path of the token table where its rows may be updated as they are read.
+
+    Not where something else than the tokens of a batch makes its gradient, or reads it whole.
+
+    Args:
+        model: What is trained.
+        recipe: The recipe.
+    """
+    reads_whole = (
+        recipe.training.ema_decay
+        or recipe.training.gradient_accumulation_steps > 1
+        or recipe.regularization.adversarial_epsilon
+        or model.penalties.are_any
+        or model.loss_scale is not None
+        or not model.encoder.runs_layers
+    )
+    if reads_whole or not recipe.performance.lazy_embeddings:
+        return None
+    return model.encoder.backbone.token_embedding.embeddings.path
+
+
+def updates_rows(recipe: Recipe) -> bool:
+    """Tells whether the lazy table is updated row by row on these devices; else it is whole.
+
+    It was measured on CPUs alone, XLA cannot compile it, and replicas sum whole tables.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return replicas == 1 and not on_gpu and not recipe.training.jit_compile

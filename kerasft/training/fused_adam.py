@@ -1,0 +1,100 @@
+"""Adam with one fused kernel a variable, and one table that may be updated row by row."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from kerasft.training.lazy_rows import NUM_COUNTS, LazyRows, initial_counts
+
+
+class FusedAdam(keras.optimizers.Optimizer):
+    """Adam by TensorFlow's `ResourceApplyAdam`; `AdamW` tells all of it.
+
+    Attributes:
+        loss_scale: See `RuledUpdates`.
+        lazy_rows: The table whose rows are updated when they are read; `None` where none is.
+    """
+
+    loss_scale = None
+    lazy_rows: LazyRows | None = None
+
+    def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, first_steps, **options):
+        super().__init__(learning_rate=learning_rate, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.first_steps = dict(first_steps or {})
+
+    def build(self, variables) -> None:
+        """Creates the two moments of each variable."""
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        self._first_steps = [self.first_steps.get(variable.path, 0) for variable in variables]
+
+    def build_lazy_rows(self, index: int, variable, *, weight_decay: float) -> None:
+        """Has a table be updated row by row from now on; after `build`.
+
+        Args:
+            index: Of the table among the variables.
+            variable: The table, `(rows, width)`.
+            weight_decay: Decay per step and unit of its learning rate.
+        """
+        counts = self.add_variable((variable.shape[0], NUM_COUNTS), name="lazy_counts")
+        counts.assign(initial_counts(variable.shape[0]))
+        self.lazy_rows = LazyRows(
+            *(variable, self._momentums[index], self._velocities[index], counts),
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            weight_decay=weight_decay,
+        )
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Updates one variable in place.
+
+        Args:
+            gradient: Dense; of the lazy table `tf.IndexedSlices` with each row once.
+            variable: The `tf.Variable`.
+            learning_rate: Scalar tensor.
+        """
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1 - self._first_steps[index], variable.dtype)
+        rate = tf.cast(learning_rate, variable.dtype)
+        if isinstance(gradient, tf.IndexedSlices):
+            correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+            self._require_lazy(variable).apply(gradient, rate=rate, correction=correction)
+            return
+        beta_1, beta_2 = self.beta_1, self.beta_2
+        if self.loss_scale is not None:
+            # A step that overflowed in float16 is passed over: the moments stay as they are.
+            taken = tf.cast(self.loss_scale.is_taken, variable.dtype)
+            beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
+            gradient = tf.where(taken > 0, gradient, tf.zeros_like(gradient))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=_local(self._momentums[index]).handle,
+            v=_local(self._velocities[index]).handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+    def _require_lazy(self, variable) -> LazyRows:
+        if self.lazy_rows is None or self.lazy_rows.table.value is not variable:
+            raise TypeError(
+                f"AdamW received tf.IndexedSlices for {variable.name}. Expected a dense "
+                "gradient: sum the repeated rows with tf.convert_to_tensor first."
+            )
+        return self.lazy_rows
+
+
+def _local(variable) -> tf.Variable:
+    """Returns the component of a Keras variable that lies on the device being updated."""
+    return variable.value

@@ -1,0 +1,172 @@
+"""Gradient checkpointing: whole steps, with all that a recipe may put beside it, bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.grappler import tf_optimizer
+
+from kerasft.errors import UserError
+from kerasft.models import checkpointing
+from kerasft.models.adapter import add_adapter
+from kerasft.models.depth import freeze
+from kerasft.models.encoder import Encoder
+from kerasft.tasks.classification import Classification
+from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.objective import Objective
+
+ONE_DEVICE = tf.distribute.OneDeviceStrategy("CPU:0")
+TOGETHER = {  # what draws random numbers, casts, or takes several passes
+    "dtype": "mixed_bfloat16",
+    "adapter": "lora",
+    "r_drop": 1.0,
+    "parts": 2,
+}
+
+
+def build(*, checkpointing, dtype="float32", adapter=None, lowest_layers=0, **options):
+    """Builds a compiled model with dropout, the same each time: one layer, and the frozen ones."""
+    keras.utils.set_random_seed(3)
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=60,
+        num_layers=1 + lowest_layers,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=32,
+        dropout=0.2,
+        dtype=dtype,
+    )
+    encoder = Encoder(backbone, gradient_checkpointing=checkpointing)
+    if adapter:
+        add_adapter(encoder, method=adapter, matrices=("query", "feedforward"), dropout=0.3)
+    freeze(encoder, lowest_layers=lowest_layers)
+    task = Classification(("neg", "pos"))
+    model = FineTuner(
+        encoder,
+        task.build_head(hidden_dim=16, dropout=0.0, seed=1),
+        accumulation_steps=options.pop("parts", 1),
+        objective=Objective(divergence=task.divergence, **options),
+    )
+    optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
+    model.compile(optimizer=optimizer, loss=task.build_loss(), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@contextlib.contextmanager
+def graphs(*, optimized):
+    """Turns TensorFlow's optimizer of graphs off: it orders sums anew, as each graph suits it."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not optimized})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+def train(tools, strategy=ONE_DEVICE, *, optimized=False, **options):
+    """Returns all variables after two steps, random states included, by number and name."""
+    with strategy.scope():
+        model = build(**options)
+    signature = tools.make_dataset([]).element_spec
+
+    @tf.function(input_signature=[signature])
+    def step(batch):
+        return strategy.run(model.train_step, args=(batch,))
+
+    with graphs(optimized=optimized):
+        for seed in range(2):
+            step(tools.as_tensors(tools.make_batch(4, seed=seed)))
+    return {f"{i} {v.name}": v.numpy() for i, v in enumerate(model.variables)}
+
+
+def differing(ours, theirs):
+    """The names of the variables that differ in any bit."""
+    assert ours.keys() == theirs.keys()
+    return [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
+
+
+def optimized_ops(function):
+    """The operations that a function of no arguments runs, after TensorFlow's optimization."""
+    graph = function.get_concrete_function().graph
+    for tensor in tf.nest.flatten(graph.structured_outputs, expand_composites=True):
+        graph.add_to_collection("train_op", tensor)  # what must be computed
+    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
+    return [
+        node.op for node in tf_optimizer.OptimizeGraph(config_pb2.ConfigProto(), meta_graph).node
+    ]
+
+
+@pytest.fixture(scope="module")
+def plain(tools):
+    return train(tools, checkpointing=False)
+
+
+def test_steps_are_those_without_it_bit_for_bit(tools, plain):
+    assert differing(plain, train(tools, checkpointing=True)) == []
+
+
+def test_in_optimized_graphs_they_are_so_but_for_rounding(tools, plain):
+    checkpointed = train(tools, checkpointing=True, optimized=True)
+    for name, values in plain.items():
+        assert np.abs(values - checkpointed[name]).max() < 1e-6, name
+
+
+@pytest.mark.parametrize(
+    "options", [TOGETHER, {"lowest_layers": 1, "dtype": "mixed_float16"}], ids=["all", "frozen"]
+)
+def test_so_they_are_beside_other_techniques(tools, options):
+    without, checkpointed = (train(tools, checkpointing=c, **options) for c in (False, True))
+    assert differing(without, checkpointed) == []
+
+
+def test_two_replicas_take_the_steps_that_they_take_without_it(tools):
+    without, checkpointed = (train(tools, tools.mirrored(), checkpointing=c) for c in (False, True))
+    assert differing(without, checkpointed) == []
+
+
+def test_control_a_second_pass_under_another_dropout_would_be_seen(tools, plain, monkeypatch):
+
+    def other_seeds(upstream, tensors):
+        inputs, *seeds = tensors
+        return [inputs, *(seed + 1 for seed in seeds)]
+
+    monkeypatch.setattr(checkpointing, "_known_after", other_seeds)
+    checkpointed = train(tools, checkpointing=True)
+    assert max(np.abs(plain[name] - checkpointed[name]).max() for name in plain) > 1e-3
+
+
+def test_the_second_pass_is_computed_and_after_the_gradient_from_above(tools, monkeypatch):
+    """Counted where TensorFlow has optimized the graph, which may merge equal computations."""
+
+    def count(checkpointed):
+        encoder = build(checkpointing=checkpointed).encoder
+        ids = tf.reshape(tf.range(24) % 60, (3, 8))
+        inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
+        variables = [v.value for v in encoder.trainable_variables]
+
+        @tf.function
+        def gradients():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.sin(encoder(inputs, training=True)))
+            return tape.gradient(loss, variables)
+
+        return optimized_ops(gradients).count("StatelessRandomUniformFullIntV2")
+
+    plain = count(False)
+    assert plain == 4  # one of the embeddings, three of the layer
+    assert count(True) == plain + 3
+    monkeypatch.setattr(checkpointing, "_known_after", lambda upstream, tensors: tensors)
+    assert count(True) == plain  # control: TensorFlow merges both passes, and keeps the first's
+
+
+def test_layers_that_are_not_known_are_refused():
+    class Whole:
+        dtype_policy = "float32"
+
+    with pytest.raises(UserError, match=r"(?s)runs as a whole.*performance\.gradient_checkpoint"):
+        Encoder(Whole(), gradient_checkpointing=True)
