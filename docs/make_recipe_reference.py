@@ -36,7 +36,7 @@ kerasft run my_reviews.toml training.epochs=1  # a file of yours, one setting re
   received, what was expected, and the nearest known name.
 - **A name of its own.** A copy keeps the `name` it was made from. Change it, or its runs are filed
   under the old one.
-- **`[tuning]` is a space**, for `kerasft tune`: which settings are searched, and within what bounds.
+- **`[tuning]` is a space**, for `kerasft tune`: which settings are searched, within what bounds.
   [tuning.md](tuning.md) tells how it is written.
 - **The run keeps what it ran.** `recipe.toml` in the run directory is the whole recipe, defaults
   and overrides filled in. It can be run again as it is.

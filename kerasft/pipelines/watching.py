@@ -56,7 +56,13 @@ def build_listeners(session: Session) -> list[Events]:
             lengths=dict(_lengths(session)),
             pictures=EvaluationPictures(session.task, bins) if recipe.logging.plots else None,
         ),
-        HParamsEvents(folder, name=name, settings=chosen_settings(recipe), metrics=session.watched),
+        HParamsEvents(
+            folder,
+            # With its folder: trials of a search that begin in one second have equal names.
+            name=f"{run_dir.path.parent.name}/{name}",
+            settings=chosen_settings(recipe),
+            metrics=session.watched,
+        ),
     ]
     steps, project = recipe.training.profile_steps, recipe.logging.wandb
     if steps is not None:

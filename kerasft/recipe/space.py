@@ -28,6 +28,7 @@ CHOICES, RANGE, LOG = "choices", "range", "log"
 _KINDS = (CHOICES, RANGE, LOG)
 _KEYS = (*_KINDS, "step", "when")
 _FORMS = "{choices = [...]}, {range = [low, high]} or {log = [low, high]}"
+_SECTIONS = ("model", "training", "freezing", "regularization", "augmentation", "adapter")
 _SEARCHED_DATA = ("data.oversample", "data.break_tags")
 _NOT_SEARCHED = {
     "training.seed": "the best seed is luck; finalists are run with several",
@@ -136,8 +137,8 @@ def _name_faults(name: str, spec: object, origin: str) -> Iterator[str]:
     reason = _NOT_SEARCHED.get(name)
     if section == "data" and name not in _SEARCHED_DATA:
         reason = "trials would be compared on other examples"
-    elif section in ("evaluation", "export"):
-        reason = "it comes after training"
+    elif section not in ("data", *_SECTIONS):
+        reason = "it changes nothing of what is learnt"
     if reason is not None:
         yield fault(origin, place, f"cannot be searched: {reason}", name, "another setting")
     elif not isinstance(spec, Mapping):

@@ -17,9 +17,14 @@ from kerasft.tuning.journal import COMPLETED, FAILED, PRUNED, Outcome
 from kerasft.tuning.pruning import read_curve
 
 TRIALS, OUTCOME, STDERR = "trials", "outcome.json", "stderr.txt"
-# No trial touches the test, nor is it served. Both can be made up for: kerasft evaluate, export.
-TRIAL_SETTINGS = {"evaluation.test": False, "export.enabled": False}
-_UNSEARCHED = ("evaluation.", "export.", "data.dataset")  # what all runs of a study have alike
+# No trial touches the test, nor is it served, nor are pictures drawn of it: they take time.
+TRIAL_SETTINGS = {"evaluation.test": False, "export.enabled": False, "logging.plots": False}
+_UNSEARCHED = (
+    "evaluation.",
+    "export.",
+    "logging.",
+    "data.dataset",
+)  # what all runs of a study have alike
 _TAIL_BYTES = 4000
 
 

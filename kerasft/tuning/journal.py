@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,17 +57,19 @@ class Journal:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time):
         self.path = path
         self._clock = clock
+        self._lock = threading.Lock()  # workers are threads
         self.events = _read(path)
         _drop_torn_line(path)
 
     def add(self, event: str, **fields: Any) -> None:
         """Appends an event, and waits until it is on the disk."""
         line = {"event": event, "time": round(self._clock(), 3), **fields}
-        with telling_os_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(to_json(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.events.append(json.loads(to_json(line)))
+        with self._lock, telling_os_errors(self.path):
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(to_json(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self.events.append(json.loads(to_json(line)))
 
     def end(self, job: str, outcome: Outcome) -> None:
         """Notes what came of a trial or another run."""

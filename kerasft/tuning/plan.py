@@ -61,10 +61,13 @@ class Plan:
         if self.folder is None:
             space = space_to_toml(self.recipe.tuning)
             folder.write_text(BASE, f"{self.recipe.to_toml()}\n{space}\n")
-        folder.write_json(STUDY, self._record())
+            version = installed_version("keras-tuner")
+        else:
+            version = folder.read_json(STUDY)["keras_tuner"]  # that it was begun with
+        folder.write_json(STUDY, self._record(version))
         return folder
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, keras_tuner: str | None) -> dict[str, Any]:
         return {
             "recipe": self.recipe.name,
             "method": self.method,
@@ -74,7 +77,7 @@ class Plan:
             "budget_seconds": self.budget_seconds,
             "finals": self.finals,
             "finals_fixed": self.finals_fixed,
-            "keras_tuner": installed_version("keras-tuner"),
+            "keras_tuner": keras_tuner,
         }
 
 

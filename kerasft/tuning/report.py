@@ -57,13 +57,15 @@ def table_rows(
         found.settled.metric.partition("/")[2],
         *(name.partition(".")[2] for name in names),
     ]
-    header += ["time", "status"]
+    by_rungs = any(trial.epochs for trial in ranked)  # of Hyperband
+    header += [*(["epochs"] if by_rungs else []), "time", "status"]
     rows = []
     for trial in ranked:
         value = "" if trial.outcome.value is None else f"{trial.outcome.value:.4f}"
         settings = ["" if v is None else show_value(v) for v in _values(trial, names, own)]
+        if by_rungs:
+            settings.append("" if trial.epochs is None else str(trial.epochs))
         status = trial.outcome.status
-        status += f", {trial.epochs} epochs" if trial.epochs else ""
         rows.append([trial.job, value, *settings, write_time(trial.outcome.seconds), status])
     return header, rows
 

@@ -131,20 +131,13 @@ class Search:
         found = {folder.name: self.outcome_of(folder.name) for folder in folders}
         return {name: outcome for name, outcome in found.items() if outcome is not None}
 
-    def work(
-        self,
-        oracle: Oracle,
-        tuner_id: str,
-        slot: int,
-        ended: Callable[[str, Outcome], object] = lambda job, outcome: None,
-    ) -> None:
+    def work(self, oracle: Oracle, tuner_id: str, slot: int) -> None:
         """Runs one trial after the other, until the oracle has no more.
 
         Args:
             oracle: Who proposes.
             tuner_id: The worker's name.
             slot: Its number on this machine, from 0.
-            ended: Told of each trial, when the oracle knows it.
         """
         pruner = Pruner(
             self.outcomes, self.settled.metric, lower_is_better=self.settled.lower_is_better
@@ -159,9 +152,8 @@ class Search:
                 time.sleep(_IDLE_SECONDS)
                 continue
             watch = pruner.why_end if prunes else _go_on
-            outcome = self.run_trial(trial, slot, watch)
+            self.run_trial(trial, slot, watch)
             oracle.end_trial(trial)
-            ended(job_of(trial.trial_id), outcome)
 
     def run_trial(self, trial: Trial, slot: int, watch: Callable[[Path], str | None]) -> Outcome:
         """Runs a trial, and leaves in its folder what came of it."""

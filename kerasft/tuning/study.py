@@ -188,6 +188,8 @@ class Study:
     def _ended(self, outcome: Outcome) -> None:
         """Is told of each trial that ends, here or on another machine."""
         self._failures = self._failures + 1 if outcome.status == FAILED else 0
+        if self._failures == _MAX_FAILURES:
+            self._tell(f"{_MAX_FAILURES} trials failed one after the other: the search ends here.")
         if self.plan.method != HYPERBAND:  # which goes on with what has ended
             self._discard()
 

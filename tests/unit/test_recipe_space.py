@@ -90,7 +90,7 @@ FAULTS = [
     ('"training.seed" = {choices = [1, 2]}', r"cannot be searched: the best seed is luck"),
     ('"training.monitor" = {choices = ["a", "b"]}', r"measured by different metrics"),
     ('"data.train_examples" = {choices = [10, 20]}', r"compared on other examples"),
-    ('"evaluation.batch_size" = {choices = [8, 16]}', r"it comes after training"),
+    ('"evaluation.batch_size" = {choices = [8, 16]}', r"it changes nothing of what is learnt"),
     (
         '"training.epochs" = {choices = [1, 2]}\n"training.steps" = {choices = [10, 20]}',
         r"one duration searched twice",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
+from kerasft.run_dir import RunDir
 from kerasft.training.interrupt import InterruptRequested
 from kerasft.tuning.journal import Journal
 
@@ -138,8 +140,6 @@ def test_more_trials_may_be_asked_for_on_the_way(study, make_runner):
 
 
 def _run_folder():
-    from pathlib import Path
-
     return str(next(Path("runs").iterdir()))
 
 
@@ -153,6 +153,17 @@ def test_a_trial_that_crashes_costs_itself_alone(study, make_runner):
     ]
     assert found.tried[2].outcome.reason == "MemoryError: too large"
     assert any("trial-002 failed" in line and "MemoryError" in line for line in told)
+
+
+def test_a_study_is_run_by_one_process_at_a_time(study, make_runner):
+    with pytest.raises(InterruptRequested):
+        study(make_runner(stop_after=2), trials=3)
+    folder, runner = RunDir(Path(_run_folder())), make_runner()
+    before = (folder.path / "study.json").read_bytes()
+    with folder.lock(), pytest.raises(UserError, match=r"in use by another run"):
+        study(runner, None, resume=str(folder.path), trials=9)
+    assert runner.names == []
+    assert (folder.path / "study.json").read_bytes() == before
 
 
 def test_trials_that_all_crash_end_the_search(study, make_runner):
