@@ -7,7 +7,7 @@ the step, outside of its graph, so that the step computes the same with and with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +60,8 @@ class NormWatch:
         before, self._before = self._before, []
         after = self._model.trained_values()
         weights = self._norms(squares(after))
-        updates = self._norms(squares([a - b for a, b in zip(after, before, strict=True)]))
+        # One after the other: all of them together would be the weights a third time.
+        updates = self._norms(squares(a - b for a, b in zip(after, before, strict=True)))
         old, gradients = self._norms(squares(before)), self._norms(gradient_squares)
         found = {}
         for layer in weights:
@@ -78,13 +79,17 @@ class NormWatch:
         return {layer: float(np.sqrt(total)) for layer, total in sums.items()}
 
 
-def squares(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+def squares(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
     """Returns the squared norm of each tensor, float32 `(num_tensors,)`.
 
     `tf.IndexedSlices` must hold each row once.
     """
-    values = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
-    return 2 * tf.stack([tf.nn.l2_loss(tf.cast(value, tf.float32)) for value in values])
+    return 2 * tf.stack([_half_square(tensor) for tensor in tensors])
+
+
+def _half_square(tensor) -> tf.Tensor:
+    values = tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor
+    return tf.nn.l2_loss(tf.cast(values, tf.float32))
 
 
 def clip_factor(norm: tf.Tensor, largest: float) -> tf.Tensor:

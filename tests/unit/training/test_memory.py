@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from kerasft.training.memory import resident_bytes
 
 COUNT_FAULTS = """
 import ctypes, resource
@@ -36,3 +40,19 @@ def count_faults(before: str) -> int:
 def test_a_block_that_is_used_again_costs_no_page_faults():
     assert count_faults(KEEP) < 100
     assert count_faults(RESET) > 5000  # control: 24 MB are 6,144 pages
+
+
+def test_the_memory_that_is_taken_now_and_at_its_peak(monkeypatch):
+    before = resident_bytes()
+    with mmap.mmap(-1, 200_000_000) as block:  # of no heap, which may have had it already
+        for start in range(0, len(block), mmap.PAGESIZE):
+            block[start] = 1
+        grown = resident_bytes() - before
+    assert 150e6 < grown < 400e6
+
+    def missing(*_):
+        raise FileNotFoundError
+
+    now = resident_bytes()
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert resident_bytes() > now + 100e6  # the peak, of when the block was there

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kerasft.training.events import BatchStats
 from kerasft.training.loop import StepResult
-from kerasft.training.scalars import ALTERED_TAG, STEP_TAGS
+from kerasft.training.scalars import ALTERED_TAG, DEVICE_MEMORY_TAG, STEP_TAGS, step_scalars
 from kerasft.training.tensorboard import LENGTHS_TAG, TensorBoardEvents, rewind_tensorboard
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
@@ -93,6 +93,15 @@ def test_the_share_that_was_altered_is_written_where_something_augments(tmp_path
         events.on_step(step_result(step), dataclasses.replace(STATS, altered=altered))
     events.close()
     assert read_values(tmp_path / "train")[ALTERED_TAG] == {1: 0.25, 2: 0.0}
+
+
+def test_the_memory_of_a_gpu_is_told_where_norms_are(monkeypatch):
+    assert DEVICE_MEMORY_TAG not in step_scalars(step_result(2), STATS)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"/{kind}:0"])
+    told = {"GPU:0": {"current": 3_000_000_000, "peak": 4_000_000_000}}
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", told.get)
+    assert step_scalars(step_result(2), STATS)[DEVICE_MEMORY_TAG] == 3.0
+    assert DEVICE_MEMORY_TAG not in step_scalars(step_result(3), STATS)
 
 
 def test_the_lengths_of_the_texts_are_a_histogram_once(tmp_path):
