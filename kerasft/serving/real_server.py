@@ -165,25 +165,40 @@ def _with_ports(settings: RealSettings) -> RealSettings:
 
 
 def _run(command: Sequence[str]) -> int:
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    except OSError as error:
-        raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from error
-    with _handing_on(process):
+    with _handing_on() as start:
+        try:
+            process = start(command)
+        except OSError as error:
+            raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from error
         code = process.wait()
     return 128 - code if code < 0 else code
 
 
 @contextlib.contextmanager
-def _handing_on(process: subprocess.Popen) -> Iterator[None]:
-    """Sends SIGINT and SIGTERM on to a process, while it runs."""
+def _handing_on() -> Iterator[Callable[[Sequence[str]], subprocess.Popen]]:
+    """Sends SIGINT and SIGTERM on to a process; yields what starts it.
+
+    Also those that come while it is being started: nobody else would end it.
+    """
+    processes: list[subprocess.Popen] = []
+    early: list[int] = []
 
     def hand_on(number: int, _frame: object) -> None:
-        process.send_signal(number)
+        if not processes:
+            early.append(number)
+        for process in processes:
+            process.send_signal(number)
+
+    def start(command: Sequence[str]) -> subprocess.Popen:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        processes.append(process)
+        for number in early:
+            process.send_signal(number)
+        return process
 
     before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield start
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

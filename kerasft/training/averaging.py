@@ -22,25 +22,26 @@ from kerasft.training.checkpoint import (
 
 
 @contextlib.contextmanager
-def averaged_weights(model) -> Iterator[None]:
-    """Puts the moving average in the place of the weights while it is entered.
+def counted_weights(model) -> Iterator[None]:
+    """Puts the weights that count in the place of those that a step goes on from, while entered.
+
+    The moving average, where the optimizer keeps one; else what the weights are with all that rows
+    of a lazily updated table owe. Afterwards training goes on as if nobody had looked.
 
     Args:
-        model: A compiled `FineTuner` after at least one step. Nothing happens where its optimizer
-            keeps no average.
+        model: A compiled `FineTuner` after at least one step.
     """
-    optimizer = model.optimizer
-    if not optimizer.use_ema:
-        yield
-        return
-    weights = model.trainable_variables
-    kept = [weight.numpy() for weight in weights]
-    for weight, average in zip(weights, optimizer._model_variables_moving_average, strict=True):
-        weight.assign(average)
+    optimizer, pairs = model.optimizer, model.owed()
+    if optimizer.use_ema:
+        averages = optimizer._model_variables_moving_average
+        pairs = list(zip(model.trainable_variables, averages, strict=True))
+    kept = [weight.numpy() for weight, _ in pairs]
+    for weight, value in pairs:
+        weight.assign(value)
     try:
         yield
     finally:
-        for weight, value in zip(weights, kept, strict=True):
+        for (weight, _), value in zip(pairs, kept, strict=True):
             weight.assign(value)
 
 

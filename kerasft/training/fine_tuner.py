@@ -145,7 +145,7 @@ class FineTuner(keras.Model):
             batch alone `batch_loss` and `gradient_norm` (before clipping).
         """
         batch = self._unpack(data)
-        self._catch_up_batch(batch[0])
+        self._catch_up(batch[0])
         part = self._accumulate(batch)
         gradients = self._sum_occurrences(part.gradients)
         gradients, loss_sum, weight = self._sum(gradients, part.loss_sum, tf.reduce_sum(batch[2]))
@@ -207,17 +207,17 @@ class FineTuner(keras.Model):
     def _lazy_rows(self) -> LazyRows | None:
         return getattr(self.optimizer, "lazy_rows", None) if self.updates_rows else None
 
-    def catch_up(self) -> None:
-        """Brings all weights up to date; to be called after steps, before they are read."""
-        if self._lazy_rows is not None:
-            self._lazy_rows.catch_up_all()
+    def owed(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Returns the weights that are not up to date, each with what it would be."""
+        lazy = self._lazy_rows
+        return [] if lazy is None else [(lazy.table, lazy.values())]
 
     def trained_values(self) -> list[tf.Tensor]:
         """Returns copies of what is trained, as it is when all is up to date; changes nothing."""
-        lazy = self._lazy_rows
+        owed = {weight.path: value for weight, value in self.owed()}
         return [
-            lazy.values() if lazy and variable is lazy.table.value else tf.identity(variable)
-            for variable in self.trained_variables
+            owed[weight.path] if weight.path in owed else tf.identity(weight.value)
+            for weight in self.trainable_variables
         ]
 
     def settle(self) -> None:
@@ -226,7 +226,7 @@ class FineTuner(keras.Model):
         if owed is not None and not self.updates_rows:
             owed.settle()
 
-    def _catch_up_batch(self, inputs) -> None:
+    def _catch_up(self, inputs) -> None:
         """Brings the embeddings that a batch reads up to date."""
         if self._lazy_rows is not None:
             rows, _ = tf.unique(tf.reshape(inputs["token_ids"], (-1,)))

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.metrics.facts import LOWER_IS_BETTER
-from kerasft.training.averaging import Soup, averaged_weights
+from kerasft.training.averaging import Soup, counted_weights
 from kerasft.training.checkpoint import save_best
 from kerasft.training.checkpoint_writer import CheckpointWriter
 from kerasft.training.divergence import check_loss
@@ -181,8 +181,7 @@ class Fit:
 
     def _evaluate(self, watch: InterruptWatch) -> None:
         """Evaluates, keeps the best weights, and settles whether to stop early."""
-        self.model.catch_up()
-        with averaged_weights(self.model):
+        with counted_weights(self.model):
             metrics = self._measure(watch)
             value = monitored(metrics, self.settings.monitor)
             best = is_better(value, self.state.best_value, self.settings.monitor)

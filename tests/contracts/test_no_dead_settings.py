@@ -30,7 +30,7 @@ from kerasft.pipelines.watching import build_listeners
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.training import loop
-from kerasft.training.averaging import averaged_weights
+from kerasft.training.averaging import counted_weights
 from kerasft.training.divergence import DivergedError
 from kerasft.training.events import Events
 from kerasft.training.fit_state import FitState
@@ -123,7 +123,7 @@ def averaged(run: Session) -> bool:
     for batch in _batches(run):
         model.train_step(batch)
     before = model.head.logits.kernel.numpy()
-    with averaged_weights(model):
+    with counted_weights(model):
         return bool((before != model.head.logits.kernel.numpy()).any())
 
 

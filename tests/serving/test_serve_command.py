@@ -143,7 +143,7 @@ def test_signals_are_handed_on(folder, program, tmp_path, repository):
     wait = (
         'trap "echo got > $RECORD; exit 143" TERM\n'
         'echo up > "$RECORD"\n'
-        "for _ in $(seq 300); do sleep 0.1; done"
+        "i=0; while [ $i -lt 300 ]; do i=$((i + 1)); /bin/sleep 0.1; done"
     )
     record = program("tensorflow_model_server", wait)
     command = [sys.executable, "-m", "kerasft", "serve", str(folder)]

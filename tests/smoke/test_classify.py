@@ -84,7 +84,7 @@ test_texts.__test__ = False
 
 def test_classes(classify, folder):
     run, predictor = classify(data__label_column="stars", export__name="stars")
-    assert run.metrics["test/accuracy"] > 0.9
+    assert run.metrics["test/accuracy"] > 0.8
     answers = predictor.predict([row["body"] for row in test_texts(folder)])
     right = [a["label"] == row["stars"] for a, row in zip(answers, test_texts(folder), strict=True)]
     assert np.mean(right) == pytest.approx(run.metrics["test/accuracy"])

@@ -55,7 +55,7 @@ def build(tools, adapter, **options):
 
 def train(tools, strategy, adapter="none", **options):
     """Returns all that a training shows, by name: what a step tells, metrics, weights, averages."""
-    from kerasft.training.averaging import averaged_weights
+    from kerasft.training.averaging import counted_weights
     from kerasft.training.loop import train_steps
 
     with strategy.scope():
@@ -68,7 +68,7 @@ def train(tools, strategy, adapter="none", **options):
         "running_loss": [step.running["loss"] for step in steps],
         "running_accuracy": [step.running["accuracy"] for step in steps],
     }
-    for kind, entered in (("weight", contextlib.nullcontext()), ("ema", averaged_weights(model))):
+    for kind, entered in (("weight", contextlib.nullcontext()), ("ema", counted_weights(model))):
         with entered:
             found |= {f"{kind}:{v.path}": v.numpy() for v in model.trainable_variables}
     return {name: np.asarray(value) for name, value in found.items()}

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasft.training.averaging import Soup, averaged_weights, candidate_steps
+from kerasft.training.averaging import Soup, candidate_steps, counted_weights
 from kerasft.training.checkpoint import DamagedCheckpointError, checkpoints_in
 from kerasft.training.optimizer import AdamW
 
@@ -92,7 +92,7 @@ class TestMovingAverage:
         for _ in range(2):
             model.train_step(batch)
             seen.append([weight.numpy() for weight in model.trainable_variables])
-        with averaged_weights(model):
+        with counted_weights(model):
             averages = [weight.numpy() for weight in model.trainable_variables]
         for average, first, second in zip(averages, *seen, strict=True):
             np.testing.assert_allclose(average, (first + second) / 2, atol=1e-6)
@@ -103,6 +103,6 @@ class TestMovingAverage:
         model = tools.build_tuner(AdamW(0.1))
         model.train_step(tools.as_tensors(tools.make_batch(6)))
         before = [weight.numpy() for weight in model.trainable_variables]
-        with averaged_weights(model):
+        with counted_weights(model):
             for weight, value in zip(model.trainable_variables, before, strict=True):
                 np.testing.assert_array_equal(weight.numpy(), value)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kerasft.models.depth import freeze, rate_scales
 from kerasft.models.encoder import Encoder
 from kerasft.tasks.task import build_task
-from kerasft.training.averaging import averaged_weights
+from kerasft.training.averaging import counted_weights
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.objective import Objective
 from kerasft.training.optimizer import NO_WEIGHT_DECAY, build_optimizer
@@ -109,7 +109,7 @@ def take_steps(chosen, batches, strategy):
     for batch in batches:
         step(*(take(batch, slice(index, None, replicas)) for index in range(replicas)))
     weights = {v.path: v.numpy() for v in model.trainable_variables}
-    with averaged_weights(model):
+    with counted_weights(model):
         averages = {v.path: v.numpy() for v in model.trainable_variables}
     return weights, averages
 

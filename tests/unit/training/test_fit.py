@@ -59,6 +59,7 @@ def run(tmp_path, monkeypatch):
         metrics_variables=[],
         penalties=types.SimpleNamespace(variables=[]),
         loss_scale=None,
+        owed=list,
         reset_metrics=lambda: resets.append(float(variable.numpy())),
     )
 
