@@ -28,7 +28,7 @@ imdb: $(READY) ## Fine-tune on IMDB with the recipe imdb_quick; export to saved_
 	$(BIN)/python -m kerasft.pipelines.imdb --recipe imdb_quick
 
 test: $(READY) ## Run the tests.
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 3
 
 lint: $(READY) ## Check style and formatting.
 	$(BIN)/ruff check .

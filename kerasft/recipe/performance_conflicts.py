@@ -22,6 +22,11 @@ def find_performance_conflicts(recipe: Recipe) -> Iterator[str]:
 
 def _checkpointing_conflicts(recipe: Recipe) -> Iterator[str]:
     name = "performance.gradient_checkpointing"
+    if recipe.training.jit_compile:
+        yield (
+            f"{name} with training.jit_compile: it was not shown that XLA keeps the second pass "
+            "apart from the first, without which no memory is saved. Leave one of them out."
+        )
     untrained = {
         "freezing.encoder=true": recipe.freezing.encoder,
         'training.mode="features"': recipe.training.mode == "features",

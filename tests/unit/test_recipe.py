@@ -229,14 +229,11 @@ def test_to_toml_marks_what_was_overridden():
 
 def test_importing_recipes_is_light():
     code = (
-        "import sys, time; start = time.process_time(); import kerasft.recipe;"
-        "print(time.process_time() - start,"
-        " *{'tensorflow', 'numpy', 'keras', 'keras_hub'} & set(sys.modules))"
+        "import sys, kerasft.recipe;"
+        "print(*{'tensorflow', 'numpy', 'keras', 'keras_hub', 'scipy'} & set(sys.modules))"
     )
     root = Path(recipe_package.__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
-    seconds, *heavy = run.stdout.split()
-    assert heavy == []
-    assert float(seconds) < 0.1  # of the processor: others share the machine
+    assert run.stdout.split() == []

@@ -42,6 +42,10 @@ CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
             r"gradient_checkpointing with freezing\.encoder=true: no layer",
         ),
         (
+            {"performance.gradient_checkpointing": True, "training.jit_compile": True},
+            r"gradient_checkpointing with training\.jit_compile: it was not shown that XLA",
+        ),
+        (
             {"performance.attention_chunk": 64, "training.jit_compile": True},
             r"attention_chunk with training\.jit_compile: XLA cannot compile chunks",
         ),
