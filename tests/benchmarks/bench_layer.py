@@ -27,7 +27,7 @@ def keras_hub_layers(encoder) -> Iterator[None]:
     """Lets the encoder run KerasHub's own layers while it is entered."""
     import keras
 
-    def run_layer(layer, hidden, *, padding_mask, attention_mask, training):
+    def run_layer(layer, hidden, *, padding_mask, attention_mask, training, attention_chunk):
         return layer(
             hidden, padding_mask=padding_mask, attention_mask=attention_mask, training=training
         )
@@ -46,8 +46,9 @@ def keras_hub_layers(encoder) -> Iterator[None]:
     for layer in layers:
         layer.activation = exact_gelu
     try:
-        with mock.patch.multiple(
-            "kerasft.models.encoder", run_layer=run_layer, normalize=normalize, drop=drop
+        with (
+            mock.patch("kerasft.models.encoder.run_layer", run_layer),
+            mock.patch.multiple("kerasft.models.embeddings", normalize=normalize, drop=drop),
         ):
             yield
     finally:
