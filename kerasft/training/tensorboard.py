@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from kerasft.training import hparams
 from kerasft.training.evaluation_pictures import EvaluationPictures
 from kerasft.training.events import BatchStats, Events
 from kerasft.training.scalars import STEP_TAGS, metric_scalars, step_scalars
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LENGTHS_TAG = "tokens_per_text"
 VALIDATION = "validation"
+_DURING_TRAINING = ("train", VALIDATION, hparams.FOLDER)
 _RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
 
 
@@ -115,7 +117,8 @@ class TensorBoardEvents(Events):
 def rewind_tensorboard(folder: Path, step: int) -> None:
     """Drops the events after a step, and a record that a killed run left torn.
 
-    Each file is written beside its place and renamed.
+    Of a test no event is kept: it comes after the last step, whose checkpoint knows nothing of it,
+    and is done again. Each file is written beside its place and renamed.
 
     Args:
         folder: The run's TensorBoard folder; may be missing.
@@ -125,10 +128,11 @@ def rewind_tensorboard(folder: Path, step: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     for path in sorted(folder.rglob("*tfevents*")):
+        last = step if path.parent.name in _DURING_TRAINING else 0
         kept = [
             record
             for record in _whole_records(path)
-            if tf.compat.v1.Event.FromString(record).step <= step
+            if tf.compat.v1.Event.FromString(record).step <= last
         ]
         kept_bytes = sum(len(record) + _RECORD_OVERHEAD_BYTES for record in kept)
         if kept_bytes != path.stat().st_size:

@@ -190,6 +190,19 @@ def test_rewinding_keeps_the_version_and_drops_what_is_later(tmp_path):
     assert len(list(tmp_path.rglob("*.*"))) == 2  # nothing left beside them
 
 
+def test_rewinding_drops_a_test_which_is_done_again(tmp_path):
+    """Killed after the test: the last checkpoint is of the same step, and was written before."""
+    events = start(tmp_path)
+    write_epochs(events, 1, 1)
+    events.on_evaluation("test", 4, VALIDATION, best=False)
+    events.close()
+    assert len(read_events(tmp_path / "test")) > 1
+    before = read_values(tmp_path / "validation")
+    rewind_tensorboard(tmp_path, 4)
+    assert len(read_events(tmp_path / "test")) == 1  # the version of the format
+    assert read_values(tmp_path / "validation") == before
+
+
 def test_rewinding_to_the_start_leaves_nothing(tmp_path):
     """A run that was killed before its first checkpoint writes its recipe once more."""
     folder = tmp_path / "tensorboard"
