@@ -224,7 +224,7 @@ class FineTuner(keras.Model):
         """Brings up to date what another model owed, whose state was restored into this one."""
         owed = getattr(self.optimizer, "lazy_rows", None)
         if owed is not None and not self.updates_rows:
-            owed.settle()
+            owed.catch_up_all()
 
     def _catch_up(self, inputs) -> None:
         """Brings the embeddings that a batch reads up to date."""

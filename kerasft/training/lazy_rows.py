@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-_AT_ONCE = 4096  # rows, where all are brought up to date: so much memory is taken a second time
+_AT_ONCE = 4096  # rows, where all are brought up to date: bounds what is computed beside the result
 
 # What is counted for each row since it was up to date, over the steps s since then; with j the
 # number of the step since then, and c(s) the rate with Adam's correction of both biases, decayed
@@ -86,26 +86,12 @@ class LazyRows:
         return tf.concat([self._caught_up(rows)[0] for rows in self._parts()], axis=0)
 
     def catch_up_all(self) -> None:
-        """Brings the whole table up to date."""
-        for rows in self._parts():
-            self.catch_up(rows)
-
-    def settle(self) -> None:
-        """Brings the whole table up to date under any strategy, between steps.
-
-        For a checkpoint of a run on one device, where the run goes on with several.
-        """
-        variables = (self.table, self.momentum, self.velocity, self.counts)
-        copies = [keras.Variable(variable.numpy()) for variable in variables]
-        LazyRows(
-            *copies,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-            epsilon=self.epsilon,
-            weight_decay=self.weight_decay,
-        ).catch_up_all()
-        for variable, copy in zip(variables, copies, strict=True):
-            variable.assign(copy.numpy())
+        """Brings the whole table up to date, between steps and under any strategy."""
+        parts = [self._caught_up(rows) for rows in self._parts()]
+        variables = (self.table, self.momentum, self.velocity)
+        for variable, values in zip(variables, zip(*parts, strict=True), strict=True):
+            variable.assign(tf.concat(values, axis=0))
+        self.counts.assign(initial_counts(self.table.shape[0]))
 
     def apply(self, gradient: tf.IndexedSlices, *, rate: tf.Tensor, correction: tf.Tensor) -> None:
         """Does a step: its update on the rows that have a gradient, the others come to owe it.
