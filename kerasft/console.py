@@ -50,6 +50,12 @@ def run_guarded(function: Callable[[], object]) -> int:
     return code
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Writes lines to stdout, at once, and not through rich, which would wrap long paths."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
 def print_json(value: object) -> None:
     """Writes one JSON value as one line to stdout, at once, in UTF-8 whatever the locale."""
     if hasattr(sys.stdout, "reconfigure"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import build_table, print_json, results_only
+from kerasft.console import build_table, print_json, print_lines, results_only
 from kerasft.pipelines.compared_runs import choose_split, open_runs
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def _print(comparison: Comparison) -> None:
 
     console = Console(file=sys.stdout)
     names = [run.name for run in comparison.runs]
-    _say(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
+    print_lines(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
     if comparison.settings:
         rows = [[key, *map(_setting, row)] for key, row in comparison.settings.items()]
         console.print(build_table(["setting", *names], rows))
     else:
-        _say(["", "No setting differs.", ""])
+        print_lines(["", "No setting differs.", ""])
     rows = [[name, *map(_value, row)] for name, row in comparison.metrics.items()]
     console.print(build_table([f"metric ({comparison.split})", *names], rows))
     if comparison.tests:
         console.print(build_table(*_test_rows(comparison)))
-    _say([*comparison.conclusions(), *comparison.notes])
+    print_lines([*comparison.conclusions(), *comparison.notes])
 
 
 def _test_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -81,9 +81,3 @@ def _setting(value: object) -> str:
 
 def _value(value: float | None) -> str:
     return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
-
-
-def _say(lines) -> None:
-    # Not through rich, which would wrap a path at the terminal's edge.
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import build_table, print_json, program, results_only, tell
+from kerasft.console import build_table, print_json, print_lines, program, results_only, tell
 from kerasft.pipelines.command import LATEST
 from kerasft.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
 from kerasft.tuning.space import METHODS
@@ -104,23 +104,17 @@ def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
 
     console = Console(file=sys.stdout)
     console.print(build_table(*table_rows(folder, found, names)))
-    _say(failures(found))
+    print_lines(failures(found))
     if found.finalists:
         console.print(build_table(*finalist_rows(found)))
-    _say(["", found.conclusion])
+    print_lines(["", found.conclusion])
     headline = found.settled.metric.partition("/")[2]
     if f"test/{headline}" in found.test:
-        _say([f"Tested once: test/{headline} {found.test[f'test/{headline}']:.4f}."])
-    _say(["", f"trials     {folder.path / TABLE}"])
+        print_lines([f"Tested once: test/{headline} {found.test[f'test/{headline}']:.4f}."])
+    print_lines(["", f"trials     {folder.path / TABLE}"])
     best = folder.path / BEST
     commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(folder.path))}"]
     if found.winner is not None:
-        _say([f"best       {best}"])
+        print_lines([f"best       {best}"])
         commands.insert(0, f"{program('kerasft')} run {shlex.quote(str(best))}")
-    _say(["", "Next:", *(f"  {command}" for command in commands)])
-
-
-def _say(lines: Sequence[str]) -> None:
-    # Not through rich, which would wrap a path at the terminal's edge.
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
+    print_lines(["", "Next:", *(f"  {command}" for command in commands)])
