@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from kerasft.models.fast_ops import drop_by_seed, gradients_wanted
+from kerasft.models.fast_ops import drop_by_seed, gradients_wanted, keep_by_seed
 
 # Added to the scores of masked tokens: far below every score, and finite in every precision.
 _MASKED = -30000.0
@@ -51,12 +51,41 @@ def attend(query, key, value, mask, *, dropout: float = 0.0, seed=None, chunk: i
 
 
 def _attend_at_once(query, key, value, mask, dropout, seed):
-    scores = tf.matmul(query, key, transpose_b=True)
     masked = tf.where(mask, 0.0, _MASKED)[:, tf.newaxis, :, :]
-    weights = tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
-    if dropout:
-        weights = drop_by_seed(weights, dropout, seed)
-    return tf.matmul(weights, value)
+    if not gradients_wanted():
+        weights = _weigh(query, key, masked)
+        weights = drop_by_seed(weights, dropout, seed) if dropout else weights
+        return tf.matmul(weights, value)
+
+    @tf.custom_gradient
+    def compute(query, key, value):
+        weights = _weigh(query, key, masked)
+        kept, scale = keep_by_seed(weights, dropout, seed) if dropout else (None, 1.0)
+        used = weights if kept is None else weights * kept
+        scaled = value * tf.cast(scale, value.dtype)  # the smaller factor of the product
+        outputs = tf.matmul(used, scaled)
+
+        def gradient(upstream):
+            # Softmax takes the mean of its gradient away. It is the product of what came out and
+            # its gradient: one number a query, summed over `width` and not over all keys.
+            mean = tf.cast(upstream, tf.float32) * tf.cast(outputs, tf.float32)
+            mean = tf.cast(tf.reduce_sum(mean, axis=-1, keepdims=True), weights.dtype)
+            slope = tf.matmul(upstream, scaled, transpose_b=True)
+            slope = weights * ((slope if kept is None else slope * kept) - mean)
+            return (
+                tf.matmul(slope, key),
+                tf.matmul(slope, query, transpose_a=True),
+                tf.matmul(used, upstream, transpose_a=True) * tf.cast(scale, value.dtype),
+            )
+
+        return outputs, gradient
+
+    return compute(query, key, value)
+
+
+def _weigh(query, key, masked):
+    scores = tf.matmul(query, key, transpose_b=True)
+    return tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
 
 
 class _ChunkedAttention:

@@ -188,6 +188,17 @@ def drop_by_seed(inputs, rate: float, seed):
     Returns:
         Tensor of the same shape and type.
     """
+    kept, scale = keep_by_seed(inputs, rate, seed)
+    return inputs * (kept * tf.constant(scale, inputs.dtype))
+
+
+def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
+    """Draws what `drop_by_seed` keeps.
+
+    Returns:
+        1 for what is kept and 0 for what is dropped, of the shape and type of `inputs`; and what
+        is to be multiplied with, 1 / the share that is kept.
+    """
     drawn_type = tf.uint8 if _fits(rate, 256) else tf.uint16
     levels = 2 ** (8 * drawn_type.size)
     dropped = round(rate * levels)
@@ -202,7 +213,7 @@ def drop_by_seed(inputs, rate: float, seed):
     )
     drawn = tf.reshape(tf.reshape(tf.bitcast(words, drawn_type), (-1,))[:size], tf.shape(inputs))
     kept = tf.cast(drawn >= tf.constant(dropped, drawn_type), inputs.dtype)
-    return inputs * (kept * tf.constant(levels / (levels - dropped), inputs.dtype))
+    return kept, levels / (levels - dropped)
 
 
 def next_seed(seeds: keras.random.SeedGenerator):

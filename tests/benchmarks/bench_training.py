@@ -5,7 +5,10 @@
 
 Prints one JSON object: examples per second of both, pair by pair, and the ratio of the medians.
 Without `--peer-python`, kerasft alone. kerasft is given with and without its first two steps, in
-which TensorFlow traces the graph; the peer compiles nothing. Keep the machine quiet.
+which TensorFlow traces the graph; the peer compiles nothing. `gemm_gflops` is the rate of a product
+of two large matrices in the run's precision, the mean of before and after; `gemm_share` is what the
+traced steps reach of it, counting the products of the encoder's layers alone, forward and backward,
+padding included. `peak_gib` is the most memory that the process had. Keep the machine quiet.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,12 +37,43 @@ def measure_ours(arguments) -> dict[str, float]:
     batches = data.train_batches(
         session.data, session.plan, total_steps=session.total_steps, replicas=1
     )
+    dtype = model.encoder.compute_dtype
+    gemm = [_gemm_gflops(dtype)]
     seconds = [r.seconds for r in train_steps(model, session.strategy, batches(0), start_step=0)]
+    gemm.append(_gemm_gflops(dtype))
+    widths = [inputs["token_ids"].shape[1] for inputs, *_ in batches(0)]
     size = arguments.batch_size
+    work = size * sum(_gflop(model.encoder.backbone, width) for width in widths[2:])
     return {
         "examples_per_second": size * len(seconds) / sum(seconds),
         "examples_per_second_traced": size * len(seconds[2:]) / sum(seconds[2:]),
+        "gemm_gflops": statistics.fmean(gemm),
+        "gemm_share": work / sum(seconds[2:]) / statistics.fmean(gemm),
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
+
+
+def _gflop(backbone, tokens: int) -> float:
+    """Returns the work of the matrix products of a text's step: two thirds of it are gradients."""
+    width, inner = backbone.hidden_dim, backbone.intermediate_dim
+    weights = backbone.num_layers * (4 * width**2 + 2 * width * inner)
+    attention = backbone.num_layers * 2 * tokens * width
+    return 3 * 2 * tokens * (weights + attention) / 1e9
+
+
+def _gemm_gflops(dtype: str, size: int = 4096) -> float:
+    """Returns the best rate of five products of two large matrices."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.normal((size, size)), dtype)
+    multiply = tf.function(lambda: tf.matmul(matrix, matrix)[0, 0])
+    multiply()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        multiply().numpy()
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / 1e9 / min(seconds)
 
 
 def open_session(arguments):
@@ -56,6 +92,7 @@ def open_session(arguments):
             "model.dropout": arguments.dropout,
             "training.epochs": 1.0,
             "training.batch_size": arguments.batch_size,
+            "training.gradient_accumulation_steps": arguments.parts,
         },
     )
     session = Session(settle(recipe), None, [])
@@ -75,8 +112,8 @@ def write_examples(session, folder: Path) -> None:
     (folder / "eval.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def measure_peer(arguments, folder: Path, extra: list[str]) -> float:
-    """Runs the peer's script on the same examples; returns examples per second."""
+def measure_peer(arguments, folder: Path, extra: list[str]) -> dict[str, float]:
+    """Runs the peer's script on the same examples."""
     from kerasft.models.presets import find_preset
 
     command = [
@@ -87,7 +124,11 @@ def measure_peer(arguments, folder: Path, extra: list[str]) -> float:
         *extra,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])["train_examples_per_s"]
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "examples_per_second": found["train_examples_per_s"],
+        "peak_gib": found["peak_rss_gib"],
+    }
 
 
 def run_self(arguments) -> dict[str, float]:
@@ -104,6 +145,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--examples", type=int, default=640)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--parts", type=int, default=1, help="of a batch, one after the other")
     parser.add_argument("--dropout", type=float, default=0.1, help="the peer has 0.1")
     parser.add_argument("--preset", default="minilm_l6_en_uncased")
     parser.add_argument("--pairs", type=int, default=1)
@@ -122,13 +164,15 @@ def main() -> None:
             write_examples(open_session(arguments), Path(folder))
         for _ in range(arguments.pairs):
             ours.append(run_self(arguments))
-            for size, figures in peer.items() if arguments.peer_python else ():
+            for size, runs in peer.items() if arguments.peer_python else ():
                 extra = ["--batch-size", str(size)]
-                figures.append(measure_peer(arguments, Path(folder), extra))
+                runs.append(measure_peer(arguments, Path(folder), extra))
     result = {"ours": ours, "peer": peer}
     if arguments.peer_python:
-        best = max(statistics.median(figures) for figures in peer.values())
-        for name in ours[0]:
+        best = max(
+            statistics.median(run["examples_per_second"] for run in runs) for runs in peer.values()
+        )
+        for name in ("examples_per_second", "examples_per_second_traced"):
             result[f"{name}_ratio"] = statistics.median(o[name] for o in ours) / best
     print(json.dumps(result))
 

@@ -48,17 +48,18 @@ def test_chunks_are_attention_at_once(mask, chunk):
     assert largest_difference(masked_otherwise, whole) > 1e-2  # control
 
 
-def test_each_chunk_drops_the_same_for_its_outputs_and_its_gradients():
+@pytest.mark.parametrize("chunk", [0, CHUNK], ids=["at once", "in chunks"])
+def test_the_same_is_dropped_for_outputs_and_gradients(chunk):
     """The reference is given what each chunk keeps, and is differentiated by TensorFlow."""
     rate = 0.25
-    starts = range(0, LENGTH, CHUNK)
+    starts = range(0, LENGTH, chunk or LENGTH)
 
     def reference(query, key, value, seed=SEED):
         kept = [
             drop_by_seed(
-                tf.ones((BATCH, HEADS, min(CHUNK, LENGTH - start), LENGTH)),
+                tf.ones((BATCH, HEADS, min(chunk or LENGTH, LENGTH - start), LENGTH)),
                 rate,
-                tf.random.experimental.stateless_fold_in(seed, number),
+                tf.random.experimental.stateless_fold_in(seed, number) if chunk else seed,
             )
             for number, start in enumerate(starts)
         ]
@@ -66,14 +67,14 @@ def test_each_chunk_drops_the_same_for_its_outputs_and_its_gradients():
         weights = tf.nn.softmax(tf.where(PADDING[:, None], scores, -1e9))
         return tf.matmul(weights * tf.concat(kept, axis=2), value)
 
-    def chunked(*inputs):
-        return attend(*inputs, PADDING, dropout=rate, seed=SEED, chunk=CHUNK)
+    def ours(*inputs):
+        return attend(*inputs, PADDING, dropout=rate, seed=SEED, chunk=chunk)
 
-    found, expected = outputs_and_gradients(chunked), outputs_and_gradients(reference)
+    found, expected = outputs_and_gradients(ours), outputs_and_gradients(reference)
     assert largest_difference(found, expected) < 1e-5
     others = outputs_and_gradients(lambda *inputs: reference(*inputs, seed=SEED + 1))
-    for ours, theirs in zip(found, others, strict=True):
-        assert np.abs(ours - theirs).max() > 1e-2  # control
+    for right, wrong in zip(found, others, strict=True):
+        assert np.abs(right - wrong).max() > 1e-2  # control
 
 
 def test_bfloat16_sums_the_chunks_in_float32():
