@@ -36,8 +36,8 @@ lint: $(READY) ## Check style and formatting.
 
 check: lint test ## Lint, then test.
 
-bench: $(READY) ## Run the benchmarks, one after the other; keep the machine quiet.
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(READY) ## Measure speed, PEER=python beside Hugging Face's; keep the machine quiet.
+	$(BIN)/python tests/benchmarks/table.py $(if $(PEER),--peer-python $(PEER))
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml (needs uv).
 	uv pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \

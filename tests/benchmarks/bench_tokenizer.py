@@ -1,6 +1,6 @@
 """Tokenizer speed on IMDB: ours against its parts alone, Hugging Face and KerasHub, in one run.
 
-    python tests/benchmarks/bench_tokenizer.py [--num_texts 5000] [--rounds 5] [--data_dir DIR]
+    python tests/benchmarks/bench_tokenizer.py [--num-texts 5000] [--rounds 5]
 
 All tokenize the same whole texts, in batches of 1,024; rounds take turns, the best of each counts.
 Prints one JSON object. The ratios hold from machine to machine; the figures hold on a quiet one.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import time
@@ -19,21 +20,19 @@ from pathlib import Path
 import keras_hub
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 import tensorflow_text as tf_text
 import tokenizers
 
+from kerasft.data.sources import load_source
 from kerasft.text import WordPiecePreprocessor
 
 BATCH_SIZE = 1024
 UNTRUNCATED = 1_000_000
 
 
-def load_texts(data_dir: str | None, num_texts: int) -> list[bytes]:
-    dataset = tfds.load(
-        "imdb_reviews", split=f"test[:{num_texts}]", data_dir=data_dir, download=False
-    )
-    return [example["text"] for example in tfds.as_numpy(dataset)]
+def load_texts(num_texts: int) -> list[bytes]:
+    examples = itertools.islice(load_source("imdb_reviews").iterate("test"), num_texts)
+    return [example.text for example in examples]
 
 
 def encoder_folder() -> Path:
@@ -93,11 +92,10 @@ def best_seconds(contenders: dict[str, Callable[[], int]], rounds: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--num_texts", type=int, default=5000)
+    parser.add_argument("--num-texts", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--data_dir", default=os.environ.get("TFDS_DATA_DIR"))
     arguments = parser.parse_args()
-    texts = load_texts(arguments.data_dir, arguments.num_texts)
+    texts = load_texts(arguments.num_texts)
     contenders = build_contenders(texts, encoder_folder())
     num_tokens = {name: tokenize() for name, tokenize in contenders.items()}  # warm-up, too
     seconds = best_seconds(contenders, arguments.rounds)

@@ -1,19 +1,24 @@
 """Training speed: kerasft against Hugging Face Trainer, in turn, on the same examples.
 
     python tests/benchmarks/bench_training.py --dataset imdb_reviews --length 256 \\
-        --peer-python PEER_VENV/bin/python --peer-script ../shared/bench/peer_hf.py
+        --peer-python PEER_VENV/bin/python [--evaluate]
 
 Prints one JSON object: examples per second of both, pair by pair, and the ratio of the medians.
 Without `--peer-python`, kerasft alone. kerasft is given with and without its first two steps, in
-which TensorFlow traces the graph; the peer compiles nothing. `gemm_gflops` is the rate of a product
-of two large matrices in the run's precision, the mean of before and after; `gemm_share` is what the
-traced steps reach of it, counting the products of the encoder's layers alone, forward and backward,
-padding included. `peak_gib` is the most memory that the process had. Keep the machine quiet.
+which TensorFlow traces the graph; the peer (peer_trainer.py) compiles nothing, and takes its batch
+in parts of each size of `--peer-batch-sizes`, of which the best counts. `--evaluate` also predicts
+the same examples, in the precision of training, as a run does between its epochs.
+
+`gemm_gflops` is the rate of a product of two large matrices in the run's precision, the mean of
+before and after; `gemm_share` is what the traced steps reach of it, counting the products of the
+encoder's layers alone, forward and backward, padding included. `peak_gib` is the most memory that
+the process had. Keep the machine quiet.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -25,11 +30,13 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+EVALUATED_AT_ONCE = 64
 
 
 def measure_ours(arguments) -> dict[str, float]:
     """Trains on the examples once; returns examples per second."""
     from kerasft.pipelines import data
+    from kerasft.training.forward import build_forward
     from kerasft.training.loop import train_steps
 
     session = open_session(arguments)
@@ -44,13 +51,26 @@ def measure_ours(arguments) -> dict[str, float]:
     widths = [inputs["token_ids"].shape[1] for inputs, *_ in batches(0)]
     size = arguments.batch_size
     work = size * sum(_gflop(model.encoder.backbone, width) for width in widths[2:])
-    return {
+    found = {
         "examples_per_second": size * len(seconds) / sum(seconds),
         "examples_per_second_traced": size * len(seconds[2:]) / sum(seconds[2:]),
         "gemm_gflops": statistics.fmean(gemm),
         "gemm_share": work / sum(seconds[2:]) / statistics.fmean(gemm),
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
+    if arguments.evaluate:
+        predict = functools.partial(
+            data.split_logits,
+            build_forward(model, session.strategy),
+            session.data,
+            "train",
+            batch_size=EVALUATED_AT_ONCE,
+        )
+        predict()  # the graph is traced
+        start = time.perf_counter()
+        logits = predict()
+        found["evaluated_per_second"] = len(logits) / (time.perf_counter() - start)
+    return found
 
 
 def _gflop(backbone, tokens: int) -> float:
@@ -106,29 +126,24 @@ def write_examples(session, folder: Path) -> None:
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
         for index, example in enumerate(session.data.source.iterate("train")):
             if index in wanted:
-                row = {"text": example.text.decode(), "pair": None, "label": int(example.label)}
+                row = {"text": example.text.decode(), "label": int(example.label)}
                 file.write(json.dumps(row) + "\n")
-    lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()[:32]
-    (folder / "eval.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def measure_peer(arguments, folder: Path, extra: list[str]) -> dict[str, float]:
-    """Runs the peer's script on the same examples."""
+def measure_peer(arguments, folder: Path, size: int) -> dict[str, float]:
+    """Runs the peer on the same examples."""
     from kerasft.models.presets import find_preset
 
     command = [
-        *(arguments.peer_python, arguments.peer_script, "--model", find_preset(arguments.preset)),
-        *("--train", str(folder / "train.jsonl"), "--eval", str(folder / "eval.jsonl")),
-        *("--max-length", str(arguments.length), "--epochs", "1", "--group-by-length"),
+        *(arguments.peer_python, str(Path(__file__).with_name("peer_trainer.py"))),
+        *("--model", find_preset(arguments.preset), "--examples", str(folder / "train.jsonl")),
+        *("--max-length", str(arguments.length), "--batch-size", str(arguments.batch_size)),
+        *("--micro-batch-size", str(size)),
         *(["--bf16"] if arguments.peer_bf16 else []),
-        *extra,
+        *(["--evaluate"] if arguments.evaluate else []),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    return {
-        "examples_per_second": found["train_examples_per_s"],
-        "peak_gib": found["peak_rss_gib"],
-    }
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_self(arguments) -> dict[str, float]:
@@ -150,9 +165,9 @@ def main() -> None:
     parser.add_argument("--preset", default="minilm_l6_en_uncased")
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--peer-python")
-    parser.add_argument("--peer-script", default="../shared/bench/peer_hf.py")
     parser.add_argument("--peer-bf16", action="store_true", help="as dtype_policy=auto may choose")
     parser.add_argument("--peer-batch-sizes", type=int, nargs="+", default=[32, 8])
+    parser.add_argument("--evaluate", action="store_true", help="predict the examples, too")
     parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ours:
@@ -165,15 +180,14 @@ def main() -> None:
         for _ in range(arguments.pairs):
             ours.append(run_self(arguments))
             for size, runs in peer.items() if arguments.peer_python else ():
-                extra = ["--batch-size", str(size)]
-                runs.append(measure_peer(arguments, Path(folder), extra))
+                runs.append(measure_peer(arguments, Path(folder), size))
     result = {"ours": ours, "peer": peer}
     if arguments.peer_python:
-        best = max(
-            statistics.median(run["examples_per_second"] for run in runs) for runs in peer.values()
-        )
-        for name in ("examples_per_second", "examples_per_second_traced"):
-            result[f"{name}_ratio"] = statistics.median(o[name] for o in ours) / best
+        for name in ("examples_per_second", "examples_per_second_traced", "evaluated_per_second"):
+            theirs = name.removesuffix("_traced")
+            if name in ours[0]:
+                best = max(statistics.median(run[theirs] for run in runs) for runs in peer.values())
+                result[f"{name}_ratio"] = statistics.median(run[name] for run in ours) / best
     print(json.dumps(result))
 
 
