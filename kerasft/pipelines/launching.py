@@ -175,10 +175,10 @@ def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[in
         codes = [process.poll() for process in processes]
         if deadline is None and any(codes):
             failed = _first_to_fail(codes)
-            if not told:
+            if not told:  # a second signal would cut short what those that were told still save
                 code = _code(processes[failed])
                 sys.stderr.write(f"[launch] worker {failed} ended with {code}: ending all.\n")
-            _send(processes, signal.SIGTERM)
+                _send(processes, signal.SIGTERM)
             deadline = time.monotonic() + grace
         if deadline is not None and time.monotonic() > deadline:
             _send(processes, signal.SIGKILL)  # it waits for those that are gone
