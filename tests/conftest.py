@@ -12,6 +12,8 @@ import pytest
 
 # Whose files share what is dear to build: the models that they export.
 SHARING = ("tests/unit/export/", "tests/serving/loader/")
+# Few tests that take long: last, they would leave all processes but one idle.
+SLOW = ("tests/smoke/", "tests/browser/", *SHARING)
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -23,10 +25,17 @@ def pytest_configure():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def pytest_collection_modifyitems(items):
+    """Puts first what takes longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Keeps the tests of a file in one process, and those of a folder of `SHARING`."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # it would begin with the files of the most tests
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):

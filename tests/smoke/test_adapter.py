@@ -24,6 +24,7 @@ QUICK = {
     "training.learning_rate": 0.01,
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 10,
+    "logging.plots": False,
     "export.verify": False,
 }
 LORA = {"adapter.method": "lora", "adapter.rank": 4, "adapter.matrices": ("query", "feedforward")}

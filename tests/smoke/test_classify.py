@@ -23,6 +23,7 @@ QUICK = {
     "training.epochs": 4,
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 20,
+    "logging.plots": False,
     "export.verify": False,
 }
 

@@ -23,6 +23,7 @@ SAME = {
     "training.dtype_policy": "float32",
     "evaluation.batch_size": 64,
     "evaluation.bootstrap_resamples": 20,
+    "logging.plots": False,
     "export.verify": False,
     "export.enabled": False,
 }

@@ -22,6 +22,7 @@ QUICK = [
     "data.train_examples=200",
     "data.test_examples=60",
     "evaluation.bootstrap_resamples=10",
+    "logging.plots=false",
     "export.verify=false",
 ]
 

@@ -27,6 +27,7 @@ QUICK = {
     "training.learning_rate": 1e-2,
     "training.dtype_policy": "float32",
     "evaluation.bootstrap_resamples": 10,
+    "logging.plots": False,
 }
 
 
