@@ -72,6 +72,7 @@ def build_evaluation_dataset(
     indices: np.ndarray,
     batch_size: int,
     pad_batch_to: int | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
 ) -> tf.data.Dataset:
     """Returns every example of `indices` once, in the order of `evaluation_batches`.
 
@@ -80,6 +81,7 @@ def build_evaluation_dataset(
         indices: int64: the examples of the store to evaluate.
         batch_size: Examples per batch.
         pad_batch_to: See `build_train_dataset`.
+        pad_length_to: The width of a batch is a multiple of it.
 
     Returns:
         A dataset of the same elements as that of `build_train_dataset`. The position of each row
@@ -88,7 +90,8 @@ def build_evaluation_dataset(
     batches = evaluation_batches(store.lengths[indices], batch_size)
 
     def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
-        return gather_batch(store, indices[batches[int(step)]], pad_batch_to)
+        own = indices[batches[int(step)]]
+        return gather_batch(store, own, pad_batch_to, pad_length_to=pad_length_to)
 
     return map_steps(store, tf.data.Dataset.range(len(batches)), gather)
 

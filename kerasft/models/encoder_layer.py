@@ -14,7 +14,15 @@ import tensorflow as tf
 from keras import ops
 
 from kerasft.models.attention import attend
-from kerasft.models.fast_ops import affine, dropout, layer_norm, next_seed, swap_tokens_and_heads
+from kerasft.models.fast_ops import (
+    affine,
+    dropout,
+    gelu,
+    gradients_wanted,
+    layer_norm,
+    next_seed,
+    swap_tokens_and_heads,
+)
 
 
 def run_layer(
@@ -79,7 +87,9 @@ def _project(dense, inputs):
         ops.reshape(kernel, (width, -1)),
         ops.reshape(bias, (-1,)),
     )
-    if dense.activation is not None:
+    if dense.activation is gelu and not gradients_wanted():
+        product = tf.nn.gelu(product)  # which TensorFlow merges with the product, in float32
+    elif dense.activation is not None:
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]
     return ops.reshape(product, (*leading, *bias.shape))

@@ -23,7 +23,7 @@ from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines.assembly import WINDOWS, build_preprocessor
 from kerasft.pipelines.augmentation import check_augmentation
-from kerasft.pipelines.performance import length_multiple
+from kerasft.pipelines.performance import evaluation_length_multiple, length_multiple
 from kerasft.pipelines.source import (
     TEST,
     VALIDATION,
@@ -271,7 +271,9 @@ def store_logits(
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
     """Returns the logits of some examples of a store, in the order of `indices`."""
-    batches = build_evaluation_dataset(store, indices, batch_size, forward.num_replicas)
+    batches = build_evaluation_dataset(
+        store, indices, batch_size, forward.num_replicas, evaluation_length_multiple()
+    )
     logits = predict_logits(forward, batches, on_batch=on_batch)
     order = np.concatenate(evaluation_batches(store.lengths[indices], batch_size))
     ordered = np.empty_like(logits)

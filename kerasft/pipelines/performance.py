@@ -32,8 +32,12 @@ def length_multiple(recipe: Recipe) -> int:
     chosen = recipe.performance.pad_length_to
     if chosen is not None:
         return chosen
-    any_width = not recipe.training.jit_compile and not tf.config.list_logical_devices("GPU")
-    return 1 if any_width else PADDING_MULTIPLE
+    return PADDING_MULTIPLE if recipe.training.jit_compile else evaluation_length_multiple()
+
+
+def evaluation_length_multiple() -> int:
+    """Returns what the width of an evaluation's batch is a multiple of; XLA compiles none."""
+    return PADDING_MULTIPLE if tf.config.list_logical_devices("GPU") else 1
 
 
 def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:

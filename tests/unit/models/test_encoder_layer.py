@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import keras
 import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.models import encoder_layer
 from kerasft.models.adapter import add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.models.encoder_layer import run_layer
-from kerasft.models.fast_ops import without_gradients
+from kerasft.models.fast_ops import gelu, without_gradients
 from kerasft.models.presets import load_preset
 
 HIDDEN = np.random.default_rng(0).normal(size=(3, 7, 24)).astype("float32")
@@ -71,6 +75,31 @@ def test_without_gradients_the_outputs_are_the_same(layer):
     graph = run.get_concrete_function(tf.constant(HIDDEN)).graph.as_graph_def()
     functions = [function.signature.name for function in graph.library.function]
     assert not any("grad" in name for name in functions)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gelu_is_the_exact_one_where_it_is_merged_with_the_product(dtype):
+    dense = keras.layers.Dense(64, dtype=dtype, kernel_initializer=keras.initializers.HeNormal(1))
+    dense.build((None, None, 24))
+    hidden = tf.cast(HIDDEN, dtype)
+
+    def run(activation, *, merged):
+        dense.activation = activation
+
+        @tf.function
+        def compute(hidden):
+            with without_gradients() if merged else contextlib.nullcontext():
+                return encoder_layer._project(dense, hidden)
+
+        outputs = compute(hidden)
+        assert outputs.dtype == dtype
+        return tf.cast(outputs, "float32").numpy()
+
+    expected = run(gelu, merged=False)
+    tolerance = {"atol": 1e-5, "rtol": 1e-5} if dtype == "float32" else {"atol": 5e-3, "rtol": 1e-2}
+    np.testing.assert_allclose(run(gelu, merged=True), expected, **tolerance)
+    other = run(tf.nn.relu, merged=True)  # control
+    assert np.abs(other - expected).max() > 0.1
 
 
 @pytest.mark.parametrize("method", ["lora", "houlsby"])
