@@ -193,7 +193,7 @@ def drop_by_seed(inputs, rate: float, seed):
 
 
 def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
-    """Draws what `drop_by_seed` keeps.
+    """Draws what `drop_by_seed` keeps, given the same.
 
     Returns:
         1 for what is kept and 0 for what is dropped, of the shape and type of `inputs`; and what
