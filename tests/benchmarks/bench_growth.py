@@ -90,20 +90,27 @@ def measure(point: Point, *, dtype: str, repeats: int) -> dict[str, float]:
 
 def plot(found: dict[str, list[dict[str, float]]], title: str) -> bytes:
     """Draws what a text costs against each of what was changed, both axes logarithmic."""
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
     from kerasft.training.figures import BLUE, new_figure, to_png
 
-    with new_figure(title, inches=(12.0, 4.2)) as (figure, whole):
-        whole.set_axis_off()
+    with new_figure("", inches=(12.0, 4.2)) as (figure, whole):
+        whole.remove()
+        figure.suptitle(title, x=0.01, ha="left")
         for number, (what, rows) in enumerate(found.items(), start=1):
             axes = figure.add_subplot(1, len(found), number)
-            axes.loglog(
-                [row["changed"] for row in rows],
-                [row["text_ms"] for row in rows],
-                "o-",
-                color=BLUE,
-            )
-            axes.set_xlabel(what)
-            axes.grid(visible=True, which="both", color="#e6e8ec", linewidth=0.6)
+            changed = [row["changed"] for row in rows]
+            in_millions = min(changed) > 1e6
+            changed = [round(value / 1e6) for value in changed] if in_millions else changed
+            axes.loglog(changed, [row["text_ms"] for row in rows], "o-", color=BLUE)
+            axes.set_xticks(changed)
+            axes.set_yticks([5, 10, 20, 50, 100, 200])
+            axes.set_ylim(3, 260)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(ScalarFormatter())
+                axis.set_minor_formatter(NullFormatter())
+            axes.set_xlabel(f"{what}, millions" if in_millions else what)
+            axes.grid(visible=True, color="#e6e8ec", linewidth=0.8)
             axes.set_ylabel("milliseconds a text")
         return to_png(figure)
 
