@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from random_model import build_model, make_batch
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _TRACED = 2
-_VOCABULARY = 30522
 
 
 class Point(NamedTuple):
@@ -46,34 +47,10 @@ POINTS = {
 
 def measure(point: Point, *, dtype: str, repeats: int) -> dict[str, float]:
     """Returns what a step takes, and how many weights the model has."""
-    import keras_hub
-    import numpy as np
     import tensorflow as tf
 
-    from kerasft.models.encoder import Encoder
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
-
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=_VOCABULARY,
-        num_layers=point.layers,
-        num_heads=point.width // 32,
-        hidden_dim=point.width,
-        intermediate_dim=4 * point.width,
-        max_sequence_length=512,
-        dropout=0.1,
-        dtype=dtype,
-    )
-    task = build_task("single", ["a", "b"])
-    head = task.build_head(hidden_dim=point.width, dropout=0.1, seed=1)
-    model = FineTuner(Encoder(backbone), head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    shape = (point.batch_size, point.tokens)
-    ids = np.random.default_rng(1).integers(1000, _VOCABULARY, shape, dtype="int32")
-    inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
-    batch = tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
+    model = build_model(dtype=dtype, layers=point.layers, width=point.width)
+    batch = make_batch([point.tokens] * point.batch_size)
     step = tf.function(model.train_step, autograph=False)
     seconds = []
     for _ in range(_TRACED + repeats):
@@ -82,7 +59,7 @@ def measure(point: Point, *, dtype: str, repeats: int) -> dict[str, float]:
         seconds.append(time.perf_counter() - start)
     milliseconds = 1000 * min(seconds[_TRACED:])
     return {
-        "weights": backbone.count_params(),
+        "weights": model.encoder.backbone.count_params(),
         "step_ms": round(milliseconds, 1),
         "text_ms": round(milliseconds / point.batch_size, 2),
     }

@@ -24,51 +24,29 @@ import sys
 import time
 from pathlib import Path
 
+from random_model import build_model, make_batch
+
 _WAYS = {
     "plain": (False, False),
     "checkpointed": (True, False),
     "chunked": (False, True),
     "both": (True, True),
 }
-_LAYERS, _HEADS, _HIDDEN, _INTERMEDIATE, _VOCABULARY = 6, 12, 384, 1536, 30522
 
 
 def build_step(way: str, options: argparse.Namespace, length: int):
     """Builds the function of a step on one fixed batch."""
-    import keras_hub
-    import numpy as np
     import tensorflow as tf
 
-    from kerasft.models.encoder import Encoder
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
-
     checkpointed, in_chunks = _WAYS[way]
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=_VOCABULARY,
-        num_layers=options.layers,
-        num_heads=_HEADS,
-        hidden_dim=_HIDDEN,
-        intermediate_dim=_INTERMEDIATE,
-        max_sequence_length=max(options.lengths),
-        dropout=0.1,
+    model = build_model(
         dtype=options.dtype,
-    )
-    encoder = Encoder(
-        backbone,
+        layers=options.layers,
+        longest=max(options.lengths),
         gradient_checkpointing=checkpointed,
         attention_chunk=options.chunk if in_chunks else 0,
     )
-    task = build_task("single", ["a", "b"])
-    head = task.build_head(hidden_dim=_HIDDEN, dropout=0.1, seed=1)
-    model = FineTuner(encoder, head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    shape = (options.batch_size, length)
-    ids = np.random.default_rng(1).integers(1000, 30000, shape, dtype="int32")
-    inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
-    batch = tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
+    batch = make_batch([length] * options.batch_size)
     step = tf.function(model.train_step, reduce_retracing=True)
     return lambda: float(step(batch)["batch_loss"])
 
@@ -139,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 512, 1024])
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--layers", type=int, default=_LAYERS)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--chunk", type=int, default=128)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--repeats", type=int, default=3, help="0: memory alone")

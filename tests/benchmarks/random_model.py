@@ -1,0 +1,64 @@
+"""What the benchmarks of a training step share: a model of random weights, batches of tokens.
+
+By default the model is of the default encoder's size: its answers are worth nothing, and take as
+long as others.
+"""
+
+from __future__ import annotations
+
+
+def build_model(
+    *, dtype: str, layers: int = 6, width: int = 384, longest: int = 512, **options: object
+):
+    """Builds a classifier with dropout 0.1 that is ready to take steps of AdamW.
+
+    Args:
+        dtype: Policy of the encoder.
+        layers: Of the encoder.
+        width: Of its hidden vectors, in heads of 32; those inside a layer are four times as wide.
+        longest: Tokens of the longest text.
+        options: Of `kerasft.models.encoder.Encoder`.
+    """
+    import keras_hub
+
+    from kerasft.models.encoder import Encoder
+    from kerasft.tasks.task import build_task
+    from kerasft.training.fine_tuner import FineTuner
+    from kerasft.training.optimizer import AdamW
+
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=30522,
+        num_layers=layers,
+        num_heads=width // 32,
+        hidden_dim=width,
+        intermediate_dim=4 * width,
+        max_sequence_length=longest,
+        dropout=0.1,
+        dtype=dtype,
+    )
+    task = build_task("single", ["a", "b"])
+    head = task.build_head(hidden_dim=width, dropout=0.1, seed=1)
+    model = FineTuner(Encoder(backbone, **options), head, global_clipnorm=1.0)
+    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def make_batch(lengths, multiple: int = 1):
+    """Makes a batch of texts of these lengths.
+
+    Args:
+        lengths: Tokens of each text.
+        multiple: The width of the batch is a multiple of it.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from kerasft.data.balance import padded_length
+
+    lengths = np.asarray(lengths)
+    shape = (len(lengths), padded_length(lengths, multiple))
+    real = (np.arange(shape[1]) < lengths[:, None]).astype("int32")
+    ids = np.random.default_rng(1).integers(1000, 30000, shape, dtype="int32") * real
+    inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": real}
+    return tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
