@@ -1,5 +1,5 @@
 # make imdb   fine-tunes on IMDB in a few minutes and exports a model that reads text
-# make test   runs the tests
+# make test   runs the tests, all but the slowest
 # Both set up what they need first, and only once.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup imdb test lint check bench lock clean
+.PHONY: help setup imdb test slow lint check bench lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,14 +27,17 @@ $(READY): requirements.lock encoder.lock pyproject.toml
 imdb: $(READY) ## Fine-tune on IMDB with the recipe imdb_quick; export to saved_models/imdb/.
 	$(BIN)/python -m kerasft.pipelines.imdb --recipe imdb_quick
 
-test: $(READY) ## Run the tests.
-	$(BIN)/python -m pytest --numprocesses 3
+test: $(READY) ## Run the tests, but for those marked slow.
+	$(BIN)/python -m pytest --numprocesses 3 -m "not slow"
+
+slow: $(READY) ## Run the tests marked slow: runs that are interrupted, spread over processes, searched.
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
 
 lint: $(READY) ## Check style and formatting.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check: lint test ## Lint, then test.
+check: lint test slow ## Lint, then all tests.
 
 bench: $(READY) ## Measure speed, PEER=python beside Hugging Face's; keep the machine quiet.
 	$(BIN)/python tests/benchmarks/table.py $(if $(PEER),--peer-python $(PEER))

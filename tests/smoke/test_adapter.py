@@ -16,6 +16,8 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
 from kerasft.training.events import Events
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "data.train_examples": 64,
     "model.sequence_length": 16,

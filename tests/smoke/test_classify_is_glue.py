@@ -10,6 +10,8 @@ import pytest
 import kerasft
 from kerasft.data.sources import load_source
 
+pytestmark = pytest.mark.slow
+
 SAME = {
     "model.preset": "tiny_random",
     "model.sequence_length": 32,

@@ -19,6 +19,8 @@ import pytest
 from kerasft.pipelines import imdb
 from kerasft.run_dir import RunDir
 
+pytestmark = pytest.mark.slow
+
 STEPS, CHECKPOINT_EVERY, PATIENCE_SECONDS = 120, 25, 120
 SETTINGS = {
     "data.train_examples": 320,  # 20 steps an epoch: six epochs and evaluations

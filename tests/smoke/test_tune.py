@@ -25,6 +25,8 @@ from kerasft.tuning.job import Job, finished_outcome, note
 from kerasft.tuning.plan import make_plan
 from kerasft.tuning.running import run_study
 
+pytestmark = pytest.mark.slow
+
 STEPS = 300
 RECIPE = f"""
 [data]

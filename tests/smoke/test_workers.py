@@ -16,6 +16,8 @@ from safetensors.numpy import load_file
 from kerasft.run_dir import RunDir
 from kerasft.training.history import read_history
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 240
 # Batches of 32 of 100 examples: the last has 4, which two processes share; clipping as ever.
 SETTINGS = {
