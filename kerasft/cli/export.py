@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
                 warmup_texts=read_warmup_texts(texts) if texts else (),
                 verify=arguments.verify,
                 version=arguments.version,
+                length_buckets=arguments.length_buckets,
             ),
             quantization=Quantization(method, arguments.max_loss) if method else None,
         )
@@ -75,6 +76,14 @@ def _build_parser() -> argparse.ArgumentParser:
         "be read by whoever has the model (else the built-in sample)",
     )
     parser.add_argument(
+        "--length-buckets",
+        type=_lengths,
+        default=(),
+        metavar="TOKENS",
+        help="widen each request to the first of these lengths that holds it, such as 32,64,128, "
+        "for servers that compile with XLA (else it is as wide as its longest text)",
+    )
+    parser.add_argument(
         "--no-verify",
         dest="verify",
         action="store_false",
@@ -88,6 +97,15 @@ def _version(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("a version is a number from 0 up")
     return number
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"lengths are whole numbers with commas between, such as 32,64,128, not {text!r}"
+        ) from None
 
 
 def _check_name(name: str | None) -> None:

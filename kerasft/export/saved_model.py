@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export.layout import RECORD, file_digests, versions_in
+from kerasft.export.length_buckets import check_length_buckets
 from kerasft.export.op_audit import audit_saved_model
 from kerasft.export.quantization import CompressedWeight, ExpandedWeight, read_expanded
 from kerasft.export.serving_files import write_batching, write_serving_files
@@ -53,6 +54,8 @@ class ExportOptions:
         probe: What the exported model must answer, if it is verified. Defaults to what the model
             in memory answers to the built-in sample.
         compressed: From `compress_weights`: weights that are stored in fewer bits.
+        length_buckets: Tokens that requests are widened to, ascending, for servers that compile
+            with XLA. None, the default: a request is as wide as its longest text.
     """
 
     signatures: tuple[str, ...] = ()
@@ -61,6 +64,7 @@ class ExportOptions:
     version: int | None = None
     probe: Probe | None = None
     compressed: Sequence[CompressedWeight] = ()
+    length_buckets: tuple[int, ...] = ()
 
 
 def export_saved_model(
@@ -101,19 +105,22 @@ def export_saved_model(
     _check_float32(model)
     _check_free(folder, options.version)
     names = check_signatures(options.signatures, task.kind)
+    buckets = check_length_buckets(options.length_buckets, preprocessor)
     compressed = options.compressed
+    traced_with = {"has_pairs": has_pairs, "names": names, "buckets": buckets}
     servable, signatures = _build_servable(
-        model, task, preprocessor, has_pairs=has_pairs, names=names, compressed=compressed
+        model, task, preprocessor, compressed=compressed, **traced_with
     )
     needed = _needed_bytes(servable, compressed)
     check_disk_space(folder, needed, "the exported model")
-    record = _describe(task, preprocessor, has_pairs, signatures) | {"metadata": dict(metadata)}
+    record = _describe(task, preprocessor, has_pairs, signatures)
+    record |= {"length_buckets": list(buckets), "metadata": dict(metadata)}
     with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
         _write(servable, signatures, new)
         record["oldest_server"] = _check_ops(new)
         write_batching(new)
-        texts = options.warmup_texts
-        write_warmup(new, folder.name, names, preprocessor, has_pairs=has_pairs, texts=texts)
+        asked = {"has_pairs": has_pairs, "texts": options.warmup_texts, "lengths": buckets}
+        write_warmup(new, folder.name, names, preprocessor, **asked)
         record |= {"sha256": file_digests(new), "verified": None}
         if options.verify:
             probe = options.probe or sample_probe(model, preprocessor, has_pairs)
@@ -192,7 +199,7 @@ def _check_free(folder: Path, number: int | None) -> None:
         )
 
 
-def _build_servable(model, task, preprocessor, *, has_pairs: bool, names, compressed):
+def _build_servable(model, task, preprocessor, *, compressed, **traced_with):
     """Returns the module that is saved and the traced functions of its signatures.
 
     The module holds the variables that the graphs read and nothing else: no optimizer, no random
@@ -205,8 +212,7 @@ def _build_servable(model, task, preprocessor, *, has_pairs: bool, names, compre
         model,
         task,
         preprocessor,
-        has_pairs=has_pairs,
-        names=names,
+        **traced_with,
         weights=functools.partial(read_expanded, compressed, servable.expanded),
     )
     read = {id(variable): variable for graph in traced.values() for variable in graph.variables}

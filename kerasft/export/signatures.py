@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasft.data.example import NUMBER
 from kerasft.errors import UserError, nearest
 from kerasft.export.layout import SIGNATURE, input_names
+from kerasft.export.length_buckets import widen
 from kerasft.models.fast_ops import without_gradients
 from kerasft.models.windows import mean_over_windows, split_windows
 
@@ -68,6 +69,7 @@ def trace_signatures(
     has_pairs: bool,
     names: Sequence[str],
     weights: Callable[[], contextlib.AbstractContextManager],
+    buckets: Sequence[int] = (),
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces the graph of each signature; all read the same variables.
 
@@ -78,15 +80,20 @@ def trace_signatures(
         has_pairs: Whether an example is a pair of texts.
         names: From `check_signatures`.
         weights: Makes the scope that the graphs are traced in, one for each.
+        buckets: Widths that batches are padded to. Defaults to none: that of the longest text.
     """
     texts = input_names(has_pairs)
     text_specs = [tf.TensorSpec([None], tf.string, name) for name in texts]
 
+    def read(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
+        return widen(preprocessor(*columns), buckets, preprocessor.padding_id)
+
     def answer(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
-        return task.decode(model(preprocessor(*columns), training=False))
+        return task.decode(model(read(*columns), training=False))
 
     def answer_tokens(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(TOKEN_INPUTS, columns, strict=True))
+        inputs = widen(inputs, buckets, preprocessor.padding_id)
         return task.decode(model(inputs, training=False))
 
     graphs: dict[str, tuple[Graph, list[tf.TensorSpec]]] = {
@@ -97,7 +104,7 @@ def trace_signatures(
             answer_tokens,
             [tf.TensorSpec([None, None], tf.int32, name) for name in TOKEN_INPUTS],
         ),
-        EMBED: (lambda *columns: _embed(model, preprocessor(*columns)), text_specs),
+        EMBED: (lambda *columns: _embed(model, read(*columns)), text_specs),
     }
     traced = {}
     for name in names:

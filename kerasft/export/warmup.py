@@ -36,6 +36,7 @@ def write_warmup(
     *,
     has_pairs: bool,
     texts: Sequence[bytes] = (),
+    lengths: Sequence[int] = (),
 ) -> int:
     """Writes the warm-up requests of a version; returns how many they are.
 
@@ -50,6 +51,8 @@ def write_warmup(
         has_pairs: Whether an example is a pair of texts.
         texts: UTF-8, what the requests' words come from. Whoever has the model can read them.
             Defaults to the built-in sample.
+        lengths: Tokens of a request, of which each is met to the token; full stops fill up.
+            Defaults to about 8, 32 and 128.
 
     Raises:
         UserError: The texts hold no word.
@@ -65,7 +68,7 @@ def write_warmup(
     path.parent.mkdir(exist_ok=True)
     count = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
-        batches = list(_batches(words, preprocessor.sequence_length, has_pairs))
+        batches = list(_batches(words, preprocessor, has_pairs, lengths))
         for name, columns in itertools.product(signatures, batches):
             writer.write(build_request(name, columns, model_name, preprocessor))
             count += 1
@@ -74,17 +77,38 @@ def write_warmup(
     return count
 
 
-def _batches(words: Sequence[bytes], most: int, has_pairs: bool) -> Iterator[list[list[bytes]]]:
+def _batches(
+    words: Sequence[bytes], preprocessor, has_pairs: bool, lengths: Sequence[int]
+) -> Iterator[list[list[bytes]]]:
     """Yields the texts of each request: a list for each input of the signature."""
     stream = itertools.cycle(words)
-    for num_tokens in [n for n in _NUM_TOKENS if n <= most] or [most]:
-        columns = len(input_names(has_pairs))
-        num_words = max((num_tokens - 1) // columns - 1, 1)  # beside the special tokens
+    most = preprocessor.sequence_length
+    num_columns = len(input_names(has_pairs))
+    for num_tokens in lengths or [n for n in _NUM_TOKENS if n <= most] or [most]:
+        num_words = max((num_tokens - 1) // num_columns - 1, 1)  # beside the special tokens
         for size in BATCH_SIZES:
-            yield [
+            columns = [
                 [b" ".join(itertools.islice(stream, num_words)) for _ in range(size)]
-                for _ in range(columns)
+                for _ in range(num_columns)
             ]
+            yield _fit(columns, num_tokens, preprocessor) if lengths else columns
+
+
+def _fit(columns: list[list[bytes]], num_tokens: int, preprocessor) -> list[list[bytes]]:
+    """Returns texts whose longest row has so many tokens: cut until it has less, then filled up."""
+    while True:
+        tokens = preprocessor(*columns)["padding_mask"].numpy().sum(axis=1)
+        missing = num_tokens - int(tokens.max())
+        if missing >= 0:
+            break
+        columns = [[_first_half(text) for text in texts] for texts in columns]
+    columns[0][tokens.argmax()] += b" ." * missing
+    return columns
+
+
+def _first_half(text: bytes) -> bytes:
+    words = text.split()
+    return b" ".join(words[: len(words) // 2])
 
 
 def build_request(

@@ -102,7 +102,7 @@ class WordPiecePreprocessor(tf.Module):
         self.break_tags = break_tags
         self.vocabulary_size = len(vocabulary)
         self._vocabulary_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()
-        self._padding_id, self._start_id, self._separator_id = (
+        self.padding_id, self._start_id, self._separator_id = (
             list(vocabulary).index(token) for token in (PADDING, START, SEPARATOR)
         )
         self._tokenizer = _build_tokenizer(tuple(vocabulary))
@@ -122,7 +122,7 @@ class WordPiecePreprocessor(tf.Module):
         """
         token_ids, segment_ids = self.tokenize(text, text_pair)
         return {
-            "token_ids": token_ids.to_tensor(self._padding_id),
+            "token_ids": token_ids.to_tensor(self.padding_id),
             "segment_ids": segment_ids.to_tensor(),
             "padding_mask": tf.ones_like(token_ids).to_tensor(),
         }

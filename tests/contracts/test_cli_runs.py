@@ -192,11 +192,17 @@ def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
         "0.5",
         "--warmup-texts",
         str(tmp_path / "texts"),
+        "--length-buckets",
+        "32,64",
     ]
     assert command("export", str(run_dir.path), *options).code == 0
     found = workflow.calls[-1]
     assert found["options"] == ExportOptions(
-        signatures=("embed", "tokens"), warmup_texts=(b"one text",), verify=False, version=7
+        signatures=("embed", "tokens"),
+        warmup_texts=(b"one text",),
+        verify=False,
+        version=7,
+        length_buckets=(32, 64),
     )
     assert found["quantization"] == Quantization("int8", 0.5)
     assert command("export", str(run_dir.path)).code == 0
@@ -205,8 +211,15 @@ def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
     assert workflow.calls[-1]["quantization"] == Quantization("float16")
     loss = f"validation ({Quantization.max_loss})"  # the help tells what is left out
     assert loss in " ".join(command("export", "--help").out.split())
-    for wrong in (["--version", "-1"], ["--quantize", "int4"], ["--version", "new"]):
-        assert command("export", str(run_dir.path), *wrong).code == 2
+    for option, wrong in (
+        ("--version", "-1"),
+        ("--quantize", "int4"),
+        ("--version", "new"),
+        ("--length-buckets", "32,long"),
+    ):
+        result = command("export", str(run_dir.path), option, wrong)
+        assert result.code == 2
+        assert option in result.err
 
 
 def test_export_under_a_name_that_is_no_folders_name_is_2(command, workflow, run_of):
