@@ -106,15 +106,13 @@ def export_saved_model(
     _check_free(folder, options.version)
     names = check_signatures(options.signatures, task.kind)
     buckets = check_length_buckets(options.length_buckets, preprocessor)
-    compressed = options.compressed
     traced_with = {"has_pairs": has_pairs, "names": names, "buckets": buckets}
     servable, signatures = _build_servable(
-        model, task, preprocessor, compressed=compressed, **traced_with
+        model, task, preprocessor, compressed=options.compressed, **traced_with
     )
-    needed = _needed_bytes(servable, compressed)
+    needed = _needed_bytes(servable, options.compressed)
     check_disk_space(folder, needed, "the exported model")
-    record = _describe(task, preprocessor, has_pairs, signatures)
-    record |= {"length_buckets": list(buckets), "metadata": dict(metadata)}
+    record = _describe(task, preprocessor, signatures, traced_with) | {"metadata": dict(metadata)}
     with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
         _write(servable, signatures, new)
         record["oldest_server"] = _check_ops(new)
@@ -136,11 +134,12 @@ def _needed_bytes(servable: tf.Module, compressed: Sequence[CompressedWeight]) -
     return _GRAPH_BYTES + weights + sum(weight.num_bytes for weight in compressed)
 
 
-def _describe(task, preprocessor, has_pairs: bool, signatures) -> dict[str, Any]:
+def _describe(task, preprocessor, signatures, traced_with: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the record says of the model itself."""
     return {
         "kind": task.kind,
-        "has_pairs": has_pairs,
+        "has_pairs": traced_with["has_pairs"],
+        "length_buckets": list(traced_with["buckets"]),
         "label_names": task.label_names,
         "task": task.record(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -20,6 +20,7 @@ from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.export.length_buckets import widen
 from kerasft.models.fast_ops import without_gradients
 from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.text.uncompiled import not_compiled
 
 CLASSIFY, REGRESS, TOKENS, EMBED = "classify", "regress", "tokens", "embed"
 EXAMPLES = "inputs"  # the one input of `classify` and `regress`, as the server wants it
@@ -86,7 +87,8 @@ def trace_signatures(
     text_specs = [tf.TensorSpec([None], tf.string, name) for name in texts]
 
     def read(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
-        return widen(preprocessor(*columns), buckets, preprocessor.padding_id)
+        with not_compiled():
+            return widen(preprocessor(*columns), buckets, preprocessor.padding_id)
 
     def answer(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         return task.decode(model(read(*columns), training=False))

@@ -14,6 +14,7 @@ import tensorflow_text as tf_text
 from kerasft.errors import UserError
 from kerasft.text.cleaning import MAX_BYTES_PER_WORD, clean_text
 from kerasft.text.truncation import keep_byte_ends, keep_ends, keep_first, longest_first
+from kerasft.text.uncompiled import uncompiled_graph
 from kerasft.text.windows import cut_windows, join_windows
 
 PADDING, UNKNOWN, START, SEPARATOR = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
@@ -171,13 +172,13 @@ class WordPiecePreprocessor(tf.Module):
             "tensorflow_text": tf_text.__version__,  # word boundaries
         } | (windows if self.truncation == WINDOWS else {})
 
-    @tf.function(input_signature=[_TEXT], autograph=False)
+    @uncompiled_graph(_TEXT)
     def _tokenize_texts(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         room = self.sequence_length - 2
         head = round(room * self.head_fraction)
         return self._pack(keep_ends(self._split(text), head=head, tail=room - head))
 
-    @tf.function(input_signature=[_TEXT], autograph=False)
+    @uncompiled_graph(_TEXT)
     def _tokenize_windows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         windows, num_windows = cut_windows(
             self._split(text),
@@ -188,7 +189,7 @@ class WordPiecePreprocessor(tf.Module):
         token_ids, segment_ids = self._pack(windows)
         return join_windows(token_ids, num_windows), join_windows(segment_ids, num_windows)
 
-    @tf.function(input_signature=[_TEXT, _TEXT], autograph=False)
+    @uncompiled_graph(_TEXT, _TEXT)
     def _tokenize_pairs(
         self, text: tf.Tensor, text_pair: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:

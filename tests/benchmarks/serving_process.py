@@ -15,7 +15,7 @@ CLIENTS = Path(__file__).with_name("serving_clients.py")
 NAME = "benchmark"
 
 
-def build_model(folder: Path, preset_name: str) -> Path:
+def build_model(folder: Path, preset_name: str, length_buckets: tuple[int, ...] = ()) -> Path:
     """Exports an untrained classifier; returns its version folder.
 
     Its answers are worth nothing, and take as long as others.
@@ -38,7 +38,7 @@ def build_model(folder: Path, preset_name: str) -> Path:
         preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),
         folder=folder / NAME,
         metadata={},
-        options=ExportOptions(verify=False),
+        options=ExportOptions(verify=False, length_buckets=length_buckets),
     )
 
 
