@@ -88,7 +88,7 @@ def _project(dense, inputs):
         ops.reshape(bias, (-1,)),
     )
     if dense.activation is gelu and not gradients_wanted():
-        product = tf.nn.gelu(product)  # which TensorFlow merges with the product, in float32
+        product = tf.nn.gelu(product)  # merged with the product, where it computes in float32
     elif dense.activation is not None:
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]

@@ -53,7 +53,7 @@ def gelu(features):
         Tensor of the same shape and type.
     """
     if not _gradients_wanted.get() and features.dtype == tf.float32:
-        return tf.nn.gelu(features)  # TensorFlow merges it with the product before it
+        return tf.nn.gelu(features)  # in half precision it is less exact, unless it is merged
     return _gelu(features)
 
 
