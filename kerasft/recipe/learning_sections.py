@@ -238,7 +238,8 @@ class RegularizationSettings:
     )
     adversarial_epsilon: float = setting(
         0.0,
-        "Length of the adversarial step on each text's embeddings (FGM); 0 is none.",
+        "Length of the adversarial step on each text's embeddings (FGM): a part of one token's "
+        "length, such as 0.2; 0 is none.",
         at_least(0),
     )
     mixup_alpha: float = setting(
