@@ -65,14 +65,12 @@ def widen(
 
     Args:
         inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 `(batch_size, sequence_length)`.
-        buckets: From `check_length_buckets`; none is no padding.
+        buckets: From `check_length_buckets`.
         padding_id: The token that pads.
 
     Returns:
         The same, int32 `(batch_size, bucket)`.
     """
-    if not buckets:
-        return dict(inputs)
     width = tf.shape(inputs["token_ids"])[1]
     lengths = tf.constant([*buckets], tf.int32)
     wanted = tf.reduce_min(tf.where(lengths >= width, lengths, tf.int32.max))

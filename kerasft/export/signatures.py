@@ -86,17 +86,19 @@ def trace_signatures(
     texts = input_names(has_pairs)
     text_specs = [tf.TensorSpec([None], tf.string, name) for name in texts]
 
+    def fit(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return widen(inputs, buckets, preprocessor.padding_id) if buckets else inputs
+
     def read(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         with not_compiled():
-            return widen(preprocessor(*columns), buckets, preprocessor.padding_id)
+            return fit(preprocessor(*columns))
 
     def answer(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         return task.decode(model(read(*columns), training=False))
 
     def answer_tokens(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(TOKEN_INPUTS, columns, strict=True))
-        inputs = widen(inputs, buckets, preprocessor.padding_id)
-        return task.decode(model(inputs, training=False))
+        return task.decode(model(fit(inputs), training=False))
 
     graphs: dict[str, tuple[Graph, list[tf.TensorSpec]]] = {
         SIGNATURE: (answer, text_specs),
