@@ -25,6 +25,8 @@ from pathlib import Path
 
 from serving_process import build_model
 
+from kerasft.export.layout import SIGNATURE
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 PRESET = "minilm_l6_en_uncased"
 XLA_FLAGS = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit --tf_xla_enable_lazy_compilation=false"
@@ -37,7 +39,7 @@ def ask(version: Path, num_requests: int) -> dict[str, float]:
     import tensorflow_text  # noqa: F401 - registers its ops
 
     from kerasft.export import replay
-    from kerasft.export.layout import SIGNATURE, WARMUP
+    from kerasft.export.layout import WARMUP
 
     loaded = tf.saved_model.load(str(version))
     start = time.perf_counter()
@@ -71,7 +73,9 @@ def main() -> None:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, buckets in (("plain", ()), ("buckets", tuple(arguments.buckets))):
-            version = build_model(Path(folder) / kind, PRESET, buckets)
+            version = build_model(
+                Path(folder) / kind, PRESET, length_buckets=buckets, signatures=(SIGNATURE,)
+            )
             for name, flags in (("", ""), (" under XLA", XLA_FLAGS)):
                 command = [sys.executable, __file__, "--ask", str(version)]
                 result = subprocess.run(

@@ -15,10 +15,10 @@ CLIENTS = Path(__file__).with_name("serving_clients.py")
 NAME = "benchmark"
 
 
-def build_model(folder: Path, preset_name: str, length_buckets: tuple[int, ...] = ()) -> Path:
+def build_model(folder: Path, preset_name: str, **options) -> Path:
     """Exports an untrained classifier; returns its version folder.
 
-    Its answers are worth nothing, and take as long as others.
+    Its answers are worth nothing, and take as long as others. `options` are `ExportOptions`.
     Run in a process of its own (`python serving_process.py FOLDER PRESET`).
     """
     from kerasft.export.saved_model import ExportOptions, export_saved_model
@@ -38,7 +38,7 @@ def build_model(folder: Path, preset_name: str, length_buckets: tuple[int, ...] 
         preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),
         folder=folder / NAME,
         metadata={},
-        options=ExportOptions(verify=False, length_buckets=length_buckets),
+        options=ExportOptions(verify=False, **options),
     )
 
 
