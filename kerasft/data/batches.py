@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from kerasft.data.autotune import without_autotune
 from kerasft.data.balance import PADDING_MULTIPLE, padded_length
 from kerasft.data.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.token_store import TokenStore
 from kerasft.errors import UserError
 
 _INPUTS = ("token_ids", "segment_ids", "padding_mask")
-_PREFETCH = 8  # batches of a few hundred kB
+PREFETCHED = 8  # batches of a few hundred kB
 
 
 def build_train_dataset(
@@ -224,7 +225,7 @@ def map_steps(
         named = dict(zip(_INPUTS, inputs, strict=True))
         return named, labels, tf.ensure_shape(weight, [None])
 
-    return steps.map(to_tensors).prefetch(_PREFETCH)
+    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))
 
 
 def label_dtype(store: TokenStore) -> np.dtype:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from kerasft.data.autotune import without_autotune
 from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.batches import PREFETCHED
 
 
 def build_feature_dataset(
@@ -56,4 +58,4 @@ def build_feature_dataset(
         return {"features": shaped[0]}, shaped[1], shaped[2]
 
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    return steps.map(to_tensors).prefetch(tf.data.AUTOTUNE)
+    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))

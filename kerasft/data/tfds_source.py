@@ -95,12 +95,14 @@ class TfdsSource:
     def _batches(self, split: str) -> Iterator[dict[str, Any]]:
         import tensorflow_datasets as tfds
 
+        from kerasft.data.autotune import without_autotune  # and TensorFlow with it
+
         # One file after the other keeps the order; no caching keeps memory bounded.
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         dataset = self._builder.as_dataset(
             split=split, shuffle_files=False, batch_size=_READ_BATCH, read_config=config
         )
-        return dataset.as_numpy_iterator()
+        return without_autotune(dataset).as_numpy_iterator()
 
     def _split_info(self, split: str) -> Any:
         splits = self._builder.info.splits

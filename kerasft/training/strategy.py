@@ -6,6 +6,7 @@ import functools
 
 import tensorflow as tf
 
+from kerasft.data.autotune import without_autotune
 from kerasft.errors import UserError
 from kerasft.training.workers import Cluster, Workers, read_cluster
 
@@ -81,7 +82,7 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
                 )
             )
 
-        return dataset.flat_map(split).prefetch(2 * own)
+        return without_autotune(dataset.flat_map(split).prefetch(2 * own))
 
     return strategy.distribute_datasets_from_function(parts_of)
 
