@@ -37,7 +37,7 @@ SETTINGS = {
         "training.learning_rate": 1e-4,
         "training.warmup_fraction": 0.1,
     },
-    "glue_rte": {"training.learning_rate": 1e-4, "model.dropout": 0.1},
+    "glue_rte": {"training.learning_rate": 1e-4, "model.dropout": 0.1, "training.epochs": 2.0},
 }
 TECHNIQUES = {
     PLAIN: {},
