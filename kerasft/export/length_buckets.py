@@ -73,8 +73,8 @@ def widen(
     """
     width = tf.shape(inputs["token_ids"])[1]
     lengths = tf.constant([*buckets], tf.int32)
-    wanted = tf.reduce_min(tf.where(lengths >= width, lengths, tf.int32.max))
-    missing = tf.where(wanted == tf.int32.max, 0, wanted - width)
+    widest = tf.maximum(width, buckets[-1])
+    missing = tf.reduce_min(tf.where(lengths >= width, lengths, widest)) - width
     return {
         name: tf.pad(
             tensor,
