@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import results_only
 from kerasft.errors import UserError
-from kerasft.export.layout import FLOAT16, INT8
+from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
 from kerasft.pipelines.command import build_progress
 from kerasft.pipelines.export_options import Quantization, read_warmup_texts
 from kerasft.pipelines.printing import predict_command
@@ -60,7 +60,10 @@ def _build_parser() -> argparse.ArgumentParser:
         help="some of serving_default, classify, regress, tokens, embed, with commas; else all",
     )
     parser.add_argument(
-        "--quantize", choices=(INT8, FLOAT16), help="store the weights in fewer bits"
+        "--quantize",
+        choices=(INT8, FLOAT16, BFLOAT16),
+        help="store the weights in fewer bits; with bfloat16 also compute in fewer, faster where "
+        "the server's processor has it (AVX512_BF16, AMX) and slower elsewhere",
     )
     parser.add_argument(
         "--max-loss",

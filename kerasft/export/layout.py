@@ -24,8 +24,8 @@ BATCHING = "batching_params.pbtxt"
 MAX_WARMUP_RECORDS = 1000  # more, and the server does not load the model
 # The batches that a server may make of waiting requests. It fills up to the next size.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-# In which fewer bits weights can be stored.
-INT8, FLOAT16 = "int8", "float16"
+# In which fewer bits weights can be stored; in bfloat16 the encoder then also computes.
+INT8, FLOAT16, BFLOAT16 = "int8", "float16", "bfloat16"
 _OWN = (RECORD,)  # cannot hold its own checksum
 _MAY_CHANGE = (BATCHING,)  # whoever runs the server tunes it
 

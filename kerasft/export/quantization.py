@@ -1,9 +1,10 @@
-"""Weights in fewer bits on disk and on the wire, and in float32 in the server's memory.
+"""Weights in fewer bits: on disk and on the wire, and as bfloat16 in what a request computes.
 
 A weight is stored as int8 with a scale for each output channel (symmetric, by the largest absolute
 value, as Keras's `quantize("int8")` stores it), or as float16. The SavedModel's initializer, which
-every server runs when it loads a model, expands it once. So a request costs what it costs without:
-Keras's own int8 layers compute in int8, for which TensorFlow has no fast kernels on a CPU.
+every server runs when it loads a model, expands it to float32 once. So a request costs what it
+costs without: Keras's own int8 layers compute in int8, for which TensorFlow has no fast kernels on
+a CPU. As bfloat16 a weight stays what it is: the encoder computes in it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.export.layout import FLOAT16, INT8
+from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
 
-METHODS = (INT8, FLOAT16)
+METHODS = (INT8, FLOAT16, BFLOAT16)
 _KERNEL, _BIAS, _EMBEDDINGS = "kernel", "bias", "embeddings"
 
 
@@ -29,18 +30,23 @@ class CompressedWeight:
 
     Attributes:
         variable: The model's variable, which holds the expanded weight.
-        stored: int8 or float16, in the variable's shape.
-        scale: float32, broadcast over `stored`; for float16 1.
+        stored: int8, float16 or bfloat16, in the variable's shape.
+        scale: float32, broadcast over `stored`; `None`: there is none.
     """
 
     variable: keras.Variable
     stored: np.ndarray
-    scale: np.ndarray
+    scale: np.ndarray | None = None
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """All that is stored."""
+        return [self.stored] if self.scale is None else [self.stored, self.scale]
 
     @property
     def num_bytes(self) -> int:
         """How much is stored."""
-        return self.stored.nbytes + self.scale.nbytes
+        return sum(part.nbytes for part in self.parts)
 
 
 def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
@@ -50,15 +56,15 @@ def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
     of the weights, stay as they are. From here on the model answers as the exported one will.
 
     Args:
-        model: Its variables are changed.
-        method: `int8` or `float16`.
+        model: Its variables are changed. For `bfloat16` one that computes in it.
+        method: `int8`, `float16` or `bfloat16`.
 
     Raises:
         UserError: Another method, or a weight that float16 cannot hold.
     """
     if method not in METHODS:
         raise UserError(
-            "There is no such quantization.", received=method, expected=" or ".join(METHODS)
+            "There is no such quantization.", received=method, expected=", ".join(METHODS)
         )
     ranks = {variable.path: len(variable.shape) for variable in model.weights}
     compressed = []
@@ -69,13 +75,14 @@ def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
         values = variable.numpy()
         if method == INT8:
             rounded, inverse = keras.quantizers.abs_max_quantize(values, axis=axes, to_numpy=True)
-            stored = np.asarray(rounded)
             scale = np.reciprocal(np.asarray(inverse, np.float32))
+            weight = CompressedWeight(variable, np.asarray(rounded), scale)
         else:
-            _check_fits(values, variable.path)
-            stored, scale = values.astype(np.float16), np.ones([1] * values.ndim, np.float32)
-        variable.assign(stored.astype(np.float32) * scale)
-        compressed.append(CompressedWeight(variable, stored, scale))
+            if method == FLOAT16:
+                _check_fits(values, variable.path)
+            weight = CompressedWeight(variable, values.astype(tf.as_dtype(method).as_numpy_dtype))
+        variable.assign(weight.stored.astype(np.float32) * (1 if weight.scale is None else scale))
+        compressed.append(weight)
     return compressed
 
 
@@ -86,7 +93,7 @@ def _check_fits(values: np.ndarray, path: str) -> None:
             f"The weight {path} is too large for float16.",
             received=largest,
             expected=f"at most {most:.0f}",
-            fix="export it without --quantize, or with --quantize int8.",
+            fix="export it without --quantize, or with --quantize int8 or bfloat16.",
         )
 
 
@@ -105,7 +112,7 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
     """A float32 weight that is made from its stored form whenever the SavedModel is loaded.
 
     Args:
-        weight: What is stored.
+        weight: What is stored, as int8 or float16.
 
     Attributes:
         variables: What is stored, as variables; whatever is saved must own them.
@@ -113,11 +120,10 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
 
     def __init__(self, weight: CompressedWeight):
         super().__init__()
-        parts = (weight.stored, weight.scale)
-        self.variables = [tf.Variable(part, trainable=False) for part in parts]
+        self.variables = [tf.Variable(part, trainable=False) for part in weight.parts]
         self._shape = weight.stored.shape
         # Models in one process share names: those of equal names must be equal weights.
-        digest = hashlib.sha256(weight.stored.tobytes() + weight.scale.tobytes()).hexdigest()
+        digest = hashlib.sha256(b"".join(part.tobytes() for part in weight.parts)).hexdigest()
         self._shared_name = f"{weight.variable.path}/{digest[:16]}"
         self._initialize()
 
@@ -127,8 +133,10 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
         )
 
     def _initialize(self):
-        stored, scale = self.variables
-        value = tf.cast(stored, tf.float32) * scale
+        stored, *scale = self.variables
+        value = tf.cast(stored, tf.float32)
+        if scale:
+            value *= scale[0]
         tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=value)
 
     def read(self) -> tf.Tensor:
@@ -137,15 +145,41 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
         return tf.ensure_shape(value, self._shape)
 
 
-def read_expanded(
-    compressed: Sequence[CompressedWeight], expanded: Sequence[ExpandedWeight]
+class HalfWeight(tf.Module):
+    """A weight that is read as it is stored, in bfloat16.
+
+    Args:
+        weight: What is stored, as bfloat16.
+
+    Attributes:
+        variables: The one variable.
+    """
+
+    def __init__(self, weight: CompressedWeight):
+        super().__init__()
+        self._stored = tf.Variable(weight.stored, trainable=False)
+
+    def read(self) -> tf.Tensor:
+        """Returns the weight, without copying it."""
+        return self._stored.read_value()
+
+
+def serve_weight(weight: CompressedWeight) -> ExpandedWeight | HalfWeight:
+    """Returns what a SavedModel owns of a weight that is stored in fewer bits."""
+    return HalfWeight(weight) if weight.stored.dtype == tf.bfloat16 else ExpandedWeight(weight)
+
+
+def read_compressed(
+    compressed: Sequence[CompressedWeight], served: Sequence[ExpandedWeight | HalfWeight]
 ) -> keras.StatelessScope:
-    """Returns the scope in which a model reads the expanded weights in place of its own.
+    """Returns the scope in which a model reads what is served in place of its own weights.
 
     Args:
         compressed: The weights that are stored in fewer bits.
-        expanded: Theirs, in the same order.
+        served: Theirs from `serve_weight`, in the same order.
     """
-    pairs = zip(compressed, expanded, strict=True)
-    mapping = [(weight.variable, resource.read()) for weight, resource in pairs]
-    return keras.StatelessScope(state_mapping=mapping)
+    scope = keras.StatelessScope()
+    for weight, own in zip(compressed, served, strict=True):
+        # Given to the scope's constructor, each would be cast to float32 in every request.
+        scope.state_mapping[id(weight.variable)] = own.read()
+    return scope

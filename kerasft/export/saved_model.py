@@ -19,10 +19,10 @@ from typing import Any
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.export.layout import RECORD, file_digests, versions_in
+from kerasft.export.layout import BFLOAT16, RECORD, file_digests, versions_in
 from kerasft.export.length_buckets import check_length_buckets
 from kerasft.export.op_audit import audit_saved_model
-from kerasft.export.quantization import CompressedWeight, ExpandedWeight, read_expanded
+from kerasft.export.quantization import CompressedWeight, read_compressed, serve_weight
 from kerasft.export.serving_files import write_batching, write_serving_files
 from kerasft.export.signatures import check_signatures, describe_signatures, trace_signatures
 from kerasft.export.verification import Probe, sample_probe, verify
@@ -54,6 +54,8 @@ class ExportOptions:
         probe: What the exported model must answer, if it is verified. Defaults to what the model
             in memory answers to the built-in sample.
         compressed: From `compress_weights`: weights that are stored in fewer bits.
+        compute_dtype: What the model's encoder computes in: `float32`, or `bfloat16`, where an
+            answer differs by rounding with the padding of its batch.
         length_buckets: Tokens that requests are widened to, ascending, for servers that compile
             with XLA. None, the default: a request is as wide as its longest text.
     """
@@ -64,6 +66,7 @@ class ExportOptions:
     version: int | None = None
     probe: Probe | None = None
     compressed: Sequence[CompressedWeight] = ()
+    compute_dtype: str = "float32"
     length_buckets: tuple[int, ...] = ()
 
 
@@ -84,7 +87,7 @@ def export_saved_model(
     for numbers) and, with all that is known of the model, in `assets.extra/kerasft.json`.
 
     Args:
-        model: A float32 `FineTuner`.
+        model: A `FineTuner` whose encoder computes as the options say.
         task: A `kerasft.tasks.task.Task`: turns logits into the answer.
         preprocessor: Turns texts, or pairs of texts, into the model's inputs.
         folder: `saved_models/<name>`; made if it is missing.
@@ -96,13 +99,13 @@ def export_saved_model(
         The version's folder.
 
     Raises:
-        ValueError: The model does not compute in float32: its answers would depend on padding.
+        ValueError: The model computes in another precision than the options say.
         UserError: No room, no permission, a version that is taken, an impossible signature, an op
             that no stock server has.
         VerificationError: The export does not answer as the model does.
     """
     folder, options = Path(folder), options or ExportOptions()
-    _check_float32(model)
+    _check_precision(model, options.compute_dtype)
     _check_free(folder, options.version)
     names = check_signatures(options.signatures, task.kind)
     buckets = check_length_buckets(options.length_buckets, preprocessor)
@@ -112,17 +115,17 @@ def export_saved_model(
     )
     needed = _needed_bytes(servable, options.compressed)
     check_disk_space(folder, needed, "the exported model")
-    record = _describe(task, preprocessor, signatures, traced_with) | {"metadata": dict(metadata)}
+    record = _describe(model, task, preprocessor, signatures, traced_with)
     with telling_os_errors(folder, needed), _one_export_at_a_time(folder), _beside(folder) as new:
         _write(servable, signatures, new)
         record["oldest_server"] = _check_ops(new)
         write_batching(new)
         asked = {"has_pairs": has_pairs, "texts": options.warmup_texts, "lengths": buckets}
         write_warmup(new, folder.name, names, preprocessor, **asked)
-        record |= {"sha256": file_digests(new), "verified": None}
+        record |= {"metadata": dict(metadata), "sha256": file_digests(new), "verified": None}
         if options.verify:
             probe = options.probe or sample_probe(model, preprocessor, has_pairs)
-            record["verified"] = verify(new, probe)
+            record["verified"] = verify(new, probe, options.compute_dtype)
         write_atomically(new / RECORD, to_json(record, indent=2) + "\n")
         version = _publish(new, folder, options.version)
     write_serving_files(folder.parent, folder.name)
@@ -134,10 +137,11 @@ def _needed_bytes(servable: tf.Module, compressed: Sequence[CompressedWeight]) -
     return _GRAPH_BYTES + weights + sum(weight.num_bytes for weight in compressed)
 
 
-def _describe(task, preprocessor, signatures, traced_with: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(model, task, preprocessor, signatures, traced_with) -> dict[str, Any]:
     """Returns what the record says of the model itself."""
     return {
         "kind": task.kind,
+        "compute_dtype": model.encoder.compute_dtype,
         "has_pairs": traced_with["has_pairs"],
         "length_buckets": list(traced_with["buckets"]),
         "label_names": task.label_names,
@@ -178,12 +182,13 @@ def _beside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _check_float32(model) -> None:
-    dtypes = {layer.name: layer.compute_dtype for layer in model.layers}
-    if set(dtypes.values()) != {"float32"}:
+def _check_precision(model, compute_dtype: str) -> None:
+    found = {"encoder": model.encoder.compute_dtype, "head": model.head.compute_dtype}
+    wanted = {"encoder": compute_dtype, "head": "float32"}
+    if found != wanted or compute_dtype not in (BFLOAT16, "float32"):
         raise ValueError(
-            f"Only a model that computes in float32 is exported. Received: {dtypes}. "
-            "Fix: build it anew with the dtype policy float32 and restore the weights."
+            f"The model does not compute as its export is to. Received: {found}. Expected: "
+            f"{wanted}. Fix: build it anew with that dtype policy and restore the weights."
         )
 
 
@@ -205,14 +210,14 @@ def _build_servable(model, task, preprocessor, *, compressed, **traced_with):
     seeds, no layer without use. The Keras model itself would bring every weight a second time.
     """
     servable = tf.Module(name="servable")
-    servable.expanded = [ExpandedWeight(weight) for weight in compressed]
-    servable.stored = [expanded.variables for expanded in servable.expanded]
+    servable.compressed = [serve_weight(weight) for weight in compressed]
+    servable.stored = [list(weight.variables) for weight in servable.compressed]
     traced = trace_signatures(
         model,
         task,
         preprocessor,
         **traced_with,
-        weights=functools.partial(read_expanded, compressed, servable.expanded),
+        weights=functools.partial(read_compressed, compressed, servable.compressed),
     )
     read = {id(variable): variable for graph in traced.values() for variable in graph.variables}
     servable.model_variables = list(read.values())

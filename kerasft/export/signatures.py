@@ -75,7 +75,7 @@ def trace_signatures(
     """Traces the graph of each signature; all read the same variables.
 
     Args:
-        model: A float32 `FineTuner`.
+        model: A `FineTuner`; its head, and so the answers, are float32.
         task: Turns logits into the answer.
         preprocessor: Turns texts into the model's inputs.
         has_pairs: Whether an example is a pair of texts.

@@ -42,8 +42,10 @@ def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, trai
     """
     tokens, places, segments = (table.value for table in _tables(backbone))
     embedded = look_up(tokens, inputs["token_ids"])
-    length = tf.shape(embedded)[1]
-    embedded += places[:length] if positions is None else look_up(places, positions)
+    if positions is None:
+        embedded += tf.cast(places[: tf.shape(embedded)[1]], tf.float32)
+    else:
+        embedded += look_up(places, positions)
     embedded += look_up(segments, inputs["segment_ids"])
     if "embedding_offset" in inputs:
         embedded += tf.cast(inputs["embedding_offset"], embedded.dtype)
@@ -55,8 +57,9 @@ def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, trai
 
 
 def look_up(table: tf.Variable, ids: tf.Tensor) -> tf.Tensor:
-    """Returns the rows of a table, `(*ids.shape, width)`; its gradient names the rows alone."""
-    return tf.gather(table, tf.cast(ids, tf.int32))  # Keras's `fit` builds models on floats
+    """Returns rows of a table, float32 `(*ids.shape, width)`; its gradient names the rows alone."""
+    rows = tf.gather(table, tf.cast(ids, tf.int32))  # Keras's `fit` builds models on floats
+    return tf.cast(rows, tf.float32)  # of a table that is served in bfloat16
 
 
 def _tables(backbone) -> tuple[keras.Variable, keras.Variable, keras.Variable]:

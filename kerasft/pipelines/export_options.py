@@ -13,7 +13,7 @@ class Quantization:
     """How weights are stored in fewer bits, and what that may cost.
 
     Args:
-        method: `int8` or `float16`.
+        method: `int8`, `float16`, or `bfloat16`, in which the encoder then also computes.
         max_loss: How much of the headline metric may be lost on validation.
     """
 

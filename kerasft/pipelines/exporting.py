@@ -12,9 +12,11 @@ import numpy as np
 from kerasft.data.raw_texts import read_raw_texts
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError
+from kerasft.export.layout import BFLOAT16
 from kerasft.export.quantization import CompressedWeight, compress_weights
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
+from kerasft.pipelines.assembly import load_recipe_preset
 from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
 from kerasft.pipelines.export_options import Quantization
 from kerasft.pipelines.outcome import Outcome, read_predictions
@@ -69,23 +71,26 @@ def quantize(
     data: Data,
     quantization: Quantization,
     announce: Callable[[str], None],
-) -> tuple[list[CompressedWeight], dict[str, Any]]:
+) -> tuple[FineTuner, list[CompressedWeight], dict[str, Any]]:
     """Rounds a model's weights, and measures on validation what that costs.
 
     Args:
-        model: Its weights are changed.
+        model: From `result.best_model`; its weights may be changed.
         result: The run's outcome.
         data: The run's data.
         quantization: The method, and what it may cost.
         announce: Told what it cost.
 
     Returns:
-        What is stored, and the figures for the record.
+        The model that is exported, what is stored of it, and the figures for the record.
 
     Raises:
         UserError: It costs more than allowed.
     """
     before = _validate(model, result, data)
+    if quantization.method == BFLOAT16:
+        preset = load_recipe_preset(result.recipe, dtype=f"mixed_{BFLOAT16}")
+        model = dataclasses.replace(result, preset=preset).best_model()
     compressed = compress_weights(model, quantization.method)
     after = _validate(model, result, data)
     headline = result.task.headline
@@ -110,7 +115,7 @@ def quantize(
             expected=f"a loss of at most {quantization.max_loss}",
             fix="export without --quantize, with float16, or allow more with --max-loss.",
         )
-    return compressed, figures
+    return model, compressed, figures
 
 
 def _validate(model: FineTuner, result: Outcome, data: Data) -> float:
@@ -139,7 +144,7 @@ def export_recorded(
         load_data: Loads the run's data, which verification and quantization need.
         name: Folder of the model; `None`: as the recipe says.
         options: Of the export.
-        quantization: How weights are stored; `None`: as float32.
+        quantization: How weights are stored and computed with; `None`: in float32.
         announce: Told, in lines for people, what was done.
 
     Raises:
@@ -156,8 +161,10 @@ def export_recorded(
             announce(f"Verified on the built-in sample, since the run's data is gone: {error}")
     facts = {}
     if quantization is not None:
-        compressed, figures = quantize(model, result, data, quantization, announce)
-        options = dataclasses.replace(options, compressed=compressed)
+        model, compressed, figures = quantize(model, result, data, quantization, announce)
+        options = dataclasses.replace(
+            options, compressed=compressed, compute_dtype=model.encoder.compute_dtype
+        )
         facts = {"quantization": figures}
     if data is not None and options.verify:
         changed = model if options.compressed else None

@@ -62,7 +62,7 @@ class Outcome:
     strategy: tf.distribute.Strategy | None = None
 
     def best_model(self) -> FineTuner:
-        """Builds the model in float32, with the weights of the best step, a LoRA merged."""
+        """Builds the model with the weights of the best step, a LoRA merged."""
         with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
             model = assembly.build_model(self.recipe, self.preset, self.task)
         restore(self.run_dir.checkpoints_folder / BEST, model.weights)

@@ -193,7 +193,7 @@ def export_run(
         events: Told how far it is.
         name: Folder of the model; `None`: as the recipe says.
         options: Of the export. Defaults to those of an export after training.
-        quantization: How weights are stored; `None`: as float32.
+        quantization: How weights are stored and computed with; `None`: in float32.
 
     Raises:
         UserError: If the run has no best checkpoint yet, or was never finished; or quantization

@@ -1,16 +1,18 @@
 """Latency of an exported model at batch 1 and batch 32, in the C loader: no server, no Python.
 
     python tests/benchmarks/bench_latency.py [--saved-model saved_models/imdb/3] [--repeats 300]
-        [--intra 2] [--inter 2] [--peer-python PYTHON --peer-model FOLDER]
+        [--quantize bfloat16] [--intra 2] [--inter 2] [--peer-python PYTHON --peer-model FOLDER]
 
-Without `--saved-model` the default encoder is exported with an untrained head. `--intra` and
+Without `--saved-model` the default encoder is exported with an untrained head, as `--quantize`, the
+option of `kerasft export`, has it. `--intra` and
 `--inter` are the session's threads, as the server's `--tensorflow_intra_op_parallelism` and
 `--tensorflow_inter_op_parallelism`. Where the model has warm-up records they are replayed first, as
 a server does; then the first request is to be compared with the tenth.
 
 `--peer-python` names a Python with torch and transformers: right after ours, the same texts go
 through a Hugging Face `pipeline` and through its bare model and tokenizer, on as many threads.
-`--peer-model` is the folder of a classifier of the same size.
+`--peer-model` is the folder of a classifier of the same size; under `--quantize bfloat16` it is
+measured both as it is and in bfloat16.
 
 Prints one JSON object. Keep the machine quiet.
 """
@@ -42,10 +44,11 @@ PEER = """
 import json, sys, time
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
-folder, threads, repeats, texts, sizes = json.loads(sys.argv[1])
+folder, threads, repeats, texts, sizes, dtype = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+model = model.to(getattr(torch, dtype))
 classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
 
 def ask_model(batch):
@@ -117,10 +120,10 @@ def measure_ours(version: Path, arguments, folder: Path) -> dict[str, object]:
     return {"warmup_records": len(warmup), "batch": found}
 
 
-def measure_peer(arguments) -> dict[str, object]:
-    """Returns the same of PyTorch and of Hugging Face's `pipeline`."""
+def measure_peer(arguments, dtype: str) -> dict[str, object]:
+    """Returns the same of PyTorch and of Hugging Face's `pipeline`, computing in `dtype`."""
     handed = [arguments.peer_model, arguments.intra or os.cpu_count(), arguments.repeats]
-    handed += [TEXTS, BATCH_SIZES]
+    handed += [TEXTS, BATCH_SIZES, dtype]
     command = [arguments.peer_python, "-c", PEER, json.dumps(handed)]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     answer = json.loads(result.stdout.splitlines()[-1])
@@ -134,6 +137,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--saved-model", type=Path, help="a version's folder")
+    parser.add_argument("--quantize", choices=("int8", "float16", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--intra", type=int, default=2, help="threads inside an op; 0: all cores")
     parser.add_argument("--inter", type=int, default=2, help="ops at a time; 0: all cores")
@@ -144,11 +148,14 @@ def main() -> None:
         parser.error("--peer-python and --peer-model go together")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        version = arguments.saved_model or build_model(folder, "minilm_l6_en_uncased")
+        version = arguments.saved_model or build_model(
+            folder, "minilm_l6_en_uncased", quantize=arguments.quantize
+        )
         result = {"intra": arguments.intra, "inter": arguments.inter}
         result["ours"] = measure_ours(version, arguments, folder)
         if arguments.peer_python:
-            result["peers"] = measure_peer(arguments)
+            dtypes = {"float32", arguments.quantize or "float32"} & {"float32", "bfloat16"}
+            result["peers"] = {dtype: measure_peer(arguments, dtype) for dtype in sorted(dtypes)}
     print(json.dumps(result, indent=2))
 
 

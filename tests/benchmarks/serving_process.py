@@ -15,12 +15,15 @@ CLIENTS = Path(__file__).with_name("serving_clients.py")
 NAME = "benchmark"
 
 
-def build_model(folder: Path, preset_name: str, **options) -> Path:
+def build_model(folder: Path, preset_name: str, quantize: str | None = None, **options) -> Path:
     """Exports an untrained classifier; returns its version folder.
 
-    Its answers are worth nothing, and take as long as others. `options` are `ExportOptions`.
+    Its answers are worth nothing, and take as long as others. `quantize` is that of
+    `kerasft export`, `options` are `ExportOptions`.
     Run in a process of its own (`python serving_process.py FOLDER PRESET`).
     """
+    from kerasft.export.layout import BFLOAT16
+    from kerasft.export.quantization import compress_weights
     from kerasft.export.saved_model import ExportOptions, export_saved_model
     from kerasft.models.encoder import Encoder
     from kerasft.models.presets import load_preset
@@ -28,12 +31,17 @@ def build_model(folder: Path, preset_name: str, **options) -> Path:
     from kerasft.text.wordpiece import WordPiecePreprocessor
     from kerasft.training.fine_tuner import FineTuner
 
-    preset = load_preset(preset_name, dropout=0.1, dtype="float32")
+    policy = f"mixed_{BFLOAT16}" if quantize == BFLOAT16 else "float32"
+    preset = load_preset(preset_name, dropout=0.1, dtype=policy)
     task = build_task("single", ("neg", "pos"))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
+    model = FineTuner(encoder, head)
+    if quantize is not None:
+        options["compressed"] = compress_weights(model, quantize)
+        options["compute_dtype"] = encoder.compute_dtype
     return export_saved_model(
-        FineTuner(encoder, head),
+        model,
         task=task,
         preprocessor=WordPiecePreprocessor(preset.vocabulary, sequence_length=256),
         folder=folder / NAME,

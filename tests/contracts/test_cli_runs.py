@@ -207,8 +207,9 @@ def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
     assert found["quantization"] == Quantization("int8", 0.5)
     assert command("export", str(run_dir.path)).code == 0
     assert workflow.calls[-1] == {"options": ExportOptions(), "quantization": None}
-    command("export", str(run_dir.path), "--quantize", "float16")
-    assert workflow.calls[-1]["quantization"] == Quantization("float16")
+    for method in ("float16", "bfloat16"):
+        command("export", str(run_dir.path), "--quantize", method)
+        assert workflow.calls[-1]["quantization"] == Quantization(method)
     loss = f"validation ({Quantization.max_loss})"  # the help tells what is left out
     assert loss in " ".join(command("export", "--help").out.split())
     for option, wrong in (

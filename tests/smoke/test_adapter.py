@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from safetensors.numpy import load_file
 
 from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.errors import UserError
+from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import workflow
+from kerasft.pipelines.export_options import Quantization
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
 from kerasft.training.events import Events
@@ -136,6 +139,25 @@ def test_evaluating_and_exporting_again_give_the_same(here, run_at, overrides):
     exported = workflow.export_run(run_dir, name="again")
     assert variables_of(exported) == variables_of(run.saved_model)
     assert np.abs(answers(exported) - answers(run.saved_model)).max() < 1e-6
+
+
+@pytest.mark.parametrize("overrides", [{}, LORA, HOULSBY])
+def test_an_export_in_bfloat16_answers_nearly_alike(here, run_at, overrides):
+    run = run_at(overrides).run
+    lines = Messages()
+    exported = workflow.export_run(
+        open_run_dir(run.path),
+        [lines],
+        "half",
+        options=ExportOptions(verify=True),
+        quantization=Quantization("bfloat16", max_loss=1.0),
+    )
+    record = json.loads((exported / "assets.extra" / "kerasft.json").read_text())
+    assert record["compute_dtype"] == record["metadata"]["quantization"]["method"] == "bfloat16"
+    assert record["verified"]["texts"] > 0
+    assert any(line.startswith("Quantized to bfloat16: validation/") for line in lines)
+    difference = np.abs(answers(exported) - answers(run.saved_model)).max()
+    assert 0 < difference < 0.05
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_exporting_again_is_a_new_version_that_answers_alike(run, folder, test_t
     monkeypatch.setattr(
         assembly, "load_preset", lambda *a, **options: presets.append(a) or load(*a, **options)
     )
-    monkeypatch.setattr(saved_model, "verify", lambda version, probe: probes.append(probe))
+    monkeypatch.setattr(saved_model, "verify", lambda version, probe, dtype: probes.append(probe))
     again = workflow.export_run(
         open_run_dir(folder), name="again", options=ExportOptions(verify=True)
     )

@@ -23,7 +23,9 @@ KINDS = {
     "number": {"kind": "number"},
     "pairs": {"kind": "single", "has_pairs": True},
     "int8": {"kind": "single", "quantize": "int8"},
+    "bfloat16": {"kind": "single", "quantize": "bfloat16"},
 }
+POLICIES = {"bfloat16": "mixed_bfloat16"}
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 
 
@@ -62,7 +64,7 @@ def saved_models(tmp_path_factory):
 
 
 def _export(folder, *, kind, has_pairs=False, quantize=None):
-    preset = load_preset("tiny_random")
+    preset = load_preset("tiny_random", dtype=POLICIES.get(quantize, "float32"))
     task = build_task(kind, LABEL_NAMES.get(kind, ()))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
@@ -77,5 +79,7 @@ def _export(folder, *, kind, has_pairs=False, quantize=None):
         folder=folder,
         metadata={},
         has_pairs=has_pairs,
-        options=ExportOptions(verify=False, compressed=compressed),
+        options=ExportOptions(
+            verify=False, compressed=compressed, compute_dtype=encoder.compute_dtype
+        ),
     )

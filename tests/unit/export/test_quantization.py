@@ -1,5 +1,7 @@
 """Weights in fewer bits: what is stored, and that a server computes with what was measured."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,15 +17,25 @@ def logits_of(parts):
     return parts["model"](parts["preprocessor"](TEXTS), training=False).numpy()
 
 
-@pytest.fixture(scope="module", params=["int8", "float16"])
+LARGEST_BIAS = 512
+# Of logits: a batch of another width is rounded otherwise in bfloat16.
+ATOL = {"int8": 1e-5, "float16": 1e-5, "bfloat16": 0.1}
+
+
+@pytest.fixture(scope="module", params=["int8", "float16", "bfloat16"])
 def quantized(request, build_parts, tmp_path_factory):
     """The parts after compression, the logits before it, the version, the method."""
-    parts = build_parts()
-    before = logits_of(parts)
-    compressed = compress_weights(parts["model"], request.param)
-    parts["options"] = ExportOptions(verify=False, compressed=compressed)
-    folder = tmp_path_factory.mktemp("saved_models") / request.param
-    return parts, before, export_saved_model(**parts, folder=folder, metadata={}), request.param
+    method = request.param
+    before = logits_of(build_parts())
+    parts = build_parts(dtype="mixed_bfloat16" if method == "bfloat16" else "float32")
+    compressed = compress_weights(parts["model"], method)
+    parts["options"] = ExportOptions(
+        verify=method == "bfloat16",
+        compressed=compressed,
+        compute_dtype=parts["model"].encoder.compute_dtype,
+    )
+    folder = tmp_path_factory.mktemp("saved_models") / method
+    return parts, before, export_saved_model(**parts, folder=folder, metadata={}), method
 
 
 def as_a_server(version):
@@ -36,24 +48,49 @@ def as_a_server(version):
 
 
 def test_the_export_computes_with_the_weights_that_were_measured(quantized):
-    parts, before, version, _ = quantized
-    after = logits_of(parts)
+    parts, before, version, method = quantized
+    after, atol = logits_of(parts), ATOL[method]
     assert np.abs(after - before).max() > 1e-4  # rounding shows: the control of what follows
     loaded = tf.saved_model.load(str(version))
     answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))["logits"]
-    np.testing.assert_allclose(answer, after, atol=1e-5)
-    np.testing.assert_allclose(as_a_server(version), after, atol=1e-5)
+    np.testing.assert_allclose(answer, after, atol=atol)
+    np.testing.assert_allclose(as_a_server(version), after, atol=atol)
+    assert np.ptp(after) > 10 * atol
     again = tf.saved_model.load(str(version))  # beside the first, in one process
     del loaded
     answer = again.signatures["embed"](text=tf.constant(TEXTS))["pooled"]
-    np.testing.assert_allclose(parts["model"].head(answer), after, atol=1e-5)
+    assert answer.dtype == tf.float32
+    np.testing.assert_allclose(parts["model"].head(answer), after, atol=atol)
 
 
 def test_it_is_smaller(quantized, all_exported):
     _, _, version, method = quantized
     size = lambda v: (v / "variables" / "variables.data-00000-of-00001").stat().st_size  # noqa: E731
     share = size(version) / size(all_exported["single"].version)
-    assert share < {"int8": 0.32, "float16": 0.54}[method]
+    assert share < {"int8": 0.32, "float16": 0.54, "bfloat16": 0.54}[method]
+
+
+def test_bfloat16_is_computed_in_as_it_is_stored(quantized):
+    _, _, version, method = quantized
+    graph = tf.saved_model.load(str(version)).signatures["serving_default"].graph
+    graphs = [graph, *(graph._get_function(name).graph for name in graph._functions)]
+    operations = [operation for each in graphs for operation in each.get_operations()]
+    products = {op.outputs[0].dtype for op in operations if op.type == "MatMul"}
+    cast_matrices = [
+        op
+        for op in operations
+        if op.type == "Cast"
+        and op.inputs[0].op.type == "ReadVariableOp"
+        and (op.inputs[0].shape.num_elements() or 0) > LARGEST_BIAS
+    ]
+    record = json.loads((version / "assets.extra" / "kerasft.json").read_text())
+    if method == "bfloat16":
+        assert tf.bfloat16 in products  # of the encoder; the head's is float32
+        assert cast_matrices == []  # in each request it would cost more than it saves
+        assert record["compute_dtype"] == "bfloat16"
+    else:
+        assert products == {tf.float32}
+        assert record["compute_dtype"] == "float32"
 
 
 def test_int8_is_symmetric_with_a_scale_for_each_output(build_parts):
@@ -104,5 +141,5 @@ def test_what_float16_cannot_hold(build_parts):
 
 
 def test_another_method(build_parts):
-    with pytest.raises(UserError, match=r"no such quantization.*'int4'.*int8 or float16"):
+    with pytest.raises(UserError, match=r"no such quantization.*'int4'.*int8, float16, bfloat16"):
         compress_weights(build_parts()["model"], "int4")

@@ -132,7 +132,7 @@ def test_a_model_that_no_stock_server_runs_is_not_published(parts, tmp_path):
 
 
 def test_mixed_precision_is_refused(build_parts, tmp_path):
-    with pytest.raises(ValueError, match=r"float32 is exported.*bfloat16.*Fix: build it anew"):
+    with pytest.raises(ValueError, match=r"'encoder': 'bfloat16'.*'float32'.*Fix: build it anew"):
         export_saved_model(
             **build_parts(dtype="mixed_bfloat16"), folder=tmp_path / "imdb", metadata={}
         )

@@ -50,7 +50,7 @@ def test_the_probe_is_what_the_run_recorded_of_its_test_texts(ready):
 def test_quantization_is_measured_and_told(ready):
     session, result, model = ready
     lines = []
-    compressed, figures = quantize(
+    _, compressed, figures = quantize(
         model, result, session.data, Quantization("int8", 1.0), lines.append
     )
     assert figures["metric"] == "validation/accuracy"
