@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
 from kerasft.training.lazy_rows import NUM_COUNTS, LazyRows, initial_counts
+from kerasft.training.shared_scalars import SharedScalars
 
 
-class FusedAdam(keras.optimizers.Optimizer):
+class _Scalars(NamedTuple):
+    """What the update of all variables of one age needs."""
+
+    beta_1: tf.Tensor
+    beta_2: tf.Tensor
+    beta_1_power: tf.Tensor
+    beta_2_power: tf.Tensor
+    epsilon: tf.Tensor
+    taken: tf.Tensor | None  # 1, or 0 of a step that overflowed; `None` outside of float16
+
+
+class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
     """Adam by TensorFlow's `ResourceApplyAdam`; `AdamW` tells all of it.
 
     Attributes:
@@ -61,29 +75,43 @@ class FusedAdam(keras.optimizers.Optimizer):
             learning_rate: Scalar tensor.
         """
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1 - self._first_steps[index], variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype)
+        first, dtype = self._first_steps[index], variable.dtype
+        scalars = self.once(("adam", first, dtype), lambda: self._scalars(first, dtype))
+        rate = tf.cast(learning_rate, dtype)
         if isinstance(gradient, tf.IndexedSlices):
-            correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+            correction = tf.sqrt(1 - scalars.beta_2_power) / (1 - scalars.beta_1_power)
             self._require_lazy(variable).apply(gradient, rate=rate, correction=correction)
             return
-        beta_1, beta_2 = self.beta_1, self.beta_2
-        if self.loss_scale is not None:
-            # A step that overflowed in float16 is passed over: the moments stay as they are.
-            taken = tf.cast(self.loss_scale.is_taken, variable.dtype)
-            beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
-            gradient = tf.where(taken > 0, gradient, tf.zeros_like(gradient))
+        if scalars.taken is not None:
+            gradient = tf.where(scalars.taken > 0, gradient, tf.zeros_like(gradient))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=_local(self._momentums[index]).handle,
             v=_local(self._velocities[index]).handle,
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
+            beta1_power=scalars.beta_1_power,
+            beta2_power=scalars.beta_2_power,
             lr=rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=self.epsilon,
-            grad=tf.cast(gradient, variable.dtype),
+            beta1=scalars.beta_1,
+            beta2=scalars.beta_2,
+            epsilon=scalars.epsilon,
+            grad=tf.cast(gradient, dtype),
+        )
+
+    def _scalars(self, first_step: int, dtype) -> _Scalars:
+        """Returns what this step takes of all variables whose first update was at a step."""
+        step = tf.cast(self.iterations + 1 - first_step, dtype)
+        beta_1, beta_2, taken = self.beta_1, self.beta_2, None
+        if self.loss_scale is not None:
+            # A step that overflowed in float16 is passed over: the moments stay as they are.
+            taken = tf.cast(self.loss_scale.is_taken, dtype)
+            beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
+        return _Scalars(
+            tf.convert_to_tensor(beta_1, dtype),
+            tf.convert_to_tensor(beta_2, dtype),
+            self.beta_1**step,
+            self.beta_2**step,
+            tf.constant(self.epsilon, dtype),
+            taken,
         )
 
     def _require_lazy(self, variable) -> LazyRows:

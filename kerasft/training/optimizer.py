@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
 from kerasft.training.fused_adam import FusedAdam
+from kerasft.training.shared_scalars import SharedScalars
 
 # Biases and every LayerNorm weight, as BERT leaves them out of the decay.
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
@@ -30,7 +31,7 @@ _KERAS_OPTIMIZERS = {
 }
 
 
-class RuledUpdates:
+class RuledUpdates(SharedScalars):
     """Decay and rate by variable, mixed into a `keras.optimizers.Optimizer`.
 
     The update of a variable is `variable -= rate * decay * variable` (Loshchilov & Hutter 2019),
@@ -93,11 +94,17 @@ class RuledUpdates:
             learning_rate: Scalar tensor, before it is scaled for this variable.
         """
         index = self._get_variable_index(variable)
-        rate = tf.cast(learning_rate, variable.dtype) * self._scales[index]
-        if self.loss_scale is not None:
-            rate *= self.loss_scale.is_taken
+        scale, dtype = self._scales[index], variable.dtype
+
+        def rates() -> tuple[tf.Tensor, tf.Tensor]:
+            rate = tf.cast(learning_rate, dtype) * scale
+            if self.loss_scale is not None:
+                rate *= self.loss_scale.is_taken
+            return rate, rate * self.decay_rate
+
+        rate, decay = self.once(("rates", scale, dtype), rates)
         if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
-            variable.assign_sub(rate * self.decay_rate * variable)
+            variable.assign_sub(decay * variable)
         super().update_step(gradient, variable, rate)
 
 
