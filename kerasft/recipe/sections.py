@@ -177,7 +177,9 @@ class EvaluationSettings:
     """`[evaluation]`: the final evaluation, in float32."""
 
     batch_size: int = setting(
-        64, "Examples in one evaluation batch, over all replicas.", at_least(1)
+        64,
+        "Examples in one evaluation batch, over all replicas; up to four times as many short ones.",
+        at_least(1),
     )
     headline: str | None = setting(
         None,

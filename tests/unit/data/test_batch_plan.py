@@ -127,7 +127,13 @@ def test_evaluation_drops_nothing_and_goes_by_length(lengths, batch_size):
     order = np.concatenate(batches)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(lengths)))
     assert np.all(np.diff(lengths[order]) <= 0)
-    assert all(len(batch) == batch_size for batch in batches[:-1])
+    for batch in batches[:-1]:
+        times, rest = divmod(len(batch), batch_size)
+        assert rest == 0
+        assert 1 <= times <= 4
+        assert times == 1 or len(batch) * lengths[batch].max() <= 4096
+        fits = (times + 1) * batch_size * lengths[batch].max() <= 4096
+        assert times == 4 or not fits
 
 
 def test_mistakes_are_told():

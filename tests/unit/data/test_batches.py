@@ -118,8 +118,8 @@ def test_types_and_shapes_are_known_before_the_first_batch():
 
 
 def test_the_cardinality_is_known():
-    store = build_store([2, 9, 3])
-    assert len(build_evaluation_dataset(store, np.arange(3), 2)) == 2
+    store = build_store([2, 9, 3] + 9 * [1])
+    assert len(build_evaluation_dataset(store, np.arange(12), 2)) == 2  # of 8 and of 4
 
 
 def test_a_plan_of_other_data_is_refused():
