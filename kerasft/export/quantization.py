@@ -145,7 +145,7 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
         return tf.ensure_shape(value, self._shape)
 
 
-class HalfWeight(tf.Module):
+class Bfloat16Weight(tf.Module):
     """A weight that is read as it is stored, in bfloat16.
 
     Args:
@@ -164,13 +164,13 @@ class HalfWeight(tf.Module):
         return self._stored.read_value()
 
 
-def serve_weight(weight: CompressedWeight) -> ExpandedWeight | HalfWeight:
+def serve_weight(weight: CompressedWeight) -> ExpandedWeight | Bfloat16Weight:
     """Returns what a SavedModel owns of a weight that is stored in fewer bits."""
-    return HalfWeight(weight) if weight.stored.dtype == tf.bfloat16 else ExpandedWeight(weight)
+    return Bfloat16Weight(weight) if weight.stored.dtype == tf.bfloat16 else ExpandedWeight(weight)
 
 
 def read_compressed(
-    compressed: Sequence[CompressedWeight], served: Sequence[ExpandedWeight | HalfWeight]
+    compressed: Sequence[CompressedWeight], served: Sequence[ExpandedWeight | Bfloat16Weight]
 ) -> keras.StatelessScope:
     """Returns the scope in which a model reads what is served in place of its own weights.
 
