@@ -89,7 +89,7 @@ def _write(
         metrics=metrics,
         saved_model=saved_model,
         history=read_history(session.run_dir.history_path),
-        train=outcome.training_figures(state),
+        train=state.figures(),
         preset=session.recipe.model.preset,
         data=session.data.source.name,
         label_names=session.task.label_names,

@@ -192,21 +192,6 @@ def _interval_ends(name: str, interval: Interval) -> dict[str, float]:
     return {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
 
 
-def training_figures(state: FitState) -> dict[str, float]:
-    """Returns how fast a training went; examples and tokens per second of its steps alone."""
-    seconds = max(state.step_seconds, 1e-9)
-    return {
-        "steps": state.step,
-        "seconds": state.seconds,
-        "step_seconds": state.step_seconds,
-        "examples_per_second": state.examples / seconds,
-        "tokens_per_second": state.tokens / seconds,
-        "padding_share": 1.0 - state.tokens / max(state.positions, 1),
-        "idle_share": 1.0 - state.busy / state.capacity if state.capacity else 0.0,
-        "best_step": state.best_step,
-    }
-
-
 def write_report(
     outcome: Outcome,
     data: Data,
@@ -219,7 +204,7 @@ def write_report(
 ) -> None:
     """Writes `report.md`."""
     recipe, report = outcome.recipe, data.splits.report
-    figures = training_figures(state)
+    figures = state.figures()
     text = render_report(
         ReportFacts(
             title=outcome.run_dir.path.name,
@@ -245,6 +230,7 @@ def write_report(
                 tokens_per_second=figures["tokens_per_second"],
                 padding_share=figures["padding_share"],
                 idle_share=figures["idle_share"],
+                compile_seconds=figures["compile_seconds"],
                 monitor=monitor,
                 best_step=state.best_step,
                 best_value=state.best_value,

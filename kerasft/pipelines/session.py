@@ -23,6 +23,7 @@ from kerasft.pipelines.watching import build_listeners, tensorboard_command
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
 from kerasft.training.checkpoint import latest_step, restore_latest
+from kerasft.training.compile_cache import keep_compiled_programs
 from kerasft.training.divergence import DivergedError
 from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
@@ -101,6 +102,8 @@ class Session:
         if recipe.logging.wandb is not None:
             require_wandb()
         keep_freed_memory()
+        if recipe.training.jit_compile:
+            keep_compiled_programs()  # of a run that is resumed, whose recipe is settled
         assembly.seed_everything(recipe.training.seed)  # before the first dropout layer is made
         self.strategy = build_strategy(recipe.training.strategy)
         self.workers = build_workers(self.strategy)

@@ -26,6 +26,7 @@ from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.tasks.task import task_from_record
 from kerasft.training.checkpoint import discard_after
+from kerasft.training.compile_cache import keep_compiled_programs
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.forward import build_forward
@@ -108,6 +109,8 @@ def build(recipe: Recipe, events: Sequence[Events] = ()) -> FineTuner:
 
 def settle(recipe: Recipe) -> Recipe:
     """Replaces what depends on the machine by what it means here, so that a resume keeps it."""
+    if recipe.training.jit_compile:
+        keep_compiled_programs()  # before TensorFlow is asked for its devices
     policy = resolve_dtype_policy(recipe.training.dtype_policy)
     training = dataclasses.replace(recipe.training, dtype_policy=policy)
     return dataclasses.replace(recipe, training=training)

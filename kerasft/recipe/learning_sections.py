@@ -131,7 +131,9 @@ class TrainingSettings:
         "Precision of training; auto asks the device.",
         one_of("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
-    jit_compile: bool = setting(False, "Compile the step with XLA.")
+    jit_compile: bool = setting(
+        False, "Compile the step with XLA, for each width of a batch; kept for later runs."
+    )
     strategy: str = setting(
         "auto", "How devices are used.", one_of("auto", "one_device", "mirrored", "multi_worker")
     )

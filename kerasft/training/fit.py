@@ -58,6 +58,7 @@ class Fit:
         self.events = events
         self.writer = CheckpointWriter(folder, keep=settings.keep_checkpoints)
         self.saved_at = time.monotonic()
+        self.compiled: set[tuple[int, int]] = set()  # shapes of batches
         self.soup = Soup(
             folder / "candidates",
             monitor=settings.monitor,
@@ -160,6 +161,10 @@ class Fit:
         self.state.busy += stats.busy
         self.state.capacity += stats.capacity
         self.state.step_seconds += result.seconds
+        shape = (stats.examples, stats.positions)
+        if self.model.jit_compile and shape not in self.compiled:
+            self.compiled.add(shape)
+            self.state.compile_seconds += result.seconds
         self.events.on_step(result, stats)
         self._end_epoch(result.running)
 

@@ -67,6 +67,8 @@ class FitState:
 
     Args:
         devices: What the last step was trained on, from `describe_strategy`; `None` before any.
+        compile_seconds: Of `step_seconds`, what passed in steps that XLA compiled: the first of
+            each shape of a batch in a process. 0 without XLA.
     """
 
     step: int = 0
@@ -83,6 +85,7 @@ class FitState:
     busy: int = 0
     capacity: int = 0
     step_seconds: float = 0.0
+    compile_seconds: float = 0.0
     seconds: float = 0.0
     devices: str | None = None
 
@@ -96,6 +99,21 @@ class FitState:
     def evaluated(self) -> bool:
         """Whether the present step was evaluated."""
         return bool(self.evaluations) and self.evaluations[-1]["step"] == self.step
+
+    def figures(self) -> dict[str, float]:
+        """Returns how fast it went; examples and tokens per second of the steps alone."""
+        seconds = max(self.step_seconds, 1e-9)
+        return {
+            "steps": self.step,
+            "seconds": self.seconds,
+            "step_seconds": self.step_seconds,
+            "compile_seconds": self.compile_seconds,
+            "examples_per_second": self.examples / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "padding_share": 1.0 - self.tokens / max(self.positions, 1),
+            "idle_share": 1.0 - self.busy / self.capacity if self.capacity else 0.0,
+            "best_step": self.best_step,
+        }
 
 
 @dataclasses.dataclass(frozen=True)

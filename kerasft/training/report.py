@@ -54,6 +54,7 @@ class TrainingFacts:
     best_value: float  # what `monitor` was at `best_step`
     dtype_policy: str  # as resolved: `float32`, `mixed_bfloat16`
     device: str  # such as `CPU (2 cores)`
+    compile_seconds: float = 0.0  # in steps that XLA compiled first; 0 without XLA
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,11 @@ def _setup_rows(facts: ReportFacts) -> list[Sequence[str]]:
 
 
 def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
+    compiling = [["of it compiling", f"{training.compile_seconds:,.1f} s"]]
     return [
         ["steps", f"{training.steps:,}"],
         ["time", f"{_duration(training.seconds)} ({training.seconds:,.1f} s)"],
+        *(compiling if training.compile_seconds else []),
         ["examples/s", f"{training.examples_per_second:,.1f}"],
         ["tokens/s", f"{training.tokens_per_second:,.0f}"],
         ["padding share", f"{training.padding_share:.1%}"],

@@ -59,6 +59,7 @@ def run(tmp_path, monkeypatch):
         metrics_variables=[],
         penalties=types.SimpleNamespace(variables=[]),
         loss_scale=None,
+        jit_compile=False,
         owed=list,
         reset_metrics=lambda: resets.append(float(variable.numpy())),
     )
@@ -143,6 +144,15 @@ class TestWhen:
     def test_running_metrics_start_anew_with_each_epoch(self, run):
         run([0.5, 0.5], steps=12, evaluate_every=10)
         assert run.resets == [5.0, 10.0]
+
+    def test_the_first_step_of_each_shape_of_a_batch_is_one_that_xla_compiles(self, run):
+        assert run([0.5, 0.5], steps=10).compile_seconds == 0  # without XLA
+        run.model.jit_compile = True
+        state = run([0.5, 0.5], steps=10)
+        shapes = {(stats.examples, stats.positions) for stats in run.listener.stats}
+        assert 1 < len(shapes) < 10
+        assert state.compile_seconds == 0.5 * len(shapes)  # each step of the stub takes 0.5
+        assert state.step_seconds == 5.0
 
     def test_counts_what_was_trained_on(self, run):
         state = run([0.5], steps=5)

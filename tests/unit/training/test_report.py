@@ -174,6 +174,7 @@ def test_report_says_every_fact():
     assert cells(report, "left out: also in test") == ["123"]
     assert cells(report, "steps") == ["1,400"]
     assert cells(report, "time") == ["5 min 32 s (332.4 s)"]
+    assert "compiling" not in report
     assert cells(report, "examples/s") == ["134.8"]
     assert cells(report, "tokens/s") == ["21,932"]
     assert cells(report, "padding share") == ["3.1%"]
@@ -184,6 +185,12 @@ def test_report_says_every_fact():
     assert cells(report, "packages tensorflow") == ["2.20.0"]
     assert cells(report, "argv") == ["-m x"]
     assert report.endswith('```sh\nkerasft predict saved_models/imdb "A quiet film."\n```\n')
+
+
+def test_what_xla_took_is_told_apart():
+    facts = report_facts()
+    report = render_report(replace(facts, training=replace(facts.training, compile_seconds=51.62)))
+    assert cells(report, "of it compiling") == ["51.6 s"]
 
 
 def test_report_has_the_confusion_and_the_bins():
