@@ -28,15 +28,18 @@ def keep_compiled_programs() -> Path | None:
     To be called before anything is compiled in the process: TensorFlow reads its flags once.
 
     Returns:
-        The folder; `None` where `TF_XLA_FLAGS` names one already, or it cannot be made.
+        The folder; `None` where `TF_XLA_FLAGS` names one already, or it cannot be made, or a space
+        in its path would end the flag. Every run then compiles for itself.
     """
     flags = os.environ.get(VARIABLE, "")
     if _OPTION in flags:
         return None
     folder = cache_folder() / "xla" / _machine()
+    if len(str(folder).split()) > 1:
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home: every run compiles for itself
+    except OSError:  # a read-only home
         return None
     os.environ[VARIABLE] = f"{flags} {_OPTION}={folder}".strip()
     return folder

@@ -78,7 +78,10 @@ def test_other_flags_stay(cache, monkeypatch):
     assert compile_cache.os.environ[VARIABLE] == given
 
 
-def test_a_cache_folder_that_cannot_be_made(cache, monkeypatch):
-    cache.write_text("a file stands there")
+@pytest.mark.parametrize("name", ["a file", "file"])
+def test_a_cache_folder_that_cannot_be_had(cache, tmp_path, monkeypatch, name):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path / name))
     assert keep_compiled_programs() is None
+    assert not (tmp_path / "a file").exists()
     assert VARIABLE not in compile_cache.os.environ
