@@ -43,10 +43,20 @@ class CompressedWeight:
         """All that is stored."""
         return [self.stored] if self.scale is None else [self.stored, self.scale]
 
+    def expand(self) -> np.ndarray:
+        """Returns the weight in float32."""
+        values = self.stored.astype(np.float32)
+        return values if self.scale is None else values * self.scale
+
     @property
     def num_bytes(self) -> int:
         """How much is stored."""
         return sum(part.nbytes for part in self.parts)
+
+
+def dtype_policy_of(method: str | None) -> str:
+    """Returns the Keras dtype policy that a model must have to be stored by a method."""
+    return f"mixed_{BFLOAT16}" if method == BFLOAT16 else "float32"
 
 
 def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
@@ -56,7 +66,7 @@ def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
     of the weights, stay as they are. From here on the model answers as the exported one will.
 
     Args:
-        model: Its variables are changed. For `bfloat16` one that computes in it.
+        model: Its variables are changed. Of the policy of `dtype_policy_of`.
         method: `int8`, `float16` or `bfloat16`.
 
     Raises:
@@ -81,7 +91,7 @@ def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
             if method == FLOAT16:
                 _check_fits(values, variable.path)
             weight = CompressedWeight(variable, values.astype(tf.as_dtype(method).as_numpy_dtype))
-        variable.assign(weight.stored.astype(np.float32) * (1 if weight.scale is None else scale))
+        variable.assign(weight.expand())
         compressed.append(weight)
     return compressed
 

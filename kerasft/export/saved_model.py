@@ -54,8 +54,6 @@ class ExportOptions:
         probe: What the exported model must answer, if it is verified. Defaults to what the model
             in memory answers to the built-in sample.
         compressed: From `compress_weights`: weights that are stored in fewer bits.
-        compute_dtype: What the model's encoder computes in: `float32`, or `bfloat16`, where an
-            answer differs by rounding with the padding of its batch.
         length_buckets: Tokens that requests are widened to, ascending, for servers that compile
             with XLA. None, the default: a request is as wide as its longest text.
     """
@@ -66,8 +64,16 @@ class ExportOptions:
     version: int | None = None
     probe: Probe | None = None
     compressed: Sequence[CompressedWeight] = ()
-    compute_dtype: str = "float32"
     length_buckets: tuple[int, ...] = ()
+
+    @property
+    def compute_dtype(self) -> str:
+        """What the model's encoder must compute in: `float32`, or as its matrices are stored.
+
+        In `bfloat16` an answer differs by rounding with the padding of its batch.
+        """
+        is_half = any(weight.stored.dtype == tf.bfloat16 for weight in self.compressed)
+        return BFLOAT16 if is_half else "float32"
 
 
 def export_saved_model(
@@ -87,7 +93,7 @@ def export_saved_model(
     for numbers) and, with all that is known of the model, in `assets.extra/kerasft.json`.
 
     Args:
-        model: A `FineTuner` whose encoder computes as the options say.
+        model: A `FineTuner` whose encoder computes as `options.compute_dtype` says.
         task: A `kerasft.tasks.task.Task`: turns logits into the answer.
         preprocessor: Turns texts, or pairs of texts, into the model's inputs.
         folder: `saved_models/<name>`; made if it is missing.
@@ -185,7 +191,7 @@ def _beside(folder: Path) -> Iterator[Path]:
 def _check_precision(model, compute_dtype: str) -> None:
     found = {"encoder": model.encoder.compute_dtype, "head": model.head.compute_dtype}
     wanted = {"encoder": compute_dtype, "head": "float32"}
-    if found != wanted or compute_dtype not in (BFLOAT16, "float32"):
+    if found != wanted:
         raise ValueError(
             f"The model does not compute as its export is to. Received: {found}. Expected: "
             f"{wanted}. Fix: build it anew with that dtype policy and restore the weights."

@@ -13,7 +13,7 @@ from kerasft.data.raw_texts import read_raw_texts
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError
 from kerasft.export.layout import BFLOAT16
-from kerasft.export.quantization import CompressedWeight, compress_weights
+from kerasft.export.quantization import CompressedWeight, compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
 from kerasft.pipelines.assembly import load_recipe_preset
@@ -89,7 +89,7 @@ def quantize(
     """
     before = _validate(model, result, data)
     if quantization.method == BFLOAT16:
-        preset = load_recipe_preset(result.recipe, dtype=f"mixed_{BFLOAT16}")
+        preset = load_recipe_preset(result.recipe, dtype=dtype_policy_of(BFLOAT16))
         model = dataclasses.replace(result, preset=preset).best_model()
     compressed = compress_weights(model, quantization.method)
     after = _validate(model, result, data)
@@ -162,9 +162,7 @@ def export_recorded(
     facts = {}
     if quantization is not None:
         model, compressed, figures = quantize(model, result, data, quantization, announce)
-        options = dataclasses.replace(
-            options, compressed=compressed, compute_dtype=model.encoder.compute_dtype
-        )
+        options = dataclasses.replace(options, compressed=compressed)
         facts = {"quantization": figures}
     if data is not None and options.verify:
         changed = model if options.compressed else None

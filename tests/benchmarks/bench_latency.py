@@ -154,8 +154,8 @@ def main() -> None:
         result = {"intra": arguments.intra, "inter": arguments.inter}
         result["ours"] = measure_ours(version, arguments, folder)
         if arguments.peer_python:
-            dtypes = {"float32", arguments.quantize or "float32"} & {"float32", "bfloat16"}
-            result["peers"] = {dtype: measure_peer(arguments, dtype) for dtype in sorted(dtypes)}
+            dtypes = ["float32", *(["bfloat16"] if arguments.quantize == "bfloat16" else [])]
+            result["peers"] = {dtype: measure_peer(arguments, dtype) for dtype in dtypes}
     print(json.dumps(result, indent=2))
 
 

@@ -22,8 +22,7 @@ def build_model(folder: Path, preset_name: str, quantize: str | None = None, **o
     `kerasft export`, `options` are `ExportOptions`.
     Run in a process of its own (`python serving_process.py FOLDER PRESET`).
     """
-    from kerasft.export.layout import BFLOAT16
-    from kerasft.export.quantization import compress_weights
+    from kerasft.export.quantization import compress_weights, dtype_policy_of
     from kerasft.export.saved_model import ExportOptions, export_saved_model
     from kerasft.models.encoder import Encoder
     from kerasft.models.presets import load_preset
@@ -31,15 +30,13 @@ def build_model(folder: Path, preset_name: str, quantize: str | None = None, **o
     from kerasft.text.wordpiece import WordPiecePreprocessor
     from kerasft.training.fine_tuner import FineTuner
 
-    policy = f"mixed_{BFLOAT16}" if quantize == BFLOAT16 else "float32"
-    preset = load_preset(preset_name, dropout=0.1, dtype=policy)
+    preset = load_preset(preset_name, dropout=0.1, dtype=dtype_policy_of(quantize))
     task = build_task("single", ("neg", "pos"))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
     model = FineTuner(encoder, head)
     if quantize is not None:
         options["compressed"] = compress_weights(model, quantize)
-        options["compute_dtype"] = encoder.compute_dtype
     return export_saved_model(
         model,
         task=task,

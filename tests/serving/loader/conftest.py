@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasft.export.quantization import compress_weights
+from kerasft.export.quantization import compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
@@ -25,7 +25,6 @@ KINDS = {
     "int8": {"kind": "single", "quantize": "int8"},
     "bfloat16": {"kind": "single", "quantize": "bfloat16"},
 }
-POLICIES = {"bfloat16": "mixed_bfloat16"}
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 
 
@@ -64,7 +63,7 @@ def saved_models(tmp_path_factory):
 
 
 def _export(folder, *, kind, has_pairs=False, quantize=None):
-    preset = load_preset("tiny_random", dtype=POLICIES.get(quantize, "float32"))
+    preset = load_preset("tiny_random", dtype=dtype_policy_of(quantize))
     task = build_task(kind, LABEL_NAMES.get(kind, ()))
     encoder = Encoder(preset.backbone, pooling="mean")
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
@@ -79,7 +78,5 @@ def _export(folder, *, kind, has_pairs=False, quantize=None):
         folder=folder,
         metadata={},
         has_pairs=has_pairs,
-        options=ExportOptions(
-            verify=False, compressed=compressed, compute_dtype=encoder.compute_dtype
-        ),
+        options=ExportOptions(verify=False, compressed=compressed),
     )

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.export.quantization import compress_weights
+from kerasft.export.quantization import compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 
 TEXTS = ["A quiet, moving film.", "", "bad plot " * 40, "café 中文"]
@@ -27,13 +27,9 @@ def quantized(request, build_parts, tmp_path_factory):
     """The parts after compression, the logits before it, the version, the method."""
     method = request.param
     before = logits_of(build_parts())
-    parts = build_parts(dtype="mixed_bfloat16" if method == "bfloat16" else "float32")
+    parts = build_parts(dtype=dtype_policy_of(method))
     compressed = compress_weights(parts["model"], method)
-    parts["options"] = ExportOptions(
-        verify=method == "bfloat16",
-        compressed=compressed,
-        compute_dtype=parts["model"].encoder.compute_dtype,
-    )
+    parts["options"] = ExportOptions(verify=method == "bfloat16", compressed=compressed)
     folder = tmp_path_factory.mktemp("saved_models") / method
     return parts, before, export_saved_model(**parts, folder=folder, metadata={}), method
 
