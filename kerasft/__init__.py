@@ -12,6 +12,7 @@ kerasft.compare(run.path, "runs/another").conclusions()
 ```
 
 Importing kerasft is light: TensorFlow is imported when one of these functions first needs it.
+Import kerasft before TensorFlow, which then computes with oneDNN on every x86 processor.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
+
+from kerasft import onednn
 
 if TYPE_CHECKING:
     from kerasft.pipelines.comparison import Comparison
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "compare", "load", "run"]
 __version__ = "0.1.0"
+
+onednn.switch_on()
 
 
 def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()) -> Run:

@@ -10,6 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
+import kerasft  # noqa: F401 - before TensorFlow, as a user's process: with oneDNN
+
 # Whose files share what is dear to build: the models that they export.
 SHARING = ("tests/unit/export/", "tests/serving/loader/")
 # Few tests that take long: last, they would leave all processes but one idle.

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasft import __version__
+from kerasft import __version__, onednn
 from kerasft.cli import command_parser
 from kerasft.console import print_json, program, results_only
 from kerasft.errors import UserError, first_line
@@ -134,6 +134,7 @@ def find_devices() -> Iterator[Finding]:
 
         from kerasft.training.precision import resolve_dtype_policy
 
+        is_on = onednn.is_on()
         gpus = tf.config.list_physical_devices("GPU")
         policy = resolve_dtype_policy("auto")
     except Exception as error:  # a broken installation breaks in many ways
@@ -142,6 +143,7 @@ def find_devices() -> Iterator[Finding]:
         yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
         return
     yield Finding("devices", "cpu", f"{os.cpu_count()} cores")
+    yield Finding("devices", "onednn", "on" if is_on else f"off; {onednn.VARIABLE}=1 switches it on")
     unused = not gpus and shutil.which("nvidia-smi") is not None
     value = ", ".join(gpu.name for gpu in gpus) or "none"
     fix = f'pip install "tensorflow[and-cuda]=={tf.__version__}"' if unused else None

@@ -6,6 +6,8 @@ long as others.
 
 from __future__ import annotations
 
+import kerasft  # noqa: F401 - before TensorFlow: with oneDNN, as a run
+
 
 def build_model(
     *, dtype: str, layers: int = 6, width: int = 384, longest: int = 512, **options: object

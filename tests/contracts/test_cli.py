@@ -171,7 +171,7 @@ def test_doctor_finds_what_a_run_needs_and_is_0(command):
     assert result.code == 0
     assert facts["versions"]["kerasft"] == kerasft.__version__
     assert facts["versions"]["tensorflow"].startswith("2.")
-    assert facts["devices"].keys() == {"cpu", "gpu", "precision"}
+    assert facts["devices"].keys() == {"cpu", "onednn", "gpu", "precision"}
     assert {"imdb_reviews", "glue/mrpc", "builtin-sample"} <= facts["data"].keys()
     assert {"minilm_l6_en_uncased", "tiny_random"} == facts["presets"].keys()
     assert facts["disk"].keys() == {"runs and models", "tokens and presets"}
