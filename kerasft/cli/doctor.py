@@ -143,7 +143,8 @@ def find_devices() -> Iterator[Finding]:
         yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
         return
     yield Finding("devices", "cpu", f"{os.cpu_count()} cores")
-    yield Finding("devices", "onednn", "on" if is_on else f"off; {onednn.VARIABLE}=1 switches it on")
+    value = "on" if is_on else f"off; {onednn.VARIABLE}=1 switches it on"
+    yield Finding("devices", "onednn", value)
     unused = not gpus and shutil.which("nvidia-smi") is not None
     value = ", ".join(gpu.name for gpu in gpus) or "none"
     fix = f'pip install "tensorflow[and-cuda]=={tf.__version__}"' if unused else None
