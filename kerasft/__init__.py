@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from kerasft import onednn
+from kerasft.processor import switch_onednn_on
 
 if TYPE_CHECKING:
     from kerasft.pipelines.comparison import Comparison
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "compare", "load", "run"]
 __version__ = "0.1.0"
 
-onednn.switch_on()
+switch_onednn_on()
 
 
 def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable[str] = ()) -> Run:

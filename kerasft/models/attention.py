@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from kerasft.models.fast_ops import drop_by_seed, gradients_wanted, keep_by_seed
+from kerasft.models import kernel_ops
+from kerasft.models.drop_ops import drop_by_seed, keep_by_seed
+from kerasft.models.fast_ops import gradients_wanted
+from kerasft.models.kernel_ops import kernels_for
 
 # Added to the scores of masked tokens: far below every score, and finite in every precision.
 _MASKED = -30000.0
@@ -57,21 +60,27 @@ def _attend_at_once(query, key, value, mask, dropout, seed):
         weights = drop_by_seed(weights, dropout, seed) if dropout else weights
         return tf.matmul(weights, value)
 
+    kernels = kernels_for(query, dropout)
+
     @tf.custom_gradient
     def compute(query, key, value):
-        weights = _weigh(query, key, masked)
-        kept, scale = keep_by_seed(weights, dropout, seed) if dropout else (None, 1.0)
-        used = weights if kept is None else weights * kept
+        if kernels is None:
+            weights = _weigh(query, key, masked)
+            used, scale = _drop(weights, dropout, seed)
+        else:
+            scores = tf.matmul(query, key, transpose_b=True)
+            weights, used, scale = kernel_ops.weigh(
+                kernels, scores, mask, dropout=dropout, seed=seed
+            )
         scaled = value * tf.cast(scale, value.dtype)  # the smaller factor of the product
         outputs = tf.matmul(used, scaled)
 
         def gradient(upstream):
-            # Softmax takes the mean of its gradient away. It is the product of what came out and
-            # its gradient: one number a query, summed over `width` and not over all keys.
-            mean = tf.cast(upstream, tf.float32) * tf.cast(outputs, tf.float32)
-            mean = tf.cast(tf.reduce_sum(mean, axis=-1, keepdims=True), weights.dtype)
             slope = tf.matmul(upstream, scaled, transpose_b=True)
-            slope = weights * ((slope if kept is None else slope * kept) - mean)
+            if kernels is None:
+                slope = _slope_of_scores(weights, used, slope, upstream, outputs)
+            else:
+                slope = kernel_ops.weigh_gradient(kernels, weights, used, slope)
             return (
                 tf.matmul(slope, key),
                 tf.matmul(slope, query, transpose_a=True),
@@ -86,6 +95,24 @@ def _attend_at_once(query, key, value, mask, dropout, seed):
 def _weigh(query, key, masked):
     scores = tf.matmul(query, key, transpose_b=True)
     return tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
+
+
+def _drop(weights, dropout, seed):
+    """Returns the weights that dropout leaves, and what they are to be scaled by."""
+    if not dropout:
+        return weights, 1.0
+    kept, scale = keep_by_seed(weights, dropout, seed)
+    return weights * kept, scale
+
+
+def _slope_of_scores(weights, used, slope, upstream, outputs):
+    """Returns the gradient of the scores, from that of the weights that were used."""
+    # Softmax takes the mean of its gradient away. It is the product of what came out and its
+    # gradient: one number a query, summed over `width` and not over all keys.
+    mean = tf.cast(upstream, tf.float32) * tf.cast(outputs, tf.float32)
+    mean = tf.cast(tf.reduce_sum(mean, axis=-1, keepdims=True), weights.dtype)
+    # Not `weights * (slope * kept - mean)`, for which `kept` would have to be there until now.
+    return weights * (slope - mean) if used is weights else used * slope - weights * mean
 
 
 class _ChunkedAttention:

@@ -13,16 +13,17 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kerasft.models import kernel_ops
 from kerasft.models.attention import attend
+from kerasft.models.drop_ops import dropout, next_seed
 from kerasft.models.fast_ops import (
     affine,
-    dropout,
     gelu,
     gradients_wanted,
     layer_norm,
-    next_seed,
     swap_tokens_and_heads,
 )
+from kerasft.models.kernel_ops import kernels_for
 
 
 def run_layer(
@@ -47,12 +48,14 @@ def run_layer(
     if attention_mask is not None:
         mask = mask & tf.cast(attention_mask, tf.bool)
     attended = _attend(layer._self_attention_layer, hidden, mask, training, attention_chunk)
-    attended = drop(layer._self_attention_dropout, attended, training)
-    hidden = normalize(layer._self_attention_layer_norm, attended + hidden)
+    hidden = _add_norm(
+        layer._self_attention_dropout, layer._self_attention_layer_norm, attended, hidden, training
+    )
     widened = _project(layer._feedforward_intermediate_dense, hidden)
     narrowed = _project(layer._feedforward_output_dense, widened)
-    narrowed = drop(layer._feedforward_dropout, narrowed, training)
-    return normalize(layer._feedforward_layer_norm, narrowed + hidden)
+    return _add_norm(
+        layer._feedforward_dropout, layer._feedforward_layer_norm, narrowed, hidden, training
+    )
 
 
 def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):
@@ -93,6 +96,16 @@ def _project(dense, inputs):
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]
     return ops.reshape(product, (*leading, *bias.shape))
+
+
+def _add_norm(dropout_layer, norm, inputs, residual, training):
+    """Drops out of the inputs, adds the residual, and normalizes."""
+    rate = dropout_layer.rate if training else 0.0
+    kernels = kernels_for(inputs, rate)
+    if kernels is None:
+        return normalize(norm, drop(dropout_layer, inputs, training) + residual)
+    seed = next_seed(dropout_layer.seed_generator) if rate else None
+    return kernel_ops.add_norm(kernels, inputs, residual, norm, dropout=rate, seed=seed)
 
 
 def normalize(layer: keras.layers.LayerNormalization, inputs):

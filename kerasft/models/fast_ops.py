@@ -11,12 +11,10 @@ import contextvars
 import math
 from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
-# A byte of randomness serves, where the rate that it can express is within this share of the rate.
-_RATE_TOLERANCE = 0.02
-_PRIME = 1_000_003  # between the seeds of two replicas
+from kerasft.models import kernel_ops
+from kerasft.models.kernel_ops import kernels_for
 
 _gradients_wanted = contextvars.ContextVar("gradients_wanted", default=True)
 
@@ -54,7 +52,8 @@ def gelu(features):
     """
     if not _gradients_wanted.get() and features.dtype == tf.float32:
         return tf.nn.gelu(features)  # in half precision it is less exact, unless it is merged
-    return _gelu(features)
+    kernels = kernels_for(features)
+    return _gelu(features) if kernels is None else kernel_ops.gelu(kernels, features)
 
 
 @tf.custom_gradient
@@ -166,65 +165,3 @@ def swap_tokens_and_heads(tensor):
     # As integers: oneDNN plans each transposition of floats anew, which takes longer than to do it.
     integers = {2: tf.int16, 4: tf.int32}[tensor.dtype.size]
     return tf.bitcast(tf.transpose(tf.bitcast(tensor, integers), order), tensor.dtype)
-
-
-def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
-    """Drops a share of the inputs, by the next seed of a generator; see `drop_by_seed`."""
-    return drop_by_seed(inputs, rate, next_seed(seeds))
-
-
-def drop_by_seed(inputs, rate: float, seed):
-    """Drops a share of the inputs and scales up what is kept (Srivastava et al. 2014).
-
-    Random numbers cost more than all else here. They are drawn as 32 bits and used as four bytes,
-    or as two pairs of bytes where a byte is too coarse for the rate: of the rate 0.1 a byte makes
-    26/256 = 0.1016. What is kept is scaled by the share that is really kept.
-
-    Args:
-        inputs: Tensor of any shape and floating type.
-        rate: Share that is dropped, from 0 to below 1.
-        seed: int32 `(2,)`: the same seed drops the same.
-
-    Returns:
-        Tensor of the same shape and type.
-    """
-    kept, scale = keep_by_seed(inputs, rate, seed)
-    return inputs * (kept * tf.constant(scale, inputs.dtype))
-
-
-def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
-    """Draws what `drop_by_seed` keeps, given the same.
-
-    Returns:
-        1 for what is kept and 0 for what is dropped, of the shape and type of `inputs`; and what
-        is to be multiplied with, 1 / the share that is kept.
-    """
-    drawn_type = tf.uint8 if _fits(rate, 256) else tf.uint16
-    levels = 2 ** (8 * drawn_type.size)
-    dropped = round(rate * levels)
-    size = tf.size(inputs)
-    in_a_word = 4 // drawn_type.size
-    words = tf.random.stateless_uniform(
-        ((size + in_a_word - 1) // in_a_word,),
-        seed=seed,
-        minval=None,
-        maxval=None,
-        dtype=tf.uint32,
-    )
-    drawn = tf.reshape(tf.reshape(tf.bitcast(words, drawn_type), (-1,))[:size], tf.shape(inputs))
-    kept = tf.cast(drawn >= tf.constant(dropped, drawn_type), inputs.dtype)
-    return kept, levels / (levels - dropped)
-
-
-def next_seed(seeds: keras.random.SeedGenerator):
-    """Draws a seed, int32 `(2,)`; another one in each replica, though all have the generator."""
-    seed = tf.cast(seeds.next(), tf.int32)
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return seed
-    replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    return seed + tf.stack([replica * _PRIME, 0])
-
-
-def _fits(rate: float, levels: int) -> bool:
-    return abs(round(rate * levels) / levels - rate) <= _RATE_TOLERANCE * rate

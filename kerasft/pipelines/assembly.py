@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import keras
 
 from kerasft.data.batch_plan import BatchPlan
@@ -191,6 +193,7 @@ def compile_model(
     total_steps: int,
     warmup_steps: int,
     unfreeze_every: int = 0,
+    kernels: ModuleType | None = None,
 ) -> None:
     """Compiles the model with the recipe's optimizer and schedule, the task's loss and metrics."""
     settings = recipe.training
@@ -229,6 +232,7 @@ def compile_model(
         jit_compile=settings.jit_compile,
         all_reduce_dtype=settings.all_reduce_dtype,
         updates_rows=updates_rows(recipe),
+        kernels=kernels,
     )
     optimizer.build(model.trainable_variables)
 

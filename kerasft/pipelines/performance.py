@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
+
 import tensorflow as tf
 
 from kerasft.data.balance import PADDING_MULTIPLE
+from kerasft.errors import UserError
+from kerasft.kernels.building import load_kernels
 from kerasft.models.encoder import knows_layers
 from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
@@ -70,3 +75,32 @@ def updates_rows(recipe: Recipe) -> bool:
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     return replicas == 1 and not on_gpu and not recipe.training.jit_compile
+
+
+def choose_kernels(recipe: Recipe, announce: Callable[[str], None]) -> ModuleType | None:
+    """Returns the kernels that the step is to compute with; `None`: TensorFlow's operations.
+
+    Args:
+        recipe: The recipe.
+        announce: Told why there are none, where they would be of use.
+
+    Raises:
+        UserError: The recipe asks for them, and they cannot be had.
+    """
+    wanted = recipe.performance.kernels
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    if wanted and on_gpu:
+        raise UserError(
+            "The kernels of the training step are for CPUs, and here is a GPU.",
+            received="performance.kernels=true",
+            fix="leave it out.",
+        )
+    if wanted is False or on_gpu or recipe.training.jit_compile:
+        return None
+    try:
+        return load_kernels(announce)
+    except UserError as error:
+        if wanted:
+            raise
+        announce(f"The step computes with TensorFlow's own operations, which take longer. {error}")
+        return None

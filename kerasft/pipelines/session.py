@@ -17,6 +17,7 @@ from kerasft.pipelines import data as run_data
 from kerasft.pipelines.finishing import finish
 from kerasft.pipelines.fitting import fit, unfreezing
 from kerasft.pipelines.going_back import leave_out
+from kerasft.pipelines.performance import choose_kernels
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.starting import announce_adapter, load_starting_weights
 from kerasft.pipelines.watching import build_listeners, tensorboard_command
@@ -150,9 +151,16 @@ class Session:
             data = dataclasses.replace(self.recipe.data, dataset=BUILTIN_SAMPLE, data_dir=None)
             self.recipe = dataclasses.replace(self.recipe, data=data)
 
+    def _record_kernels(self, are_used: bool) -> None:
+        """Notes in the recipe what the step computes with, so that a resume does the same."""
+        performance = dataclasses.replace(self.recipe.performance, kernels=are_used)
+        self.recipe = dataclasses.replace(self.recipe, performance=performance)
+
     def build_model(self) -> FineTuner:
         """Builds and compiles the model under the strategy."""
         warmup_steps = assembly.steps_of(self.recipe, self.plan, "warmup", self.total_steps)
+        kernels = choose_kernels(self.recipe, self.events.on_message)
+        self._record_kernels(kernels is not None)
         with self.strategy.scope():
             model = assembly.build_model(self.recipe, self.preset, self.task)
             # A checkpoint to go on from holds other weights, and the earlier run may be gone.
@@ -168,6 +176,7 @@ class Session:
                 total_steps=self.total_steps,
                 warmup_steps=warmup_steps,
                 unfreeze_every=unfreezing(self).every,
+                kernels=kernels,
             )
         announce_adapter(model, self.events.on_message)
         return model

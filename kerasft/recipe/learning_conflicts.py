@@ -141,6 +141,8 @@ def _compile_conflicts(recipe: Recipe) -> Iterator[str]:
             "training.jit_compile with training.gradient_accumulation_steps above 1: XLA cannot "
             "compile parts whose size changes from batch to batch."
         )
+    if training.jit_compile and recipe.performance.kernels:
+        yield "training.jit_compile with performance.kernels: XLA compiles a whole step or nothing."
 
 
 def _adapter_conflicts(recipe: Recipe) -> Iterator[str]:

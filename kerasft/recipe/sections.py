@@ -170,6 +170,11 @@ class PerformanceSettings:
         "Update the rows of the token table when a batch reads them, and not all in each step; on "
         "one CPU device, with AdamW, where nothing needs the whole table.",
     )
+    kernels: bool | None = setting(
+        None,
+        "Compute GELU, normalization, softmax, dropout and AdamW with kernels that are compiled "
+        "for this CPU, once. Unset: where there is a C++ compiler, and neither GPU nor XLA.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

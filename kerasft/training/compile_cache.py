@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from kerasft.folders import cache_folder
-from kerasft.training.precision import cpu_flags
+from kerasft.processor import cpu_flags
 
 VARIABLE = "TF_XLA_FLAGS"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import keras
 import tensorflow as tf
 
+from kerasft.kernels import computing_with
 from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.training.accumulation import Gradients, accumulate
 from kerasft.training.lazy_rows import LazyRows, sum_rows
@@ -13,6 +16,7 @@ from kerasft.training.norms import clip_factor, squares
 from kerasft.training.objective import Objective, compute_gradients
 from kerasft.training.optimizer import RuledUpdates
 from kerasft.training.penalties import Penalties
+from kerasft.training.replicas import sum_over_replicas, sum_step
 
 FEATURES = "features"
 
@@ -79,9 +83,10 @@ class FineTuner(keras.Model):
         weighted_metrics=None,
         all_reduce_dtype: str = "float32",
         updates_rows: bool = True,
+        kernels: ModuleType | None = None,
         **options,
     ) -> None:
-        """Configures training, with the arguments of `keras.Model.compile` and two more.
+        """Configures training, with the arguments of `keras.Model.compile` and three more.
 
         All metrics are weighted: rows of weight 0, which only fill a batch, count nowhere. Their
         variables are made here, not with the first batch, so that a checkpoint finds them.
@@ -94,12 +99,15 @@ class FineTuner(keras.Model):
                 replicas: `float32`, or `bfloat16`, which is half as much to send.
             updates_rows: Whether the lazy table of an `AdamW` that has one is updated row by row;
                 only on one device, and where nothing else makes a gradient of the whole table.
+            kernels: Of `kerasft.kernels`, for the step and its `AdamW`; `None`: TensorFlow's own.
             **options: Those of Keras.
         """
         self.all_reduce_dtype = all_reduce_dtype
         self.updates_rows = updates_rows
+        self.kernels = kernels
         weighted_metrics = [*(metrics or ()), *(weighted_metrics or ())]
         super().compile(*args, weighted_metrics=weighted_metrics, **options)
+        self.optimizer.kernels = kernels
         if self.loss_scale is not None:
             self.optimizer.loss_scale = self.loss_scale
         logits = self.head(keras.KerasTensor((None, self.encoder.hidden_dim)))
@@ -148,7 +156,9 @@ class FineTuner(keras.Model):
         self._catch_up(batch[0])
         part = self._accumulate(batch)
         gradients = self._sum_occurrences(part.gradients)
-        gradients, loss_sum, weight = self._sum(gradients, part.loss_sum, tf.reduce_sum(batch[2]))
+        gradients, loss_sum, weight = sum_step(
+            gradients, part.loss_sum, tf.reduce_sum(batch[2]), sent_as=self.all_reduce_dtype
+        )
         loss = tf.math.divide_no_nan(loss_sum, weight)
         divisor = weight if self.loss_scale is None else weight * self.loss_scale.scale
         gradients, norms = self._average_and_clip(gradients, tf.math.divide_no_nan(1.0, divisor))
@@ -191,7 +201,8 @@ class FineTuner(keras.Model):
         """Returns the gradients of the sum of this replica's losses."""
 
         def compute(*rows):
-            return compute_gradients(self, self.objective, *rows)
+            with computing_with(self.kernels):
+                return compute_gradients(self, self.objective, *rows)
 
         if self.accumulation_steps == 1:
             return compute(*batch)
@@ -243,16 +254,6 @@ class FineTuner(keras.Model):
             for gradient, variable in zip(gradients, self.trained_variables, strict=True)
         ]
 
-    def _sum(self, gradients, loss_sum, weight):
-        """Returns all three summed over the replicas, gradients perhaps sent in fewer bits."""
-        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        if not several or self.all_reduce_dtype == "float32":
-            return sum_over_replicas((gradients, loss_sum, weight))
-        # Apart: what is summed together is of one dtype.
-        sent = [tf.cast(gradient, self.all_reduce_dtype) for gradient in gradients]
-        sums = [tf.cast(total, tf.float32) for total in sum_over_replicas(sent)]
-        return sums, *sum_over_replicas((loss_sum, weight))
-
     def _average_and_clip(self, gradients, reciprocal):
         """Returns gradients of the mean loss, clipped by their global norm, and the norms before.
 
@@ -289,11 +290,3 @@ class FineTuner(keras.Model):
                 metric.update_state(loss, sample_weight=weight)
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         return self.compute_metrics(inputs, labels, logits, sample_weight=weights)
-
-
-def sum_over_replicas(tensors):
-    """Sums a structure of tensors over the replicas; on one device it is returned as it is."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return tensors
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)

@@ -19,6 +19,7 @@ class _Scalars(NamedTuple):
     beta_1_power: tf.Tensor
     beta_2_power: tf.Tensor
     epsilon: tf.Tensor
+    correction: tf.Tensor  # of both biases: sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)
     taken: tf.Tensor | None  # 1, or 0 of a step that overflowed; `None` outside of float16
 
 
@@ -27,10 +28,12 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
 
     Attributes:
         loss_scale: See `RuledUpdates`.
+        kernels: Of `kerasft.kernels`; `None`: the kernel is TensorFlow's.
         lazy_rows: The table whose rows are updated when they are read; `None` where none is.
     """
 
     loss_scale = None
+    kernels = None
     lazy_rows: LazyRows | None = None
 
     def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, first_steps, **options):
@@ -75,12 +78,11 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             learning_rate: Scalar tensor.
         """
         index = self._get_variable_index(variable)
-        first, dtype = self._first_steps[index], variable.dtype
-        scalars = self.once(("adam", first, dtype), lambda: self._scalars(first, dtype))
+        dtype = variable.dtype
+        scalars = self._shared(self._first_steps[index], dtype)
         rate = tf.cast(learning_rate, dtype)
         if isinstance(gradient, tf.IndexedSlices):
-            correction = tf.sqrt(1 - scalars.beta_2_power) / (1 - scalars.beta_1_power)
-            self._require_lazy(variable).apply(gradient, rate=rate, correction=correction)
+            self._require_lazy(variable).apply(gradient, rate=rate, correction=scalars.correction)
             return
         if scalars.taken is not None:
             gradient = tf.where(scalars.taken > 0, gradient, tf.zeros_like(gradient))
@@ -97,20 +99,50 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             grad=tf.cast(gradient, dtype),
         )
 
-    def _scalars(self, first_step: int, dtype) -> _Scalars:
+    def updates_by_kernels(self, gradient, variable) -> bool:
+        """Tells whether `update_by_kernels` is to update a variable, and not `update_step`."""
+        in_float32 = variable.dtype == tf.float32 and gradient.dtype == tf.float32
+        is_dense = not isinstance(gradient, tf.IndexedSlices)
+        return self.kernels is not None and self.loss_scale is None and is_dense and in_float32
+
+    def update_by_kernels(self, gradient, variable, *, rate, decay) -> None:
+        """Decays and updates one variable in place, in one pass.
+
+        Args:
+            gradient: Dense.
+            variable: The `tf.Variable`.
+            rate: Scalar tensor: the learning rate.
+            decay: Scalar tensor: the share of the weights that decays.
+        """
+        index = self._get_variable_index(variable)
+        scalars = self._shared(self._first_steps[index], variable.dtype)
+        self.kernels.kerasft_adam(
+            variable.handle,
+            _local(self._momentums[index]).handle,
+            _local(self._velocities[index]).handle,
+            gradient,
+            [rate * scalars.correction, decay, self.beta_1, self.beta_2, self.epsilon],
+        )
+
+    def _shared(self, first_step: int, dtype) -> _Scalars:
         """Returns what this step takes of all variables whose first update was at a step."""
+        return self.once(("adam", first_step, dtype), lambda: self._scalars(first_step, dtype))
+
+    def _scalars(self, first_step: int, dtype) -> _Scalars:
         step = tf.cast(self.iterations + 1 - first_step, dtype)
         beta_1, beta_2, taken = self.beta_1, self.beta_2, None
         if self.loss_scale is not None:
             # A step that overflowed in float16 is passed over: the moments stay as they are.
             taken = tf.cast(self.loss_scale.is_taken, dtype)
             beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
+        beta_1_power, beta_2_power = self.beta_1**step, self.beta_2**step
         return _Scalars(
             tf.convert_to_tensor(beta_1, dtype),
             tf.convert_to_tensor(beta_2, dtype),
-            self.beta_1**step,
-            self.beta_2**step,
+            beta_1_power,
+            beta_2_power,
             tf.constant(self.epsilon, dtype),
+            tf.sqrt(1 - beta_2_power) / (1 - beta_1_power),
             taken,
         )
 

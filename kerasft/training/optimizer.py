@@ -94,18 +94,28 @@ class RuledUpdates(SharedScalars):
             learning_rate: Scalar tensor, before it is scaled for this variable.
         """
         index = self._get_variable_index(variable)
-        scale, dtype = self._scales[index], variable.dtype
+        rate, decay = self.rates(index, variable.dtype, learning_rate)
+        if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
+            variable.assign_sub(decay * variable)
+        super().update_step(gradient, variable, rate)
 
-        def rates() -> tuple[tf.Tensor, tf.Tensor]:
+    def rates(self, index: int, dtype, learning_rate) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a variable's own learning rate, and the share of it that decays in a step.
+
+        Args:
+            index: Of the variable.
+            dtype: Of the variable.
+            learning_rate: Scalar tensor, before it is scaled for this variable.
+        """
+        scale = self._scales[index]
+
+        def make() -> tuple[tf.Tensor, tf.Tensor]:
             rate = tf.cast(learning_rate, dtype) * scale
             if self.loss_scale is not None:
                 rate *= self.loss_scale.is_taken
             return rate, rate * self.decay_rate
 
-        rate, decay = self.once(("rates", scale, dtype), rates)
-        if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
-            variable.assign_sub(decay * variable)
-        super().update_step(gradient, variable, rate)
+        return self.once(("rates", scale, dtype), make)
 
 
 @keras.saving.register_keras_serializable(package="kerasft")
@@ -180,6 +190,16 @@ class AdamW(RuledUpdates, FusedAdam):
             if variable.path == self.lazy_table:
                 decay = self.decay_rate if self.decays(variable.path) else 0.0
                 self.build_lazy_rows(index, variable, weight_decay=decay)
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Updates one variable in place; see `RuledUpdates` and `FusedAdam`."""
+        if not self.updates_by_kernels(gradient, variable):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        rate, decay = self.rates(index, variable.dtype, learning_rate)
+        decay = decay if self._decayed[index] else tf.zeros_like(decay)
+        self.update_by_kernels(gradient, variable, rate=rate, decay=decay)
 
     def get_config(self) -> dict[str, object]:
         """Returns the arguments, for Keras's serialization."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import tensorflow as tf
+
+from kerasft.processor import cpu_flags
 
 _CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _GPU_BFLOAT16_CAPABILITY = (8, 0)  # Ampere
@@ -24,19 +24,6 @@ def resolve_dtype_policy(policy: str) -> str:
     else:
         capable = bool(_CPU_BFLOAT16_FLAGS & cpu_flags())
     return "mixed_bfloat16" if capable else "float32"
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Returns the instruction sets that the CPU reports; empty where the system does not tell."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "flags":
-            return frozenset(value.split())
-    return frozenset()
 
 
 def _compute_capability(gpu) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,11 +20,12 @@ from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.tfds_source import DownloadError
 from kerasft.errors import UserError
 from kerasft.models.presets import load_preset
-from kerasft.pipelines import assembly, exporting, finishing, outcome
+from kerasft.pipelines import assembly, exporting, finishing, outcome, performance
 from kerasft.pipelines import data as run_data
 from kerasft.pipelines.augmentation import build_augmented_examples
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.going_back import leave_out
+from kerasft.pipelines.performance import choose_kernels
 from kerasft.pipelines.projecting import pooled_vectors
 from kerasft.pipelines.session import Session
 from kerasft.pipelines.watching import build_listeners
@@ -135,6 +137,12 @@ def parts(run: Session) -> int:
 def sent(run: Session) -> str:
     """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
     return run.build_model().all_reduce_dtype
+
+
+def kernels(run: Session) -> bool:
+    """Whether the step computes with kernels of ours, where they can be had."""
+    with mock.patch.object(performance, "load_kernels", lambda announce: "kernels"):
+        return choose_kernels(run.recipe, print) == "kernels"
 
 
 def kept(run: Session) -> bool:
@@ -417,6 +425,7 @@ PROBES = {
     "performance.gradient_checkpointing": Probe(True, kept),
     "performance.attention_chunk": Probe(4, weights),  # other numbers are drawn for the dropout
     "performance.lazy_embeddings": Probe(False, weights),  # equal up to rounding
+    "performance.kernels": Probe(False, kernels),  # `test_kernels.py`: what they are in a step
     "performance.pad_length_to": Probe(16, widths, {"model.sequence_length": 14}),
     "evaluation.batch_size": Probe(32, evaluation),
     "evaluation.headline": Probe("f1_macro", durations),

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.models.attention import attend
+from kerasft.models.drop_ops import drop_by_seed
 from kerasft.models.encoder import Encoder
-from kerasft.models.fast_ops import drop_by_seed, without_gradients
+from kerasft.models.fast_ops import without_gradients
 
 BATCH, HEADS, LENGTH, WIDTH, CHUNK = 3, 2, 13, 4, 5
 SEED = tf.constant([7, 11])

@@ -9,7 +9,7 @@ import scipy.special
 import tensorflow as tf
 
 from kerasft.models import fast_ops
-from kerasft.models.fast_ops import affine, dropout, gelu, layer_norm
+from kerasft.models.fast_ops import affine, gelu, layer_norm
 
 VALUES = np.concatenate([np.linspace(-6, 6, 241), [-40, 40]]).astype("float32")
 
@@ -105,44 +105,6 @@ class TestLayerNorm:
         assert received.dtype == tf.bfloat16
         exact = self.ours(tf.cast(halves, tf.float32), scale, offset)
         np.testing.assert_allclose(tf.cast(received, tf.float32), exact, rtol=2**-8)
-
-
-class TestDropout:
-    @pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.5, 0.9, 0.01, 0.001])
-    def test_drops_its_share_and_keeps_the_mean(self, rate):
-        seeds = keras.random.SeedGenerator(1)
-        outputs = dropout(tf.ones((400, 1001)), rate, seeds).numpy()
-        assert (outputs == 0).mean() == pytest.approx(rate, rel=0.07, abs=1e-4)
-        assert outputs.mean() == pytest.approx(1, abs=5 * np.sqrt(rate / (1 - rate) / outputs.size))
-        assert len(np.unique(outputs)) == 2
-
-    def test_each_unit_draws_for_itself(self):
-        dropped = dropout(tf.ones((64, 4096)), 0.5, keras.random.SeedGenerator(2)).numpy() == 0
-        for step in (1, 2, 3, 4, 8):  # neighbours in a word, and in the next ones
-            together = (dropped[:, step:] == dropped[:, :-step]).mean()
-            assert together == pytest.approx(0.5, abs=0.005)
-
-    @pytest.mark.parametrize("shape", [(1,), (3,), (5, 7), (0, 4), (2, 3, 5)])
-    def test_shapes_that_do_not_fill_a_word(self, shape):
-        outputs = dropout(tf.ones(shape), 0.25, keras.random.SeedGenerator(3))
-        assert outputs.shape == shape
-
-    def test_seeds_move_on_and_repeat(self):
-        inputs = tf.ones((8, 64))
-        first, second = (
-            dropout(inputs, 0.5, seeds) for seeds in [keras.random.SeedGenerator(4)] * 2
-        )
-        again = dropout(inputs, 0.5, keras.random.SeedGenerator(4))
-        assert np.any(first != second)
-        np.testing.assert_array_equal(first, again)
-
-    def test_the_gradient_is_that_of_the_mask(self):
-        seeds = keras.random.SeedGenerator(5)
-        inputs = tf.fill((6, 50), 2.0)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            outputs = dropout(inputs, 0.3, seeds)
-        np.testing.assert_allclose(tape.gradient(outputs, inputs), outputs / 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from kerasft.errors import UserError
 from kerasft.models.tiny_random import build_backbone
 from kerasft.pipelines import performance
-from kerasft.pipelines.performance import attention_chunk, length_multiple
+from kerasft.pipelines.performance import attention_chunk, choose_kernels, length_multiple
 
 LONG = {"model.sequence_length": 1024}
 
@@ -47,3 +48,46 @@ def test_batches_are_as_wide_as_their_longest_text_on_a_cpu(
 ):
     monkeypatch.setattr(performance.tf.config, "list_logical_devices", lambda kind: gpus)
     assert length_multiple(make_recipe(overrides)) == expected
+
+
+class TestKernels:
+    @pytest.fixture(autouse=True)
+    def _machine(self, monkeypatch):
+        self.gpus, self.said, self.failure = [], [], None
+        monkeypatch.setattr(performance.tf.config, "list_logical_devices", lambda kind: self.gpus)
+
+        def load(announce):
+            if self.failure is not None:
+                raise self.failure
+            announce("compiling")
+            return "kernels"
+
+        monkeypatch.setattr(performance, "load_kernels", load)
+
+    def choose(self, make_recipe, overrides):
+        return choose_kernels(make_recipe(overrides), self.said.append)
+
+    @pytest.mark.parametrize("wanted", [{}, {"performance.kernels": True}])
+    def test_are_used_on_a_cpu(self, make_recipe, wanted):
+        assert self.choose(make_recipe, wanted) == "kernels"
+        assert self.said == ["compiling"]
+
+    @pytest.mark.parametrize(
+        "overrides", [{"performance.kernels": False}, {"training.jit_compile": True}]
+    )
+    def test_are_not_where_they_are_off_or_xla_compiles(self, make_recipe, overrides):
+        assert self.choose(make_recipe, overrides) is None
+        assert self.said == []
+
+    def test_a_gpu_has_none(self, make_recipe):
+        self.gpus = ["GPU:0"]
+        assert self.choose(make_recipe, {}) is None
+        with pytest.raises(UserError, match="for CPUs, and here is a GPU"):
+            self.choose(make_recipe, {"performance.kernels": True})
+
+    def test_without_a_compiler_tensorflow_s_operations_do_and_it_is_told(self, make_recipe):
+        self.failure = UserError("There is no compiler.")
+        assert self.choose(make_recipe, {}) is None
+        assert self.said[0].endswith("which take longer. There is no compiler.")
+        with pytest.raises(UserError, match="no compiler"):
+            self.choose(make_recipe, {"performance.kernels": True})

@@ -155,7 +155,7 @@ for path in sys.argv[1:]:
     predictor = load_predictor(path)
     pairs = [["b"]] if predictor.has_pairs else []
     print(predictor.predict(["a"], *pairs))
-needed = ("kerasft.errors", "kerasft.export.layout", "kerasft.serving", "kerasft.export")
+needed = ("kerasft.errors", "kerasft.processor", "kerasft.serving", "kerasft.export")
 for name in sorted(sys.modules):
     ours = name.startswith("kerasft.") and not name.startswith(needed)
     if ours or name.startswith("keras_hub"):

@@ -58,23 +58,3 @@ def test_cpu(machine, flags, policy):
 def test_gpu_decides_whatever_the_cpu_has(machine, capabilities, policy):
     machine(["avx512_bf16"], capabilities)
     assert precision.resolve_dtype_policy("auto") == policy
-
-
-class TestCpuFlags:
-    def flags(self, tmp_path, text):
-        path = tmp_path / "cpuinfo"
-        path.write_bytes(text)
-        return precision.cpu_flags(path)
-
-    def test_of_the_first_processor(self, tmp_path):
-        text = b"processor\t: 0\nflags\t\t: avx2 amx_bf16\n\nprocessor\t: 1\nflags\t\t: avx2\n"
-        assert self.flags(tmp_path, text) == {"avx2", "amx_bf16"}
-
-    @pytest.mark.parametrize(
-        "text", [b"", b"Features\t: fp asimd bf16\n", b"vmx flags\t: ept\nno colon\n", b"\xff\xfe"]
-    )
-    def test_none_where_there_is_no_such_line(self, tmp_path, text):
-        assert self.flags(tmp_path, text) == frozenset()
-
-    def test_none_where_the_system_does_not_tell(self, tmp_path):
-        assert precision.cpu_flags(tmp_path / "missing") == frozenset()

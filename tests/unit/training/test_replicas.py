@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.fine_tuner import FineTuner, sum_over_replicas
+from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.replicas import sum_over_replicas
 from kerasft.training.strategy import build_strategy
 
 SCRIPT = Path(__file__).with_name("replicas.py")

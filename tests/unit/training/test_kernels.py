@@ -1,0 +1,81 @@
+"""Whole steps with our kernels, against the same steps with TensorFlow's operations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasft.training.forward import build_forward
+from kerasft.training.loop import train_steps
+from kerasft.training.objective import Objective
+from kerasft.training.optimizer import AdamW, build_optimizer
+
+ONE, TWO = (
+    tf.distribute.OneDeviceStrategy("CPU:0"),
+    tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
+)
+TOLERANCE = 2e-5
+
+
+def train(tools, kernels, strategy=ONE, *, optimizer=None, rate=0.01, **options):
+    """Trains three steps with dropout; returns losses and weights."""
+    with strategy.scope():
+        made = build_optimizer(optimizer, rate) if optimizer else AdamW(rate, weight_decay=0.1)
+        model = tools.build_tuner(made, dropout=0.2, global_clipnorm=0.5, **options)
+        model.kernels = model.optimizer.kernels = kernels
+    batches = [tools.make_batch(8, seed=seed, length=8 + seed) for seed in range(3)]
+    steps = list(train_steps(model, strategy, tools.make_dataset(batches), start_step=0))
+    return [step.loss for step in steps], [w.numpy() for w in model.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"accumulation_steps": 2},
+        {
+            "objective": Objective(
+                r_drop=1.0, divergence=lambda a, b: tf.reduce_sum((a - b) ** 2, 1)
+            )
+        },
+        {"objective": Objective(adversarial_epsilon=0.5)},
+        {"strategy": TWO},
+        {"optimizer": "sgd"},
+    ],
+    ids=["plain", "in parts", "r-drop", "adversarial", "two replicas", "another optimizer"],
+)
+def test_a_step_computes_the_same(tools, kernels, options):
+    losses, weights = train(tools, kernels, **options)
+    plain_losses, plain_weights = train(tools, None, **options)
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-5)
+    for mine, theirs in zip(weights, plain_weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=TOLERANCE)
+    _, others = train(tools, kernels, rate=0.011, **options)  # control
+    assert max(np.abs(a - b).max() for a, b in zip(others, weights, strict=True)) > 5 * TOLERANCE
+
+
+def test_the_same_steps_give_the_same_bits(tools, kernels):
+    first, second = (train(tools, kernels)[1] for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def operations_of(function, *arguments):
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = [*graph.node, *(node for part in graph.library.function for node in part.node_def)]
+    return {node.op for node in nodes}
+
+
+def test_the_step_computes_by_kernels_and_evaluation_does_not(tools, kernels):
+    model = tools.build_tuner(AdamW(0.01), dropout=0.2)
+    model.kernels = model.optimizer.kernels = kernels
+    batch = tools.as_tensors(tools.make_batch(4))
+    step = tf.function(lambda data: model.train_step(data))
+    trained = {name for name in operations_of(step, batch) if name.startswith("Kerasft")}
+    assert trained >= {"KerasftAddNorm", "KerasftAddNormGrad", "KerasftWeigh", "KerasftAdam"}
+    assert "ResourceApplyAdam" not in operations_of(step, batch)
+    forward = tf.function(lambda inputs: build_forward(model)(inputs))
+    evaluated = operations_of(forward, batch[0])
+    assert not any(name.startswith("Kerasft") for name in evaluated)
+    assert "Softmax" in evaluated  # control: operations are found
