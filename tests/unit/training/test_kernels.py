@@ -10,16 +10,15 @@ from kerasft.training.forward import build_forward
 from kerasft.training.loop import train_steps
 from kerasft.training.objective import Objective
 from kerasft.training.optimizer import AdamW, build_optimizer
+from kerasft.training.strategy import build_strategy
 
-ONE, TWO = (
-    tf.distribute.OneDeviceStrategy("CPU:0"),
-    tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
-)
+ONE, TWO = "one_device", "mirrored"
 TOLERANCE = 2e-5
 
 
 def train(tools, kernels, strategy=ONE, *, optimizer=None, rate=0.01, **options):
     """Trains three steps with dropout; returns losses and weights."""
+    strategy = build_strategy(strategy)
     with strategy.scope():
         made = build_optimizer(optimizer, rate) if optimizer else AdamW(rate, weight_decay=0.1)
         model = tools.build_tuner(made, dropout=0.2, global_clipnorm=0.5, **options)
