@@ -105,23 +105,30 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
         is_dense = not isinstance(gradient, tf.IndexedSlices)
         return self.kernels is not None and self.loss_scale is None and is_dense and in_float32
 
-    def update_by_kernels(self, gradient, variable, *, rate, decay) -> None:
+    def update_by_kernels(self, gradient, variable, rate, decay) -> None:
         """Decays and updates one variable in place, in one pass.
 
         Args:
             gradient: Dense.
             variable: The `tf.Variable`.
             rate: Scalar tensor: the learning rate.
-            decay: Scalar tensor: the share of the weights that decays.
+            decay: Scalar tensor: the share of the weights that decays; `None` where none does.
         """
         index = self._get_variable_index(variable)
-        scalars = self._shared(self._first_steps[index], variable.dtype)
+        first = self._first_steps[index]
+
+        def pack() -> tf.Tensor:
+            corrected = rate * self._shared(first, variable.dtype).correction
+            taken_away = tf.zeros_like(rate) if decay is None else decay
+            return tf.stack([corrected, taken_away, self.beta_1, self.beta_2, self.epsilon])
+
         self.kernels.kerasft_adam(
             variable.handle,
             _local(self._momentums[index]).handle,
             _local(self._velocities[index]).handle,
             gradient,
-            [rate * scalars.correction, decay, self.beta_1, self.beta_2, self.epsilon],
+            # Variables of one rate share the tensor.
+            self.once(("packed", first, rate.ref(), decay is None), pack),
         )
 
     def _shared(self, first_step: int, dtype) -> _Scalars:

@@ -198,8 +198,7 @@ class AdamW(RuledUpdates, FusedAdam):
             return
         index = self._get_variable_index(variable)
         rate, decay = self.rates(index, variable.dtype, learning_rate)
-        decay = decay if self._decayed[index] else tf.zeros_like(decay)
-        self.update_by_kernels(gradient, variable, rate=rate, decay=decay)
+        self.update_by_kernels(gradient, variable, rate, decay if self._decayed[index] else None)
 
     def get_config(self) -> dict[str, object]:
         """Returns the arguments, for Keras's serialization."""

@@ -113,6 +113,7 @@ def open_session(arguments):
             "training.epochs": 1.0,
             "training.batch_size": arguments.batch_size,
             "training.gradient_accumulation_steps": arguments.parts,
+            "performance.kernels": False if arguments.no_kernels else None,
         },
     )
     session = Session(settle(recipe), None, [])
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--preset", default="minilm_l6_en_uncased")
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--peer-python")
+    parser.add_argument("--no-kernels", action="store_true", help="ours without its kernels")
     parser.add_argument("--peer-bf16", action="store_true", help="as dtype_policy=auto may choose")
     parser.add_argument("--peer-batch-sizes", type=int, nargs="+", default=[32, 8])
     parser.add_argument("--evaluate", action="store_true", help="predict the examples, too")
