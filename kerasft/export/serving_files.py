@@ -48,8 +48,6 @@ services:
       - .:/models:ro
     environment:
       TF_CPP_MIN_LOG_LEVEL: "1"
-      # Processors without AVX512 compute faster with it, and would not use it by themselves.
-      TF_ENABLE_ONEDNN_OPTS: "1"
     deploy:
       resources:
         limits:
@@ -92,9 +90,6 @@ spec:
           image: {image}
           args:
 {arguments}
-          env:
-            # Processors without AVX512 compute faster with it, and would not use it by themselves.
-            - {{name: TF_ENABLE_ONEDNN_OPTS, value: "1"}}
           ports:
             - {{name: grpc, containerPort: 8500}}
             - {{name: rest, containerPort: 8501}}

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from kerasft.errors import UserError
 from kerasft.export.serving_files import IMAGE, models_config
-from kerasft.processor import ONEDNN_VARIABLE
 from kerasft.serving.ports import in_address, take_port
 
 PROGRAM = "tensorflow_model_server"
@@ -132,7 +131,6 @@ def docker_command(config: Path, folders: Mapping[str, Path], settings: RealSett
         "--init",  # or the server, as the first process, would not heed SIGTERM
         f"--publish={host}:{settings.port}:8501",
         f"--publish={host}:{settings.grpc_port}:8500",
-        f"--env={ONEDNN_VARIABLE}",  # as it is set here
         *(
             f"--mount=type=bind,source={source},target={target},readonly"
             for source, target in mounts

@@ -113,7 +113,6 @@ def test_docker_is_started_on_loopback(folder, program, capfd):
     assert command[:3] == ["run", "--rm", "--init"]
     published = [word for word in command if word.startswith("--publish=127.0.0.1:")]
     assert [word.rsplit(":", 1)[1] for word in published] == ["8501", "8500"]
-    assert "--env=TF_ENABLE_ONEDNN_OPTS" in command
     mounts = [word for word in command if word.startswith("--mount=")]
     assert f"--mount=type=bind,source={folder}/imdb,target=/models/imdb,readonly" in mounts
     assert len(mounts) == 3  # two models and their list

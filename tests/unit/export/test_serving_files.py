@@ -51,7 +51,6 @@ def test_compose_starts_the_stock_server_on_loopback(models):
     service = yaml.safe_load((models / "docker-compose.yml").read_text())["services"]["serving"]
     assert service["image"] == IMAGE == "tensorflow/serving:2.20.0"
     assert set(service["command"]) == FLAGS
-    assert service["environment"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
     assert service["ports"] == ["127.0.0.1:8501:8501", "127.0.0.1:8500:8500"]
     assert service["volumes"] == [".:/models:ro"]
     assert "GET /v1/models/imdb HTTP/1.0\\r\\n\\r\\n" in service["healthcheck"]["test"][-1]
@@ -63,7 +62,6 @@ def test_kubernetes_starts_it_too(models):
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == IMAGE
     assert set(container["args"]) == FLAGS
-    assert {"name": "TF_ENABLE_ONEDNN_OPTS", "value": "1"} in container["env"]
     assert container["readinessProbe"]["httpGet"]["path"] == "/v1/models/imdb"
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
