@@ -57,7 +57,9 @@ void ForBlocks(OpKernelContext* context, int64_t count, int64_t size, double cos
   });
 }
 
-int64_t RowsOfBlock(int64_t width) { return std::max<int64_t>(1, kElementsOfBlock / width); }
+int64_t RowsOfBlock(int64_t width) {
+  return std::max<int64_t>(1, kElementsOfBlock / std::max<int64_t>(1, width));
+}
 
 // The second input decides what is dropped, by a byte for each element: those below `bound`. Where
 // it is 0 nothing is, and nothing was drawn.
@@ -174,7 +176,11 @@ class AddNormGradKernel : public DroppingKernel {
     const Tensor& drawn = context->input(1);
     const Tensor& gamma = context->input(4);
     const int64_t width = gamma.NumElements();
-    const int64_t rows = width == 0 ? 0 : upstream.NumElements() / width;
+    const int64_t rows = context->input(3).NumElements();
+    OP_REQUIRES(context,
+                upstream.NumElements() == rows * width &&
+                    upstream.NumElements() == context->input(2).NumElements(),
+                absl::InvalidArgumentError("upstream and normalized: expected (rows, width)"));
     if (!Fits(context, drawn, upstream)) return;
     Tensor *to_inputs, *to_residual, *to_gamma, *to_beta;
     OP_REQUIRES_OK(context, context->allocate_output(0, upstream.shape(), &to_inputs));
@@ -241,7 +247,7 @@ class WeighKernel : public DroppingKernel {
     const auto* from = Data<T>(scores);
     const auto* may_look = reinterpret_cast<const uint8_t*>(mask.flat<bool>().data());
     auto *to = Data<T>(weights), *dropped = Data<T>(used);
-    ForBlocks(context, scores.dim_size(0) * of_text, RowsOfBlock(std::max<int64_t>(keys, 1)),
+    ForBlocks(context, scores.dim_size(0) * of_text, RowsOfBlock(keys),
               6.0 * keys, [&](int64_t row, int64_t end) {
                 std::vector<float> scratch(keys);
                 for (; row < end; ++row) {
@@ -272,7 +278,7 @@ class WeighGradKernel : public OpKernel {
     const auto *of = Data<T>(weights), *dropped = Data<T>(used), *up = Data<T>(upstream);
     auto* to = Data<T>(downstream);
     ForBlocks(context, keys == 0 ? 0 : weights.NumElements() / keys,
-              RowsOfBlock(std::max<int64_t>(keys, 1)), 3.0 * keys, [&](int64_t row, int64_t end) {
+              RowsOfBlock(keys), 3.0 * keys, [&](int64_t row, int64_t end) {
                 for (; row < end; ++row) {
                   const int64_t i = row * keys;
                   WeighGrad(of + i, dropped + i, up + i, keys, to + i);

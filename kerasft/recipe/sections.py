@@ -173,7 +173,7 @@ class PerformanceSettings:
     kernels: bool | None = setting(
         None,
         "Compute GELU, normalization, softmax, dropout and AdamW with kernels that are compiled "
-        "for this CPU, once. Unset: where there is a C++ compiler, and neither GPU nor XLA.",
+        "for this CPU, once. Unset: on Linux with a C++ compiler, and neither GPU nor XLA.",
     )
 
 

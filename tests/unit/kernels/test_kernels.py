@@ -150,6 +150,8 @@ class TestAddNorm:
         rest = {"bound": 0, "epsilon": 1e-5}
         with pytest.raises(tf.errors.InvalidArgumentError, match="width of the inputs"):
             kernels.kerasft_add_norm(two, nothing, two, three, three[:2], **rest)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="rows, width"):
+            kernels.kerasft_add_norm_grad(two, nothing, two, three, three, bound=0)
         with pytest.raises(tf.errors.InvalidArgumentError, match="a byte for each"):
             kernels.kerasft_add_norm(two, five, two, three, three, bound=1, epsilon=1e-5)
 

@@ -79,6 +79,11 @@ class TestKernels:
         assert self.choose(make_recipe, overrides) is None
         assert self.said == []
 
+    def test_another_system_has_none_by_itself(self, make_recipe, monkeypatch):
+        monkeypatch.setattr(performance.sys, "platform", "darwin")
+        assert self.choose(make_recipe, {}) is None
+        assert self.choose(make_recipe, {"performance.kernels": True}) == "kernels"
+
     def test_a_gpu_has_none(self, make_recipe):
         self.gpus = ["GPU:0"]
         assert self.choose(make_recipe, {}) is None
