@@ -95,5 +95,12 @@ def kernels(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
-    """Keeps the user's cache out of the tests."""
-    monkeypatch.setenv("KERASFT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """Keeps the user's cache out of the tests; pytest's processes share what they compile."""
+    folder = tmp_path_factory.getbasetemp()
+    compiled = folder / "cache" / "kernels"
+    if "PYTEST_XDIST_WORKER" in os.environ and not compiled.exists():
+        shared = folder.parent / "kernels"
+        shared.mkdir(exist_ok=True)
+        compiled.parent.mkdir(exist_ok=True)
+        compiled.symlink_to(shared)
+    monkeypatch.setenv("KERASFT_CACHE", str(folder / "cache"))

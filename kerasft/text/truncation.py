@@ -14,13 +14,15 @@ def keep_ends(token_ids: tf.RaggedTensor, *, head: int, tail: int) -> tf.RaggedT
         tail: How many tokens are kept from the end.
     """
     lengths = token_ids.row_lengths()
-    position = tf.ragged.range(lengths)
-    first_of_tail = tf.repeat(lengths - tail, lengths)
-    is_kept = (position.values < head) | (position.values >= first_of_tail)
+    of_head = tf.minimum(lengths, head)
+    of_tail = tf.minimum(lengths - of_head, tail)
+    starts, ends = token_ids.row_starts(), token_ids.row_limits()
+    kept = _between(  # two ranges a row
+        tf.reshape(tf.stack([starts, ends - of_tail], axis=1), (-1,)),
+        tf.reshape(tf.stack([starts + of_head, ends], axis=1), (-1,)),
+    )
     return tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(token_ids.values, is_kept),
-        tf.minimum(lengths, head + tail),
-        validate=False,
+        tf.gather(token_ids.values, kept), of_head + of_tail, validate=False
     )
 
 
@@ -31,11 +33,15 @@ def keep_first(token_ids: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
         token_ids: int32 `[batch_size, (num_tokens)]`.
         count: int64 `[batch_size]`, none larger than its row.
     """
-    position = tf.ragged.range(token_ids.row_lengths())
-    is_kept = position.values < tf.repeat(count, token_ids.row_lengths())
+    starts = token_ids.row_starts()
     return tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(token_ids.values, is_kept), count, validate=False
+        tf.gather(token_ids.values, _between(starts, starts + count)), count, validate=False
     )
+
+
+def _between(starts: tf.Tensor, limits: tf.Tensor) -> tf.Tensor:
+    """Returns the indices from each start up to its limit, one range after the other."""
+    return tf.ragged.range(starts, limits).values
 
 
 def longest_first(
