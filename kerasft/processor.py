@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # it multiplies bfloat16
 _X86 = ("x86_64", "AMD64")
 
 

@@ -2,7 +2,7 @@
 //
 // Each does in one pass over memory what takes TensorFlow's own operations several; the arithmetic is
 // in loops.h. Rows are dealt out in blocks of a fixed size, so that results do not depend on the
-// number of threads. kerasft/kernels/ops.py says what each operation is for.
+// number of threads. kerasft/models/kernel_ops.py says what each operation is for.
 
 #include <vector>
 

@@ -155,13 +155,8 @@ void AddNorm(const T* __restrict inputs, const T* __restrict residual, const Dro
              const float* __restrict gamma, const float* __restrict beta, float epsilon,
              int64_t width, T* __restrict outputs, float* __restrict normalized,
              float* __restrict inverse) {
-  if (dropout.drawn == nullptr) {
-    for (int64_t i = 0; i < width; ++i) normalized[i] = Load(inputs[i]) + Load(residual[i]);
-  } else {
-    for (int64_t i = 0; i < width; ++i) {
-      const float factor = dropout.drawn[i] >= dropout.bound ? dropout.scale : 0.0f;
-      normalized[i] = Load(inputs[i]) * factor + Load(residual[i]);
-    }
+  for (int64_t i = 0; i < width; ++i) {
+    normalized[i] = Load(inputs[i]) * dropout(i) + Load(residual[i]);
   }
   const float mean = Sum(width, [&](int64_t i) { return normalized[i]; }) / width;
   const float variance = Sum(width, [&](int64_t i) {
@@ -197,13 +192,15 @@ void AddNormGrad(const T* __restrict upstream, const float* __restrict normalize
   for (int64_t i = 0; i < width; ++i) Store(Load(to_residual[i]) * dropout(i), &to_inputs[i]);
 }
 
+constexpr float kMasked = -30000.0f;  // added to the scores of masked keys, as in attention.py
+
 // --- attention: softmax of one row of scores, of which some keys are masked, then dropout
 
 template <typename T>
 void Weigh(const T* __restrict scores, const uint8_t* __restrict mask, const Dropout dropout,
            int64_t count, float* __restrict scratch, T* __restrict weights, T* __restrict used) {
   for (int64_t i = 0; i < count; ++i) {
-    scratch[i] = Load(scores[i]) + (mask[i] != 0 ? 0.0f : -30000.0f);
+    scratch[i] = Load(scores[i]) + (mask[i] != 0 ? 0.0f : kMasked);
   }
   const float largest = Largest(count, [&](int64_t i) { return scratch[i]; });
   for (int64_t i = 0; i < count; ++i) scratch[i] = ExpOfNegative(scratch[i] - largest);

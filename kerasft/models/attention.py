@@ -54,9 +54,8 @@ def attend(query, key, value, mask, *, dropout: float = 0.0, seed=None, chunk: i
 
 
 def _attend_at_once(query, key, value, mask, dropout, seed):
-    masked = tf.where(mask, 0.0, _MASKED)[:, tf.newaxis, :, :]
     if not gradients_wanted():
-        weights = _weigh(query, key, masked)
+        weights = _weigh(query, key, mask)
         weights = drop_by_seed(weights, dropout, seed) if dropout else weights
         return tf.matmul(weights, value)
 
@@ -65,7 +64,7 @@ def _attend_at_once(query, key, value, mask, dropout, seed):
     @tf.custom_gradient
     def compute(query, key, value):
         if kernels is None:
-            weights = _weigh(query, key, masked)
+            weights = _weigh(query, key, mask)
             used, scale = _drop(weights, dropout, seed)
         else:
             scores = tf.matmul(query, key, transpose_b=True)
@@ -92,8 +91,9 @@ def _attend_at_once(query, key, value, mask, dropout, seed):
     return compute(query, key, value)
 
 
-def _weigh(query, key, masked):
+def _weigh(query, key, mask):
     scores = tf.matmul(query, key, transpose_b=True)
+    masked = tf.where(mask, 0.0, _MASKED)[:, tf.newaxis, :, :]
     return tf.nn.softmax(scores + tf.cast(masked, scores.dtype))
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from kerasft.processor import cpu_flags
+from kerasft.processor import BFLOAT16_FLAGS, cpu_flags
 
-_CPU_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _GPU_BFLOAT16_CAPABILITY = (8, 0)  # Ampere
 
 
@@ -22,7 +21,7 @@ def resolve_dtype_policy(policy: str) -> str:
     if gpus:
         capable = all(_compute_capability(gpu) >= _GPU_BFLOAT16_CAPABILITY for gpu in gpus)
     else:
-        capable = bool(_CPU_BFLOAT16_FLAGS & cpu_flags())
+        capable = bool(BFLOAT16_FLAGS & cpu_flags())
     return "mixed_bfloat16" if capable else "float32"
 
 

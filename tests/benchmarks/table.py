@@ -27,7 +27,6 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 PACKAGES = ("kerasft", "tensorflow", "keras", "keras-hub", "tensorflow-text")
 PEER_PACKAGES = ("torch", "transformers", "tokenizers")
-BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 # With the parts of a batch that were the fastest for the peer, of 8 and 32.
@@ -74,11 +73,11 @@ def _spread(figures: Sequence[float]) -> str:
 
 def training(arguments, what: str, *options: str) -> list[Line]:
     """Training and predicting, from bench_training.py."""
-    from kerasft.processor import cpu_flags
+    from kerasft.processor import BFLOAT16_FLAGS, cpu_flags
 
     command = [*options, "--pairs", str(arguments.rounds), "--evaluate"]
     # Elsewhere bfloat16 is emulated, and slower for both.
-    precision = ["--peer-bf16"] if BFLOAT16 & cpu_flags() else []
+    precision = ["--peer-bf16"] if BFLOAT16_FLAGS & cpu_flags() else []
     found = run("bench_training.py", command, _peer(arguments, *precision))
     best = max(found["peer"].values(), key=lambda runs: _median(runs, "examples_per_second"))
 
