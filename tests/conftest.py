@@ -55,6 +55,15 @@ def skip(reason: str):
     pytest.skip(reason)
 
 
+def op_names(function) -> set[str]:
+    """Returns the name of every op in a traced function and in the functions that it calls."""
+    graph_def = function.graph.as_graph_def()
+    nodes = [*graph_def.node]
+    for library_function in graph_def.library.function:
+        nodes.extend(library_function.node_def)
+    return {node.op for node in nodes}
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout's folder."""

@@ -15,7 +15,7 @@ import os
 import statistics
 import time
 
-from random_model import make_batch
+from random_model import build_default_model, make_batch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _BATCH_SIZE = 32
@@ -23,24 +23,9 @@ _BATCH_SIZE = 32
 
 def build_step(kernels):
     """Builds a model of the default encoder, and returns its compiled step."""
-    import keras
     import tensorflow as tf
 
-    from kerasft.models.encoder import Encoder
-    from kerasft.models.presets import load_preset
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
-    from kerasft.training.precision import resolve_dtype_policy
-
-    keras.utils.set_random_seed(1)
-    task = build_task("single", ["a", "b"])
-    policy = resolve_dtype_policy("auto")
-    encoder = Encoder(load_preset("minilm_l6_en_uncased", dropout=0.1, dtype=policy).backbone)
-    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
-    model = FineTuner(encoder, head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False, kernels=kernels)
-    model.optimizer.build(model.trainable_variables)
+    model = build_default_model(kernels)
     return tf.function(lambda data: model.train_step(data), reduce_retracing=True)
 
 

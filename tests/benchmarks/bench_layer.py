@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from unittest import mock
 
-from random_model import make_batch
+from random_model import build_default_model, make_batch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _TRACED, _TIMED, _BATCH_SIZE = 2, 5, 32
@@ -62,20 +62,7 @@ def measure(length: int, pairs: int) -> dict[str, list[float]]:
     """Returns the median milliseconds of a step, pair by pair."""
     import tensorflow as tf
 
-    from kerasft.models.encoder import Encoder
-    from kerasft.models.presets import load_preset
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
-    from kerasft.training.precision import resolve_dtype_policy
-
-    task = build_task("single", ["a", "b"])
-    policy = resolve_dtype_policy("auto")
-    encoder = Encoder(load_preset("minilm_l6_en_uncased", dropout=0.1, dtype=policy).backbone)
-    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
-    model = FineTuner(encoder, head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
+    model = build_default_model()
     batch = make_batch([length] * _BATCH_SIZE)
 
     def median_ms(step) -> float:
@@ -90,7 +77,7 @@ def measure(length: int, pairs: int) -> dict[str, list[float]]:
         return tf.function(lambda data: model.train_step(data), reduce_retracing=True)
 
     steps = {"kerasft": build_step(), "keras_hub": build_step()}
-    with keras_hub_layers(encoder):
+    with keras_hub_layers(model.encoder):
         steps["keras_hub"](batch)  # traced here, and the graph stays what it is
     found = {name: [] for name in steps}
     for _ in range(pairs):

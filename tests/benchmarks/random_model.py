@@ -1,7 +1,7 @@
-"""What the benchmarks of a training step share: a model of random weights, batches of tokens.
+"""What the benchmarks of a training step share: models, batches of tokens.
 
-By default the model is of the default encoder's size: its answers are worth nothing, and take as
-long as others.
+By default a model of random weights is of the default encoder's size: its answers are worth
+nothing, and take as long as others.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ def build_model(
     import keras_hub
 
     from kerasft.models.encoder import Encoder
-    from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
 
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=30522,
@@ -38,12 +35,25 @@ def build_model(
         dropout=0.1,
         dtype=dtype,
     )
-    task = build_task("single", ["a", "b"])
-    head = task.build_head(hidden_dim=width, dropout=0.1, seed=1)
-    model = FineTuner(Encoder(backbone, **options), head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return _compiled(Encoder(backbone, **options))
+
+
+def build_default_model(kernels=None):
+    """Builds a classifier of the default encoder with dropout 0.1, in the precision of a run.
+
+    Args:
+        kernels: Of `kerasft.kernels`; `None`: TensorFlow's operations.
+    """
+    import keras
+
+    from kerasft.models.encoder import Encoder
+    from kerasft.models.presets import load_preset
+    from kerasft.training.precision import resolve_dtype_policy
+
+    keras.utils.set_random_seed(1)
+    policy = resolve_dtype_policy("auto")
+    preset = load_preset("minilm_l6_en_uncased", dropout=0.1, dtype=policy)
+    return _compiled(Encoder(preset.backbone), kernels=kernels)
 
 
 def make_batch(lengths, multiple: int = 1):
@@ -64,3 +74,17 @@ def make_batch(lengths, multiple: int = 1):
     ids = np.random.default_rng(1).integers(1000, 30000, shape, dtype="int32") * real
     inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": real}
     return tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
+
+
+def _compiled(encoder, **options: object):
+    """Sets a head on an encoder and compiles both, ready to take steps of AdamW."""
+    from kerasft.tasks.task import build_task
+    from kerasft.training.fine_tuner import FineTuner
+    from kerasft.training.optimizer import AdamW
+
+    task = build_task("single", ["a", "b"])
+    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
+    model = FineTuner(encoder, head, global_clipnorm=1.0)
+    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False, **options)
+    model.optimizer.build(model.trainable_variables)
+    return model

@@ -18,6 +18,7 @@ from kerasft.models import encoder_layer
 from kerasft.models.attention import attend
 from kerasft.models.fast_ops import gelu
 from kerasft.training.optimizer import AdamW
+from tests.conftest import op_names
 
 VALUES = np.concatenate([np.linspace(-6, 6, 241), [-40, 40]]).astype("float32")
 DTYPES = ["float32", "bfloat16"]
@@ -37,22 +38,10 @@ def outputs_and_gradients(function, *inputs, kernels=None):
         return [outputs, *gradients]
 
     found = compute(*map(tf.constant, inputs))
-    graph = compute.get_concrete_function(*map(tf.constant, inputs)).graph
-    by_kernels = any("Kerasft" in node.type for node in all_operations(graph))
+    traced = compute.get_concrete_function(*map(tf.constant, inputs))
+    by_kernels = any("Kerasft" in name for name in op_names(traced))
     assert by_kernels == (kernels is not None)
     return [tf.cast(tensor, tf.float32).numpy() for tensor in found]
-
-
-def all_operations(graph):
-    """The operations of a graph and of the functions that it calls."""
-    yield from graph.get_operations()
-    for function in graph.as_graph_def().library.function:
-        yield from (_Node(node.op) for node in function.node_def)
-
-
-class _Node:
-    def __init__(self, kind):
-        self.type = kind
 
 
 def largest_difference(ours, theirs):
@@ -223,8 +212,8 @@ class TestAdam:
 
         for _ in range(steps):
             step([tf.constant(generator.normal(size=v.shape), tf.float32) for v in variables])
-        operations = all_operations(step.get_concrete_function([v.value for v in variables]).graph)
-        used = {node.type for node in operations} & {"KerasftAdam", "ResourceApplyAdam"}
+        traced = step.get_concrete_function([v.value for v in variables])
+        used = op_names(traced) & {"KerasftAdam", "ResourceApplyAdam"}
         assert used == {"ResourceApplyAdam" if kernels is None else "KerasftAdam"}
         return [weight.numpy() for weight in optimizer.variables if weight.dtype == "float32"] + [
             variable.numpy() for variable in variables

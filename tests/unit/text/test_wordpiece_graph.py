@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from kerasft.text import WordPiecePreprocessor
+from tests.conftest import op_names
 
 # All that the graph may hold: TF core, and one op of TF-Text that every stock server has had
 # since 2.12. An op that is not here must be looked up there before it is added.
@@ -38,15 +39,6 @@ outputs = serve(text=tf.constant(inputs["text"]), text_pair=tf.constant(inputs["
 assert not any(name.split(".")[0] in ("kerasft", "keras_hub") for name in sys.modules)
 print(json.dumps({name: tensor.numpy().tolist() for name, tensor in outputs.items()}))
 """
-
-
-def op_names(function) -> set[str]:
-    """Returns the name of every op in a traced function and in the functions that it calls."""
-    graph_def = function.graph.as_graph_def()
-    nodes = [*graph_def.node]
-    for library_function in graph_def.library.function:
-        nodes.extend(library_function.node_def)
-    return {node.op for node in nodes}
 
 
 @pytest.fixture(scope="module")

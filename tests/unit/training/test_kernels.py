@@ -11,6 +11,7 @@ from kerasft.training.loop import train_steps
 from kerasft.training.objective import Objective
 from kerasft.training.optimizer import AdamW
 from kerasft.training.strategy import build_strategy
+from tests.conftest import op_names
 
 ONE, TWO = "one_device", "mirrored"
 TOLERANCE = 2e-5
@@ -54,21 +55,15 @@ def test_the_same_steps_give_the_same_bits_and_others_do_not(tools, kernels):
     assert max(np.abs(a - b).max() for a, b in zip(others, first, strict=True)) > 5 * TOLERANCE
 
 
-def operations_of(function, *arguments):
-    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
-    nodes = [*graph.node, *(node for part in graph.library.function for node in part.node_def)]
-    return {node.op for node in nodes}
-
-
 def test_the_step_computes_by_kernels_and_evaluation_does_not(tools, kernels):
     model = tools.build_tuner(AdamW(0.01), dropout=0.2)
     model.kernels = model.optimizer.kernels = kernels
     batch = tools.as_tensors(tools.make_batch(4))
     step = tf.function(lambda data: model.train_step(data))
-    trained = {name for name in operations_of(step, batch) if name.startswith("Kerasft")}
+    trained = op_names(step.get_concrete_function(batch))
     assert trained >= {"KerasftAddNorm", "KerasftAddNormGrad", "KerasftWeigh", "KerasftAdam"}
-    assert "ResourceApplyAdam" not in operations_of(step, batch)
+    assert "ResourceApplyAdam" not in trained
     forward = tf.function(lambda inputs: build_forward(model)(inputs))
-    evaluated = operations_of(forward, batch[0])
+    evaluated = op_names(forward.get_concrete_function(batch[0]))
     assert not any(name.startswith("Kerasft") for name in evaluated)
     assert "Softmax" in evaluated  # control: operations are found
