@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasft.console import print_json, results_only
+from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
 from kerasft.pipelines.printing import print_run
 from kerasft.pipelines.resuming import NOTHING, Resumed, change_recipe, open_resumed
@@ -167,14 +167,16 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
         )
     else:
         resumed = open_resumed(resume)
-    recipe = change_recipe(resumed.run_dir, overrides)
-    if named is not None and load_recipe(named).name != recipe.name:
+    named_recipe = None if named is None else load_recipe(named)
+    own_name = load_recipe(resumed.run_dir.recipe_path).name
+    if named_recipe is not None and named_recipe.name != own_name:
         raise UserError(
             f"The run {resumed.run_dir.path} is of another recipe than the one named.",
             received=named,
-            expected=f'"{recipe.name}", or no recipe: a run is resumed with its own',
+            expected=f'"{own_name}", or no recipe: a run is resumed with its own',
             fix=f"--resume {resumed.run_dir.path} alone.",
         )
+    recipe = change_recipe(resumed.run_dir, overrides, named=named_recipe, tell=tell)
     return recipe, resumed
 
 

@@ -23,6 +23,7 @@ from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines.assembly import WINDOWS, build_preprocessor
 from kerasft.pipelines.augmentation import check_augmentation
+from kerasft.pipelines.lost_labels import check_no_label_is_lost
 from kerasft.pipelines.performance import evaluation_length_multiple, length_multiple
 from kerasft.pipelines.source import (
     TEST,
@@ -107,6 +108,7 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
         seed=recipe.training.seed,
     )
     _check_labels(names, stores)
+    check_no_label_is_lost(source, stores, splits, announce)
     announce(_describe_splits(source, splits, tests))
     if recipe.data.oversample:
         _check_single(source, "data.oversample=true")
@@ -173,7 +175,7 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
         float32 of shape `(len(data.stores["train"]),)`; `None` where all count alike.
 
     Raises:
-        UserError: If the recipe weighs classes, and the labels are no classes or have other names.
+        UserError: The recipe weighs classes, and the labels are no classes, or weigh nothing.
     """
     weights = recipe.training.class_weights
     if weights is None:
@@ -181,7 +183,14 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
     _check_single(data.source, f'training.class_weights="{weights}"')
     labels = data.stores["train"].labels
     by_class = class_weights(weights, labels[data.splits.train], data.source.label_names)
-    return by_class[labels].astype(np.float32)
+    of_examples = by_class[labels].astype(np.float32)
+    if not of_examples[data.splits.train].any():
+        raise UserError(
+            "All training examples weigh 0: nothing would be learnt.",
+            received=f'training.class_weights="{weights}"',
+            expected="a weight above 0 for a class that has training examples",
+        )
+    return of_examples
 
 
 def _check_single(source: Source, received: str) -> None:

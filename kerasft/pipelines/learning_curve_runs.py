@@ -51,8 +51,14 @@ def run_curve(
     series = plan.series or _begin(plan, new_events(), runs_folder)
     folder = series.folder
 
-    def run(recipe: Recipe, run_dir: RunDir | None):
-        return workflow.run(recipe, resume=run_dir, events=new_events(), runs_folder=folder.path)
+    def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
+        return workflow.run(
+            recipe,
+            resume=run_dir,
+            events=new_events(),
+            runs_folder=folder.path,
+            same_data_as=same_data_as,
+        )
 
     try:
         found: dict[int, list[tuple[Finished, float]]] = {}

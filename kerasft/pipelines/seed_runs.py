@@ -107,13 +107,18 @@ def run_all(
         title_of: What a recipe is called.
     """
     from kerasft.pipelines import workflow
-    from kerasft.training.fit import is_better
+    from kerasft.training.ranking import is_better
 
     silence_retracing()
 
-    def run(recipe: Recipe, run_dir: RunDir | None):
-        events = [command.build_progress(recipe, plain=plain)]
-        return workflow.run(recipe, resume=run_dir, events=events, runs_folder=series.folder.path)
+    def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
+        return workflow.run(
+            recipe,
+            resume=run_dir,
+            events=[command.build_progress(recipe, plain=plain)],
+            runs_folder=series.folder.path,
+            same_data_as=same_data_as,
+        )
 
     runs: dict[str, list[Finished]] = {}
     try:

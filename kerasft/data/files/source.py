@@ -32,7 +32,7 @@ from kerasft.data.files.labels import AUTO, LabelCounts
 from kerasft.data.files.scan import Scan
 from kerasft.data.files.table import Row, Table, open_table
 from kerasft.data.splits import HASH_BYTES, hash_text
-from kerasft.errors import UserError, nearest
+from kerasft.errors import UserError, changed_while_read, nearest
 
 _SAMPLE_ROWS = 100
 
@@ -78,6 +78,8 @@ class FileSource:
     ):
         files = {"train": train_files, "validation": validation_files, "test": test_files}
         self._tables = {name: open_table(paths, format) for name, paths in files.items() if paths}
+        # Before anything is read: what is read later must still be this.
+        self._contents = {name: table.digest() for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._announce = announce
         train = self._tables["train"]
@@ -137,6 +139,7 @@ class FileSource:
         Raises:
             UserError: If the files have changed since they were first read.
         """
+        files = self._tables[split].files
         columns, count = self._columns[split], 0
         for row in self._tables[split].rows():
             if self._why_dropped(row, columns) is None:
@@ -147,17 +150,20 @@ class FileSource:
                 yield Example(text, pair, label)
                 count += 1
         if count != self.num_examples(split):
-            raise UserError(f"The files of {split} have changed while they were read.")
+            raise changed_while_read(", ".join(map(str, files)), split)
 
     def fingerprint(self, split: str) -> str:
         """Returns the sha256 of the split's files and of what they are read by."""
         digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
-        for path in self._tables[split].contents():
-            digest.update(f"{path.parent.name}/{path.name}".encode(errors="surrogateescape"))
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(self._contents[split])
         return digest.hexdigest()
+
+    def check_unchanged(self, split: str) -> None:
+        """Refuses files that have changed since the source was made."""
+        table = self._tables[split]
+        if table.digest() != self._contents[split]:
+            raise changed_while_read(", ".join(map(str, table.files)), split)
 
     def _say(self, *lines: str) -> None:
         for line in lines:
