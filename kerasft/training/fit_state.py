@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -93,7 +94,11 @@ class FitState:
     def from_checkpoint(cls, saved: Mapping) -> FitState:
         """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
         names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in saved.items() if name in names})
+        state = cls(**{name: value for name, value in saved.items() if name in names})
+        for metrics in state.evaluations:
+            # JSON has no NaN: an undefined metric was saved as null.
+            metrics |= {name: math.nan for name, value in metrics.items() if value is None}
+        return state
 
     @property
     def evaluated(self) -> bool:
