@@ -131,7 +131,7 @@ class Session:
         labels = self.data.labels(run_data.VALIDATION)
         metrics = task.evaluate(labels, task.perfect_logits(labels))
         monitored(metrics, self.monitor)
-        self.watched = watched_metrics(metrics, task.headline)
+        self.watched = watched_metrics(metrics, task.headline, self.monitor)
         if task.headline not in metrics:
             raise UserError(
                 "The task has no such headline metric.",
