@@ -211,14 +211,15 @@ def _print(
     from rich.console import Console
     from rich.table import Table
 
+    from kerasft.training.report_rows import value_cell
+
     tested = {name: f for name, f in figures.items() if not name.startswith("validation/")}
     table = Table(box=box.HORIZONTALS)
     for title in ("metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)):
         table.add_column(title, justify="left" if title == "metric" else "right", no_wrap=True)
     for name, figure in (tested or figures).items():
-        deviation = "" if figure.std is None else f"{figure.std:.4f}"
-        values = (f"{value:.4f}" for value in figure.values)
-        table.add_row(name, f"{figure.mean:.4f}", deviation, *values)
+        deviation = "" if figure.std is None else value_cell(figure.std)
+        table.add_row(name, value_cell(figure.mean), deviation, *map(value_cell, figure.values))
     Console(file=sys.stdout).print(table)
     sys.stdout.write(f"runs       {series.folder.path}\n")
     if model is not None:

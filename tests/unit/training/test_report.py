@@ -57,7 +57,8 @@ def report_facts(**changes):
             "imdb_reviews/plain_text",
             "1.0.0",
             {"train": 22_377, "validation": 2_500, "test": 25_000},
-            {"also in test": 123},
+            {"train, also in test": 123, "test, no text": 2},
+            {"validation": "a.csv (held out of train)", "test": "b.csv"},
         ),
         training=TrainingFacts(
             steps=1400,
@@ -171,7 +172,10 @@ def test_report_says_every_fact():
     assert cells(report, "preset") == ["minilm_l6_en_uncased"]
     assert cells(report, "data") == ["imdb_reviews/plain_text 1.0.0"]
     assert cells(report, "validation") == ["2,500"]
-    assert cells(report, "left out: also in test") == ["123"]
+    assert cells(report, "validation data") == ["a.csv (held out of train)"]
+    assert cells(report, "test data") == ["b.csv"]
+    assert cells(report, "left out: train, also in test") == ["123"]
+    assert cells(report, "left out: test, no text") == ["2"]
     assert cells(report, "steps") == ["1,400"]
     assert cells(report, "time") == ["5 min 32 s (332.4 s)"]
     assert "compiling" not in report
