@@ -8,6 +8,7 @@ seed that is best on validation is worth having.
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -218,8 +219,10 @@ def _print(
     for title in ("metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)):
         table.add_column(title, justify="left" if title == "metric" else "right", no_wrap=True)
     for name, figure in (tested or figures).items():
-        deviation = "" if figure.std is None else value_cell(figure.std)
-        table.add_row(name, value_cell(figure.mean), deviation, *map(value_cell, figure.values))
+        # "undefined" for each seed would not fit into 80 columns.
+        further = (math.nan if x is None else x for x in (figure.std, *figure.values))
+        cells = ("" if math.isnan(x) else f"{x:.4f}" for x in further)
+        table.add_row(name, value_cell(figure.mean), *cells)
     Console(file=sys.stdout).print(table)
     sys.stdout.write(f"runs       {series.folder.path}\n")
     if model is not None:

@@ -158,8 +158,15 @@ def _setup_rows(facts: ReportFacts) -> list[Sequence[str]]:
         *overridden,
         ["preset", facts.preset],
         ["data", f"{facts.data.source} {facts.data.version}"],
-        *([f"{split} data", name] for split, name in facts.data.evaluated.items()),
+        *_evaluated_row(facts.data.evaluated),
     ]
+
+
+def _evaluated_row(evaluated: Mapping[str, str]) -> list[Sequence[str]]:
+    tests = [name for split, name in evaluated.items() if split != "validation"]
+    if tests:
+        return [["tested on", " and ".join(tests)]]
+    return [["validated on", name] for name in evaluated.values()]
 
 
 def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:

@@ -59,7 +59,7 @@ def test_what_is_left_out_is_counted(run):
 def test_the_data_of_each_split_is_named(run):
     expected = {"validation": "a.csv (held out of train)", "test": "b.csv"}
     assert json.loads((run.path / "metrics.json").read_text())["evaluation_data"] == expected
-    assert "| test data | b.csv |" in " ".join((run.path / "report.md").read_text().split())
+    assert "| tested on | b.csv |" in " ".join((run.path / "report.md").read_text().split())
 
 
 def test_an_undefined_headline_is_null_and_explained(run):
