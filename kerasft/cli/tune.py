@@ -100,6 +100,7 @@ def _build_parser() -> argparse.ArgumentParser:
 def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
     from rich.console import Console
 
+    from kerasft.training.report_rows import value_cell
     from kerasft.tuning.report import BEST, TABLE, failures, finalist_rows, table_rows
 
     console = Console(file=sys.stdout)
@@ -110,7 +111,7 @@ def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
     print_lines(["", found.conclusion])
     headline = found.settled.metric.partition("/")[2]
     if f"test/{headline}" in found.test:
-        print_lines([f"Tested once: test/{headline} {found.test[f'test/{headline}']:.4f}."])
+        print_lines([f"Tested once: test/{headline} {value_cell(found.test[f'test/{headline}'])}."])
     print_lines(["", f"trials     {folder.path / TABLE}"])
     best = folder.path / BEST
     commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(folder.path))}"]

@@ -123,9 +123,15 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Even
     strategy = "auto" if recipe is None else recipe.training.strategy
     if not expected_cluster(strategy).is_chief:
         return Events()  # all would tell the same
+    console = Console(stderr=True, force_interactive=False if plain else None)
+    if recipe is None:
+        return ProgressEvents(console)
+    monitor = recipe.training.monitor
     return ProgressEvents(
-        Console(stderr=True, force_interactive=False if plain else None),
-        long_run_hint=None if recipe is None else _quicker(recipe),
+        console,
+        long_run_hint=_quicker(recipe),
+        headline=recipe.evaluation.headline,
+        monitor=None if monitor == "auto" else monitor,
     )
 
 

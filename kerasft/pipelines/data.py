@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -60,12 +59,6 @@ class Data:
         """Returns the store that holds a split's examples, and which of them they are."""
         indices = self.splits.tests[split] if split in self.test_names else None
         return self.stores[split], getattr(self.splits, split) if indices is None else indices
-
-    def fingerprint(self, split: str) -> np.ndarray:
-        """Returns a digest of a split's texts in their order, uint8 `(16,)`: equal, same texts."""
-        store, indices = self.examples(split)
-        digest = hashlib.blake2b(store.text_hashes[indices].tobytes(), digest_size=16)
-        return np.frombuffer(digest.digest(), np.uint8)
 
     def labels(self, split: str) -> np.ndarray:
         """Returns the labels of a split, one row an example."""

@@ -8,6 +8,7 @@ seed that is best on validation is worth having.
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -216,14 +217,17 @@ def _print(
     from rich.console import Console
     from rich.table import Table
 
+    from kerasft.training.report_rows import value_cell
+
     tested = {name: f for name, f in figures.items() if not name.startswith("validation/")}
     table = Table(box=box.HORIZONTALS)
     for title in ("metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)):
         table.add_column(title, justify="left" if title == "metric" else "right", no_wrap=True)
     for name, figure in (tested or figures).items():
-        deviation = "" if figure.std is None else f"{figure.std:.4f}"
-        values = (f"{value:.4f}" for value in figure.values)
-        table.add_row(name, f"{figure.mean:.4f}", deviation, *values)
+        # "undefined" for each seed would not fit into 80 columns.
+        further = (math.nan if x is None else x for x in (figure.std, *figure.values))
+        cells = ("" if math.isnan(x) else f"{x:.4f}" for x in further)
+        table.add_row(name, value_cell(figure.mean), *cells)
     Console(file=sys.stdout).print(table)
     sys.stdout.write(f"runs       {series.folder.path}\n")
     if model is not None:

@@ -167,7 +167,7 @@ class Session:
                 fix="use other validation data, or another metric: "
                 f"training.monitor=validation/{task.loss_metric}.",
             )
-        self.watched = watched_metrics(metrics, task.headline)
+        self.watched = watched_metrics(metrics, task.headline, self.monitor)
         if task.headline not in metrics:
             raise UserError(
                 "The task has no such headline metric.",

@@ -105,12 +105,18 @@ class FileSource:
             if name != "train":
                 self._scan_further(name)
         self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
-        self.name = _name_of(train)
+        self.name = train.name
         self.version = self.fingerprint("train")[:8]
 
     def has_split(self, split: str) -> bool:
         """Tells whether files were given for a split."""
         return split in self._tables
+
+    def name_of(self, split: str) -> str:
+        """Returns the name of the split's files; their path where train's have the same name."""
+        table = self._tables[split]
+        is_unclear = split != "train" and table.name == self.name
+        return str(table.files[0]) if is_unclear else table.name
 
     def num_examples(self, split: str) -> int:
         """Returns how many rows of the split are used."""
@@ -289,11 +295,6 @@ class FileSource:
             return None
         indices = sorted(map(self._label_names.__getitem__, words))
         return tuple(indices) if self.label_kind == MULTI else indices[0]
-
-
-def _name_of(table: Table) -> str:
-    first = table.files[0].name
-    return first if len(table.files) == 1 else f"{first} and {len(table.files) - 1} more"
 
 
 def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:

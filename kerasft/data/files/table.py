@@ -84,6 +84,12 @@ class Table:
                     expected=", ".join(self.columns),
                 )
 
+    @property
+    def name(self) -> str:
+        """The name of the first file, and how many more there are."""
+        more = len(self.files) - 1
+        return f"{self.files[0].name} and {more} more" if more else self.files[0].name
+
     def rows(self) -> Iterator[Row]:
         """Yields all rows, file after file, the values in the order of `columns`."""
         for part in self._parts:
