@@ -15,6 +15,7 @@ FOUR = (
     Dimension("training.batch_size", "choices", (8, 16)),
     Dimension("training.warmup_fraction", "choices", (0.0, 0.1)),
 )
+EIGHT = (*FOUR, Dimension("model.dropout", "choices", (0.0, 0.1)))
 MANY = (Dimension("training.batch_size", "range", (8, 47)),)  # 40 points
 
 
@@ -43,7 +44,7 @@ def points_of(proposer, most=100):
 
 @pytest.mark.parametrize(
     ("method", "space", "count"),
-    [("random", FOUR, 4), ("random", MANY, 40), ("bayesian", FOUR, 4), ("grid", FOUR, 4)],
+    [("random", FOUR, 4), ("random", MANY, 40), ("bayesian", EIGHT, 8), ("grid", FOUR, 4)],
 )
 def test_each_point_is_proposed_once_and_then_the_space_is_exhausted(make, method, space, count):
     proposer = make(method, space)
