@@ -167,9 +167,10 @@ def _notes(series: Series, metric: str) -> tuple[str, ...]:
             "tested on the same examples, but every seed on others."
         )
     if metric.startswith(f"{VALIDATION}/"):
+        reason = "There is no test split" if recipe.evaluation.test else "evaluation.test=false"
         notes.append(
-            "There is no test split: measured on validation, of which each run also chose its best "
-            "step, so all figures are a little too good."
+            f"{reason}: measured on validation, of which each run also chose its best step, so all "
+            "figures are a little too good."
         )
     if recipe.training.steps is not None or recipe.training.examples is not None:
         notes.append(

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
-from kerasft.metrics.spread import Spread, spread
+from kerasft.metrics.spread import Spread, is_defined, spread
 from kerasft.pipelines import command
+from kerasft.pipelines.choosing import best_by_validation, describe_best, monitored
 from kerasft.pipelines.seeds import (
     Finished,
     Series,
-    best_by_validation,
     check_seeds,
     create_series,
     is_series,
@@ -44,13 +44,19 @@ class Found(NamedTuple):
 
     Attributes:
         runs: The finished runs, by the name of their recipe, seed after seed.
-        best: Of each recipe the run that is best on validation.
+        best: Of each recipe the run that is best on validation; another one where the metric is
+            undefined for all.
         models: Of each recipe the exported model's version folder; `None` if export is off.
     """
 
     runs: Mapping[str, Sequence[Finished]]
     best: Mapping[str, Finished]
     models: Mapping[str, str | None]
+
+    def best_seed(self, name: str) -> int | None:
+        """Returns the seed that is best on validation; `None`: the metric is undefined for all."""
+        run = self.best[name]
+        return run.seed if is_defined(monitored(run)) else None
 
 
 def wants_series(arguments: argparse.Namespace) -> bool:
@@ -81,7 +87,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None) 
                 "run_dir": str(series.folder.path),
                 "run_dirs": [str(run.run_dir.path) for run in runs],
                 "seeds": [run.seed for run in runs],
-                "best_seed": found.best[name].seed,
+                "best_seed": found.best_seed(name),
                 "saved_model": found.models.get(name),
                 "metrics": flat(figures),
             }
@@ -129,8 +135,7 @@ def run_all(
         best = {name: best_by_validation(found, is_better) for name, found in runs.items()}
         for name, chosen in best.items():
             if len(runs[name]) > 1:
-                title = title_of(chosen.recipe)
-                tell(f"{title}: seed {chosen.seed} is the best on validation.")
+                tell(describe_best(title_of(chosen.recipe), runs[name], chosen))
         models = _export(series, best)
     except KeyboardInterrupt as error:
         # The run's own hint would go on with that run alone.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
-import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -279,45 +278,12 @@ def read_finished(recipe: Recipe, path: Path) -> Finished:
     return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
 
 
-def best_by_validation(
-    runs: Sequence[Finished], is_better: Callable[[float, float | None, str], bool]
-) -> Finished:
-    """Returns the run that is best on validation; of equal ones the first.
-
-    What counts is the metric that names a run's best checkpoint, never one of what is reported.
-
-    Args:
-        runs: At least one, all of one recipe.
-        is_better: Tells of a value, the best so far and the metric's name whether it is better;
-            that of `kerasft.training.fit`.
-
-    Raises:
-        ValueError: If a run has no such metric.
-    """
-    metric = monitor_of(runs[0])
-    chosen, best = runs[0], None
-    for run in runs:
-        if metric not in run.metrics:
-            raise ValueError(f"{run.run_dir.path} has no {metric}: {sorted(run.metrics)}")
-        value = run.metrics[metric]
-        value = math.nan if value is None else value
-        if is_better(value, best, metric):
-            chosen, best = run, value
-    return chosen
-
-
 def _record(recipes: Sequence[Recipe], num_seeds: int | None) -> dict[str, object]:
     return {"recipes": [recipe.name for recipe in recipes], "num_seeds": num_seeds}
 
 
 def _describe_seeds(num_seeds: int | None) -> str:
     return "the seed of the recipe" if num_seeds is None else f"seeds 1 to {num_seeds}"
-
-
-def monitor_of(run: Finished) -> str:
-    """Returns the validation metric that named a run's best checkpoint: `validation/accuracy`."""
-    monitor = run.recipe.training.monitor
-    return f"validation/{run.result['task']['headline']}" if monitor == "auto" else monitor
 
 
 def _with_seed(recipe: Recipe, seed: int, *, export: bool) -> Recipe:

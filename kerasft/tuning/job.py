@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError
-from kerasft.pipelines.seeds import monitor_of, read_finished
+from kerasft.metrics.spread import is_defined
+from kerasft.pipelines.choosing import monitor_of, validation_loss
+from kerasft.pipelines.seeds import read_finished
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.journal import COMPLETED, FAILED, PRUNED, Outcome
@@ -107,7 +109,8 @@ def finished_outcome(job: Job, seconds: float) -> Outcome:
     metric = monitor_of(finished)
     value = finished.metrics.get(metric)
     known = {"seconds": seconds, "metric": metric, "run_dir": str(run_dir.path)}
-    if value is None or math.isnan(value):
+    known["loss"] = validation_loss(finished)
+    if not is_defined(value):
         return Outcome(FAILED, None, **known, reason=f"{metric} is undefined")
     return Outcome(COMPLETED, value, **known)
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from keras_tuner.engine.trial import Trial
 
 from kerasft.metrics.facts import LOWER_IS_BETTER
+from kerasft.pipelines.source import TEST, split_names
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.budget import write_time
@@ -42,7 +43,7 @@ class Runner(Protocol):
         """Runs a job to its end; see `Trials.run`."""
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
-        """Evaluates a run on its test splits; see `Trials.test`."""
+        """Evaluates a run on its test split; see `Trials.test`."""
 
 
 class Oracle(Protocol):
@@ -87,6 +88,21 @@ def settle(recipe: Recipe, outcome: Outcome) -> Settled:
     if recipe.evaluation.headline is None and recipe.training.monitor == "auto":
         pins["evaluation.headline"] = outcome.metric.removeprefix("validation/")
     return Settled(outcome.metric, pins)
+
+
+def why_untested(recipe: Recipe, run_dir: str | None) -> str:
+    """Says why a winner is not to be tested; empty: it is.
+
+    Args:
+        recipe: Of the study.
+        run_dir: The winner's run; `None`: there is none.
+    """
+    if run_dir is None:
+        return "there is no winner"
+    if not recipe.evaluation.test:
+        return "evaluation.test=false"
+    names = split_names(load_recipe(RunDir(Path(run_dir)).recipe_path))
+    return "" if TEST in names else "there is no test split"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Trials:
         return variables
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
-        """Evaluates a run on its test splits; returns the metrics, none where it has no test.
+        """Evaluates a run on its test split; returns the metrics.
 
         Raises:
             UserError: It could not be evaluated.
