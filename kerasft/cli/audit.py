@@ -76,9 +76,10 @@ def as_text(version: Path, audit: Audit, server: str | None) -> Iterator[str]:
         named = ", ".join(ops) if family != "TensorFlow" else ""
         yield f"  {family:<16}  {len(ops):>4} ops, {sum(ops.values()):>6} nodes  {named}".rstrip()
     for op in audit.refused:
-        yield f"Refused by every stock server: {op.op}, {_where(op)}"
+        yield f"Refused by every stock server: {op.op}, {_where(op)}: {op.why}"
     for op in audit.newer:
         yield f"Servers older than {op.since} refuse {op.op}, {_where(op)}"
+    yield from (f"Fix: {fix}" for fix in dict.fromkeys(op.fix for op in audit.refused))
     yield from (f"Warning: {warning}" for warning in audit.warnings)
     yield _NOT_CHECKED
     yield _verdict(audit, server)

@@ -1,6 +1,7 @@
 """Reads which ops a SavedModel holds, and says which stock TensorFlow Serving can run it.
 
 The file is read as a protocol buffer: no op library is loaded and nothing of the model is run.
+What needs XLA is found in `xla_audit`.
 
 Not checked: whether an op has a kernel for the CPU and for its types, and versions of an op's
 behaviour. The C loader in `tests/serving/` tries what this module foretells.
@@ -29,6 +30,9 @@ from kerasft.export.server_ops import (
     SERVERS,
     TEXT_OPS,
 )
+from kerasft.export.xla_audit import FIX as XLA_FIX
+from kerasft.export.xla_audit import WHY as XLA_WHY
+from kerasft.export.xla_audit import find_compiled
 
 TENSORFLOW, TEXT, FORESTS, UNKNOWN = (
     "TensorFlow",
@@ -38,17 +42,20 @@ TENSORFLOW, TEXT, FORESTS, UNKNOWN = (
 )
 _MOST_PLACES = 3  # where an op is shown to stand
 _FUNCTION_PREFIXES = ("__inference_", "__forward_", "__backward_")
-_XLA_FLAG = "--xla_cpu_compilation_enabled"
+_WHY = "stock servers lack it, or the Python function that it calls"
+_FIX = "use TensorFlow's and TensorFlow Text's own ops in its place."
 
 
 class RefusedOp(NamedTuple):
-    """An op that some or all servers lack."""
+    """An op that some or all servers lack, or do not run."""
 
     op: str
     count: int
     places: tuple[str, ...]  # a few of its nodes, as "function: node"
     brought_by: tuple[str, ...]  # the layers, scopes or Python functions that they come from
-    since: str | None  # the oldest server that has it; None: none has
+    since: str | None  # the oldest server that runs it; None: none does
+    why: str  # a clause: why servers refuse it
+    fix: str  # a sentence: what to do
 
     def __str__(self) -> str:
         return f"{self.op} (brought by {', '.join(self.brought_by)})"
@@ -61,7 +68,7 @@ class Audit:
     Attributes:
         ops: How many nodes each op has: all meta graphs, all functions; calls of functions of the
             graph's own are not ops.
-        refused: What no stock server has.
+        refused: What no stock server has, or runs.
         newer: What some servers have, and older ones have not.
         oldest_server: The oldest stock server that has everything; `None` if none has.
         producer: The TensorFlow version that wrote the SavedModel; `""` if it does not say.
@@ -107,8 +114,10 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
     places: dict[str, list[tuple[str, str]]] = {}
     for function, node in nodes:
         places.setdefault(node.op, []).append((function, node.name))
-    since = {op: _oldest_server_of(op) for op in sorted(ops)}
+    compiled = find_compiled(saved_model)
+    since = {op: _oldest_server_of(op) for op in sorted(ops.keys() - compiled.keys())}
     found = [_describe(op, since[op], places[op]) for op in since if since[op] != OLDEST_SERVER]
+    found += [_describe(op, None, places, XLA_WHY, XLA_FIX) for op, places in compiled.items()]
     refused = tuple(op for op in found if op.since is None)
     newer = tuple(op for op in found if op.since is not None)
     oldest = max((op.since for op in newer), key=SERVERS.index, default=OLDEST_SERVER)
@@ -214,8 +223,12 @@ def _nodes(saved_model) -> Iterator[tuple[str, object]]:
             yield from ((name, node) for node in function.node_def if node.op not in own)
 
 
-def _describe(name: str, since: str | None, places: list[tuple[str, str]]) -> RefusedOp:
-    shown = [f"{function}: {node}" if function else node for function, node in places]
+def _describe(
+    name: str, since: str | None, places: list[tuple[str, str]], why: str = _WHY, fix: str = _FIX
+) -> RefusedOp:
+    if since is not None:
+        why, fix = f"it is new in {since}", f"use the server {since} or newer."
+    shown = [": ".join(filter(None, place)) for place in places]
     origins = list(dict.fromkeys(_origin(function, node) for function, node in places))
     return RefusedOp(
         op=name,
@@ -223,6 +236,8 @@ def _describe(name: str, since: str | None, places: list[tuple[str, str]]) -> Re
         places=tuple(shown[:_MOST_PLACES]),
         brought_by=tuple(origins[:_MOST_PLACES]),
         since=since,
+        why=why,
+        fix=fix,
     )
 
 
@@ -256,8 +271,6 @@ def _find_warnings(saved_model) -> Iterator[str]:
             f"Audited with TensorFlow {tf.__version__}: which of its ops are newer than the server "
             f"{NEWEST_SERVER} is not known."
         )
-    if any(_is_compiled(meta_graph.graph_def) for meta_graph in saved_model.meta_graphs):
-        yield f"Parts are compiled with XLA: a server for CPUs answers only with {_XLA_FLAG}."
 
 
 def _find_ignored_attributes(nodes) -> Iterator[str]:
@@ -276,14 +289,3 @@ def _find_ignored_attributes(nodes) -> Iterator[str]:
 def _minor(version: str) -> tuple[int, ...]:
     parts = version.split(".")[:2]
     return tuple(int(part) for part in parts) if all(map(str.isdecimal, parts)) else ()
-
-
-def _is_compiled(graph) -> bool:
-    """Returns whether a function, or a call of one, asks for XLA (`jit_compile=True`)."""
-    functions = graph.library.function
-    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
-    return any(
-        owner.attr["_XlaMustCompile"].b
-        for owner in (*functions, *nodes)
-        if "_XlaMustCompile" in owner.attr
-    )

@@ -168,10 +168,11 @@ def _check_ops(version: Path) -> str:
     audit = audit_saved_model(version)
     if audit.oldest_server is None:
         raise UserError(
-            "No stock TensorFlow Serving has every op of this model.",
-            received=", ".join(map(str, audit.refused)),
-            expected="ops of TensorFlow and TensorFlow Text that servers link",
-            fix="use another preset, or build what stands in brackets from TensorFlow's own ops.",
+            "No stock TensorFlow Serving runs this model.",
+            received="; ".join(f"{op}: {op.why}" for op in audit.refused),
+            expected="ops of TensorFlow and TensorFlow Text that servers link and run",
+            fix="use another preset, or change the layers in brackets: "
+            + " ".join(dict.fromkeys(op.fix for op in audit.refused)),
         )
     for sentence in audit.warnings:
         warnings.warn(sentence, stacklevel=3)

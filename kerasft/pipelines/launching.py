@@ -6,7 +6,6 @@ import collections
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -19,7 +18,7 @@ from typing import IO, NoReturn
 
 from kerasft.console import LAUNCHED_WORKERS
 from kerasft.errors import UserError
-from kerasft.training.workers import VARIABLE, WorkerLostError
+from kerasft.training.workers import VARIABLE, WorkerLostError, find_address_fault
 
 _GRACE_SECONDS = 30.0  # to save a checkpoint, before a process is killed
 _POLL_SECONDS = 0.05
@@ -84,12 +83,19 @@ def join(command: Sequence[str], hosts: Sequence[str], index: int | None) -> NoR
     _check_program(command)
     if index is None:
         index = _index_of_surroundings()
-    wrong = [host for host in hosts if not re.fullmatch(r"[^\s:]+:\d+", host)]
-    if wrong or not 0 <= index < len(hosts):
+    fault = find_address_fault(hosts)
+    if fault is not None:
+        raise UserError(
+            f"These hosts cannot train together: {fault}.",
+            received=f"--hosts {','.join(hosts)}",
+            expected="host:port of each process, with commas between",
+            fix="give each process an address of its own.",
+        )
+    if not 0 <= index < len(hosts):
         raise UserError(
             "This process is none of the hosts.",
             received=f"--hosts {','.join(hosts)} --index {index}",
-            expected="host:port with commas between, and an index from 0",
+            expected=f"an index from 0 to {len(hosts) - 1}",
         )
     environment = {**os.environ, VARIABLE: tf_config(hosts, index)}
     sys.stdout.flush()

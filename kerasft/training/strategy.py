@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import tensorflow as tf
 
 from kerasft.data.autotune import without_autotune
 from kerasft.errors import UserError
-from kerasft.training.workers import Cluster, Workers, read_cluster
+from kerasft.training.workers import Cluster, Workers, hidden_variable, read_cluster
 
 
 def build_strategy(name: str) -> tf.distribute.Strategy:
@@ -22,15 +23,16 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     Raises:
         UserError: `TF_CONFIG` is missing where it is needed, or is damaged.
     """
-    cluster = read_cluster()
+    cluster = read_cluster() if name in ("auto", "multi_worker") else None
     if name == "multi_worker" and cluster is None:
         raise UserError(
             "Several processes train together, and nothing says which they are.",
             received='training.strategy="multi_worker" without the variable TF_CONFIG',
             fix="start it with `kerasft launch --workers 2 -- ...`, or see docs/scaling.md.",
         )
-    if name == "multi_worker" or (name == "auto" and cluster is not None):
-        return _build_multi_worker()
+    is_alone = cluster is None or cluster.num_workers == 1
+    if name == "multi_worker" or not is_alone:
+        return _build_multi_worker(is_alone=is_alone)
     gpus = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
     cpus = [cpu.name for cpu in tf.config.list_logical_devices("CPU")]
     if name == "one_device" or (name == "auto" and not gpus):
@@ -106,9 +108,14 @@ def gather_rows(strategy: tf.distribute.Strategy, parts) -> tf.Tensor:
 
 
 @functools.cache
-def _build_multi_worker() -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Builds the one strategy of this process, which joins the others here and waits for them."""
-    return tf.distribute.MultiWorkerMirroredStrategy()
+def _build_multi_worker(*, is_alone: bool) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Builds the one strategy of this process, which joins the others here and waits for them.
+
+    Args:
+        is_alone: Whether there are no others: then it opens no port.
+    """
+    with hidden_variable() if is_alone else contextlib.nullcontext():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 @functools.cache
@@ -118,7 +125,8 @@ def _build_mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     Each strategy numbers its all-reduces from the same start, while TensorFlow remembers their
     shapes by number for the whole process: with a second one, a second model could not train.
     """
-    return tf.distribute.MirroredStrategy(devices)
+    with hidden_variable():
+        return tf.distribute.MirroredStrategy(devices)
 
 
 def _deal(rows: tf.Tensor, replicas: int) -> tf.Tensor:

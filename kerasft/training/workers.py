@@ -10,12 +10,18 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 
 VARIABLE = "TF_CONFIG"
+_TRAINERS = ("chief", "worker")
+_ONLY_TRAINERS = 'only "chief" and "worker" train'
+_ADDRESS = re.compile(r"([^\s:/,\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
+_INDEX = re.compile(r"[0-9]{1,9}")
+_MOST_SHOWN = 500  # characters of a variable
 _EXAMPLE = (
     '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -33,7 +39,8 @@ class Cluster(NamedTuple):
 
     Attributes:
         num_workers: Processes that train.
-        index: Which of them this one is; 0 is the chief.
+        index: Which of them this one is; 0 is the chief. A task of the type `chief` is 0, and the
+            workers follow it.
     """
 
     num_workers: int = 1
@@ -46,27 +53,24 @@ class Cluster(NamedTuple):
 
 
 def read_cluster() -> Cluster | None:
-    """Reads `TF_CONFIG`; `None` where it is not set.
+    """Reads `TF_CONFIG`; `None` where it is not set. A cluster without tasks is one process.
 
     Raises:
-        UserError: It is not what `tf.distribute` reads.
+        UserError: It does not describe processes that can train together, this one among them.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
         return None
     try:
-        config = json.loads(text)
-        workers, task = config["cluster"]["worker"], config["task"]
-        kind, index = task["type"], int(task["index"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _no_cluster(text, f"{type(error).__name__}: {error}") from error
-    if kind != "worker" or set(config["cluster"]) != {"worker"}:
-        raise _no_cluster(
-            text, 'all processes are of the type "worker", and the first is the chief'
-        )
-    if not 0 <= index < len(workers):
-        raise _no_cluster(text, f"there are {len(workers)} workers and none has the index {index}")
-    return Cluster(len(workers), index)
+        return _parse_cluster(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"The variable {VARIABLE} does not describe this process: {first_line(error)}.",
+            received=text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}...",
+            expected=_EXAMPLE,
+            fix="let `kerasft launch` set it, or unset it and train in one process with "
+            "training.strategy=auto.",
+        ) from error
 
 
 def expected_cluster(strategy: str) -> Cluster:
@@ -79,13 +83,67 @@ def expected_cluster(strategy: str) -> Cluster:
     return (read_cluster() if several else None) or Cluster()
 
 
-def _no_cluster(text: str, reason: str) -> UserError:
-    return UserError(
-        f"The variable {VARIABLE} does not describe this process: {reason}.",
-        received=text,
-        expected=_EXAMPLE,
-        fix="let `kerasft launch` set it, or unset it to train in one process.",
+@contextlib.contextmanager
+def hidden_variable() -> Iterator[None]:
+    """Hides `TF_CONFIG` from TensorFlow, which reads it, and fails, where one process trains."""
+    text = os.environ.pop(VARIABLE, None)
+    try:
+        yield
+    finally:
+        if text is not None:
+            os.environ[VARIABLE] = text
+
+
+def find_address_fault(addresses: Sequence[object]) -> str | None:
+    """Returns why processes cannot have these addresses, as a clause; `None` if they can."""
+    seen = set()
+    for address in addresses:
+        match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+        if match is None or not 1 <= int(match["port"]) <= 65535:
+            return f"{json.dumps(address)} is no host:port"
+        if address.lower() in seen:
+            return f'"{address}" is the address of two processes'
+        seen.add(address.lower())
+    return None
+
+
+def _parse_cluster(text: str) -> Cluster:
+    """Returns what `TF_CONFIG` says; raises a `ValueError` that says what is wrong."""
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON ({first_line(error)})") from error
+    _require(isinstance(config, dict), "it is no JSON object")
+    jobs, task = config.get("cluster", {}), config.get("task", {})
+    _require(isinstance(jobs, dict), 'its "cluster" is no object')
+    _require(isinstance(task, dict), 'its "task" is no object')
+    for kind, addresses in jobs.items():
+        _require(kind in _TRAINERS, f'its cluster has the task type "{kind}"; {_ONLY_TRAINERS}')
+        _require(isinstance(addresses, list), f'its "{kind}" is no list of addresses')
+    chiefs, workers = (jobs.get(kind, []) for kind in _TRAINERS)
+    fault = find_address_fault([*chiefs, *workers])
+    _require(fault is None, str(fault))
+    _require(len(chiefs) <= 1, f"it has {len(chiefs)} chiefs, and one is the most")
+    if not task and not chiefs and not workers:
+        return Cluster()
+    _require(bool(task), 'its cluster has processes, and "task" does not say which one this is')
+    kind, index = task.get("type"), str(task.get("index"))
+    _require(kind in _TRAINERS, f"the type of its task is {json.dumps(kind)}; {_ONLY_TRAINERS}")
+    is_whole = not isinstance(task.get("index"), bool) and _INDEX.fullmatch(index)
+    _require(
+        is_whole, f"the index of its task is {json.dumps(task.get('index'))}, no number from 0"
     )
+    if not chiefs and not workers:
+        _require(int(index) == 0, f"the index of its task is {index}, and there is no cluster")
+        return Cluster()
+    count = len(jobs.get(kind, []))
+    _require(int(index) < count, f'its cluster has {count} of the type "{kind}", no index {index}')
+    return Cluster(len(chiefs) + len(workers), int(index) + (kind == "worker") * len(chiefs))
+
+
+def _require(is_so: object, fault: str) -> None:
+    if not is_so:
+        raise ValueError(fault)
 
 
 class Workers:

@@ -42,6 +42,18 @@ def test_a_model_that_no_server_runs_is_3(command, saved_model):
     assert result.out.endswith("No stock TensorFlow Serving runs it.\n")
 
 
+def test_a_model_that_needs_xla_is_3(command, saved_model):
+    result = command("audit", saved_model("MatMul", "XlaDynamicUpdateSlice"))
+    assert result.code == 3
+    assert (
+        "Refused by every stock server: XlaDynamicUpdateSlice, once, brought by layer (node "
+        "layer/XlaDynamicUpdateSlice): stock servers have XLA compilation off" in result.out
+    )
+    assert "\nFix: compute it with TensorFlow's own ops" in result.out
+    assert "--xla_cpu_compilation_enabled" in result.out
+    assert result.out.endswith("No stock TensorFlow Serving runs it.\n")
+
+
 @pytest.mark.parametrize(("server", "code"), [("2.20.0", 0), ("2.19.0", 3), ("2.12.1", 3)])
 def test_one_server(command, saved_model, server, code):
     result = command("audit", saved_model("TFText>RoundRobinTrim"), "--server", server)
@@ -62,6 +74,8 @@ def test_json(command, saved_model):
             "places": ["layer/TFText>RoundRobinTrim"],
             "brought_by": ["layer"],
             "since": "2.20.0",
+            "why": "it is new in 2.20.0",
+            "fix": "use the server 2.20.0 or newer.",
         }
     ]
     assert answer == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from kerasft.pipelines.launching import free_ports
 from kerasft.run_dir import RunDir
 from kerasft.training.history import read_history
 
@@ -103,6 +105,26 @@ def test_two_processes_train_as_one_does(of_one, of_two):
     mine, other = (run.read_json("metrics.json")["metrics"] for run in (of_two, of_one))
     assert mine["test/log_loss"] == pytest.approx(other["test/log_loss"], rel=1e-4)
     assert os.listdir(of_two.path.parent) == [of_two.path.name]  # the chief's alone
+
+
+def test_a_chief_and_a_worker_train_as_one_process_does(make_place, of_one):
+    """The task types that TensorFlow also takes, where the chief is the first process."""
+    place = make_place("chief")
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    cluster = {"chief": addresses[:1], "worker": addresses[1:]}
+    processes = []
+    for kind in ("worker", "chief"):
+        config = json.dumps({"cluster": cluster, "task": {"type": kind, "index": 0}})
+        one = place._replace(environment={**place.environment, "TF_CONFIG": config})
+        processes.append(one.start(*overrides()))
+    assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0], place.output
+    ours, theirs = (weights(run, "step-00000010") for run in (place.run_dir, of_one))
+    assert largest_difference(ours, theirs) < 1e-5
+    logits = [
+        np.load(run.path / "predictions-test.npz")["logits"] for run in (place.run_dir, of_one)
+    ]
+    np.testing.assert_allclose(*logits, atol=1e-5)  # rows in order
+    assert os.listdir(place.run_dir.path.parent) == [place.run_dir.path.name]
 
 
 def test_control_another_norm_of_clipping_ends_elsewhere(run_alone, of_two):

@@ -1,8 +1,9 @@
 // Loads a SavedModel as TensorFlow Serving does, through TF_LoadSessionFromSavedModel, with no
-// Python in the process, and replays requests.
+// Python in the process, and replays requests. XLA compilation is off, as in a stock server.
 //
-//   c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]
+//   c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] [-x] SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]
 //
+// -x           leaves XLA compilation on, as the server's --xla_cpu_compilation_enabled does
 // OP_LIBRARY   loaded first, with TF_LoadLibrary: what is not named is not there
 // CONFIG       a file with a serialized ConfigProto: threads
 // REPEATS      how often each request is asked (default 1); the last answer is written
@@ -30,6 +31,9 @@
 
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
+
+// tensorflow::DisableXlaCompilation() of compiler/jit/flags.h, which is what the server calls.
+void _ZN10tensorflow21DisableXlaCompilationEv(void);
 
 enum { MAX_TENSORS = 64, MAX_RANK = 16, REFUSED = 1, WRONG = 2 };
 
@@ -241,18 +245,20 @@ static TF_Session* load(const char* saved_model, const char* config, TF_Graph* g
 }
 
 int main(int argc, char** argv) {
-  int repeats = 1, warmup = 0, option;
+  int repeats = 1, warmup = 0, compiles = 0, option;
   const char* config = NULL;
-  while ((option = getopt(argc, argv, "n:w:c:")) != -1) {
+  while ((option = getopt(argc, argv, "n:w:c:x")) != -1) {
     if (option == 'n') repeats = atoi(optarg);
     if (option == 'w') warmup = atoi(optarg);
     if (option == 'c') config = optarg;
+    if (option == 'x') compiles = 1;
     if (option == '?') return WRONG;
   }
   if (argc - optind < 3 || repeats < 1) {
-    fail(WRONG, "c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] "
+    fail(WRONG, "c_loader [-n REPEATS] [-w COUNT] [-c CONFIG] [-x] "
                 "SAVED_MODEL REQUESTS ANSWERS [OP_LIBRARY...]");
   }
+  if (!compiles) _ZN10tensorflow21DisableXlaCompilationEv();
   TF_Status* status = TF_NewStatus();
   for (int index = optind + 3; index < argc; ++index) {
     TF_LoadLibrary(argv[index], status);

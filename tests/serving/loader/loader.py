@@ -105,6 +105,7 @@ def ask(
     repeats: int = 1,
     warmup: int = 0,
     config: tf.compat.v1.ConfigProto | None = None,
+    xla: bool = False,
 ) -> list[Answer]:
     """Loads a SavedModel in a process of its own and replays requests.
 
@@ -117,6 +118,7 @@ def ask(
         repeats: How often each request is asked.
         warmup: How many requests at the start are asked once only.
         config: The session's threads; else as TensorFlow chooses.
+        xla: Whether XLA may compile; in a stock server it may not.
 
     Raises:
         RefusedError: The SavedModel could not be loaded.
@@ -130,6 +132,8 @@ def ask(
     if config is not None:
         (folder / "config").write_bytes(config.SerializeToString())
         options += ["-c", str(folder / "config")]
+    if xla:
+        options.append("-x")
     paths = [version, asked, answered, *libraries]
     result = subprocess.run(
         [str(loader), *options, *map(str, paths)], capture_output=True, text=True, errors="replace"

@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import keras_hub
 import pytest
 import tensorflow as tf
@@ -125,7 +126,6 @@ def test_every_meta_graph_and_the_main_graph_are_read(upper, tmp_path, number):
         ("FFTND", "2.15.1"),
         ("DecodeWebP", "2.20.0"),
         ("SimpleMLInferenceOpWithHandle", "2.12.1"),
-        ("XlaCallModule", "2.12.1"),
     ],
 )
 def test_what_is_newer_than_a_server(upper, tmp_path, op, server):
@@ -158,15 +158,13 @@ def test_an_attribute_that_old_servers_ignore_is_told(upper, tmp_path, name, war
     )
 
 
-def test_a_newer_writer_and_xla_are_told(upper, tmp_path):
+def test_a_newer_writer_is_told(upper, tmp_path):
     def change(meta_graph):
         meta_graph.meta_info_def.tensorflow_version = "2.21.0-rc1"
-        meta_graph.graph_def.library.function[0].attr["_XlaMustCompile"].b = True
 
     audit = audit_saved_model(edit(upper, tmp_path / "m", change))
-    newer, xla = audit.warnings
+    (newer,) = audit.warnings
     assert "Written by TensorFlow 2.21.0-rc1, newer than the newest server, 2.20.0" in newer
-    assert "--xla_cpu_compilation_enabled" in xla
     assert audit.producer == "2.21.0-rc1"
     assert audit_saved_model(upper).warnings == ()
 
@@ -195,6 +193,84 @@ def test_what_is_no_saved_model_is_refused(tmp_path, content, message):
 def test_an_audit_cannot_be_changed(upper):
     with pytest.raises(dataclasses.FrozenInstanceError):
         audit_saved_model(upper).refused = ()
+
+
+# --- what needs XLA; tests/serving/loader/test_xla.py shows that a server fails at it
+
+
+def lengths_without_xla(text):
+    return tf.strings.length(text)
+
+
+@tf.function(jit_compile=True)
+def double(lengths):
+    return 2 * lengths
+
+
+def update_slice(text):
+    with tf.name_scope("cache"):
+        return keras.ops.slice_update(tf.strings.length(text), (0,), tf.ones(1, tf.int32))
+
+
+def call_compiled(text):
+    return double(tf.strings.length(text))
+
+
+def enter_scope(text):
+    with tf.xla.experimental.jit_scope():
+        return tf.abs(tf.strings.length(text))
+
+
+@pytest.mark.parametrize(
+    ("function", "op", "brought_by"),
+    [
+        (update_slice, "XlaDynamicUpdateSlice", "cache"),
+        (call_compiled, "jit_compile=True", "double"),
+        (enter_scope, "jit_scope", "enter_scope"),
+    ],
+)
+def test_what_needs_xla_is_refused(tmp_path, function, op, brought_by):
+    audit = audit_saved_model(save(tmp_path / "m", function))
+    (refused,) = audit.refused
+    assert (audit.oldest_server, refused.op, refused.since) == (None, op, None)
+    assert refused.brought_by == (brought_by,)
+    assert "XLA compilation off" in refused.why
+    assert "--xla_cpu_compilation_enabled" in refused.fix
+    assert "keras.ops.scatter_update" in refused.fix
+
+
+@pytest.mark.parametrize("op", ["XlaCallModule", "XlaSharding", "XlaSetBound", "XlaLaunch"])
+def test_every_op_of_xla_is_refused(upper, tmp_path, op):
+    def change(meta_graph):
+        meta_graph.graph_def.node.add(name="layer/node", op=op)
+
+    (refused,) = audit_saved_model(edit(upper, tmp_path / "m", change)).refused
+    assert (refused.op, refused.brought_by) == (op, ("layer",))
+
+
+@pytest.mark.parametrize("marked", ["function", "node"])
+def test_a_mark_of_either_side_is_enough(tmp_path, marked):
+    """TensorFlow marks a compiled function and its calls; a tool may have dropped one of them."""
+
+    def change(meta_graph):
+        for function in meta_graph.graph_def.library.function:
+            for owner in [function] if marked == "node" else function.node_def:
+                owner.attr.pop("_XlaMustCompile", None)
+
+    version = save(tmp_path / "m", call_compiled)
+    (refused,) = audit_saved_model(edit(version, tmp_path / "edited", change)).refused
+    assert (refused.op, refused.brought_by) == ("jit_compile=True", ("double",))
+
+
+def test_a_function_that_no_signature_calls_may_need_xla(tmp_path):
+    """Such as the training step of a Keras model: it is saved, and a server never runs it."""
+    double(tf.zeros(2, tf.int32))
+    version = save(tmp_path / "m", lengths_without_xla, train_function=double)
+    audit = audit_saved_model(version)
+    functions = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    names = [f.signature.name for f in functions.meta_graphs[0].graph_def.library.function]
+    assert any("double" in name for name in names)  # it is there
+    assert (audit.refused, audit.oldest_server) == ((), "2.12.1")
 
 
 # --- the lists

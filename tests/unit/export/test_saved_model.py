@@ -1,6 +1,7 @@
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -106,16 +107,31 @@ def test_record_and_label_names_are_inside(exported, answer):
     assert answer.loaded.label_names.numpy().tolist() == [b"neg", b"neutral", b"pos"]
 
 
-def test_a_model_that_no_stock_server_runs_is_not_published(parts, tmp_path):
+def pass_through_python(token_ids):
+    return tf.py_function(lambda x: x, [token_ids], tf.int32)
+
+
+def pass_through_xla(token_ids):
+    return keras.ops.slice_update(token_ids, (0, 0), token_ids)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (pass_through_python, r"EagerPyFunc \(brought by.*Fix:.*TensorFlow Text's own ops"),
+        (pass_through_xla, r"XlaDynamicUpdateSlice \(brought by.*Fix:.*keras\.ops\.scatter_update"),
+    ],
+)
+def test_a_model_that_no_stock_server_runs_is_not_published(parts, tmp_path, step, message):
     original = parts["preprocessor"]
 
     class Trimmed:
-        """Packs as KerasHub does, and passes through Python."""
+        """Packs as KerasHub does, and adds a step."""
 
         def __call__(self, text):
             ragged, _ = original.tokenize(text)
             (ragged,) = tf_text.RoundRobinTrimmer(8).trim([ragged])
-            token_ids = tf.py_function(lambda x: x, [ragged.to_tensor()], tf.int32)
+            token_ids = step(ragged.to_tensor())
             token_ids.set_shape([None, None])
             ones = tf.ones_like(token_ids)
             return {"token_ids": token_ids, "segment_ids": 0 * ones, "padding_mask": ones}
@@ -126,7 +142,7 @@ def test_a_model_that_no_stock_server_runs_is_not_published(parts, tmp_path):
             return {}
 
     parts = {**parts, "preprocessor": Trimmed()}
-    with pytest.raises(UserError, match=r"No stock TensorFlow Serving.*EagerPyFunc \(brought by"):
+    with pytest.raises(UserError, match=f"No stock TensorFlow Serving runs this.*{message}"):
         export_saved_model(**parts, folder=tmp_path / "m", metadata={})
     assert not (tmp_path / "m").exists()
 

@@ -149,6 +149,16 @@ def test_who_does_not_know_which_it_is():
     assert "This process is none of the hosts." in joined(["--index", "3"])
 
 
+@pytest.mark.parametrize(
+    ("hosts", "fault"), [("a:1,b", '"b" is no host:port'), ("a:1,a:1", "of two processes")]
+)
+def test_hosts_that_would_wait_for_ever(hosts, fault):
+    """The last `--hosts` counts."""
+    told = joined(["--hosts", hosts, "--index", "0"])
+    assert "These hosts cannot train together: " in told
+    assert fault in told
+
+
 def test_the_files_for_kubernetes_and_slurm_start_as_many_as_they_name(monkeypatch):
     """No cluster is at hand: what they would run is run with what they would set."""
     deploy = Path(__file__).parents[3] / "docs" / "deploy"
