@@ -65,7 +65,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
         "value, with the recipe's latest",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
-    parser.set_defaults(runs_folder="runs")
+    parser.set_defaults(runs_folder="runs", same_data_as=None)
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
 
 
@@ -97,6 +97,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
             from_step=resumed.step,
             events=events,
             runs_folder=arguments.runs_folder,
+            same_data_as=arguments.same_data_as,
         )
     if run is None:
         return  # the chief's process tells it

@@ -40,6 +40,7 @@ class Job:
         changes: Settings beyond those of the study's recipe.
         epochs: Stop after so many, in the schedule of the whole length; `None`: at the end.
         continues: The run directory to go on with; `None`: a new one.
+        same_data_as: The run directory with whose data this run's must agree; `None`: none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Job:
     changes: Mapping[str, Any]
     epochs: int | None = None
     continues: Path | None = None
+    same_data_as: Path | None = None
 
     def run_dir(self) -> RunDir | None:
         """Returns the job's run directory, if it was made already."""

@@ -62,10 +62,12 @@ class Settled:
 
     Args:
         metric: What is measured, `validation/accuracy`.
+        run_dir: The run directory, with whose data that of all others must agree.
         pins: Settings that were left open: the headline; the data, if it fell back on the sample.
     """
 
     metric: str
+    run_dir: Path | None = None
     pins: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -87,7 +89,7 @@ def settle(recipe: Recipe, outcome: Outcome) -> Settled:
         pins["data.dataset"] = ran.data.dataset
     if recipe.evaluation.headline is None and recipe.training.monitor == "auto":
         pins["evaluation.headline"] = outcome.metric.removeprefix("validation/")
-    return Settled(outcome.metric, pins)
+    return Settled(outcome.metric, Path(outcome.run_dir), pins)
 
 
 def why_untested(recipe: Recipe, run_dir: str | None) -> str:
@@ -135,7 +137,7 @@ class Search:
         """Returns a job of the study; see `Job`."""
         folder = RunDir(self.folder.path / TRIALS / name)
         changes = {**self.settled.pins, **values, **TRIAL_SETTINGS}
-        return Job(name, folder, changes, epochs, continues)
+        return Job(name, folder, changes, epochs, continues, self.settled.run_dir)
 
     def outcome_of(self, name: str) -> Outcome | None:
         """Returns what came of a job, from its folder; `None` while it has not ended."""

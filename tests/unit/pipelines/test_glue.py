@@ -60,7 +60,7 @@ class FakeWorkflow:
         self.runs, self.exports, self.predictions, self.interrupt = [], [], [], None
         self.validation = lambda seed: 0.8 if seed == 2 else 0.5
 
-    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
         print("a library's chatter")
         self.runs.append((recipe, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)

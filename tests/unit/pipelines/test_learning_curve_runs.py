@@ -131,7 +131,7 @@ class FakeRuns:
     def __init__(self, interrupt=None):
         self.calls, self.interrupt = [], interrupt
 
-    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs"):
+    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs", **options):
         self.calls.append((recipe.name, recipe.training.seed, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
         run_dir.write_text("recipe.toml", recipe.to_toml())

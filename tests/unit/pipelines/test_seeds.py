@@ -42,7 +42,7 @@ def make_runner():
     def make(series, stop_after=None):
         calls = []
 
-        def run(recipe, run_dir):
+        def run(recipe, run_dir, same_data_as):
             calls.append((recipe, run_dir))
             run_dir = run_dir or create_run_dir(recipe.name, series.folder.path)
             run_dir.write_text("recipe.toml", recipe.to_toml())
