@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -31,6 +34,8 @@ QUICK = {
 
 COMMAND = [sys.executable, "-m", "kerasft.pipelines.imdb", "--recipe", "imdb_sample"]
 PATIENCE_SECONDS = 240
+# What depends on the clock.
+TIMED = ("seconds", "per_second", "data_wait_share", "gigabytes")
 
 
 class Place(NamedTuple):
@@ -126,3 +131,55 @@ def read_scalars():
         return dict(scalars)
 
     return read
+
+
+@pytest.fixture
+def command_at(monkeypatch, capsys):
+    """Runs a pipeline's command in this process, at a place; returns exit code and stderr."""
+
+    def run(place, pipeline, *arguments: str) -> tuple[int, str]:
+        monkeypatch.chdir(place.folder)
+        for name, value in place.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", [pipeline.__name__, *arguments])
+        return pipeline.main(), capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def results(read_scalars):
+    """Reads all that a run leaves and that its clock has no part in, part by part."""
+
+    def read(run_dir: RunDir) -> dict[str, object]:
+        checkpoints = run_dir.checkpoints_folder
+        with run_dir.history_path.open() as file:
+            history = [_untimed(row) for row in csv.DictReader(file)]
+        recorded = run_dir.read_json("metrics.json")
+        last = max(checkpoints.glob("step-*"))
+        predictions = np.load(run_dir.path / "predictions-test.npz")
+        return {
+            "best": (checkpoints / "best" / "variables.safetensors").read_bytes(),
+            "last": (last / "variables.safetensors").read_bytes(),
+            "checkpoints": sorted(path.name for path in checkpoints.iterdir()),
+            "files": sorted(path.name for path in run_dir.path.iterdir()),
+            "state": _untimed(json.loads((last / "state.json").read_text())),
+            "metrics": recorded["metrics"],
+            "train": _untimed(recorded["train"]),
+            "history": history,
+            "tensorboard": _untimed(read_scalars(run_dir.tensorboard_folder)),
+            "logits": predictions["logits"].tobytes(),
+            "recipe": run_dir.recipe_path.read_text(),
+        }
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def differing():
+    """Names the parts in which two runs' results differ, rather than showing megabytes."""
+    return lambda ours, theirs: [name for name in theirs if ours[name] != theirs[name]]
+
+
+def _untimed(values: dict) -> dict:
+    return {name: value for name, value in values.items() if not name.endswith(TIMED)}

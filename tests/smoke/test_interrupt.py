@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
 import os
 import random
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from kerasft.pipelines import imdb
@@ -32,8 +27,6 @@ SETTINGS = {
     "evaluation.bootstrap_resamples": 20,
     "export.verify": False,
 }
-# What depends on the clock.
-TIMED = ("seconds", "per_second", "data_wait_share", "gigabytes")
 
 
 def overrides(**more):
@@ -55,47 +48,17 @@ def steps_done(place) -> int:
     return histories[0].read_bytes().count(b"\n") - 1 if histories else 0
 
 
-def untimed(values: dict) -> dict:
-    return {name: value for name, value in values.items() if not name.endswith(TIMED)}
-
-
-def results(run_dir: RunDir, read_scalars) -> dict[str, object]:
-    """All that a run leaves and that its clock has no part in."""
-    checkpoints = run_dir.checkpoints_folder
-    with run_dir.history_path.open() as file:
-        history = [untimed(row) for row in csv.DictReader(file)]
-    recorded = run_dir.read_json("metrics.json")
-    last = f"step-{STEPS:08d}"
-    state = json.loads((checkpoints / last / "state.json").read_text())
-    predictions = np.load(run_dir.path / "predictions-test.npz")
-    return {
-        "best": (checkpoints / "best" / "variables.safetensors").read_bytes(),
-        "last": (checkpoints / last / "variables.safetensors").read_bytes(),
-        "checkpoints": sorted(path.name for path in checkpoints.iterdir()),
-        "state": untimed(state),
-        "metrics": recorded["metrics"],
-        "train": untimed(recorded["train"]),
-        "history": history,
-        "tensorboard": untimed(read_scalars(run_dir.tensorboard_folder)),
-        "logits": predictions["logits"].tobytes(),
-        "recipe": run_dir.recipe_path.read_text(),
-    }
-
-
-def assert_same(ours, theirs):
-    """Compares part by part, to be told which differs rather than shown megabytes."""
-    assert [name for name in theirs if ours[name] != theirs[name]] == []
-
-
 @pytest.fixture(scope="module")
-def undisturbed(make_place, read_scalars):
+def undisturbed(make_place, results):
     place = make_place("undisturbed")
     run_dir = place.run_to_the_end(*overrides())
-    return place, run_dir, results(run_dir, read_scalars)
+    return place, run_dir, results(run_dir)
 
 
 @pytest.mark.timeout(1200)  # five processes, on a machine that is perhaps at work
-def test_stopped_in_four_ways_it_ends_as_the_undisturbed(make_place, undisturbed, read_scalars):
+def test_stopped_in_four_ways_it_ends_as_the_undisturbed(
+    make_place, undisturbed, results, differing
+):
     """One after the other, since each process costs seconds before it does anything."""
     place = make_place("stopped")
     # Killed before there is a checkpoint: it begins anew, in the same folder.
@@ -130,11 +93,11 @@ def test_stopped_in_four_ways_it_ends_as_the_undisturbed(make_place, undisturbed
     assert saved < steps_done(place) < STEPS
     assert place.run_to_the_end("--resume") == run_dir
     assert f"after step {saved}." in place.output
-    assert_same(results(run_dir, read_scalars), undisturbed[2])
+    assert differing(results(run_dir), undisturbed[2]) == []
 
 
 @pytest.mark.skipif("KERASFT_KILLS" not in os.environ, reason="minutes: KERASFT_KILLS=20 asks")
-def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scalars):
+def test_killed_again_and_again_at_any_moment(make_place, undisturbed, results, differing):
     """Whatever it does at that moment: load, train, save, evaluate, export.
 
     `KERASFT_KILLS=20` kills so often, in as many runs as that takes; each ends as the undisturbed.
@@ -155,49 +118,35 @@ def test_killed_again_and_again_at_any_moment(make_place, undisturbed, read_scal
             assert code in (0, -signal.SIGKILL), place.output
             kills -= code != 0
             arguments = ["--resume"]
-        assert_same(results(place.run_dir, read_scalars), undisturbed[2])
+        assert differing(results(place.run_dir), undisturbed[2]) == []
 
 
 def is_finished(place) -> bool:
     return any(place.folder.glob("runs/*/metrics.json"))
 
 
-def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, read_scalars):
+def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, results, differing):
     place = make_place("another_seed")
     run = run_at(place, overrides={**SETTINGS, "training.seed": 2})
-    theirs = undisturbed[2]
-    ours = results(RunDir(place.folder / run.path), read_scalars)
-    different = {name for name in theirs if ours[name] != theirs[name]}
-    assert {"best", "last", "state", "metrics", "history", "tensorboard", "logits"} <= different
+    different = differing(results(RunDir(place.folder / run.path)), undisturbed[2])
+    assert {"best", "last", "state", "metrics", "history", "tensorboard", "logits"} <= {*different}
 
 
 # --- what cannot be resumed
 
 
-@pytest.fixture
-def resume(monkeypatch, capsys):
-    """Runs the command with `--resume` in this process; returns exit code and stderr."""
-
-    def run(place, run_dir: Path):
-        monkeypatch.chdir(place.folder)
-        monkeypatch.setattr(sys, "argv", ["imdb", "--resume", str(run_dir)])
-        return imdb.main(), capsys.readouterr().err
-
-    return run
-
-
-def test_a_finished_run_is_2(undisturbed, resume):
+def test_a_finished_run_is_2(undisturbed, command_at):
     place, run_dir, _ = undisturbed
     before = run_dir.metrics_path.read_bytes()
-    code, told = resume(place, run_dir.path)
+    code, told = command_at(place, imdb, "--resume", str(run_dir.path))
     assert code == 2
     assert "is finished: there is nothing to resume." in told
     assert run_dir.metrics_path.read_bytes() == before
 
 
-def test_a_run_directory_in_use_is_2(undisturbed, resume):
+def test_a_run_directory_in_use_is_2(undisturbed, command_at):
     place, run_dir, _ = undisturbed
     with run_dir.lock():
-        code, told = resume(place, run_dir.path)
+        code, told = command_at(place, imdb, "--resume", str(run_dir.path))
     assert code == 2
     assert "is in use by another run. Received: 'process " in told

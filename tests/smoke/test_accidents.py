@@ -1,0 +1,229 @@
+"""In each phase of a run: it is killed, its data is changed, a file of it is removed.
+
+Resumed, or begun again, it ends as the undisturbed run does, bit for bit; or there is an error that
+says what is wrong, and once that is put right it ends so.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import re
+import runpy
+import shlex
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import kerasft
+from kerasft.pipelines import classify
+from kerasft.run_dir import RunDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PATIENCE_SECONDS = 120
+CHANGED = "The data of train changed while it was read: train.csv."
+SCRIPT = Path(__file__).with_name("moments.py")
+SETTINGS = {
+    "data.train_files": ["train.csv"],
+    "data.validation_files": ["validation.csv"],
+    "data.test_files": ["test.csv"],
+    "model.preset": "tiny_random",
+    "model.sequence_length": 32,
+    "training.batch_size": 8,
+    "training.epochs": 3,
+    "training.learning_rate": 0.003,
+    "training.checkpoint_every_steps": 6,
+    "training.strategy": "one_device",  # pytest's process has two
+    "evaluation.batch_size": 2,  # short texts: four times as many in a batch
+    "evaluation.bootstrap_resamples": 20,
+    "performance.kernels": False,  # or each empty cache would cost a compilation
+    "logging.plots": False,
+    "export.verify": False,
+}
+ARGUMENTS = [f"{name}={json.dumps(value)}" for name, value in SETTINGS.items()]
+NAMES = ("vase", "lamp", "chair", "table", "clock", "bowl")
+FEELINGS = {"wonderful": "pos", "broken": "neg", "bright": "pos", "dull": "neg"}
+ASKED = ["This vase is bright.", "A dull chair, and broken.", ""]
+
+
+def rows(count: int, start: int) -> str:
+    """Returns a CSV file of things, whose words tell their labels."""
+    things = zip(itertools.cycle(NAMES), itertools.cycle(FEELINGS), range(start, start + count))
+    lines = [f"This {name} no. {at} is {word}.,{FEELINGS[word]}" for name, word, at in things]
+    return "\n".join(["text,label", *lines, ""])
+
+
+FILES = {"train.csv": rows(64, 0), "validation.csv": rows(24, 100), "test.csv": rows(24, 200)}
+TRAIN = FILES["train.csv"]
+TURNED = {",pos": ",neg", ",neg": ",pos"}
+# What becomes of files, `None` for no file, and what a resume says of it.
+CHANGES = {
+    "a row added": (
+        {"train.csv": TRAIN + "One more is bright.,pos\n"},
+        "train: 65 examples, 64 before",
+    ),
+    "labels turned": (
+        {"train.csv": re.sub(",pos|,neg", lambda found: TURNED[found[0]], TRAIN)},
+        "train: other labels, or in another order",
+    ),
+    "a label renamed": (
+        {name: content.replace(",pos", ",awesome") for name, content in FILES.items()},
+        "the labels without pos; the labels with awesome",
+    ),
+    "removed": ({"train.csv": None}, "There is no such file"),
+}
+BEFORE_THE_RUN = ("reading", "tokenizing", "writing tokens")
+SCRIPT_NAMES = runpy.run_path(str(SCRIPT))
+at, KILLED = SCRIPT_NAMES["at"], SCRIPT_NAMES["KILLED"]
+KILLS = [moment for moment in SCRIPT_NAMES["MOMENTS"] if moment != "tokenizing"]
+LATER = [moment for moment in KILLS if moment not in BEFORE_THE_RUN]
+
+
+def put(place, files: dict[str, str | None]) -> None:
+    """Writes files of the data, or removes them."""
+    for name, content in files.items():
+        path = place.folder / name
+        path.unlink() if content is None else path.write_text(content)
+
+
+def only_run(place) -> RunDir | None:
+    """Returns the run directory, the only one, at a place; `None` where there is none yet."""
+    runs = [path for path in place.folder.glob("runs/*") if path.is_dir()]
+    assert len(runs) <= 1
+    return RunDir(runs[0]) if runs else None
+
+
+@pytest.fixture(scope="module")
+def make_data_place(make_place):
+    """Makes places with the data, each with a cache of its own."""
+
+    def make():
+        place = make_place("accident")
+        put(place, FILES)
+        return place._replace(environment={"KERASFT_CACHE": str(place.folder / "cache")})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def outcome(results):
+    """Reads all that counts of the run at a place, and what its exported model answers."""
+
+    def read(place) -> dict[str, object]:
+        versions = sorted(path.name for path in place.folder.glob("saved_models/classify/*"))
+        model = kerasft.load(place.folder / "saved_models" / "classify")
+        answers = [tuple(answer["probabilities"].items()) for answer in model.predict(ASKED)]
+        return results(only_run(place)) | {"versions": versions, "answers": answers}
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_data_place, run_at, outcome):
+    place = make_data_place()
+    run_at(place, "classify", SETTINGS)
+    return outcome(place)
+
+
+# --- killed
+
+
+@pytest.fixture(scope="module")
+def killed(make_data_place):
+    """Returns a place where a process was killed at a moment.
+
+    One process after the other, while this one resumes what is left of those before.
+    """
+
+    def kill(moment: str):
+        place = make_data_place()
+        command = [sys.executable, str(SCRIPT), moment, *ARGUMENTS]
+        code = place.start_line(shlex.join(command)).wait(PATIENCE_SECONDS)
+        assert code == -signal.SIGKILL, place.output
+        assert place.output.endswith(f"{KILLED} {moment}\n")
+        return place
+
+    with ThreadPoolExecutor(1) as starter:
+        places = {moment: starter.submit(kill, moment) for moment in KILLS}
+        yield lambda moment: places[moment].result()
+        starter.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_killed_then_other_data_then_resumed(
+    killed, command_at, moment, undisturbed, outcome, differing
+):
+    place = killed(moment)
+    if moment in BEFORE_THE_RUN:
+        assert only_run(place) is None
+        arguments = ARGUMENTS
+    else:
+        assert not only_run(place).metrics_path.exists()
+        arguments = ["--resume"]
+        for files, said in CHANGES.values():
+            put(place, files)
+            code, told = command_at(place, classify, *arguments)
+            assert code == 2, told
+            assert said in told
+            assert (
+                str(only_run(place).path.name if files.get("train.csv") else place.folder) in told
+            )
+            put(place, FILES)
+    code, told = command_at(place, classify, *arguments)
+    assert code == 0, told
+    assert differing(outcome(place), undisturbed) == []
+
+
+def test_control_another_seed_differs_in_all_that_is_compared(
+    make_data_place, run_at, undisturbed, outcome, differing
+):
+    place = make_data_place()
+    run_at(place, "classify", {**SETTINGS, "training.seed": 2})
+    different = set(differing(outcome(place), undisturbed))
+    assert different == undisturbed.keys() - {"checkpoints", "files", "train", "versions"}
+
+
+# --- while a run reads
+
+
+@pytest.mark.parametrize("moment", BEFORE_THE_RUN)
+def test_data_changed_while_it_is_read_is_an_error(
+    make_data_place, command_at, monkeypatch, moment, undisturbed, outcome, differing
+):
+    place = make_data_place()
+    for change, (files, _) in CHANGES.items():
+        with monkeypatch.context() as patch:
+            happened = at(moment, functools.partial(put, place, files), patch.setattr)
+            code, told = command_at(place, classify, *ARGUMENTS)
+        assert happened
+        assert code == 2, told
+        assert (
+            "train.csv cannot be read: No such file" in told
+            if change == "removed"
+            else CHANGED in told
+        )
+        assert only_run(place) is None
+        put(place, FILES)
+    code, told = command_at(place, classify, *ARGUMENTS)
+    assert code == 0, told
+    assert differing(outcome(place), undisturbed) == []
+
+
+# --- when a run has read its data
+
+
+@pytest.mark.parametrize(("moment", "change"), [*zip(LATER, itertools.cycle(CHANGES))])
+def test_data_changed_later_changes_nothing(
+    make_data_place, command_at, monkeypatch, moment, change, undisturbed, outcome, differing
+):
+    place = make_data_place()
+    happened = at(moment, lambda: put(place, CHANGES[change][0]), monkeypatch.setattr)
+    code, told = command_at(place, classify, *ARGUMENTS)
+    assert happened
+    assert code == 0, told
+    assert differing(outcome(place), undisturbed) == []
