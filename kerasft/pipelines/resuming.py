@@ -89,6 +89,9 @@ def change_recipe(
             the run began is applied as overrides are. `None`: no recipe is named.
         tell: Told, in a line for people, which edits are applied.
 
+    Returns:
+        The recipe; its `written` is that of `named`, or empty.
+
     Raises:
         UserError: A setting is changed that the weights were made with.
     """
@@ -113,7 +116,7 @@ def change_recipe(
     applied = {key: values for key, values in changed.items() if key in edits}
     if applied:
         tell(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
-    return after
+    return dataclasses.replace(after, written={} if named is None else named.written)
 
 
 def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kerasft.errors import UserError
-from kerasft.pipelines.resuming import edited_settings
+from kerasft.pipelines.resuming import change_recipe, edited_settings
 from kerasft.recipe import DataSettings, Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
 
@@ -169,7 +169,7 @@ def run_series(
                 continue
             tell(f"{title}.")
             # A run that was cut off goes on with its own recipe, in which nothing is left open.
-            begun = recipe if run_dir is None else load_recipe(run_dir.recipe_path)
+            begun = recipe if run_dir is None else change_recipe(run_dir, ())
             finished = read_finished(
                 recipe, run(begun, run_dir, _run_on_the_same_data(begun, earlier.values())).path
             )

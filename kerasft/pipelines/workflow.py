@@ -94,11 +94,12 @@ def run(
             if resume is None:
                 stack.enter_context(run_dir.lock())
                 run_dir.write_json("environment.json", describe_environment())
-                run_dir.write_json(WRITTEN, dict(recipe.written))
             else:
                 reopen(run_dir)
                 if from_step is not None:
                     discard_after(run_dir.checkpoints_folder, from_step)
+            if recipe.written:
+                run_dir.write_json(WRITTEN, dict(recipe.written))
             write_data_record(run_dir, session.data_record)
             if resume is None or any(differences(load_recipe(run_dir.recipe_path), session.recipe)):
                 run_dir.write_text("recipe.toml", session.recipe.to_toml())

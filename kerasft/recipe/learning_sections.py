@@ -149,7 +149,9 @@ class TrainingSettings:
         one_of("auto", "focal", "huber"),
     )
     focal_gamma: float = setting(2.0, "How far focal loss turns away from what is easy.", above(0))
-    huber_delta: float = setting(1.0, "From which error on huber loss grows linearly.", above(0))
+    huber_delta: float = setting(
+        1.0, "From which error on huber loss grows linearly, in standard deviations.", above(0)
+    )
     label_smoothing: float = setting(
         0.0, "Share of a label's probability spread over all classes.", from_up_to(0, 1)
     )
@@ -168,7 +170,9 @@ class TrainingSettings:
         ),
     )
     early_stopping_patience: int = setting(
-        0, "Stop after so many validations without a better one; 0 is never.", at_least(0)
+        0,
+        "Stop after so many validations without an improvement of the metric; 0 is never.",
+        at_least(0),
     )
     on_divergence: str = setting(
         "stop",

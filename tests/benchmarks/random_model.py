@@ -10,7 +10,15 @@ import kerasft  # noqa: F401 - before TensorFlow: with oneDNN, as a run
 
 
 def build_model(
-    *, dtype: str, layers: int = 6, width: int = 384, longest: int = 512, **options: object
+    *,
+    dtype: str,
+    layers: int = 6,
+    width: int = 384,
+    longest: int = 512,
+    vocabulary_size: int = 30522,
+    lazy: bool = False,
+    kernels=None,
+    **options: object,
 ):
     """Builds a classifier with dropout 0.1 that is ready to take steps of AdamW.
 
@@ -19,6 +27,9 @@ def build_model(
         layers: Of the encoder.
         width: Of its hidden vectors, in heads of 32; those inside a layer are four times as wide.
         longest: Tokens of the longest text.
+        vocabulary_size: Rows of the token table.
+        lazy: Whether the token table is updated row by row.
+        kernels: Of `kerasft.kernels`; `None`: TensorFlow's operations.
         options: Of `kerasft.models.encoder.Encoder`.
     """
     import keras_hub
@@ -26,7 +37,7 @@ def build_model(
     from kerasft.models.encoder import Encoder
 
     backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=30522,
+        vocabulary_size=vocabulary_size,
         num_layers=layers,
         num_heads=width // 32,
         hidden_dim=width,
@@ -35,7 +46,8 @@ def build_model(
         dropout=0.1,
         dtype=dtype,
     )
-    return _compiled(Encoder(backbone, **options))
+    table = backbone.token_embedding.embeddings.path if lazy else None
+    return _compiled(Encoder(backbone, **options), table, kernels=kernels)
 
 
 def build_default_model(kernels=None):
@@ -76,7 +88,7 @@ def make_batch(lengths, multiple: int = 1):
     return tf.nest.map_structure(tf.constant, (inputs, ids[:, 0] % 2))
 
 
-def _compiled(encoder, **options: object):
+def _compiled(encoder, lazy_table: str | None = None, **options: object):
     """Sets a head on an encoder and compiles both, ready to take steps of AdamW."""
     from kerasft.tasks.task import build_task
     from kerasft.training.fine_tuner import FineTuner
@@ -85,6 +97,7 @@ def _compiled(encoder, **options: object):
     task = build_task("single", ["a", "b"])
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
     model = FineTuner(encoder, head, global_clipnorm=1.0)
-    model.compile(optimizer=AdamW(1e-5), loss=task.build_loss(), jit_compile=False, **options)
+    optimizer = AdamW(1e-5, lazy_table=lazy_table)
+    model.compile(optimizer=optimizer, loss=task.build_loss(), jit_compile=False, **options)
     model.optimizer.build(model.trainable_variables)
     return model
