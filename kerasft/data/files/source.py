@@ -20,6 +20,7 @@ from kerasft.data.files.cells import (
     texts,
 )
 from kerasft.data.files.columns import Columns, choose_columns
+from kerasft.data.files.contents import Contents
 from kerasft.data.files.label_checks import (
     check_header,
     check_names,
@@ -79,7 +80,7 @@ class FileSource:
         files = {"train": train_files, "validation": validation_files, "test": test_files}
         self._tables = {name: open_table(paths, format) for name, paths in files.items() if paths}
         # Before anything is read: what is read later must still be this.
-        self._contents = {name: table.digest() for name, table in self._tables.items()}
+        self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._announce = announce
         train = self._tables["train"]
@@ -104,6 +105,8 @@ class FileSource:
         for name in self._tables:
             if name != "train":
                 self._scan_further(name)
+        for contents in self._contents.values():
+            contents.check_untouched()
         self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
         self.name = train.name
         self.version = self.fingerprint("train")[:8]
@@ -162,14 +165,12 @@ class FileSource:
         """Returns the sha256 of the split's files and of what they are read by."""
         digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
-        digest.update(self._contents[split])
+        digest.update(self._contents[split].digest)
         return digest.hexdigest()
 
     def check_unchanged(self, split: str) -> None:
         """Refuses files that have changed since the source was made."""
-        table = self._tables[split]
-        if table.digest() != self._contents[split]:
-            raise changed_while_read(", ".join(map(str, table.files)), split)
+        self._contents[split].check_unchanged()
 
     def _say(self, *lines: str) -> None:
         for line in lines:
