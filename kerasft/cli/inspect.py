@@ -67,7 +67,13 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test", nargs="+", default=(), metavar="FILE", help="to test")
     parser.add_argument("--text", metavar="COLUMN", help="column of the text; else guessed")
     parser.add_argument("--text-pair", metavar="COLUMN", help="column of a second text")
-    parser.add_argument("--label", metavar="COLUMN", help="column of the label; else guessed")
+    parser.add_argument(
+        "--label",
+        nargs="+",
+        default=(),
+        metavar="COLUMN",
+        help="column of the label, else guessed; or several of 0 and 1, one for each label",
+    )
     parser.add_argument("--group", metavar="COLUMN", help="column whose values stay in one split")
     parser.add_argument(
         "--format",
@@ -114,7 +120,8 @@ def _open_source(arguments: argparse.Namespace) -> Source:
         format=arguments.format,
         text_column=arguments.text,
         text_pair_column=arguments.text_pair,
-        label_column=arguments.label,
+        label_column=arguments.label[0] if len(arguments.label) == 1 else None,
+        label_columns=arguments.label if len(arguments.label) > 1 else (),
         group_column=arguments.group,
         label_kind=arguments.label_kind,
         label_separator=arguments.label_separator,

@@ -54,6 +54,11 @@ def choose_train_field(values: Sequence[str], option: str = "--train") -> str:
     )
 
 
+def choose_label_field(values: Sequence[str]) -> str:
+    """Returns the field that the values of `--label` are for: one column, or one a label."""
+    return "data.label_columns" if len(values) > 1 else "data.label_column"
+
+
 def _known_datasets() -> set[str]:
     """The names that TFDS knows, and what else may stand in their place."""
     import tensorflow_datasets as tfds
@@ -91,7 +96,14 @@ SHORTHANDS = (
     ),
     Shorthand("--text", "data.text_column", "column of the text", metavar="COLUMN"),
     Shorthand("--text-pair", "data.text_pair_column", "column of a second text", metavar="COLUMN"),
-    Shorthand("--label", "data.label_column", "column of the label", metavar="COLUMN"),
+    Shorthand(
+        "--label",
+        "data.label_columns",
+        "column of the label; or several of 0 and 1, one for each label",
+        many=True,
+        metavar="COLUMN",
+        choose_field=choose_label_field,
+    ),
     Shorthand(
         "--group",
         "data.group_column",

@@ -36,6 +36,7 @@ def open_source(recipe: Recipe, *, announce: Callable[[str], None]) -> Source:
         text_column=data.text_column,
         text_pair_column=data.text_pair_column,
         label_column=data.label_column,
+        label_columns=data.label_columns,
         group_column=data.group_column,
         label_kind=data.label_kind,
         label_separator=data.label_separator,

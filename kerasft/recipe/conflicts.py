@@ -11,11 +11,12 @@ from kerasft.recipe.performance_conflicts import find_performance_conflicts
 
 if TYPE_CHECKING:
     from kerasft.recipe.load import Recipe
+    from kerasft.recipe.sections import DataSettings
 
 FILES = "files"
 _FILE_SETTINGS = (
     *("train_files", "validation_files", "test_files", "text_column", "text_pair_column"),
-    *("label_column", "group_column", "label_separator"),
+    *("label_column", "label_columns", "group_column", "label_separator"),
 )
 
 
@@ -60,12 +61,26 @@ def _file_conflicts(recipe: Recipe) -> Iterator[str]:
                 "data.data_dir and data.validation_split name a TFDS dataset; with "
                 'data.dataset="files" give data.validation_files.'
             )
+        if data.label_columns:
+            yield from _label_column_conflicts(data)
         return
     for key in _FILE_SETTINGS:
         if getattr(data, key):
             yield f'data.{key} needs data.dataset="files", and that is "{data.dataset}".'
     if data.label_kind != "auto":
         yield f'data.label_kind needs data.dataset="files": TFDS knows the kind of {data.dataset}.'
+
+
+def _label_column_conflicts(data: DataSettings) -> Iterator[str]:
+    if data.label_column is not None or data.label_separator is not None:
+        yield (
+            "data.label_columns name the labels, and data.label_column or data.label_separator is "
+            "set, too: keep one of them."
+        )
+    if data.label_kind not in ("auto", "multi"):
+        yield f'data.label_columns hold several labels to a text, not "{data.label_kind}".'
+    if len(data.label_columns) < 2:
+        yield "data.label_columns names one column: name it in data.label_column."
 
 
 def _window_conflicts(recipe: Recipe) -> Iterator[str]:

@@ -61,6 +61,11 @@ class DataSettings:
     text_column: str | None = setting(None, "Column of the text; unset: guessed, and said.")
     text_pair_column: str | None = setting(None, "Column of the second text; unset: none.")
     label_column: str | None = setting(None, "Column of the label; unset: guessed, and said.")
+    label_columns: tuple[str, ...] = setting(
+        (),
+        "Columns of 0 and 1, one for each label of a text, in place of label_column.",
+        DISTINCT,
+    )
     group_column: str | None = setting(
         None, "Column whose equal values never stand in two splits; unset: none."
     )

@@ -38,7 +38,7 @@ class FakeWorkflow:
         self.calls = []
         self.runs_folders = []
 
-    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
         print("a library's chatter")
         self.calls.append((recipe, resume))
         self.runs_folders.append(runs_folder)

@@ -83,9 +83,24 @@ def test_a_run_is_resumed_without_naming_its_files_again(command, workflow, tmp_
     ((resumed, resume),) = workflow.calls
     assert resumed.data.train_files == ("a.csv",)
     assert resume.path.resolve() == run_dir.path
-    refused = command("--resume", "--train", "b.csv", main=classify.main)
+    # The data may lie elsewhere: the workflow compares its content.
+    assert command("--resume", "--train", "b.csv", "--json", main=classify.main).code == 0
+    assert workflow.calls[1][0].data.train_files == ("b.csv",)
+    refused = command("--resume", "--text", "body", main=classify.main)
     assert refused.code == 2
-    assert "data.train_files: ('a.csv',) -> ('b.csv',)" in refused.err
+    assert "data.text_column: None -> 'body'" in refused.err
+
+
+def test_several_label_columns_are_one_for_each_label(command, workflow):
+    columns = ("toxic", "insult", "threat")
+    argv = ["--train", "a.csv", "--label", *columns, "training.epochs=2", "--json"]
+    assert command(*argv, main=classify.main).code == 0
+    ((recipe, _),) = workflow.calls
+    assert (recipe.data.label_column, recipe.data.label_columns) == (None, columns)
+    assert recipe.training.epochs == 2
+    one = command(*argv[:4], "data.label_kind=single", "--label", "b", main=classify.main)
+    assert one.code == 2
+    assert 'data.label_columns hold several labels to a text, not "single"' in one.err
 
 
 def test_a_mistake_is_2_and_told_like_that_of_an_override(command, workflow):

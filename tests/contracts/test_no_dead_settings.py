@@ -317,6 +317,7 @@ PROBES = {
     "data.text_column": Probe("body", batches, FILES),
     "data.text_pair_column": Probe("body", batches, FILES),
     "data.label_column": Probe("stars", labels, FILES),
+    "data.label_columns": Probe(("warm", "cold"), labels, FILES),
     "data.group_column": Probe("author", examples, FILES),
     "data.label_kind": Probe("number", labels, {**FILES, "data.label_column": "stars"}),
     "data.label_separator": Probe("+", labels, SEVERAL),
@@ -460,10 +461,10 @@ def _table(numbers: range) -> str:
     """A CSV file of the user's, with several columns to choose from."""
     rows = [
         f"a long text number {n},other words {n * 7},{'yes' if n % 3 else 'no'},{n % 5 + 1},"
-        f"red;gr+een{';blue' if n % 2 else ''},author {n % 7}"
+        f"red;gr+een{';blue' if n % 2 else ''},author {n % 7},{n % 2},{n % 3 % 2}"
         for n in numbers
     ]
-    return "\n".join(["text,body,label,stars,tags,author", *rows]) + "\n"
+    return "\n".join(["text,body,label,stars,tags,author,warm,cold", *rows]) + "\n"
 
 
 def no_download(dataset, folder):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kerasft.errors import UserError, nearest
+from kerasft.data.files.table import no_such_column
+from kerasft.errors import UserError
 
 # Usual names, the likeliest first.
 _TEXT_NAMES = (
@@ -86,11 +87,7 @@ def choose_columns(
 
 def _find(names: Sequence[str], name: str, setting: str) -> int:
     if name not in names:
-        raise UserError(
-            f"{setting}: there is no such column.{nearest(name, names)}",
-            received=name,
-            expected=f"one of {', '.join(names)}",
-        )
+        raise no_such_column(setting, name, names)
     return list(names).index(name)
 
 

@@ -39,7 +39,7 @@ def check_names(counts: Counter[str]) -> None:
         named = ", ".join(rare[:MOST_NAMED])
         many = len(rare) > max(MOST_NAMED, len(counts) // 2)
         raise UserError(
-            f"{len(rare):,} of {len(counts):,} labels have a single training example.",
+            f"{len(rare):,} of {len(counts):,} labels have fewer than two training examples.",
             received=f"{named}{', ...' if len(rare) > MOST_NAMED else ''}",
             expected="at least two examples of each",
             fix="is this the label column? Name it: --label NAME."

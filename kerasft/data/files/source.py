@@ -53,6 +53,7 @@ class FileSource:
         text_column: Name of the text's column; guessed if `None`.
         text_pair_column: Name of the second text's column; single texts if `None`.
         label_column: Name of the label's column; guessed if `None`.
+        label_columns: Columns of 0 and 1, one for each label, in place of `label_column`.
         group_column: Name of the group's column; no groups if `None`.
         label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
         label_separator: What stands between several labels in a cell; detected if `None`.
@@ -72,13 +73,19 @@ class FileSource:
         text_column: str | None = None,
         text_pair_column: str | None = None,
         label_column: str | None = None,
+        label_columns: Sequence[str] = (),
         group_column: str | None = None,
         label_kind: str = AUTO,
         label_separator: str | None = None,
         announce: Callable[[str], object] = lambda line: None,
     ):
         files = {"train": train_files, "validation": validation_files, "test": test_files}
-        self._tables = {name: open_table(paths, format) for name, paths in files.items() if paths}
+        self._tables = {
+            name: open_table(paths, format, label_columns) for name, paths in files.items() if paths
+        }
+        self._label_columns = tuple(label_columns)
+        if label_columns:
+            label_column, label_kind = self._tables["train"].columns[-1], MULTI
         # Before anything is read: what is read later must still be this.
         self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
@@ -215,6 +222,7 @@ class FileSource:
             if label_is_guessed:
                 check_header(self._names["label"], names)
             counts.check_variety()
+            names.update(dict.fromkeys(self._label_columns, 0))  # also one that never applies
             check_names(names)
             self._label_names = {name: index for index, name in enumerate(sort_names(names))}
         self.label_names = tuple(self._label_names)

@@ -31,6 +31,9 @@ _SUFFIXES = {
 }
 
 
+_FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+
+
 class Row(NamedTuple):
     """One row: the file it stands in, its number there from 1 (for text, the line), its values.
 
@@ -64,25 +67,38 @@ class Table:
     Args:
         files: Paths of what is there.
         format: `auto` (by each name), `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
+        joined: Columns of 0 and 1, in whose place there is one of lists: of the names of those
+            that hold 1. It is called as they are, with `, ` between. Defaults to none.
 
     Raises:
         UserError: If a file cannot be read, or has other columns than the first.
     """
 
-    def __init__(self, files: Sequence[Path], format: str = AUTO):  # noqa: A002 - the setting's name
+    def __init__(
+        self,
+        files: Sequence[Path],
+        format: str = AUTO,  # noqa: A002 - the setting's name
+        joined: Sequence[str] = (),
+    ):
         self.files = tuple(files)
         _refuse_twice(self.files)
         self._parts = [_open_part(path, format) for path in self.files]
         self.notes = tuple(note for part in self._parts for note in getattr(part, "notes", ()))
-        self.columns = self._parts[0].columns
+        self._joined = tuple(joined)
+        found = self._parts[0].columns
         for path, part in zip(self.files, self._parts, strict=True):
-            missing = [name for name in self.columns if name not in part.columns]
+            for name in self._joined:
+                if name not in part.columns:
+                    raise no_such_column("data.label_columns", name, part.columns)
+            missing = [name for name in found if name not in part.columns]
             if missing:
                 raise UserError(
                     f"{path} has other columns than {self.files[0]}.",
                     received=", ".join(part.columns),
-                    expected=", ".join(self.columns),
+                    expected=", ".join(found),
                 )
+        self._read = tuple(name for name in found if name not in self._joined)
+        self.columns = (*self._read, *([", ".join(self._joined)] if self._joined else ()))
 
     @property
     def name(self) -> str:
@@ -93,9 +109,14 @@ class Table:
     def rows(self) -> Iterator[Row]:
         """Yields all rows, file after file, the values in the order of `columns`."""
         for part in self._parts:
-            order = [part.columns.index(name) for name in self.columns]
+            order = [part.columns.index(name) for name in self._read]
+            flags = [(name, part.columns.index(name)) for name in self._joined]
             for path, number, values in part.rows():
-                yield Row(path, number, tuple(values[index] for index in order))
+                row = Row(path, number, tuple(values[index] for index in order))
+                if flags:
+                    marked = [name for name, index in flags if _flag(name, values[index], row)]
+                    row = row._replace(values=(*row.values, marked))
+                yield row
 
     def contents(self) -> Iterator[Path]:
         """Yields every file that is read, those inside folders as well."""
@@ -119,20 +140,47 @@ class Table:
         return digest.digest()
 
 
-def open_table(patterns: str | os.PathLike[str] | Iterable[str], format: str = AUTO) -> Table:  # noqa: A002
+def open_table(
+    patterns: str | os.PathLike[str] | Iterable[str],
+    format: str = AUTO,  # noqa: A002 - the setting's name
+    joined: Sequence[str] = (),
+) -> Table:
     """Opens what paths and globs stand for.
 
     Args:
         patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read in the order of
             their names; local, or any that `tf.io.gfile` reads, such as `gs://bucket/*.csv`.
         format: See `Table`.
+        joined: See `Table`.
 
     Raises:
         UserError: If there is no such file, or it cannot be read.
     """
     if isinstance(patterns, str | os.PathLike):
         patterns = [patterns]
-    return Table([file for pattern in patterns for file in _find(os.fspath(pattern))], format)
+    files = [file for pattern in patterns for file in _find(os.fspath(pattern))]
+    return Table(files, format, joined)
+
+
+def no_such_column(setting: str, name: str, columns: Sequence[str]) -> UserError:
+    """Returns the error of a setting that names a column which is not there."""
+    return UserError(
+        f"{setting}: there is no such column.{nearest(name, columns)}",
+        received=name,
+        expected=f"one of {', '.join(columns)}",
+    )
+
+
+def _flag(name: str, cell: Any, row: Row) -> bool:
+    """Reads a cell of a column of 0 and 1."""
+    flag = _FLAGS.get(str(cell).strip().lower())
+    if flag is None:
+        raise UserError(
+            f"{row.place}: the label column {name} holds neither 0 nor 1.",
+            received=cell,
+            expected="0 or 1 (or false or true) in every row of each label's column",
+        )
+    return flag
 
 
 def _find(pattern: str) -> list[Path]:

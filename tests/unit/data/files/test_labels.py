@@ -110,7 +110,10 @@ def test_numbers_are_sorted_as_numbers():
     ("counts", "message"),
     [
         ({"a": 9}, r"All training examples have one label.*'a'"),
-        ({"a": 9, "b": 1, "c": 2}, r"1 of 3 labels have a single training example.*'b'.*merge"),
+        (
+            {"a": 9, "b": 1, "c": 2},
+            r"1 of 3 labels have fewer than two .*'b'.*merge",
+        ),
         ({str(n): 1 for n in range(99)}, r"99 of 99 labels.*0, 1, 2, 3, 4, \.\.\..*--label NAME"),
     ],
 )

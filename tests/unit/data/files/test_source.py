@@ -100,7 +100,7 @@ def test_labels_that_train_has_not_are_told_with_their_rows(write):
         ("text,label\n", {}, "has columns, and no rows"),
         ("text,label\n ,pos\nb,\n", {}, r"No row of .*can be used.*no text.*no label"),
         ("text,label\na,x\nb,x\n", {}, "All training examples have one label"),
-        (TRAIN + "e,odd\n", {}, r"1 of 3 labels have a single training example.*'odd'"),
+        (TRAIN + "e,odd\n", {}, r"1 of 3 labels have fewer than two training examples.*'odd'"),
         (TRAIN, {"label_kind": "number"}, r"'pos' \(train\.csv:2\).*data\.label_kind=\"single\""),
         (TRAIN, {"text_column": "body"}, r"data\.text_column: there is no such column"),
     ],
@@ -179,3 +179,55 @@ def test_a_table_is_read_wholly_or_refused(write, rows):
     used = [cell for cell, _ in rows if cell.strip()]
     if not source.num_dropped("train").get("no label"):
         assert [example.text.decode() for example in examples] == used
+
+
+class TestAColumnForEachLabel:
+    COLUMNS = ("toxic", "insult", "threat")
+
+    def content(self, **changes):
+        cells = {i: f"{i % 2},{int(i % 3 == 0)},{int(i % 5 == 0)}" for i in range(30)} | changes
+        lines = [f"{i},comment {i},{cells[i]}" for i in range(30)]
+        return "\n".join(["id,text,toxic,insult,threat", *lines]) + "\n"
+
+    def test_each_text_has_the_labels_whose_columns_hold_1(self, open_source):
+        source = open_source(self.content(), label_columns=self.COLUMNS)
+        assert (source.label_kind, source.label_names) == ("multi", ("insult", "threat", "toxic"))
+        found = [{source.label_names[i] for i in e.label} for e in source.iterate("train")]
+        assert found[0] == {"insult", "threat"}
+        assert found[1] == {"toxic"}
+        assert found[2] == set()
+        assert len(found) == 30
+
+    @pytest.mark.parametrize("cell", ["2,0,0", ",0,0", "yes,0,0", "0.5,0,0"])
+    def test_other_cells_are_refused_with_their_place(self, open_source, cell):
+        with pytest.raises(UserError, match=r"train\.csv:9: the label column toxic holds neither"):
+            open_source(
+                self.content().replace("7,comment 7,1,0,0", f"7,comment 7,{cell}"),
+                label_columns=self.COLUMNS,
+            )
+
+    @pytest.mark.parametrize("spelling", [("0", "1"), ("false", "true"), ("0.0", "1.0")])
+    def test_spellings_of_0_and_1(self, open_source, spelling):
+        zero, one = spelling
+        header, *lines = self.content().splitlines()
+        rows = [line.split(",") for line in lines]
+        rows = [[*row[:2], *(one if c == "1" else zero for c in row[2:])] for row in rows]
+        content = "\n".join([header, *map(",".join, rows)]) + "\n"
+        source = open_source(content, label_columns=self.COLUMNS)
+        plain = open_source(self.content(), label_columns=self.COLUMNS)
+        assert list(source.iterate("train")) == list(plain.iterate("train"))
+
+    def test_a_label_that_never_applies_is_named(self, open_source):
+        content = self.content().replace(",1\n", ",0\n")
+        with pytest.raises(UserError, match=r"fewer than two training examples.*'threat'"):
+            open_source(content, label_columns=self.COLUMNS)
+
+    def test_a_column_that_is_not_there(self, open_source):
+        with pytest.raises(UserError, match=r'label_columns: there is no such.*mean "insult"'):
+            open_source(self.content(), label_columns=("toxic", "insolt"))
+
+    def test_the_further_splits_have_them_in_any_order(self, open_source, write):
+        test = write("test.csv", "text,threat,toxic,insult\nanother comment,1,0,0\nmore,0,1,1\n")
+        source = open_source(self.content(), label_columns=self.COLUMNS, test_files=[test])
+        found = [{source.label_names[i] for i in e.label} for e in source.iterate("test")]
+        assert found == [{"threat"}, {"toxic", "insult"}]
