@@ -6,7 +6,6 @@ says what is wrong, and once that is put right it ends so.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import re
@@ -15,6 +14,7 @@ import shlex
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PATIENCE_SECONDS = 120
 CHANGED = "The data of train changed while it was read: train.csv."
+GONE = "train.csv cannot be read: No such file"
 SCRIPT = Path(__file__).with_name("moments.py")
 SETTINGS = {
     "data.train_files": ["train.csv"],
@@ -77,11 +78,12 @@ CHANGES = {
     ),
     "removed": ({"train.csv": None}, "There is no such file"),
 }
-BEFORE_THE_RUN = ("reading", "tokenizing", "writing tokens")
+ONE_AFTER_THE_OTHER = itertools.cycle(CHANGES)
 SCRIPT_NAMES = runpy.run_path(str(SCRIPT))
 at, KILLED = SCRIPT_NAMES["at"], SCRIPT_NAMES["KILLED"]
+BEFORE_THE_RUN = ("reading", "tokenizing", "writing tokens")
 KILLS = [moment for moment in SCRIPT_NAMES["MOMENTS"] if moment != "tokenizing"]
-LATER = [moment for moment in KILLS if moment not in BEFORE_THE_RUN]
+PHASES = ("training", "validation", "saving, between the files", "final evaluation", "export")
 
 
 def put(place, files: dict[str, str | None]) -> None:
@@ -118,7 +120,12 @@ def outcome(results):
         versions = sorted(path.name for path in place.folder.glob("saved_models/classify/*"))
         model = kerasft.load(place.folder / "saved_models" / "classify")
         answers = [tuple(answer["probabilities"].items()) for answer in model.predict(ASKED)]
-        return results(only_run(place)) | {"versions": versions, "answers": answers}
+        tokens = {path.suffix for path in place.folder.glob("cache/tokens/*")}
+        return results(only_run(place)) | {
+            "versions": versions,
+            "answers": answers,
+            "tokens": tokens,
+        }
 
     return read
 
@@ -137,7 +144,7 @@ def undisturbed(make_data_place, run_at, outcome):
 def killed(make_data_place):
     """Returns a place where a process was killed at a moment.
 
-    One process after the other, while this one resumes what is left of those before.
+    The next one is started as well, while what this one has left is resumed.
     """
 
     def kill(moment: str):
@@ -148,9 +155,16 @@ def killed(make_data_place):
         assert place.output.endswith(f"{KILLED} {moment}\n")
         return place
 
+    places = {}
+
+    def place_of(moment: str):
+        number = KILLS.index(moment)
+        for each in KILLS[number : number + 2]:
+            places[each] = places.get(each) or starter.submit(kill, each)
+        return places[moment].result()
+
     with ThreadPoolExecutor(1) as starter:
-        places = {moment: starter.submit(kill, moment) for moment in KILLS}
-        yield lambda moment: places[moment].result()
+        yield place_of
         starter.shutdown(cancel_futures=True)
 
 
@@ -159,24 +173,24 @@ def test_killed_then_other_data_then_resumed(
     killed, command_at, moment, undisturbed, outcome, differing
 ):
     place = killed(moment)
-    if moment in BEFORE_THE_RUN:
-        assert only_run(place) is None
-        arguments = ARGUMENTS
-    else:
-        assert not only_run(place).metrics_path.exists()
-        arguments = ["--resume"]
-        for files, said in CHANGES.values():
+    run_dir = only_run(place)
+    assert (run_dir is None) == (moment in BEFORE_THE_RUN)
+    arguments = ["--resume"] if run_dir else ARGUMENTS
+    if run_dir is not None:
+        assert not run_dir.metrics_path.exists()
+        for change in CHANGES if moment == "training" else (next(ONE_AFTER_THE_OTHER), "removed"):
+            files, said = CHANGES[change]
             put(place, files)
             code, told = command_at(place, classify, *arguments)
             assert code == 2, told
             assert said in told
-            assert (
-                str(only_run(place).path.name if files.get("train.csv") else place.folder) in told
-            )
+            assert str(place.folder if change == "removed" else run_dir.path.name) in told
             put(place, FILES)
     code, told = command_at(place, classify, *arguments)
     assert code == 0, told
-    assert differing(outcome(place), undisturbed) == []
+    # A version may be in use as soon as it is there: the resumed run exports another one.
+    expected = ["versions"] if moment == "exported" else []
+    assert differing(outcome(place), undisturbed) == expected
 
 
 def test_control_another_seed_differs_in_all_that_is_compared(
@@ -185,30 +199,37 @@ def test_control_another_seed_differs_in_all_that_is_compared(
     place = make_data_place()
     run_at(place, "classify", {**SETTINGS, "training.seed": 2})
     different = set(differing(outcome(place), undisturbed))
-    assert different == undisturbed.keys() - {"checkpoints", "files", "train", "versions"}
+    assert different == undisturbed.keys() - {"checkpoints", "files", "train", "versions", "tokens"}
 
 
 # --- while a run reads
 
 
-@pytest.mark.parametrize("moment", BEFORE_THE_RUN)
-def test_data_changed_while_it_is_read_is_an_error(
-    make_data_place, command_at, monkeypatch, moment, undisturbed, outcome, differing
+def test_data_changed_while_it_is_read_is_an_error_and_no_tokens_are_kept(
+    make_data_place, command_at, monkeypatch, undisturbed, outcome, differing
 ):
     place = make_data_place()
-    for change, (files, _) in CHANGES.items():
+
+    def refused(*accidents) -> str:
         with monkeypatch.context() as patch:
-            happened = at(moment, functools.partial(put, place, files), patch.setattr)
+            happened = [
+                at(moment, partial(put, place, to), patch.setattr) for moment, to in accidents
+            ]
             code, told = command_at(place, classify, *ARGUMENTS)
-        assert happened
-        assert code == 2, told
-        assert (
-            "train.csv cannot be read: No such file" in told
-            if change == "removed"
-            else CHANGED in told
-        )
-        assert only_run(place) is None
         put(place, FILES)
+        assert all(happened)
+        assert code == 2, told
+        assert only_run(place) is None
+        assert not [path for path in place.folder.glob("cache/tokens/*") if path.is_dir()]
+        return told
+
+    for moment, (change, (files, _)) in itertools.product(BEFORE_THE_RUN, CHANGES.items()):
+        said = GONE if change == "removed" else CHANGED
+        assert said in refused((moment, files)), (moment, change)
+    # The labels that are read are turned round; when their file is looked at again, they are not.
+    turned, _ = CHANGES["labels turned"]
+    assert CHANGED in refused(("tokenizing", turned), ("writing tokens", FILES))
+
     code, told = command_at(place, classify, *ARGUMENTS)
     assert code == 0, told
     assert differing(outcome(place), undisturbed) == []
@@ -217,13 +238,32 @@ def test_data_changed_while_it_is_read_is_an_error(
 # --- when a run has read its data
 
 
-@pytest.mark.parametrize(("moment", "change"), [*zip(LATER, itertools.cycle(CHANGES))])
+@pytest.mark.parametrize(("moment", "change"), [*zip(PHASES, itertools.cycle(CHANGES))])
 def test_data_changed_later_changes_nothing(
     make_data_place, command_at, monkeypatch, moment, change, undisturbed, outcome, differing
 ):
     place = make_data_place()
-    happened = at(moment, lambda: put(place, CHANGES[change][0]), monkeypatch.setattr)
+    happened = at(moment, partial(put, place, CHANGES[change][0]), monkeypatch.setattr)
     code, told = command_at(place, classify, *ARGUMENTS)
     assert happened
+    assert code == 0, told
+    assert differing(outcome(place), undisturbed) == []
+
+
+def test_texts_that_the_export_is_verified_with_are_gone(
+    make_data_place, command_at, monkeypatch, undisturbed, outcome, differing
+):
+    place = make_data_place()
+    verifying = [each.replace("verify=false", "verify=true") for each in ARGUMENTS]
+    with monkeypatch.context() as patch:
+        at("final evaluation", partial(put, place, {"test.csv": None}), patch.setattr)
+        code, told = command_at(place, classify, *verifying)
+    assert code == 2, told
+    assert "test.csv cannot be read: No such file" in told
+    code, told = command_at(place, classify, "--resume")
+    assert code == 2, told
+    assert f"it was looked for in {place.folder}" in told
+    put(place, FILES)
+    code, told = command_at(place, classify, "--resume", "export.verify=false")
     assert code == 0, told
     assert differing(outcome(place), undisturbed) == []

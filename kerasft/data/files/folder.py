@@ -41,8 +41,11 @@ class ClassFolder:
     def files(self) -> Iterator[Path]:
         """Yields the text files, class after class, in the order of their names."""
         for folder in self._classes:
-            files = (file for file in folder.iterdir() if file.name.lower().endswith(_SUFFIXES))
-            yield from sorted(files)
+            try:
+                found = sorted(folder.iterdir())
+            except OSError as error:
+                raise UserError(f"{folder} cannot be read: {error.strerror or error}.") from error
+            yield from (file for file in found if file.name.lower().endswith(_SUFFIXES))
 
     def rows(self) -> Iterator[tuple[Path, None, tuple[str, str]]]:
         """Yields each file, no number, its text and its class."""

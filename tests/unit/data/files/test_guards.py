@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -100,6 +102,48 @@ def test_files_that_change_while_they_are_read_are_told(open_source, write, chan
     write("train.csv", changed)
     with pytest.raises(UserError, match=r"data of train changed while it was read: .*train\.csv"):
         list(source.iterate("train"))
+
+
+@pytest.mark.parametrize("kind", ["rewritten", "replaced"])
+def test_files_that_change_and_are_restored_while_they_are_read_are_told(
+    open_source, write, tmp_path, kind
+):
+    source, path = open_source(TRAIN), tmp_path / "train.csv"
+    source.check_unchanged("train")
+    if kind == "rewritten":
+        write("train.csv", TRAIN.replace("pos", "neg"))
+        write("train.csv", TRAIN)
+    else:
+        path.rename(tmp_path / "old.csv")
+        write("train.csv", TRAIN.replace("pos", "neg"))
+        (tmp_path / "old.csv").rename(path)
+    with pytest.raises(UserError, match=r"data of train changed while it was read: .*train\.csv"):
+        source.check_unchanged("train")
+    assert FileSource(train_files=[str(path)]).fingerprint("train") == source.fingerprint("train")
+
+
+def test_files_that_change_while_their_labels_are_counted_are_told(write, monkeypatch):
+    scan = FileSource._scan_further
+
+    def scan_once_more(source, split):
+        scan(source, split)
+        write("train.csv", TRAIN.replace("d,neg", "d,pos"))
+
+    monkeypatch.setattr(FileSource, "_scan_further", scan_once_more)
+    files = [write("train.csv", TRAIN)], [write("test.csv", TRAIN)]
+    with pytest.raises(UserError, match=r"data of train changed while it was read: .*train\.csv"):
+        FileSource(train_files=files[0], test_files=files[1])
+
+
+def test_a_class_that_is_removed_while_it_is_read_is_told(write, tmp_path):
+    for name in ("good/1.txt", "good/2.txt", "bad/1.txt", "bad/2.txt"):
+        write(f"films/{name}", name)
+    source = FileSource(train_files=[str(tmp_path / "films")])
+    shutil.rmtree(tmp_path / "films" / "good")
+    with pytest.raises(UserError, match=r"films/good cannot be read: No such file"):
+        list(source.iterate("train"))
+    with pytest.raises(UserError, match=r"films/good cannot be read: No such file"):
+        source.check_unchanged("train")
 
 
 def test_texts_without_a_group_are_groups_of_their_own(open_source):
