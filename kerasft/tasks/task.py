@@ -119,20 +119,17 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
             "There is no such kind of label. "
             f"Received: {label_kind!r}. Expected: one of {', '.join(LABEL_KINDS)}."
         )
-    settings = {
-        "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
-        "thresholds": (MULTI, thresholds, thresholds is not None),
-        "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
-        "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
-        "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
-        "target_scaling": (NUMBER, tuple(target_scaling), tuple(target_scaling) != (0.0, 1.0)),
-    }
-    for name, (kinds, value, given) in settings.items():
-        if given and label_kind not in kinds.split(", "):
-            raise ValueError(
-                f"Labels of the kind {label_kind} have no `{name}`. "
-                f"Received: {value}. Expected: labels of the kind {kinds}."
-            )
+    _refuse_foreign_settings(
+        label_kind,
+        {
+            "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
+            "thresholds": (MULTI, thresholds, thresholds is not None),
+            "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
+            "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
+            "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
+            "target_scaling": (NUMBER, tuple(target_scaling), tuple(target_scaling) != (0.0, 1.0)),
+        },
+    )
     if label_kind == SINGLE:
         return Classification(
             label_names,
@@ -152,6 +149,23 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
         target_mean=mean,
         target_scale=scale,
     )
+
+
+def _refuse_foreign_settings(
+    label_kind: str, settings: Mapping[str, tuple[str, object, bool]]
+) -> None:
+    """Refuses settings that are given and are for another kind of label.
+
+    Args:
+        label_kind: The kind.
+        settings: By name the kinds that have it, its value, and whether it is given.
+    """
+    for name, (kinds, value, given) in settings.items():
+        if given and label_kind not in kinds.split(", "):
+            raise ValueError(
+                f"Labels of the kind {label_kind} have no `{name}`. "
+                f"Received: {value}. Expected: labels of the kind {kinds}."
+            )
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:
