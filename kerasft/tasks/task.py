@@ -131,23 +131,17 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
         },
     )
     if label_kind == SINGLE:
-        return Classification(
-            label_names,
-            headline=headline,
-            label_smoothing=label_smoothing,
-            focal_gamma=focal_gamma,
-        )
+        shared = {"headline": headline, "focal_gamma": focal_gamma}
+        return Classification(label_names, label_smoothing=label_smoothing, **shared)
     if label_kind == MULTI:
         return MultiLabel(
             label_names, headline=headline, thresholds=thresholds, focal_gamma=focal_gamma
         )
-    mean, scale = target_scaling
     return Regression(
         headline=headline,
         value_range=value_range,
         huber_delta=huber_delta,
-        target_mean=mean,
-        target_scale=scale,
+        target_scaling=target_scaling,
     )
 
 
