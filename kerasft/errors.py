@@ -38,6 +38,15 @@ class UserError(ValueError):
         super().__init__(" ".join(parts))
 
 
+def changed_while_read(where: object, split: str) -> UserError:
+    """Returns the error of data that changed between two readings of one command."""
+    return UserError(
+        f"The data of {split} changed while it was read: {where}.",
+        expected="files that nothing writes to while they are read",
+        fix="run the command again when they are complete.",
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns ` Did you mean "x"?` for the known name closest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -56,8 +56,9 @@ def _print(comparison: Comparison) -> None:
         print_lines(["", "No setting differs.", ""])
     rows = [[name, *map(_value, row)] for name, row in comparison.metrics.items()]
     console.print(build_table([f"metric ({comparison.split})", *names], rows))
-    if comparison.tests:
-        console.print(build_table(*_test_rows(comparison)))
+    header, rows = _test_rows(comparison)
+    if rows:
+        console.print(build_table(header, rows))
     print_lines([*comparison.conclusions(), *comparison.notes])
 
 
@@ -66,6 +67,8 @@ def _test_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     header = ["paired test", "runs", "difference", "95 % interval", "p"]
     rows = []
     for test in comparison.tests:
+        if test.is_noise is None:
+            continue  # undefined: a sentence says so
         ends = f"{test.difference.lower:+.4f} to {test.difference.upper:+.4f}"
         row = [f"{test.metric}, {test.method.split(',')[0]}", f"{test.second} - {test.first}"]
         row += [f"{test.difference.estimate:+.4f}", ends, f"{test.difference.p_value:.2g}"]

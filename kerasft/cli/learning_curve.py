@@ -39,12 +39,13 @@ def main(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_intermixed_args(argv)
     plan = make_plan(arguments)
+    recipe = plan.recipe or plan.series.recipes[0]
     with results_only():
         from kerasft.pipelines.learning_curve_runs import run_curve
 
         curve, folder = run_curve(
             plan,
-            new_events=lambda: [build_progress(plain=arguments.json)],
+            new_events=lambda: [build_progress(recipe, plain=arguments.json)],
             tell=tell,
         )
     files = {kind: str(folder.path / f"{SERIES}.{kind}") for kind in ("csv", "json", "png")}

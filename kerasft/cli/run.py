@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kerasft.cli import command_parser
 from kerasft.pipelines.command import add_run_arguments, is_override, run_from_arguments
+from kerasft.run_dir import open_run_dir
 
 
 def main(argv: Sequence[str]) -> None:
@@ -23,6 +24,12 @@ def main(argv: Sequence[str]) -> None:
         default="runs",
         metavar="FOLDER",
         help="where the run directory of a new run is made (%(default)s)",
+    )
+    parser.add_argument(
+        "--same-data-as",
+        type=open_run_dir,
+        metavar="RUN_DIR",
+        help="refuse data other than what that run began with",
     )
     parser.set_defaults(command=parser.prog)
     arguments = parser.parse_intermixed_args(argv)

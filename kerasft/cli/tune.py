@@ -16,7 +16,7 @@ from kerasft.tuning.space import METHODS
 
 if TYPE_CHECKING:
     from kerasft.run_dir import RunDir
-    from kerasft.tuning.study import Found
+    from kerasft.tuning.found import Found
 
 
 def main(argv: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ def _build_parser() -> argparse.ArgumentParser:
         nargs="?",
         const=LATEST,
         metavar="FOLDER",
-        help="go on with a search that was interrupted; without a value, with the recipe's latest",
+        help="resume a search whose winner was not tested; without a value, the recipe's latest",
     )
     parser.add_argument(
         "--join",
@@ -100,17 +100,14 @@ def _build_parser() -> argparse.ArgumentParser:
 def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
     from rich.console import Console
 
-    from kerasft.tuning.report import BEST, TABLE, failures, finalist_rows, table_rows
+    from kerasft.tuning.report import BEST, TABLE, failures, finalist_rows, line_on_test, table_rows
 
     console = Console(file=sys.stdout)
     console.print(build_table(*table_rows(folder, found, names)))
     print_lines(failures(found))
     if found.finalists:
         console.print(build_table(*finalist_rows(found)))
-    print_lines(["", found.conclusion])
-    headline = found.settled.metric.partition("/")[2]
-    if f"test/{headline}" in found.test:
-        print_lines([f"Tested once: test/{headline} {found.test[f'test/{headline}']:.4f}."])
+    print_lines(["", found.ending.message, found.conclusion, line_on_test(found)])
     print_lines(["", f"trials     {folder.path / TABLE}"])
     best = folder.path / BEST
     commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(folder.path))}"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.example import NUMBER, SINGLE, Example
-from kerasft.errors import UserError, first_line, nearest
+from kerasft.errors import UserError, changed_while_read, first_line, nearest
 
 # The columns that hold the text, and its second text, in the order a model should read them.
 TEXT_COLUMNS = (
@@ -53,6 +53,7 @@ class TfdsSource:
         self.label_kind = NUMBER if names is None else SINGLE
         self.label_names = tuple(names or ())
         self.has_pairs = len(self._columns) == 2
+        self._fingerprints: dict[str, str] = {}
 
     def has_split(self, split: str) -> bool:
         """Tells whether the dataset, as it lies here, has such a split."""
@@ -85,11 +86,21 @@ class TfdsSource:
         return np.concatenate([batch[name] for batch in self._batches(split)])
 
     def fingerprint(self, split: str) -> str:
-        """Returns the sha256 of what the dataset says of the split, and of its files' sizes."""
+        """Returns the sha256 of what the dataset says of the split, and of its files."""
+        if split not in self._fingerprints:
+            self._fingerprints[split] = self._read_fingerprint(split)
+        return self._fingerprints[split]
+
+    def check_unchanged(self, split: str) -> None:
+        """Refuses a split whose files have changed since its fingerprint was taken."""
+        if self.fingerprint(split) != self._read_fingerprint(split):
+            raise changed_while_read(self._builder.data_path, split)
+
+    def _read_fingerprint(self, split: str) -> str:
         info = self._split_info(split)
-        sizes = {path.name: _file_size(path) for path in map(Path, info.filepaths)}
+        files = {path.name: _digest(path) for path in map(Path, info.filepaths)}
         facts = [self.name, self.version, split, info.num_examples, info.num_bytes]
-        facts += [list(info.shard_lengths), sizes]
+        facts += [list(info.shard_lengths), files]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _batches(self, split: str) -> Iterator[dict[str, Any]]:
@@ -214,5 +225,9 @@ def folder_name(dataset: str) -> str:
     return dataset.split("/")[0].split(":")[0]
 
 
-def _file_size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else -1
+def _digest(path: Path) -> str:
+    """Returns the sha256 of a file; of one that is not on this machine's disks, nothing."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

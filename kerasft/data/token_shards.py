@@ -58,6 +58,7 @@ def write_shard(
     beside.mkdir(parents=True)
     try:
         manifest = write_arrays(source, split, preprocessor, beside, progress=progress, shard=shard)
+        source.check_unchanged(split)  # or the part would lie beside those of other data
         (beside / _MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(beside, final)

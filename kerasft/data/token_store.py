@@ -186,6 +186,7 @@ def _build(
             written = merge_shards(parts, array_layouts(source), partial)
         else:
             written = write_arrays(source, split, preprocessor, partial, progress=progress)
+        source.check_unchanged(split)  # or the store would have the name of other data
         manifest = {"key": key, "arrays": written["arrays"]}
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
         shutil.rmtree(store, ignore_errors=True)  # the damaged one, if there was one

@@ -45,7 +45,7 @@ def weighted_of_classes(
     if name == "log_loss":
         return _weighted_mean(class_losses(labels, probabilities))
     if name == "roc_auc":
-        return None if len(np.unique(labels)) == 1 else weighted_roc_auc(labels, probabilities)
+        return weighted_roc_auc(labels, probabilities)
     of_confusion = metric_of_confusion(name, label_names)
     if of_confusion is None:
         return None

@@ -4,10 +4,10 @@ What a metric is when a class is missing is decided here and not by a warning:
 
 - A class that occurs but was never predicted has precision 0; one that was predicted but does not
   occur has recall 0; both have F1 0.
-- A class that neither occurs nor was predicted has no precision, recall or F1: the keys are left
-  out, and the macro averages are over the classes that have them (as scikit-learn's are).
+- Precision, recall and F1 of a class that neither occurs nor was predicted are NaN. The macro
+  averages are over the other classes (as scikit-learn's are).
 - ROC-AUC with two classes ranks by the probability of class 1; with more it is the mean of
-  one-versus-rest over the classes that occur. With only one class in the labels it is left out.
+  one-versus-rest over the classes that occur. With only one class in the labels it is NaN.
 - The Matthews correlation, of more than two classes that of Gorodkin 2004, is 0 where it is
   undefined: with only one class in the labels, or only one predicted. So has scikit-learn it, and
   with it GLUE.
@@ -17,6 +17,7 @@ What a metric is when a class is missing is decided here and not by a warning:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,11 +51,11 @@ def classification_metrics(
         calibration_bins: Bins of the expected calibration error. Defaults to 15.
 
     Returns:
-        Finite Python floats under `accuracy`, `precision_macro`, `recall_macro`, `f1_macro`,
+        Python floats under `accuracy`, `precision_macro`, `recall_macro`, `f1_macro`,
         `matthews_correlation`, `roc_auc`, `log_loss` (natural logarithm, at most 36.04 an example),
         `expected_calibration_error`, then for each class `precision/<name>`, `recall/<name>`,
-        `f1/<name>` and `support/<name>` (its number of examples). The module says which are left
-        out when a class is missing.
+        `f1/<name>` and `support/<name>` (its number of examples). Every key is always there; the
+        module says which values are NaN when a class is missing.
 
     Raises:
         UserError: No example, a label without a class, a NaN, names that repeat.
@@ -68,10 +69,9 @@ def classification_metrics(
     metrics = {"accuracy": accuracy_score(labels, predictions)}
     for name in ("precision", "recall", "f1"):
         values = [value for key, value in per_class.items() if key.startswith(f"{name}/")]
-        metrics[f"{name}_macro"] = np.mean(values)
+        metrics[f"{name}_macro"] = np.nanmean(values)
     metrics["matthews_correlation"] = _matthews_correlation(labels, predictions)
-    if len(np.unique(labels)) > 1:
-        metrics["roc_auc"] = _roc_auc(labels, probabilities)
+    metrics["roc_auc"] = _roc_auc(labels, probabilities)
     # scikit-learn warns when rows sum to one only in float32: normalised in float64 they do.
     normalized = probabilities / probabilities.sum(axis=1, keepdims=True)
     metrics["log_loss"] = log_loss(labels, normalized, labels=range(num_classes))
@@ -107,14 +107,14 @@ def classification_notes(
         )
     if missing := every - occurring - predicted:
         notes.append(
-            "Neither occurring nor predicted, so without precision, recall and F1, and not in the "
-            f"macro averages: {name(missing)}."
+            "Neither occurring nor predicted, so precision, recall and F1 are undefined and not in "
+            f"the macro averages: {name(missing)}."
         )
     for classes, what in ((occurring, "examples"), (predicted, "predictions")):
         if len(classes) == 1:
             notes.append(f"All {what} are {name(classes)}, so the Matthews correlation is 0.")
     if len(occurring) == 1:
-        notes.append(f"All examples are {name(occurring)}, so there is no ROC-AUC.")
+        notes.append(f"All examples are {name(occurring)}, so ROC-AUC is undefined.")
     elif occurring != every:
         notes.append(f"ROC-AUC is the mean over the classes that occur: {name(occurring)}.")
     return notes
@@ -148,7 +148,7 @@ def _per_class_metrics(
     for index, (name, *values) in enumerate(zip(label_names, *scores, strict=True)):
         named = dict(zip(("precision", "recall", "f1", "support"), values, strict=True))
         if index not in seen:
-            named = {"support": 0}
+            named = dict.fromkeys(named, math.nan) | {"support": 0}
         metrics |= {f"{metric}/{name}": value for metric, value in named.items()}
     return metrics
 
@@ -160,7 +160,9 @@ def _matthews_correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    occurring = np.unique(labels)
+    if len(occurring) == 1:
+        return math.nan
     if probabilities.shape[1] == 2:
         return roc_auc_score(labels, probabilities[:, 1])
-    occurring = np.unique(labels)
     return np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in occurring])

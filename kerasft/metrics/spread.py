@@ -24,6 +24,16 @@ class Spread(NamedTuple):
     values: tuple[float, ...]
 
 
+def is_defined(value: float | None) -> bool:
+    """Tells whether a metric has a value: neither `None` nor NaN."""
+    return value is not None and not math.isnan(value)
+
+
+def show_figure(value: float | None) -> str:
+    """Writes a metric for people, with four digits or as `undefined`."""
+    return f"{value:.4f}" if is_defined(value) else "undefined"
+
+
 def spread(values: Sequence[float | None]) -> Spread:
     """Returns mean and standard deviation of a figure over the seeds.
 

@@ -14,6 +14,9 @@ class LinearHead(keras.layers.Layer):
     Args:
         num_outputs: Number of logits.
         hidden_dim: Width of the vectors that come in.
+        mean: Added to the linear layer's output, after `scale`. With both, the layer learns
+            standardized targets, and the logits are in the targets' own units. Defaults to 0.
+        scale: What the linear layer's output is multiplied with. Defaults to 1.
         dropout: Share of the vector that is dropped in training.
         initializer_range: Standard deviation of the truncated normal that the kernel starts
             from, as in BERT (Devlin et al. 2018). The bias starts at zero.
@@ -26,6 +29,8 @@ class LinearHead(keras.layers.Layer):
         num_outputs: int,
         *,
         hidden_dim: int,
+        mean: float = 0.0,
+        scale: float = 1.0,
         dropout: float = 0.1,
         initializer_range: float = 0.02,
         seed: int = 1,
@@ -33,6 +38,8 @@ class LinearHead(keras.layers.Layer):
     ):
         super().__init__(name=name, dtype="float32")
         self.num_outputs = num_outputs
+        self.mean = mean
+        self.scale = scale
         initializer = keras.initializers.TruncatedNormal(stddev=initializer_range, seed=seed)
         self.dropout = keras.layers.Dropout(dropout, seed=seed, dtype="float32", name="dropout")
         self.logits = keras.layers.Dense(
@@ -43,4 +50,6 @@ class LinearHead(keras.layers.Layer):
 
     def call(self, pooled, training=None):
         """Returns logits, float32 `(batch_size, num_outputs)`."""
-        return self.logits(self.dropout(ops.cast(pooled, "float32"), training=training))
+        outputs = self.logits(self.dropout(ops.cast(pooled, "float32"), training=training))
+        is_plain = (self.mean, self.scale) == (0.0, 1.0)
+        return outputs if is_plain else self.mean + self.scale * outputs

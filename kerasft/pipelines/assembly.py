@@ -62,8 +62,15 @@ def build_preprocessor(
     )
 
 
-def build_recipe_task(recipe: Recipe, source: Source) -> Task:
+def build_recipe_task(
+    recipe: Recipe, source: Source, *, target_scaling: tuple[float, float] = (0.0, 1.0)
+) -> Task:
     """Builds the task that a recipe makes of a source's labels.
+
+    Args:
+        recipe: The recipe.
+        source: The examples.
+        target_scaling: Of a regression: mean and standard deviation of the training targets.
 
     Raises:
         UserError: If a setting asks for what this kind of label has not.
@@ -90,6 +97,7 @@ def build_recipe_task(recipe: Recipe, source: Source) -> Task:
         value_range=(low, high),
         focal_gamma=recipe.training.focal_gamma if loss == "focal" else None,
         huber_delta=recipe.training.huber_delta if loss == "huber" else None,
+        target_scaling=target_scaling,
     )
 
 

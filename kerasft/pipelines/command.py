@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasft.console import print_json, results_only
+from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
 from kerasft.pipelines.printing import print_run
 from kerasft.pipelines.resuming import NOTHING, Resumed, change_recipe, open_resumed
@@ -65,7 +65,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
         "value, with the recipe's latest",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
-    parser.set_defaults(runs_folder="runs")
+    parser.set_defaults(runs_folder="runs", same_data_as=None)
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
 
 
@@ -97,6 +97,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
             from_step=resumed.step,
             events=events,
             runs_folder=arguments.runs_folder,
+            same_data_as=arguments.same_data_as,
         )
     if run is None:
         return  # the chief's process tells it
@@ -123,9 +124,15 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Even
     strategy = "auto" if recipe is None else recipe.training.strategy
     if not expected_cluster(strategy).is_chief:
         return Events()  # all would tell the same
+    console = Console(stderr=True, force_interactive=False if plain else None)
+    if recipe is None:
+        return ProgressEvents(console)
+    monitor = recipe.training.monitor
     return ProgressEvents(
-        Console(stderr=True, force_interactive=False if plain else None),
-        long_run_hint=None if recipe is None else _quicker(recipe),
+        console,
+        long_run_hint=_quicker(recipe),
+        headline=recipe.evaluation.headline,
+        monitor=None if monitor == "auto" else monitor,
     )
 
 
@@ -167,14 +174,16 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
         )
     else:
         resumed = open_resumed(resume)
-    recipe = change_recipe(resumed.run_dir, overrides)
-    if named is not None and load_recipe(named).name != recipe.name:
+    named_recipe = None if named is None else load_recipe(named)
+    own_name = load_recipe(resumed.run_dir.recipe_path).name
+    if named_recipe is not None and named_recipe.name != own_name:
         raise UserError(
             f"The run {resumed.run_dir.path} is of another recipe than the one named.",
             received=named,
-            expected=f'"{recipe.name}", or no recipe: a run is resumed with its own',
+            expected=f'"{own_name}", or no recipe: a run is resumed with its own',
             fix=f"--resume {resumed.run_dir.path} alone.",
         )
+    recipe = change_recipe(resumed.run_dir, overrides, named=named_recipe, tell=tell)
     return recipe, resumed
 
 

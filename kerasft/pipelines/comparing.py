@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import operator
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,9 +58,9 @@ def compare_runs(
     runs = open_runs(paths)
     split = choose_split(runs, split)
     tasks = [task_from_record(run.result["task"]) for run in runs]
-    chosen = _check_metrics(runs, split, metrics or [tasks[0].headline])
+    chosen = _check_metrics(runs, split, metrics) or [tasks[0].headline]
     predictions = [_load_predictions(run, split) for run in runs]
-    reason = _why_not_the_same(runs, split, predictions)
+    predictions, reason = _pair(runs, split, predictions)
     tests: list[PairedTest] = []
     if reason is None:
         settings = {"num_resamples": num_resamples, "seed": seed}
@@ -70,7 +74,7 @@ def compare_runs(
         [len(found["labels"]) for found in predictions],
         tests,
         reason,
-        _notes(differing, split, tests),
+        _notes(runs, differing, split, tests),
     )
 
 
@@ -135,8 +139,10 @@ def _load_predictions(run: ComparedRun, split: str) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             found = dict(arrays)
-        if len(found["labels"]) != len(found["logits"]):
-            raise ValueError("labels and logits of different lengths")
+        lengths = {len(found[name]) for name in ("labels", "logits")}
+        lengths |= {len(found["text_hashes"])} if "text_hashes" in found else set()
+        if len(lengths) > 1:
+            raise ValueError("arrays of different lengths")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"The predictions of {run.run_dir.path} cannot be read: {path.name} is damaged.",
@@ -147,18 +153,61 @@ def _load_predictions(run: ComparedRun, split: str) -> dict[str, np.ndarray]:
     return found
 
 
+def _pair(
+    runs: Sequence[ComparedRun], split: str, predictions: Sequence[dict[str, np.ndarray]]
+) -> tuple[Sequence[dict[str, np.ndarray]], str | None]:
+    """Brings the same examples into the same order, by text and label.
+
+    Returns:
+        The predictions of each run, one row an example in an order common to all, and `None`; or
+        the predictions as they are, and why their examples cannot be paired.
+    """
+    if not all("text_hashes" in found for found in predictions):
+        return predictions, _why_not_the_same(runs, split, predictions)
+    keys = [_example_keys(found) for found in predictions]
+    orders = [sorted(range(len(of_run)), key=of_run.__getitem__) for of_run in keys]
+    counters = [Counter(of_run) for of_run in keys]
+    if any(counter != counters[0] for counter in counters):
+        shared = functools.reduce(operator.and_, counters).total()
+        said = ", ".join(f"{r.name} {len(k):,}" for r, k in zip(runs, keys, strict=True))
+        return predictions, (
+            f"the runs have different examples of {split} ({said}; they share {shared:,} by text "
+            "and label)."
+        )
+    return [
+        {name: array[order] for name, array in found.items()}
+        for found, order in zip(predictions, orders, strict=True)
+    ], None
+
+
+def _example_keys(found: dict[str, np.ndarray]) -> list[bytes]:
+    """Returns the bytes of each example's text hash and label."""
+    labels = np.asarray(found["labels"], np.float64).reshape(len(found["labels"]), -1)
+    of_labels = np.ascontiguousarray(labels + 0.0).view(np.uint8)  # one zero, not two
+    return [row.tobytes() for row in np.concatenate([found["text_hashes"], of_labels], axis=1)]
+
+
+def _digest(found: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Returns a digest of all texts in their order; earlier versions kept nothing else of them."""
+    if "text_hashes" not in found:
+        return found.get("texts")
+    digest = hashlib.blake2b(found["text_hashes"].tobytes(), digest_size=16)
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
 def _why_not_the_same(
     runs: Sequence[ComparedRun], split: str, predictions: Sequence[dict[str, np.ndarray]]
 ) -> str | None:
-    """Says why the runs' examples cannot be paired; `None` if they are the same."""
+    """Says why the examples of runs of earlier versions cannot be paired; `None` if they can."""
     first, others = predictions[0], predictions[1:]
     counts = [len(found["labels"]) for found in predictions]
     if len(set(counts)) > 1:
         said = ", ".join(f"{r.name} {n:,}" for r, n in zip(runs, counts, strict=True))
         return f"the runs have different examples of {split} ({said})."
-    known = all("texts" in found for found in predictions)
-    for found in others:
-        same_texts = not known or np.array_equal(first["texts"], found["texts"])
+    digests = [_digest(found) for found in predictions]
+    known = all(digest is not None for digest in digests)
+    for found, digest in zip(others, digests[1:], strict=True):
+        same_texts = not known or np.array_equal(digests[0], digest)
         if not same_texts or not np.array_equal(first["labels"], found["labels"]):
             return f"the runs have different examples of {split}."
     if not known and not same_test_settings(runs, split):
@@ -175,13 +224,29 @@ def _metric_rows(runs: Sequence[ComparedRun], split: str) -> dict[str, list[floa
     return {name: [column.get(name) for column in columns] for name in names}
 
 
-def _notes(differing: dict[str, object], split: str, tests: Sequence[PairedTest]) -> list[str]:
-    notes = []
-    if tests:
+def _notes(
+    runs: Sequence[ComparedRun],
+    differing: dict[str, object],
+    split: str,
+    tests: Sequence[PairedTest],
+) -> list[str]:
+    defined = [test for test in tests if test.is_noise is not None]
+    notes = _why_undefined(runs, split) if len(defined) < len(tests) else []
+    if defined:
         notes.append(_ONLY_SEED if set(differing) == {"training.seed"} else _FIXED)
     if split == "validation":
         notes.append(_FLATTERED)
-    left_out = max((test.difference.num_left_out for test in tests), default=0)
+    left_out = max((test.difference.num_left_out for test in defined), default=0)
     if left_out:
         notes.append(f"Up to {left_out:,} resamples, on which a metric is undefined, are left out.")
     return notes
+
+
+def _why_undefined(runs: Sequence[ComparedRun], split: str) -> list[str]:
+    """Returns what the runs noted on undefined metrics of a split, each sentence once."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.result.get("notes", ()):
+            if note.startswith(f"{split}: ") and "undefined" in note:
+                found.setdefault(note.removeprefix(f"{split}: "), []).append(run.name)
+    return [f"{', '.join(names)}: {note}" for note, names in found.items()]

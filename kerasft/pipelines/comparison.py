@@ -43,7 +43,11 @@ class PairedTest(NamedTuple):
         """Returns what the test says, in a sentence."""
         size, p = abs(self.difference.estimate), self.p_adjusted
         if self.is_noise is None:
-            return f"{self.metric} of {self.first} and {self.second}: undefined on these examples."
+            where = "these examples" if math.isnan(self.difference.estimate) else "every resample"
+            return (
+                f"No paired test of {self.metric} for {self.first} and {self.second}: it is "
+                f"undefined on {where}."
+            )
         if size == 0:
             return f"{self.first} and {self.second} are equally good in {self.metric}."
         lower_is_better = self.metric.endswith(LOWER_IS_BETTER)

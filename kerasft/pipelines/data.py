@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -23,6 +22,7 @@ from kerasft.errors import UserError
 from kerasft.models.presets import Preset
 from kerasft.pipelines.assembly import WINDOWS, build_preprocessor
 from kerasft.pipelines.augmentation import check_augmentation
+from kerasft.pipelines.lost_labels import check_no_label_is_lost
 from kerasft.pipelines.performance import evaluation_length_multiple, length_multiple
 from kerasft.pipelines.source import (
     TEST,
@@ -59,12 +59,6 @@ class Data:
         """Returns the store that holds a split's examples, and which of them they are."""
         indices = self.splits.tests[split] if split in self.test_names else None
         return self.stores[split], getattr(self.splits, split) if indices is None else indices
-
-    def fingerprint(self, split: str) -> np.ndarray:
-        """Returns a digest of a split's texts in their order, uint8 `(16,)`: equal, same texts."""
-        store, indices = self.examples(split)
-        digest = hashlib.blake2b(store.text_hashes[indices].tobytes(), digest_size=16)
-        return np.frombuffer(digest.digest(), np.uint8)
 
     def labels(self, split: str) -> np.ndarray:
         """Returns the labels of a split, one row an example."""
@@ -107,6 +101,7 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
         seed=recipe.training.seed,
     )
     _check_labels(names, stores)
+    check_no_label_is_lost(source, stores, splits, announce)
     announce(_describe_splits(source, splits, tests))
     if recipe.data.oversample:
         _check_single(source, "data.oversample=true")
@@ -173,7 +168,7 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
         float32 of shape `(len(data.stores["train"]),)`; `None` where all count alike.
 
     Raises:
-        UserError: If the recipe weighs classes, and the labels are no classes or have other names.
+        UserError: The recipe weighs classes, and the labels are no classes, or weigh nothing.
     """
     weights = recipe.training.class_weights
     if weights is None:
@@ -181,7 +176,14 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
     _check_single(data.source, f'training.class_weights="{weights}"')
     labels = data.stores["train"].labels
     by_class = class_weights(weights, labels[data.splits.train], data.source.label_names)
-    return by_class[labels].astype(np.float32)
+    of_examples = by_class[labels].astype(np.float32)
+    if not of_examples[data.splits.train].any():
+        raise UserError(
+            "All training examples weigh 0: nothing would be learnt.",
+            received=f'training.class_weights="{weights}"',
+            expected="a weight above 0 for a class that has training examples",
+        )
+    return of_examples
 
 
 def _check_single(source: Source, received: str) -> None:

@@ -158,7 +158,7 @@ def export_recorded(
         except UserError as error:
             if quantization is not None:
                 raise
-            announce(f"Verified on the built-in sample, since the run's data is gone: {error}")
+            announce(f"Verified on the built-in sample, not on the run's own data: {error}")
     facts = {}
     if quantization is not None:
         model, compressed, figures = quantize(model, result, data, quantization, announce)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from kerasft.pipelines.data import VALIDATION
 from kerasft.pipelines.exporting import export_trained
 from kerasft.pipelines.projecting import pooled_vectors, write_projection
 from kerasft.pipelines.result import Run
-from kerasft.pipelines.source import tested_splits
+from kerasft.pipelines.source import evaluation_data, left_out, tested_splits
 from kerasft.training.fit_state import FitState
 from kerasft.training.history import read_history
 from kerasft.training.strategy import describe_strategy
@@ -50,13 +51,15 @@ def finish(session: Session, state: FitState) -> Run | None:
         validation = result.describe(data, VALIDATION, logits[VALIDATION])
     tested = [result.describe(data, split, logits[split]) for split in tests]
     metrics = _validation_metrics(validation, state)
+    notes = _undefined(metrics) if validation is None else outcome.split_notes(validation)
     for facts in tested:
         metrics |= outcome.flat_metrics(facts)
+        notes += outcome.split_notes(facts)
         split = facts.split
         session.events.on_predictions(split, data.labels(split), logits[split])
         session.events.on_evaluation(split, state.step, facts.metrics, best=False)
     facts = tested[0] if tested else validation
-    return _write(session, result, model, state, metrics=metrics, facts=facts)
+    return _write(session, result, model, state, metrics=metrics, notes=notes, facts=facts)
 
 
 def _write(
@@ -66,6 +69,7 @@ def _write(
     state: FitState,
     *,
     metrics: dict[str, float],
+    notes: list[str],
     facts: EvaluationFacts,
 ) -> Run:
     """Writes adapter, report and results, and exports; returns what the run left behind."""
@@ -75,26 +79,31 @@ def _write(
         if result.strategy is not None:
             model = session.outcome(on_one_device=True).best_model()
         saved_model = export_trained(result, model, session.data, metrics, session.on_sample)
-    outcome.write_report(
-        result,
-        session.data,
-        state,
-        facts,
-        saved_model=saved_model,
-        device=describe_strategy(session.strategy),
-        monitor=session.monitor,
-    )
+    recipe, data = session.recipe, session.data
+    splits = (VALIDATION, *tested_splits(recipe, data.test_names))
     run = Run(
         path=session.run_dir.path,
         metrics=metrics,
         saved_model=saved_model,
         history=read_history(session.run_dir.history_path),
         train=state.figures(),
-        preset=session.recipe.model.preset,
-        data=session.data.source.name,
+        preset=recipe.model.preset,
+        data=data.source.name,
         label_names=session.task.label_names,
         confusion=None if facts.confusion is None else facts.confusion.tolist(),
-        has_pairs=session.data.source.has_pairs,
+        has_pairs=data.source.has_pairs,
+        notes=notes,
+        evaluation_data=evaluation_data(recipe, data.source, splits),
+        left_out=left_out(recipe, data.source, data.splits.report),
+    )
+    outcome.write_report(
+        result,
+        data,
+        state,
+        facts,
+        run=run,
+        device=describe_strategy(session.strategy),
+        monitor=session.monitor,
     )
     details = {
         "label_names": run.label_names,
@@ -126,3 +135,12 @@ def _validation_metrics(validation: EvaluationFacts | None, state: FitState) -> 
     else:
         metrics = next(e for e in state.evaluations if e["step"] == state.best_step)
     return {f"validation/{name}": value for name, value in metrics.items() if name != "step"}
+
+
+def _undefined(metrics: dict[str, float]) -> list[str]:
+    """Returns a note on each metric of a whole split, `validation/roc_auc`, that is undefined."""
+    return [
+        f"{name} is undefined on these examples."
+        for name, value in metrics.items()
+        if name.count("/") == 1 and math.isnan(value)
+    ]

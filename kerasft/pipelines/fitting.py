@@ -35,7 +35,7 @@ def fit_settings(session: Session) -> FitSettings:
         total_steps=total_steps,
         evaluate_every=assembly.steps_of(recipe, plan, "evaluate_every", total_steps),
         checkpoint_every=assembly.steps_of(recipe, plan, "checkpoint_every", total_steps),
-        monitor=session.monitor,
+        ranking=session.ranking,
         patience=recipe.training.early_stopping_patience,
         average_checkpoints=recipe.training.average_checkpoints,
         average_from=recipe.training.average_from,

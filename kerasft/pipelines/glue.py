@@ -170,7 +170,7 @@ def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
         "run_dirs": {
             task: [str(run.run_dir.path) for run in of_task] for task, of_task in runs.items()
         },
-        "best_seeds": {name: run.seed for name, run in best.items()},
+        "best_seeds": {task: found.best_seed(name) for name, task in task_names.items()},
         "saved_model": None,
         "saved_models": {task_names[name]: model for name, model in found.models.items()},
         "metrics": flat_figures(build_table(runs)),

@@ -188,7 +188,8 @@ def task_of(recipe: Recipe) -> GlueTask:
     """Returns the task whose data a recipe trains on and reports.
 
     Raises:
-        UserError: The recipe's data or its test splits are not those of a GLUE task.
+        UserError: The recipe's data or its test splits are not those of a GLUE task, or it is not
+            tested.
     """
     folder, _, name = recipe.data.dataset.partition(":")[0].partition("/")
     if folder != "glue" or name not in TASKS:
@@ -204,6 +205,12 @@ def task_of(recipe: Recipe) -> GlueTask:
             f"The GLUE table reports {' and '.join(task.test_splits)} of {task.dataset}.",
             received=f"data.test_splits={list(recipe.data.test_splits)}",
             expected=f"data.test_splits={list(task.test_splits)}",
+        )
+    if not recipe.evaluation.test:
+        raise UserError(
+            f"The GLUE table reports {' and '.join(task.test_splits)} of {task.dataset}.",
+            received="evaluation.test=false, which leaves them out",
+            fix="leave it out, or use kerasft run, which makes no table.",
         )
     return task
 

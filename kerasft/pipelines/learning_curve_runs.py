@@ -51,8 +51,14 @@ def run_curve(
     series = plan.series or _begin(plan, new_events(), runs_folder)
     folder = series.folder
 
-    def run(recipe: Recipe, run_dir: RunDir | None):
-        return workflow.run(recipe, resume=run_dir, events=new_events(), runs_folder=folder.path)
+    def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
+        return workflow.run(
+            recipe,
+            resume=run_dir,
+            events=new_events(),
+            runs_folder=folder.path,
+            same_data_as=same_data_as,
+        )
 
     try:
         found: dict[int, list[tuple[Finished, float]]] = {}
@@ -161,9 +167,10 @@ def _notes(series: Series, metric: str) -> tuple[str, ...]:
             "tested on the same examples, but every seed on others."
         )
     if metric.startswith(f"{VALIDATION}/"):
+        reason = "There is no test split" if recipe.evaluation.test else "evaluation.test=false"
         notes.append(
-            "There is no test split: measured on validation, of which each run also chose its best "
-            "step, so all figures are a little too good."
+            f"{reason}: measured on validation, of which each run also chose its best step, so all "
+            "figures are a little too good."
         )
     if recipe.training.steps is not None or recipe.training.examples is not None:
         notes.append(

@@ -21,6 +21,7 @@ from kerasft.models.adapter import merge_adapter
 from kerasft.pipelines import assembly
 from kerasft.pipelines.data import VALIDATION, Data, split_logits
 from kerasft.pipelines.printing import predict_command
+from kerasft.pipelines.result import Run
 from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.tasks.task import Task
@@ -88,12 +89,15 @@ class Outcome:
 
     def evaluate(self, model: FineTuner, data: Data, split: str, events: Events) -> EvaluationFacts:
         """Evaluates a split, and keeps its logits in `predictions-<split>.npz`."""
-        return self.describe(data, split, self.predict(model, data, split, events))
+        facts = self.describe(data, split, self.predict(model, data, split, events))
+        for note in split_notes(facts):
+            events.on_message(note)
+        return facts
 
     def predict(self, model: FineTuner, data: Data, split: str, events: Events) -> np.ndarray:
         """Returns the logits of a split, and keeps them in `predictions-<split>.npz`."""
-        labels = data.labels(split)
-        events.on_evaluation_start(split, len(labels))
+        store, rows = data.examples(split)
+        events.on_evaluation_start(split, len(rows))
         logits = split_logits(
             self.forward(model),
             data,
@@ -102,7 +106,12 @@ class Outcome:
             on_batch=events.on_evaluation_batch,
         )
         _save_predictions(
-            self.run_dir, split, labels=labels, logits=logits, texts=data.fingerprint(split)
+            self.run_dir,
+            split,
+            labels=store.labels[rows],
+            logits=logits,
+            rows=rows.astype(np.int64),
+            text_hashes=store.text_hashes[rows],
         )
         return logits
 
@@ -188,6 +197,11 @@ def flat_metrics(facts: EvaluationFacts) -> dict[str, float]:
     return flat
 
 
+def split_notes(facts: EvaluationFacts) -> list[str]:
+    """Returns a split's notes, each with the split's name in front."""
+    return [f"{facts.split}: {note}" for note in facts.notes]
+
+
 def _interval_ends(name: str, interval: Interval) -> dict[str, float]:
     return {f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
 
@@ -198,7 +212,7 @@ def write_report(
     state: FitState,
     facts: EvaluationFacts,
     *,
-    saved_model: Path | None,
+    run: Run,
     device: str,
     monitor: str,
 ) -> None:
@@ -218,10 +232,11 @@ def write_report(
                     for split in ("train", VALIDATION, *data.test_names)
                 },
                 dropped={
-                    name.replace("_", " "): count
-                    for name, count in report.items()
-                    if "left_out" in name and count
+                    f"{split}, {reason}": count
+                    for split, reasons in run.left_out.items()
+                    for reason, count in reasons.items()
                 },
+                evaluated=run.evaluation_data,
             ),
             training=TrainingFacts(
                 steps=state.step,
@@ -240,7 +255,7 @@ def write_report(
             evaluation=facts,
             environment=describe_environment(),
             overridden=sorted(recipe.overridden),
-            commands=_commands(outcome.run_dir, saved_model, outcome.has_pairs),
+            commands=_commands(outcome.run_dir, run.saved_model, outcome.has_pairs),
         )
     )
     outcome.run_dir.write_text("report.md", text)

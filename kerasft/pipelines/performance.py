@@ -57,7 +57,6 @@ def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
     """
     reads_whole = (
         recipe.training.ema_decay
-        or recipe.training.gradient_accumulation_steps > 1
         or recipe.regularization.adversarial_epsilon
         or model.penalties.are_any
         or model.loss_scale is not None
@@ -71,11 +70,14 @@ def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
 def updates_rows(recipe: Recipe) -> bool:
     """Tells whether the lazy table is updated row by row on these devices; else it is whole.
 
-    It was measured on CPUs alone, XLA cannot compile it, and replicas sum whole tables.
+    It was measured on CPUs alone, XLA cannot compile it, replicas sum whole tables, and so do the
+    parts of a batch. A resumed run may have been on other devices or in other parts: so the table
+    is lazy there, too, and only updated otherwise.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return replicas == 1 and not on_gpu and not recipe.training.jit_compile
+    in_parts = recipe.training.gradient_accumulation_steps > 1
+    return replicas == 1 and not (on_gpu or in_parts or recipe.training.jit_compile)
 
 
 def choose_kernels(recipe: Recipe, announce: Callable[[str], None]) -> ModuleType | None:

@@ -25,13 +25,15 @@ def print_run(run: Run) -> None:
         lines.append(f"model      {run.saved_model}")
         commands.insert(0, predict_command(run.saved_model.parent, has_pairs=run.has_pairs))
     tested = _tested_splits(run.metrics)
-    for split in tested or [_VALIDATION]:
+    shown = tested or [_VALIDATION]
+    for split in shown:
         if len(tested) > 1:
             _print_lines(["", f"{split}:"])
         print_metrics(run.metrics, split)
     print_confusion(run)
     measured = "Tested" if tested else "No test split: validated"
-    _print_lines([f"{measured} on {run.data}, with the preset {run.preset}.", *lines])
+    data = " and ".join(dict.fromkeys(run.evaluation_data.get(split, run.data) for split in shown))
+    _print_lines([*run.notes, f"{measured} on {data}, with the preset {run.preset}.", *lines])
     _print_lines(["", "Next:", *(f"  {command}" for command in commands)])
 
 

@@ -22,6 +22,9 @@ class Run:
         confusion: How often each true class (rows) was taken for each class, on the split that
             the report is about; `None` where there are no classes, or several to a text.
         has_pairs: Whether an example is a pair of texts.
+        notes: Sentences on metrics that are undefined, partial or 0, each with its split in front.
+        evaluation_data: Where the examples of each evaluated split come from, such as `b.csv`.
+        left_out: How many examples are left out, by split and reason.
     """
 
     path: Path
@@ -34,6 +37,9 @@ class Run:
     label_names: tuple[str, ...]
     confusion: list[list[int]] | None
     has_pairs: bool = False
+    notes: list[str] = dataclasses.field(default_factory=list)
+    evaluation_data: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Returns the object that `--json` prints."""
@@ -44,4 +50,7 @@ class Run:
             "train": self.train,
             "preset": self.preset,
             "data": self.data,
+            "evaluation_data": self.evaluation_data,
+            "left_out": self.left_out,
+            "notes": self.notes,
         }

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kerasft.errors import UserError
-from kerasft.recipe import Recipe, load_recipe
+from kerasft.recipe import Recipe, describe_fields, load_recipe
+from kerasft.recipe.overrides import parse_overrides
 from kerasft.run_dir import RunDir, open_run_dir
 
 if TYPE_CHECKING:  # which imports TensorFlow
     from kerasft.training.fit_state import FitState
 
+WRITTEN = "recipe_file.json"  # what the recipe's file said when a run began
+# Where the data lies: its content is what counts.
+DATA_PLACES = r"data\.(train_files|validation_files|test_files|data_dir|format)"
 _CHECKPOINT = re.compile(r"step-(\d+)")
-# How long, how often, on which devices, what is told and what comes after training; all else is
-# what the weights were made with.
+# How long, how often, on which devices, in how much memory, what is reported and what comes after
+# training: all else is what the weights were made with. Data may lie elsewhere; its content is
+# compared with `data.json`.
 _MAY_CHANGE = re.compile(
     r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience|keep_checkpoints)"
     r"|training\.(evaluate|checkpoint)_every_\w+"
     r"|training\.(on_divergence|divergence_factor|max_divergences|strategy|profile_steps)"
+    r"|training\.gradient_accumulation_steps|performance\.gradient_checkpointing"
+    rf"|{DATA_PLACES}"
     r"|evaluation\.(?!headline)\w+|export\.\w+|logging\.\w+"
+)
+_LENGTHENS = re.compile(
+    r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience)"
 )
 
 
@@ -63,30 +73,98 @@ def open_resumed(path: str) -> Resumed:
     return Resumed(run_dir, step)
 
 
-def change_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
+def change_recipe(
+    run_dir: RunDir,
+    overrides: Sequence[str],
+    *,
+    named: Recipe | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+) -> Recipe:
     """Returns the recipe of a run that is resumed, with the settings that may change meanwhile.
 
     Args:
         run_dir: The run directory.
         overrides: `section.key=value`.
+        named: The recipe that the run is resumed with, as its file is now: what was edited since
+            the run began is applied as overrides are. `None`: no recipe is named.
+        tell: Told, in a line for people, which edits are applied.
+
+    Returns:
+        The recipe; its `written` is that of `named`, or empty.
 
     Raises:
         UserError: A setting is changed that the weights were made with.
     """
     before = load_recipe(run_dir.recipe_path)
-    after = load_recipe(run_dir.recipe_path, overrides)
+    load_recipe(run_dir.recipe_path, overrides)  # reports what cannot be read
+    edits = {} if named is None else edited_settings(run_dir, named)
+    after = load_recipe(run_dir.recipe_path, edits | parse_overrides(overrides)[0])
     changed = dict(differences(before, after))
     refused = {key: values for key, values in changed.items() if not _MAY_CHANGE.fullmatch(key)}
     if refused:
-        shown = ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in refused.items())
+        edited = edits.keys() & refused.keys()
         raise UserError(
             f"The run {run_dir.path} was begun with other settings, which its weights come from.",
-            received=shown,
-            expected="changes of its length, of how often it evaluates and saves, of its devices, "
-            "of [evaluation], [export] and [logging] alone",
-            fix="leave them out, or start a new run without --resume.",
+            received=_show_changes(refused),
+            expected="changes of its length, of how often it evaluates and saves, of its devices "
+            "and memory, of where its data lies, of [evaluation], [export] and [logging] alone",
+            fix=f"undo the edits of {named.name}, resume with --resume {run_dir.path} alone, or "
+            "start a new run without --resume."
+            if edited
+            else "leave them out, or start a new run without --resume.",
         )
-    return after
+    applied = {key: values for key, values in changed.items() if key in edits}
+    if applied:
+        tell(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
+    return dataclasses.replace(after, written={} if named is None else named.written)
+
+
+def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[str, object]:
+    """Returns what was edited in a recipe's file since a run began, `None` for what was removed.
+
+    Args:
+        folder: The run; of an earlier version, which did not keep the file's settings, nothing
+            is known to be edited.
+        named: The recipe as its file is now.
+        name: The JSON file in which the run keeps what the recipe's file said.
+    """
+    if not (folder.path / name).exists():
+        return {}
+    before, now = folder.read_json(name), dict(named.written)
+    edited = {key: now.get(key) for key in [*before, *now] if before.get(key) != now.get(key)}
+    return {
+        setting.name: setting.default
+        if edited[setting.name] is None and not setting.optional
+        else edited[setting.name]
+        for setting in describe_fields()
+        if setting.name in edited
+    }
+
+
+def refuse_finished(run_dir: RunDir, recipe: Recipe) -> None:
+    """Refuses to resume a finished run with a recipe that leaves nothing to train.
+
+    Args:
+        run_dir: The run.
+        recipe: What it is resumed with.
+
+    Raises:
+        UserError: It is finished, and neither its length nor its patience is changed.
+    """
+    if not run_dir.metrics_path.exists():
+        return
+    changed = (key for key, _ in differences(load_recipe(run_dir.recipe_path), recipe))
+    if not any(map(_LENGTHENS.fullmatch, changed)):
+        raise UserError(
+            f"The run {run_dir.path} is finished: there is nothing to resume.",
+            fix="train it longer, such as with training.epochs=6; evaluate or export it with "
+            f"kerasft evaluate {run_dir.path} and kerasft export {run_dir.path}; or start a new "
+            "run, without --resume.",
+        )
+
+
+def _show_changes(changes: Mapping[str, tuple[object, object]]) -> str:
+    return ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
 
 
 def compare_devices(state: FitState, devices: str, tell: Callable[[str], object]) -> None:

@@ -8,6 +8,7 @@ seed that is best on validation is worth having.
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,12 @@ from typing import NamedTuple
 
 from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
-from kerasft.metrics.spread import Spread, spread
+from kerasft.metrics.spread import Spread, is_defined, spread
 from kerasft.pipelines import command
+from kerasft.pipelines.choosing import best_by_validation, describe_best, monitored
 from kerasft.pipelines.seeds import (
     Finished,
     Series,
-    best_by_validation,
     check_seeds,
     create_series,
     is_series,
@@ -43,13 +44,19 @@ class Found(NamedTuple):
 
     Attributes:
         runs: The finished runs, by the name of their recipe, seed after seed.
-        best: Of each recipe the run that is best on validation.
+        best: Of each recipe the run that is best on validation; another one where the metric is
+            undefined for all.
         models: Of each recipe the exported model's version folder; `None` if export is off.
     """
 
     runs: Mapping[str, Sequence[Finished]]
     best: Mapping[str, Finished]
     models: Mapping[str, str | None]
+
+    def best_seed(self, name: str) -> int | None:
+        """Returns the seed that is best on validation; `None`: the metric is undefined for all."""
+        run = self.best[name]
+        return run.seed if is_defined(monitored(run)) else None
 
 
 def wants_series(arguments: argparse.Namespace) -> bool:
@@ -80,7 +87,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None) 
                 "run_dir": str(series.folder.path),
                 "run_dirs": [str(run.run_dir.path) for run in runs],
                 "seeds": [run.seed for run in runs],
-                "best_seed": found.best[name].seed,
+                "best_seed": found.best_seed(name),
                 "saved_model": found.models.get(name),
                 "metrics": flat(figures),
             }
@@ -107,13 +114,18 @@ def run_all(
         title_of: What a recipe is called.
     """
     from kerasft.pipelines import workflow
-    from kerasft.training.fit import is_better
+    from kerasft.training.ranking import is_better
 
     silence_retracing()
 
-    def run(recipe: Recipe, run_dir: RunDir | None):
-        events = [command.build_progress(recipe, plain=plain)]
-        return workflow.run(recipe, resume=run_dir, events=events, runs_folder=series.folder.path)
+    def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
+        return workflow.run(
+            recipe,
+            resume=run_dir,
+            events=[command.build_progress(recipe, plain=plain)],
+            runs_folder=series.folder.path,
+            same_data_as=same_data_as,
+        )
 
     runs: dict[str, list[Finished]] = {}
     try:
@@ -123,8 +135,7 @@ def run_all(
         best = {name: best_by_validation(found, is_better) for name, found in runs.items()}
         for name, chosen in best.items():
             if len(runs[name]) > 1:
-                title = title_of(chosen.recipe)
-                tell(f"{title}: seed {chosen.seed} is the best on validation.")
+                tell(describe_best(title_of(chosen.recipe), runs[name], chosen))
         models = _export(series, best)
     except KeyboardInterrupt as error:
         # The run's own hint would go on with that run alone.
@@ -211,14 +222,17 @@ def _print(
     from rich.console import Console
     from rich.table import Table
 
+    from kerasft.training.report_rows import value_cell
+
     tested = {name: f for name, f in figures.items() if not name.startswith("validation/")}
     table = Table(box=box.HORIZONTALS)
     for title in ("metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)):
         table.add_column(title, justify="left" if title == "metric" else "right", no_wrap=True)
     for name, figure in (tested or figures).items():
-        deviation = "" if figure.std is None else f"{figure.std:.4f}"
-        values = (f"{value:.4f}" for value in figure.values)
-        table.add_row(name, f"{figure.mean:.4f}", deviation, *values)
+        # "undefined" for each seed would not fit into 80 columns.
+        further = (math.nan if x is None else x for x in (figure.std, *figure.values))
+        cells = ("" if math.isnan(x) else f"{x:.4f}" for x in further)
+        table.add_row(name, value_cell(figure.mean), *cells)
     Console(file=sys.stdout).print(table)
     sys.stdout.write(f"runs       {series.folder.path}\n")
     if model is not None:

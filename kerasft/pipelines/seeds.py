@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
-import math
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kerasft.errors import UserError
-from kerasft.recipe import Recipe, load_recipe
+from kerasft.pipelines.resuming import change_recipe, edited_settings
+from kerasft.recipe import DataSettings, Recipe, load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def create_series(
     folder = create_run_dir(name, runs_folder)
     for recipe in recipes:
         folder.write_text(f"{_RECIPES}/{recipe.name}.toml", recipe.to_toml())
+        folder.write_json(f"{_RECIPES}/{recipe.name}.json", dict(recipe.written))
     folder.write_json(_RECORD, _record(recipes, num_seeds))
     return Series(folder, tuple(recipes), num_seeds)
 
@@ -136,19 +137,21 @@ def latest_series(
     stamp = slice(len(f"{name}-20000101-000000"))
     # Folders of one second are numbered: of those the longer name is the later one.
     latest = max(same, key=lambda path: (path.name[stamp], len(path.name), path.name))
+    _refuse_edits(RunDir(latest), recipes)
     return open_series(latest)
 
 
 def run_series(
     series: Series,
-    run: Callable[[Recipe, RunDir | None], Run],
+    run: Callable[[Recipe, RunDir | None, RunDir | None], Run],
     tell: Callable[[str], object],
 ) -> Iterator[Finished]:
     """Runs what a series holds, one after the other, and yields each run when it is finished.
 
     Args:
         series: The series. What is finished in its folder is not run again.
-        run: Runs a recipe, from the start or on from the run directory that it is given.
+        run: Runs a recipe, from the start or on from the run directory that it is given; on the
+            same data as the run that it is given then, if any.
         tell: Told, in a line for people, which run begins.
 
     Raises:
@@ -166,9 +169,42 @@ def run_series(
                 continue
             tell(f"{title}.")
             # A run that was cut off goes on with its own recipe, in which nothing is left open.
-            begun = recipe if run_dir is None else load_recipe(run_dir.recipe_path)
-            yield read_finished(recipe, run(begun, run_dir).path)
+            begun = recipe if run_dir is None else change_recipe(run_dir, ())
+            finished = read_finished(
+                recipe, run(begun, run_dir, _run_on_the_same_data(begun, earlier.values())).path
+            )
+            earlier[recipe.name, recipe.training.seed] = finished.run_dir
+            yield finished
             gc.collect()  # models hold themselves in circles, and the next one needs the room
+
+
+def _run_on_the_same_data(recipe: Recipe, run_dirs: Iterable[RunDir]) -> RunDir | None:
+    """Returns the first run whose recipe reads the same data, of however many examples."""
+
+    def read_by(other: Recipe) -> DataSettings:
+        return dataclasses.replace(other.data, train_examples=None)
+
+    wanted = read_by(recipe)
+    same = (run for run in run_dirs if read_by(load_recipe(run.recipe_path)) == wanted)
+    return next(same, None)
+
+
+def _refuse_edits(folder: RunDir, recipes: Iterable[Recipe]) -> None:
+    """Refuses recipes whose files were edited since a series began.
+
+    Raises:
+        UserError: One was.
+    """
+    for recipe in recipes:
+        edits = edited_settings(folder, recipe, f"{_RECIPES}/{recipe.name}.json")
+        if edits:
+            raise UserError(
+                f"The recipe {recipe.name} was edited since the runs in {folder.path} began.",
+                received=", ".join(f"{key}={value!r}" for key, value in edits.items()),
+                expected="the recipe as it was: runs with other settings cannot be compared",
+                fix=f"undo the edits, go on with its own settings: --resume "
+                f"{shlex.quote(str(folder.path))} alone, or start anew without --resume.",
+            )
 
 
 def open_named_series(folder: str, names: Sequence[str], num_seeds: int | None) -> Series:
@@ -184,7 +220,8 @@ def open_named_series(folder: str, names: Sequence[str], num_seeds: int | None) 
     """
     series = open_series(folder)
     own = [recipe.name for recipe in series.recipes]
-    named = [load_recipe(name).name for name in names] or own
+    recipes = [load_recipe(name) for name in names]
+    named = [recipe.name for recipe in recipes] or own
     if (named, num_seeds or series.num_seeds) != (own, series.num_seeds):
         raise UserError(
             f"The runs in {folder} are others than those named.",
@@ -192,6 +229,7 @@ def open_named_series(folder: str, names: Sequence[str], num_seeds: int | None) 
             expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
             fix=f"--resume {shlex.quote(folder)} alone.",
         )
+    _refuse_edits(series.folder, recipes)
     return series
 
 
@@ -240,45 +278,12 @@ def read_finished(recipe: Recipe, path: Path) -> Finished:
     return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
 
 
-def best_by_validation(
-    runs: Sequence[Finished], is_better: Callable[[float, float | None, str], bool]
-) -> Finished:
-    """Returns the run that is best on validation; of equal ones the first.
-
-    What counts is the metric that names a run's best checkpoint, never one of what is reported.
-
-    Args:
-        runs: At least one, all of one recipe.
-        is_better: Tells of a value, the best so far and the metric's name whether it is better;
-            that of `kerasft.training.fit`.
-
-    Raises:
-        ValueError: If a run has no such metric.
-    """
-    metric = monitor_of(runs[0])
-    chosen, best = runs[0], None
-    for run in runs:
-        if metric not in run.metrics:
-            raise ValueError(f"{run.run_dir.path} has no {metric}: {sorted(run.metrics)}")
-        value = run.metrics[metric]
-        value = math.nan if value is None else value
-        if is_better(value, best, metric):
-            chosen, best = run, value
-    return chosen
-
-
 def _record(recipes: Sequence[Recipe], num_seeds: int | None) -> dict[str, object]:
     return {"recipes": [recipe.name for recipe in recipes], "num_seeds": num_seeds}
 
 
 def _describe_seeds(num_seeds: int | None) -> str:
     return "the seed of the recipe" if num_seeds is None else f"seeds 1 to {num_seeds}"
-
-
-def monitor_of(run: Finished) -> str:
-    """Returns the validation metric that named a run's best checkpoint: `validation/accuracy`."""
-    monitor = run.recipe.training.monitor
-    return f"validation/{run.result['task']['headline']}" if monitor == "auto" else monitor
 
 
 def _with_seed(recipe: Recipe, seed: int, *, export: bool) -> Recipe:

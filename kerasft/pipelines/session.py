@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import signal
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from kerasft.data.example import NUMBER
 from kerasft.data.sources import BUILTIN_SAMPLE
 from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome, resuming
 from kerasft.pipelines import data as run_data
+from kerasft.pipelines.data_record import describe_data, read_data_record
 from kerasft.pipelines.finishing import finish
-from kerasft.pipelines.fitting import fit, unfreezing
+from kerasft.pipelines.fitting import fit, fit_settings, unfreezing
 from kerasft.pipelines.going_back import leave_out
+from kerasft.pipelines.lengthening import keep_first_warmup
 from kerasft.pipelines.memory_advice import advising_memory
 from kerasft.pipelines.performance import choose_kernels
 from kerasft.pipelines.result import Run
@@ -24,15 +29,17 @@ from kerasft.pipelines.starting import announce_adapter, load_starting_weights
 from kerasft.pipelines.watching import build_listeners, tensorboard_command
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
-from kerasft.training.checkpoint import latest_step, restore_latest
+from kerasft.tasks.regression import target_scaling
+from kerasft.training.checkpoint import latest_step, restore_best, restore_latest
 from kerasft.training.compile_cache import keep_compiled_programs
 from kerasft.training.divergence import DivergedError
 from kerasft.training.events import AllEvents, Events, watched_metrics
 from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.fit import checkpointed_variables, monitored
+from kerasft.training.fit import checkpointed_variables
 from kerasft.training.fit_state import FitState
 from kerasft.training.interrupt import Interrupted
 from kerasft.training.memory import keep_freed_memory
+from kerasft.training.ranking import Ranking, monitored
 from kerasft.training.strategy import build_strategy, build_workers, describe_strategy
 from kerasft.training.tensorboard import rewind_tensorboard
 from kerasft.training.weights_and_biases import require_wandb
@@ -120,27 +127,61 @@ class Session:
         with self.workers.chief_first():  # who tokenizes what the others find in the cache
             self.data = run_data.load_data(recipe, self.preset, announce=self.events.on_message)
         self._record_fallback()
-        self.task = assembly.build_recipe_task(recipe, self.data.source)
+        self.task = assembly.build_recipe_task(
+            recipe, self.data.source, target_scaling=self._target_scaling()
+        )
         self._check_monitor()
+        self.data_record = describe_data(recipe, self.data, self.task, self.preprocessor)
         self.weights = run_data.example_weights(recipe, self.data)
         self.plan = run_data.build_plan(
             recipe, self.data, replicas=self.strategy.num_replicas_in_sync
         )
         self.total_steps = assembly.steps_of(recipe, self.plan, "run")
+        self.recipe = keep_first_warmup(self.recipe, self.run_dir, self.plan)
+
+    def _target_scaling(self) -> tuple[float, float]:
+        """Returns mean and standard deviation of the targets; 0 and 1 where they are no numbers.
+
+        And for a run that was begun by an earlier version, which standardized nothing.
+        """
+        if self.data.source.label_kind != NUMBER:
+            return 0.0, 1.0
+        if self.run_dir is None:
+            return target_scaling(self.data.labels("train"))
+        record = read_data_record(self.run_dir)
+        return (0.0, 1.0) if record is None else tuple(record["target_scaling"])
 
     def _check_monitor(self) -> None:
-        """Looks for the monitored metric before an epoch is spent on finding out."""
+        """Looks for the monitored metric before an epoch is spent on finding out.
+
+        Raises:
+            UserError: The task has no such metric, or it is undefined on the validation labels
+                even for perfect predictions.
+        """
         task = self.task
         labels = self.data.labels(run_data.VALIDATION)
         metrics = task.evaluate(labels, task.perfect_logits(labels))
-        monitored(metrics, self.monitor)
-        self.watched = watched_metrics(metrics, task.headline)
+        if math.isnan(monitored(metrics, self.monitor)):
+            raise UserError(
+                f"{self.monitor}, which chooses the best checkpoint, cannot be computed on the "
+                "validation labels.",
+                received=f"{len(labels):,} validation examples with {_count_distinct(labels)}",
+                expected="labels on which it is defined, such as two that differ",
+                fix="use other validation data, or another metric: "
+                f"training.monitor=validation/{task.loss_metric}.",
+            )
+        self.watched = watched_metrics(metrics, task.headline, self.monitor)
         if task.headline not in metrics:
             raise UserError(
                 "The task has no such headline metric.",
                 received=f'evaluation.headline="{task.headline}"',
                 expected=f"one of {', '.join(sorted(metrics))}",
             )
+
+    @property
+    def ranking(self) -> Ranking:
+        """Which of two evaluations is the better one."""
+        return Ranking(self.monitor, self.task.loss_metric)
 
     @property
     def monitor(self) -> str:
@@ -162,6 +203,8 @@ class Session:
     def build_model(self) -> FineTuner:
         """Builds and compiles the model under the strategy."""
         warmup_steps = assembly.steps_of(self.recipe, self.plan, "warmup", self.total_steps)
+        if fit_settings(self).last_step == 1:
+            warmup_steps = 0  # it would be all there is: a step with the rate 0
         kernels = choose_kernels(self.recipe, self.events.on_message)
         self._record_kernels(kernels is not None)
         with self.strategy.scope():
@@ -205,9 +248,17 @@ class Session:
             self.run_dir.checkpoints_folder, variables_at, warn=self.events.on_message
         )
         if saved is None:
+            restore_best(self.run_dir.checkpoints_folder, 0)  # of a run that is begun anew
             return FitState(devices=describe_strategy(self.strategy))
         model.settle()
         state = FitState.from_checkpoint(saved)
+        best_step = state.best_step
+        if not restore_best(self.run_dir.checkpoints_folder, best_step) and best_step:
+            state.forget_best()
+            self.events.on_message(
+                f"The weights of the best step so far, {best_step}, are gone: the best is chosen "
+                "among the evaluations to come."
+            )
         if state.step > self.total_steps:
             raise UserError(
                 f"The run {self.run_dir.path} is beyond its end.",
@@ -253,3 +304,8 @@ class Session:
             has_pairs=self.data.source.has_pairs,
             strategy=strategy,
         )
+
+
+def _count_distinct(labels: np.ndarray) -> str:
+    distinct = len(np.unique(labels, axis=0))
+    return "one label alone" if distinct == 1 else f"{distinct:,} different labels"

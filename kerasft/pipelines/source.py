@@ -68,6 +68,49 @@ def tested_splits(recipe: Recipe, test_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(test_names) if recipe.evaluation.test else ()
 
 
+def evaluation_data(recipe: Recipe, source: Source, splits: Sequence[str]) -> dict[str, str]:
+    """Returns where the examples of each split come from: `b.csv`, `glue/mnli (validation)`.
+
+    Args:
+        recipe: The recipe.
+        source: The examples.
+        splits: The run's names of splits that are evaluated.
+    """
+    names, found = split_names(recipe), {}
+    for split in splits:
+        own = names[split]
+        if split == VALIDATION and own == names["train"]:
+            found[split] = f"{source.name} (held out of {own})"
+        elif isinstance(source, FileSource):
+            found[split] = source.name_of(own)
+        else:
+            found[split] = f"{source.name} ({own})"
+    return found
+
+
+def left_out(
+    recipe: Recipe, source: Source, report: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
+    """Returns how many examples are left out, by split and reason: `{"train": {"no text": 3}}`.
+
+    Args:
+        recipe: The recipe.
+        source: The examples. Files leave out rows without text or label.
+        report: That of the splits: examples left out of training, or by a subset.
+    """
+    names = split_names(recipe)
+    found: dict[str, dict[str, int]] = {split: {} for split in names}
+    for split, own in names.items():
+        # Rows of train are counted once, also where validation is held out of it.
+        if isinstance(source, FileSource) and (split == "train" or own != names["train"]):
+            found[split] = source.num_dropped(own)
+    for name, count in report.items():
+        split, marker, reason = name.partition("_left_out_")
+        if marker and count:
+            found[split][reason.replace("_", " ")] = count
+    return {split: reasons for split, reasons in found.items() if reasons}
+
+
 def group_hashes(source: Source, names: Mapping[str, str], given: bool) -> dict[str, np.ndarray]:
     """Returns the hashes of the groups by split, of every split that has any.
 

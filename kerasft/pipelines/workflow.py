@@ -15,11 +15,21 @@ from kerasft.data.token_store import load_or_build_token_store
 from kerasft.errors import UserError
 from kerasft.export.saved_model import ExportOptions
 from kerasft.pipelines import assembly, outcome
-from kerasft.pipelines.data import VALIDATION, load_data, store_logits
+from kerasft.pipelines.data import VALIDATION, Data, load_data, store_logits
+from kerasft.pipelines.data_record import (
+    check_data_of_series,
+    check_evaluated_data,
+    check_exported_data,
+    check_resumed_data,
+    describe_data,
+    write_data_record,
+)
 from kerasft.pipelines.export_options import Quantization
 from kerasft.pipelines.exporting import export_recorded
+from kerasft.pipelines.fitting import fit_settings
+from kerasft.pipelines.lengthening import check_steps_are_left, reopen
 from kerasft.pipelines.result import Run
-from kerasft.pipelines.resuming import differences
+from kerasft.pipelines.resuming import WRITTEN, differences, refuse_finished
 from kerasft.pipelines.session import Session
 from kerasft.pipelines.worker_folder import working_folder
 from kerasft.recipe import Recipe, load_recipe
@@ -41,6 +51,7 @@ def run(
     from_step: int | None = None,
     events: Sequence[Events] = (),
     runs_folder: str | Path = "runs",
+    same_data_as: RunDir | None = None,
 ) -> Run | None:
     """Runs a recipe to its end.
 
@@ -52,6 +63,7 @@ def run(
             latest.
         events: Told what happens, beside TensorBoard and `history.csv`.
         runs_folder: Where a new run directory is made.
+        same_data_as: Another run, with whose data this one's must agree. `None`: none.
 
     Returns:
         What the run left behind; `None` in a process of several that is not the chief.
@@ -64,10 +76,17 @@ def run(
     with contextlib.ExitStack() as stack:
         if resume is not None and is_chief:
             stack.enter_context(resume.lock())
-            _check_unfinished(resume)
+            if from_step is None:
+                refuse_finished(resume, recipe)
         session = Session(recipe if resume else settle(recipe), resume, events)
         # Before there is a run directory: a mistake leaves none behind.
         session.load()
+        if resume is not None:
+            check_resumed_data(resume, session.recipe, session.data_record)
+        if same_data_as is not None:
+            check_data_of_series(same_data_as, session.data_record)
+        if resume is not None and from_step is None:
+            check_steps_are_left(resume, fit_settings(session))
         model = session.build_model()
 
         def prepare() -> RunDir:
@@ -75,22 +94,19 @@ def run(
             if resume is None:
                 stack.enter_context(run_dir.lock())
                 run_dir.write_json("environment.json", describe_environment())
-            elif from_step is not None:
-                discard_after(run_dir.checkpoints_folder, from_step)
+            else:
+                reopen(run_dir)
+                if from_step is not None:
+                    discard_after(run_dir.checkpoints_folder, from_step)
+            if recipe.written:
+                run_dir.write_json(WRITTEN, dict(recipe.written))
+            write_data_record(run_dir, session.data_record)
             if resume is None or any(differences(load_recipe(run_dir.recipe_path), session.recipe)):
                 run_dir.write_text("recipe.toml", session.recipe.to_toml())
             return run_dir
 
         session.run_dir = stack.enter_context(working_folder(session.workers, resume, prepare))
         return session.run(model)
-
-
-def _check_unfinished(run_dir: RunDir) -> None:
-    if run_dir.metrics_path.exists():
-        raise UserError(
-            f"The run {run_dir.path} is finished: there is nothing to resume.",
-            fix="start a new run, without --resume.",
-        )
 
 
 def build(recipe: Recipe, events: Sequence[Events] = ()) -> FineTuner:
@@ -139,6 +155,7 @@ def evaluate_run(
             received=split,
             expected=f"one of {', '.join((VALIDATION, *session.data.test_names))}",
         )
+    check_evaluated_data(run_dir, session.data_record, split)
     result = _as_recorded(session.outcome())
     facts = result.evaluate(result.best_model(), session.data, split, session.events)
     return outcome.flat_metrics(facts)
@@ -206,11 +223,18 @@ def export_run(
     recorded = _read_results(run_dir)
     result = _recorded_outcome(session, recorded)
     announce = session.events.on_message
+
+    def load_same_data() -> Data:
+        # The outcome's encoder will do: a session would load it once more.
+        data = load_data(session.recipe, result.preset, announce=announce)
+        now = describe_data(session.recipe, data, result.task, result.preprocessor)
+        check_exported_data(run_dir, now)
+        return data
+
     return export_recorded(
         result,
         recorded,
-        # The outcome's encoder will do: a session would load it once more.
-        lambda: load_data(session.recipe, result.preset, announce=announce),
+        load_same_data,
         name=name,
         options=options or ExportOptions(verify=session.recipe.export.verify),
         quantization=quantization,

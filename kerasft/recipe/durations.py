@@ -83,8 +83,9 @@ def resolve_duration(
 ) -> int:
     """Turns a duration into optimizer steps.
 
-    A duration above zero is at least one step, so that a tenth of a very short run still counts.
-    A warm-up longer than the run is returned as it is.
+    A duration above zero is at least one step, so that a tenth of a very short run still counts;
+    the length of the run itself must be long enough for one. A warm-up longer than the run is
+    returned as it is.
 
     Args:
         settings: The `[training]` section.
@@ -98,6 +99,7 @@ def resolve_duration(
 
     Raises:
         ValueError: `family` is unknown, or `total_steps` is missing.
+        UserError: The run is shorter than a step.
     """
     if family not in DURATION_FAMILIES:
         known = ", ".join(DURATION_FAMILIES)
@@ -119,4 +121,11 @@ def resolve_duration(
         steps = round(value * total_steps)
     else:
         raise ValueError(f"training.{key} is a share of the run: total_steps is needed.")
+    if family == "run" and steps == 0:
+        raise UserError(
+            "The run is shorter than one step.",
+            received=f"training.{key}={value:g}, and an epoch has {steps_per_epoch} steps",
+            expected=f"at least training.{key}={1 / steps_per_epoch:.2g}",
+            fix="train for longer, or set training.steps=1.",
+        )
     return max(steps, 1) if value > 0 else 0

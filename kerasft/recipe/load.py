@@ -52,6 +52,7 @@ class Recipe:
         summary: One line on what it is for.
         shipped: Whether it is one of kerasft's own, not a file of the user's.
         overridden: `section.key` of what the command line or the caller changed.
+        written: `{section.key: value}` as its file says, without defaults and overrides.
         data: Which examples.
         model: The encoder and its head.
         training: How long and how fast.
@@ -70,6 +71,9 @@ class Recipe:
     summary: str = ""
     shipped: bool = False
     overridden: frozenset[str] = frozenset()
+    written: Mapping[str, object] = dataclasses.field(
+        default_factory=dict, compare=False, repr=False
+    )
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
@@ -189,6 +193,7 @@ def load_recipe(
         summary=summary,
         shipped=path.resolve().parent == recipes_folder(),
         overridden=frozenset(changes),
+        written=values,
         tuning=space,
         **{section: _build_section(section, merged) for section in SECTIONS},
     )

@@ -44,6 +44,7 @@ class Classification:
 
     kind = SINGLE
     has_thresholds = False
+    loss_metric = "log_loss"
     output_names = ("label", "score", "probabilities", "logits")
 
     def __init__(

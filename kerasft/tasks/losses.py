@@ -33,6 +33,42 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         return (1 - self.label_smoothing) * of_label + self.label_smoothing * spread
 
 
+class StandardizedLoss(keras.losses.Loss):
+    """A loss of targets and predictions that are standardized first: `(value - mean) / scale`.
+
+    Args:
+        loss: The loss, whose `call` gives one value an example.
+        mean: Of the training targets.
+        scale: Their standard deviation.
+        name: Name of the loss.
+    """
+
+    def __init__(
+        self,
+        loss: keras.losses.Loss,
+        *,
+        mean: float,
+        scale: float,
+        name: str = "standardized_loss",
+    ):
+        super().__init__(name=name)
+        self.loss = loss
+        self.mean = mean
+        self.scale = scale
+
+    def call(self, y_true, y_pred):
+        """Returns the loss of each example in standardized units, float32 `(batch_size,)`.
+
+        Args:
+            y_true: Targets, `(batch_size,)`.
+            y_pred: Predictions in the same units, `(batch_size, 1)`.
+        """
+        return self.loss.call(self._standardize(y_true), self._standardize(y_pred))
+
+    def _standardize(self, values):
+        return (tf.cast(values, tf.float32) - self.mean) / self.scale
+
+
 class FocalLoss(keras.losses.Loss):
     """Cross-entropy of integer labels, times `(1 - p) ** gamma` of the label's probability `p`.
 

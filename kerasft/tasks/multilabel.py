@@ -44,6 +44,7 @@ class MultiLabel:
 
     kind = MULTI
     has_thresholds = True
+    loss_metric = "log_loss"
     output_names = ("labels", "scores", "selected", "logits")
 
     def __init__(

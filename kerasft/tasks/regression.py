@@ -9,14 +9,36 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import NUMBER
+from kerasft.errors import UserError
 from kerasft.metrics.by_example import weighted_of_numbers
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.intervals import regression_interval
 from kerasft.metrics.regression import regression_metrics, regression_notes
 from kerasft.metrics.weighted import Weighted
 from kerasft.models.heads import LinearHead
-from kerasft.tasks.losses import number_divergence
+from kerasft.tasks.losses import StandardizedLoss, number_divergence
 from kerasft.tasks.measuring import interval_facts
+
+
+def target_scaling(targets: np.ndarray) -> tuple[float, float]:
+    """Returns mean and standard deviation of training targets.
+
+    Args:
+        targets: float `(num_examples,)`.
+
+    Raises:
+        UserError: All targets are the same number.
+    """
+    values = np.asarray(targets, np.float64)
+    mean, scale = float(values.mean()), float(values.std())
+    if not scale > 1e-9 * abs(mean):
+        raise UserError(
+            "All training targets are the same number: there is nothing to learn.",
+            received=f"{len(values):,} examples with {values[0]:g}",
+            expected="numbers that differ",
+            fix="name another label column, or train on more examples.",
+        )
+    return mean, scale
 
 
 class Regression:
@@ -27,17 +49,24 @@ class Regression:
         value_range: The smallest and the largest answer, such as `(0, 5)` for STS-B; `None` is no
             limit. Answers beyond are clipped, in evaluation and serving alike; the loss is not, so
             that training pulls them back. Defaults to no limits.
-        huber_delta: Trains with Huber's loss (Huber 1964), which grows linearly from this error on:
-            outliers weigh less. Defaults to `None`: with the squared error.
+        huber_delta: Trains with Huber's loss (Huber 1964), which grows linearly from this error on,
+            in standardized units: outliers weigh less. Defaults to `None`: the squared error.
+        target_mean: Mean of the training targets. The head learns standardized targets,
+            `(target - target_mean) / target_scale`, so that training does not depend on the
+            targets' unit. Logits, metrics and outputs are in the targets' own units. Defaults
+            to 0.
+        target_scale: Standard deviation of the training targets. Defaults to 1, which with a mean
+            of 0 standardizes nothing.
 
     Raises:
-        ValueError: A smallest answer that is not below the largest.
+        ValueError: A smallest answer that is not below the largest, or a scale that is not above 0.
     """
 
     kind = NUMBER
     label_names: tuple[str, ...] = ()
     has_thresholds = False
     num_outputs = 1
+    loss_metric = "mean_squared_error"
     output_names = ("value", "logits")
 
     def __init__(
@@ -46,6 +75,8 @@ class Regression:
         headline: str | None = None,
         value_range: tuple[float | None, float | None] = (None, None),
         huber_delta: float | None = None,
+        target_mean: float = 0.0,
+        target_scale: float = 1.0,
     ):
         self.headline = headline or "pearson"
         self.huber_delta = huber_delta
@@ -56,20 +87,34 @@ class Regression:
                 f"Received: {low} to {high}. Expected: the smaller number first, such as (0, 5)."
             )
         self.value_range = (low, high)
+        if not 0 < target_scale < float("inf"):
+            raise ValueError(f"Received target_scale={target_scale}. Expected: above 0, finite.")
+        self.target_mean = target_mean
+        self.target_scale = target_scale
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
         """Builds the head that turns pooled vectors into one number each."""
-        return LinearHead(self.num_outputs, hidden_dim=hidden_dim, dropout=dropout, seed=seed)
+        return LinearHead(
+            self.num_outputs,
+            hidden_dim=hidden_dim,
+            mean=self.target_mean,
+            scale=self.target_scale,
+            dropout=dropout,
+            seed=seed,
+        )
 
     def build_loss(self) -> keras.losses.Loss:
-        """Builds the loss: the squared error of what the head gives, before it is clipped."""
+        """Builds the loss: the standardized squared error of logits before they are clipped."""
+        loss = keras.losses.MeanSquaredError()
         if self.huber_delta is not None:
-            return keras.losses.Huber(delta=self.huber_delta)
-        return keras.losses.MeanSquaredError()
+            loss = keras.losses.Huber(delta=self.huber_delta)
+        if (self.target_mean, self.target_scale) == (0.0, 1.0):
+            return loss
+        return StandardizedLoss(loss, mean=self.target_mean, scale=self.target_scale)
 
     def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
-        return number_divergence(logits, other)
+        """Returns how far two passes' answers lie apart, standardized, float32 `(batch_size,)`."""
+        return number_divergence(logits / self.target_scale, other / self.target_scale)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         """Builds the metrics that are counted while training; the loss is the squared error."""
@@ -168,6 +213,8 @@ class Regression:
             "headline": self.headline,
             "thresholds": None,
             "value_range": list(self.value_range),
+            "target_mean": self.target_mean,
+            "target_scale": self.target_scale,
         }
 
     def _values(self, logits: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ class Task(Protocol):
         kind: One of `kerasft.data.example.LABEL_KINDS`.
         label_names: In label order; empty where answers are numbers.
         headline: The metric of `evaluate` that counts.
+        loss_metric: The metric of `evaluate` that is closest to the loss; less is better.
         has_thresholds: Whether `with_tuned_thresholds` changes anything.
         num_outputs: Number of logits.
         output_names: The keys of `decode`, in its order.
@@ -34,6 +35,7 @@ class Task(Protocol):
     kind: str
     label_names: tuple[str, ...]
     headline: str
+    loss_metric: str
     has_thresholds: bool
     num_outputs: int
     output_names: tuple[str, ...]
@@ -83,7 +85,7 @@ class Task(Protocol):
         """Returns plain data from which `task_from_record` builds the task that decides alike."""
 
 
-def build_task(
+def build_task(  # noqa: PLR0913 - each is a setting of one kind
     label_kind: str,
     label_names: Sequence[str],
     *,
@@ -93,6 +95,7 @@ def build_task(
     value_range: tuple[float | None, float | None] = (None, None),
     focal_gamma: float | None = None,
     huber_delta: float | None = None,
+    target_scaling: tuple[float, float] = (0.0, 1.0),
 ) -> Task:
     """Builds the task of a kind of labels.
 
@@ -105,6 +108,8 @@ def build_task(
         value_range: Of `number` only; see `Regression`. Defaults to no limits.
         focal_gamma: Of `single` and `multi` only; `None`: no focal loss.
         huber_delta: Of `number` only; `None`: the squared error.
+        target_scaling: Of `number` only: mean and standard deviation of the training targets.
+            Defaults to (0, 1): nothing is standardized.
 
     Raises:
         ValueError: Another kind, or a setting that the kind has not.
@@ -120,6 +125,7 @@ def build_task(
         "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
         "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
         "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
+        "target_scaling": (NUMBER, tuple(target_scaling), tuple(target_scaling) != (0.0, 1.0)),
     }
     for name, (kinds, value, given) in settings.items():
         if given and label_kind not in kinds.split(", "):
@@ -138,7 +144,14 @@ def build_task(
         return MultiLabel(
             label_names, headline=headline, thresholds=thresholds, focal_gamma=focal_gamma
         )
-    return Regression(headline=headline, value_range=value_range, huber_delta=huber_delta)
+    mean, scale = target_scaling
+    return Regression(
+        headline=headline,
+        value_range=value_range,
+        huber_delta=huber_delta,
+        target_mean=mean,
+        target_scale=scale,
+    )
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:
@@ -166,4 +179,6 @@ def task_from_record(record: Mapping[str, Any]) -> Task:
         headline=record.get("headline"),
         thresholds=record.get("thresholds"),
         value_range=tuple(record.get("value_range") or (None, None)),
+        # A run of an earlier version standardized nothing.
+        target_scaling=(record.get("target_mean", 0.0), record.get("target_scale", 1.0)),
     )

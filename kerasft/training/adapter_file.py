@@ -156,6 +156,8 @@ def load_adapter(
         trained |= heads
     for name, variable in trained.items():
         variable.assign(saved.values[name])
+    if has_head and task is not None:
+        _restandardize(head, saved_task)
     return LoadedAdapter(path, saved.method, source, saved_task, has_head)
 
 
@@ -251,6 +253,20 @@ def _same_labels(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return task["kind"] == other.get("kind") and list(task["label_names"]) == list(
         other.get("label_names", ())
     )
+
+
+def _restandardize(head, task: Mapping[str, Any]) -> None:
+    """Gives a head of numbers that was trained on other targets the same outputs here.
+
+    Args:
+        head: With the saved weights.
+        task: The record of the task that it was trained for.
+    """
+    mean, scale = task.get("target_mean", 0.0), task.get("target_scale", 1.0)
+    if (mean, scale) != (head.mean, head.scale):
+        ratio = scale / head.scale
+        head.logits.kernel.assign(head.logits.kernel * ratio)
+        head.logits.bias.assign(head.logits.bias * ratio + (mean - head.mean) / head.scale)
 
 
 def _named(prefix: str, variables: Iterable) -> dict[str, Any]:

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.training.checkpoint import (
     assign_named,
     checkpoints_in,
     named_values,
     read_checkpoint,
     save_weights,
+    saved_states,
     step_of,
     weights_path,
 )
+from kerasft.training.ranking import Ranking
 
 
 @contextlib.contextmanager
@@ -46,23 +47,27 @@ def counted_weights(model) -> Iterator[None]:
 
 
 def candidate_steps(
-    evaluations: Sequence[Mapping[str, float]], monitor: str, *, count: int, choose: str
+    evaluations: Sequence[Mapping[str, float]], ranking: Ranking, *, count: int, choose: str
 ) -> list[int]:
     """Returns the evaluated steps whose weights are averaged in the end, in ascending order.
 
     Args:
         evaluations: Metrics and `step` of each evaluation, in their order.
-        monitor: The validation metric, as `validation/accuracy`.
+        ranking: Which evaluation is better than which.
         count: How many at most.
-        choose: `best` by the monitor, of equal ones the earlier; or `last`.
+        choose: `best` by the ranking, or `last`.
     """
     if choose == "last":
         return [int(evaluation["step"]) for evaluation in evaluations[-count:]]
-    name = monitor.removeprefix("validation/")
-    sign = 1 if name in LOWER_IS_BETTER else -1
-    # NaN, as of a correlation that is undefined, comes last.
-    ranked = sorted(evaluations, key=lambda e: (np.isnan(e[name]), sign * np.nan_to_num(e[name])))
+    ranked = sorted(evaluations, key=ranking.key, reverse=True)
     return sorted(int(evaluation["step"]) for evaluation in ranked[:count])
+
+
+def unaveraged(
+    evaluations: Sequence[Mapping[str, float]], averaged_step: int
+) -> list[Mapping[str, float]]:
+    """Returns the evaluations whose weights can still be averaged: those after the last average."""
+    return [evaluation for evaluation in evaluations if evaluation["step"] > averaged_step]
 
 
 class Soup:
@@ -72,28 +77,41 @@ class Soup:
     2018 average the last steps).
 
     Args:
-        folder: Where they are kept until then.
-        monitor: The validation metric, as `validation/accuracy`.
+        checkpoints: The run's folder of checkpoints; they are kept inside it until then.
+        ranking: Which evaluation is better than which.
         count: How many at most; 1 keeps none.
         choose: `best` or `last`.
     """
 
-    def __init__(self, folder: Path, *, monitor: str, count: int, choose: str):
-        self.folder = folder
-        self.monitor = monitor
+    def __init__(self, checkpoints: Path, *, ranking: Ranking, count: int, choose: str):
+        self.checkpoints = checkpoints
+        self.folder = checkpoints / "candidates"
+        self.ranking = ranking
         self.count = count
         self.choose = choose
 
     def keep(self, weights: Sequence, evaluations: Sequence[Mapping[str, float]]) -> None:
-        """Keeps the weights of the latest evaluation if they count; removes what does no more."""
+        """Keeps the weights of the latest evaluation if they count; removes what does no more.
+
+        What a checkpoint counts on, to which training may go back, stays.
+
+        Args:
+            weights: Of the latest evaluation.
+            evaluations: Metrics and `step` of each evaluation since the last averaging.
+        """
         if self.count == 1:
             return
         kept = self._steps(evaluations)
         latest = int(evaluations[-1]["step"])
         if latest in kept:
             save_weights(self.folder, latest, weights)
+        counted_on = {
+            step
+            for state in saved_states(self.checkpoints)
+            for step in self._steps(unaveraged(state["evaluations"], state.get("averaged_step", 0)))
+        }
         for path in checkpoints_in(self.folder):
-            if step_of(path) not in kept:
+            if step_of(path) not in {*kept, *counted_on}:
                 shutil.rmtree(path, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -118,7 +136,7 @@ class Soup:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _steps(self, evaluations: Sequence[Mapping[str, float]]) -> list[int]:
-        return candidate_steps(evaluations, self.monitor, count=self.count, choose=self.choose)
+        return candidate_steps(evaluations, self.ranking, count=self.count, choose=self.choose)
 
     def _mean(self, steps: Sequence[int], like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         totals = {name: np.zeros(value.shape) for name, value in like.items()}

@@ -2,13 +2,15 @@
 
 A checkpoint is a folder `step-00001234/` with `variables.safetensors` (weights, optimizer, random
 seeds, running metrics) and `state.json` (position, history, checksum). It is written beside its
-place and renamed. `best/` holds the weights alone, of the best step so far.
+place and renamed. `best/` holds the weights alone, of the best step so far. `best-00001234/` holds
+those of an earlier best step, as long as there is a checkpoint to go back to at which it was best.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -65,8 +67,98 @@ def weights_path(folder: Path, step: int) -> Path:
 
 
 def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
-    """Saves the best weights so far; the ones before are replaced."""
+    """Saves the best weights so far, in place of the ones before.
+
+    Those stay as `best-<step>` where a checkpoint counts on them.
+
+    Args:
+        folder: The run's folder of checkpoints, none of which is being written.
+        variables: The weights.
+        state: Plain data with the `step` that they are of.
+    """
+    step = _best_step(folder / BEST)
+    if step is not None and step != state["step"] and step in _steps_counted_on(folder):
+        _link_folder(folder / BEST, _earlier_best(folder, step))
     return _write(folder, BEST, variables, state)
+
+
+def restore_best(folder: Path, step: int) -> bool:
+    """Makes `best/` hold the weights of a step again, when training goes back to a checkpoint.
+
+    Args:
+        folder: The run's folder of checkpoints.
+        step: The best step at the checkpoint; 0: there was none yet.
+
+    Returns:
+        Whether the weights are there. If they are not, there is no `best/` any more: it would be
+        that of a step which the run, as it goes on, has never had.
+    """
+    if step and _best_step(folder / BEST) == step:
+        return True
+    earlier = _earlier_best(folder, step)
+    if _best_step(earlier) == step:
+        shutil.rmtree(folder / BEST, ignore_errors=True)
+        earlier.rename(folder / BEST)
+        return True
+    shutil.rmtree(folder / BEST, ignore_errors=True)
+    return False
+
+
+def discard_earlier_best(folder: Path) -> None:
+    """Removes earlier best weights that no checkpoint counts on any more."""
+    needed = {_earlier_best(folder, step).name for step in _steps_counted_on(folder)}
+    for path in folder.glob(f"{BEST}-*"):
+        if path.name not in needed:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def saved_states(folder: Path) -> list[dict[str, Any]]:
+    """Returns the states of the checkpoints in a folder, oldest first, without the damaged ones."""
+    return [state for path in checkpoints_in(folder) if (state := _read_state(path)) is not None]
+
+
+def latest_state(folder: Path) -> dict[str, Any] | None:
+    """Returns the state of the newest checkpoint whose state can be read, if there is one."""
+    states = saved_states(folder)
+    return states[-1] if states else None
+
+
+def _earlier_best(folder: Path, step: int) -> Path:
+    return folder / f"{BEST}-{step:08d}"
+
+
+def _steps_counted_on(folder: Path) -> set[int]:
+    return {state.get("best_step", 0) for state in saved_states(folder)}
+
+
+def _best_step(path: Path) -> int | None:
+    state = _read_state(path)
+    return None if state is None else state.get("step")
+
+
+def _read_state(path: Path) -> dict[str, Any] | None:
+    try:
+        state = json.loads((path / _CHECKPOINT.state).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _link_folder(source: Path, target: Path) -> None:
+    """Makes a folder whose files are those of another one; copies where links cannot be made."""
+
+    def link(file: str, place: str) -> None:
+        try:
+            os.link(file, place)
+        except OSError:
+            shutil.copy2(file, place)
+
+    beside = target.with_name(f".{target.name}.new")
+    with telling_os_errors(target):
+        for leftover in (beside, target):
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.copytree(source, beside, copy_function=link)
+        beside.rename(target)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

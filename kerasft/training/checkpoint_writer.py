@@ -12,6 +12,7 @@ import numpy as np
 from kerasft.training.checkpoint import (
     check_space,
     checkpoints_in,
+    discard_earlier_best,
     named_values,
     weights_path,
     write_arrays,
@@ -68,3 +69,4 @@ class CheckpointWriter:
         write_arrays(final, values, state)
         for old in checkpoints_in(self._folder)[: -self._keep]:
             shutil.rmtree(old, ignore_errors=True)
+        discard_earlier_best(self._folder)

@@ -24,16 +24,22 @@ WATCHED_METRICS = (
 )
 
 
-def watched_metrics(names: Collection[str], headline: str | None = None) -> tuple[str, ...]:
-    """Returns the few metrics that are shown while training, the headline among them.
+def watched_metrics(
+    names: Collection[str], headline: str | None = None, monitor: str | None = None
+) -> tuple[str, ...]:
+    """Returns the few metrics that are shown while training.
 
     Args:
         names: The metrics that there are.
-        headline: The one that counts; the task's usual one if `None`.
+        headline: The metric that counts, shown first. `None`: the task's usual one.
+        monitor: The metric that chooses the best checkpoint, such as `validation/log_loss`, shown
+            last. `None`: the headline.
     """
     whole = [row for row in WATCHED_METRICS if set(row) <= set(names)]
     watched = whole[0] if whole else tuple(names)[:3]
-    return watched if headline is None or headline in watched else (headline, *watched)
+    first = () if headline is None or headline in watched else (headline,)
+    last = () if monitor is None else (monitor.removeprefix("validation/"),)
+    return tuple(dict.fromkeys((*first, *watched, *last)))
 
 
 @dataclass(frozen=True)

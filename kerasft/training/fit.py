@@ -11,9 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasft.errors import UserError
-from kerasft.metrics.facts import LOWER_IS_BETTER
-from kerasft.training.averaging import Soup, counted_weights
+from kerasft.training.averaging import Soup, counted_weights, unaveraged
 from kerasft.training.checkpoint import save_best
 from kerasft.training.checkpoint_writer import CheckpointWriter
 from kerasft.training.divergence import check_loss
@@ -22,6 +20,7 @@ from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import SkippedStep, StepResult, train_steps
 from kerasft.training.out_of_memory import naming_memory
+from kerasft.training.ranking import is_better
 from kerasft.training.strategy import build_workers
 
 
@@ -60,9 +59,11 @@ class Fit:
         self.writer = CheckpointWriter(folder, keep=settings.keep_checkpoints)
         self.saved_at = time.monotonic()
         self.compiled: set[tuple[int, int]] = set()  # shapes of batches
+        # With another patience than before the interruption it may not have stopped.
+        state.stopped_early = state.is_out_of_patience(settings.patience)
         self.soup = Soup(
-            folder / "candidates",
-            monitor=settings.monitor,
+            folder,
+            ranking=settings.ranking,
             count=settings.average_checkpoints,
             choose=settings.average_from,
         )
@@ -101,7 +102,8 @@ class Fit:
             self.settings.unfreezing.set_stage(self.model, self.state.step)
             is_over = self._run_stretch(start, watch)
         stopped_short = self.state.step < self.settings.total_steps and not self.state.stopped_early
-        if self.soup.count > 1 and not self.state.averaged and not stopped_short:
+        is_averaged = self.state.averaged_step == self.state.step
+        if self.soup.count > 1 and not is_averaged and not stopped_short:
             self._average(watch)
 
     def _run_stretch(self, start: float, watch: InterruptWatch) -> bool:
@@ -196,42 +198,51 @@ class Fit:
 
     def _evaluate(self, watch: InterruptWatch) -> None:
         """Evaluates, keeps the best weights, and settles whether to stop early."""
+        self.writer.wait()  # which best weights are kept depends on the checkpoints
+        state, ranking = self.state, self.settings.ranking
         with counted_weights(self.model):
             metrics = self._measure(watch)
-            value = monitored(metrics, self.settings.monitor)
-            best = is_better(value, self.state.best_value, self.settings.monitor)
-            self.state.evaluations.append({"step": self.state.step, **metrics})
-            if best:
-                save_best(self.folder, self.model.weights, self.state.evaluations[-1])
-            self.soup.keep(self.model.weights, self.state.evaluations)
-        if best:
-            self.state.best_step, self.state.best_value = self.state.step, value
-            self.state.evaluations_since_best = 0
-        else:
-            self.state.evaluations_since_best += 1
-        patience = self.settings.patience
-        self.state.stopped_early = 0 < patience <= self.state.evaluations_since_best
-        self.events.on_evaluation("validation", self.state.step, metrics, best)
-        if self.state.stopped_early:
+            value = ranking.value(metrics)
+            state.evaluations.append({"step": state.step, **metrics})
+            improves = is_better(value, state.best_value, ranking.monitor)
+            best = improves or self._wins_tie(value)
+            # Until the metric is defined, the latest weights are as good as any.
+            if best or state.best_value is None or math.isnan(state.best_value):
+                save_best(self.folder, self.model.weights, state.evaluations[-1])
+                state.best_step, state.best_value = state.step, value
+            self.soup.keep(self.model.weights, unaveraged(state.evaluations, state.averaged_step))
+        state.evaluations_since_best = 0 if improves else state.evaluations_since_best + 1
+        state.stopped_early = state.is_out_of_patience(self.settings.patience)
+        self.events.on_evaluation("validation", state.step, metrics, best)
+        if state.stopped_early:
             self.events.on_message(
-                f"Stopping early: {self.settings.monitor} has not improved on "
-                f"{self.state.best_value:.4f} (step {self.state.best_step}) for {patience} "
-                "evaluations."
+                f"Stopping early: {ranking.monitor} has not improved on "
+                f"{state.best_value:.4f} (step {state.best_step}) for "
+                f"{state.evaluations_since_best} evaluations."
             )
+
+    def _wins_tie(self, value: float) -> bool:
+        """Tells whether the latest evaluation is as good as the best one, and goes before it."""
+        *earlier, latest = self.state.evaluations
+        best = [e for e in earlier if e["step"] == self.state.best_step]
+        key = self.settings.ranking.key
+        return bool(best) and value == self.state.best_value and key(latest) > key(best[-1])
 
     def _average(self, watch: InterruptWatch) -> None:
         """Makes the average of several evaluated steps the best weights, and evaluates it."""
-        state, weights = self.state, self.model.weights
-        with self.soup.average_of(weights, state.evaluations) as steps:
+        self.writer.wait()
+        state, weights, ranking = self.state, self.model.weights, self.settings.ranking
+        candidates = unaveraged(state.evaluations, state.averaged_step)
+        with self.soup.average_of(weights, candidates) as steps:
             metrics = self._measure(watch)
             save_best(self.folder, weights, {"step": state.step, **metrics})
-        value = monitored(metrics, self.settings.monitor)
+        value = ranking.value(metrics)
         self.events.on_evaluation("validation", state.step, metrics, True)
         self.events.on_message(
             f"The weights of the steps {', '.join(map(str, steps))} are averaged: "
-            f"{self.settings.monitor} {value:.4f}; the best single step had {state.best_value:.4f}."
+            f"{ranking.monitor} {value:.4f}; the best single step had {state.best_value:.4f}."
         )
-        state.best_value, state.averaged = value, True
+        state.best_value, state.averaged_step = value, state.step
         self._save()
         self.soup.clear()
 
@@ -253,27 +264,3 @@ def checkpointed_variables(model) -> list:
         *model.penalties.variables,
         *(model.loss_scale.variables if model.loss_scale is not None else ()),
     ]
-
-
-def monitored(metrics: Mapping[str, float], monitor: str) -> float:
-    """Returns the value of the monitored metric.
-
-    Raises:
-        UserError: If the task has no such metric.
-    """
-    name = monitor.removeprefix("validation/")
-    if name not in metrics:
-        raise UserError(
-            "There is no such metric to choose the best checkpoint by.",
-            received=f'training.monitor="{monitor}"',
-            expected="one of " + ", ".join(f"validation/{key}" for key in sorted(metrics)),
-        )
-    return metrics[name]
-
-
-def is_better(value: float, best: float | None, monitor: str) -> bool:
-    """Tells whether a value of the monitored metric beats the best so far."""
-    if best is None or math.isnan(best):
-        return True
-    lower = monitor.removeprefix("validation/") in LOWER_IS_BETTER
-    return value < best if lower else value > best

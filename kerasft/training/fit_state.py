@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from kerasft.data.balance import Split, padded_length
 from kerasft.data.batch_plan import BatchPlan
 from kerasft.training.events import BatchStats
+from kerasft.training.ranking import Ranking
 from kerasft.training.unfreezing import GradualUnfreezing
 
 
@@ -22,7 +24,7 @@ class FitSettings:
         total_steps: Steps of the run.
         evaluate_every: Steps between evaluations; the last step is always evaluated.
         checkpoint_every: Steps between checkpoints; the last step is always saved.
-        monitor: The validation metric that chooses the best step, as `validation/accuracy`.
+        ranking: Which evaluation is the best.
         patience: Stop after so many evaluations without a better one; 0 never stops early.
         average_checkpoints: Average the weights of so many evaluated steps in the end; 1 is none.
         average_from: Which ones: `best` or `last`.
@@ -41,7 +43,7 @@ class FitSettings:
     total_steps: int
     evaluate_every: int
     checkpoint_every: int
-    monitor: str
+    ranking: Ranking
     patience: int = 0
     average_checkpoints: int = 1
     average_from: str = "best"
@@ -66,6 +68,12 @@ class FitState:
     """Where a training stands; saved in every checkpoint, as plain data.
 
     Args:
+        best_step: The step whose weights are in `best/`; 0 before the first evaluation.
+        best_value: The monitored metric there; `None` before the first evaluation.
+        evaluations_since_best: Evaluations since the monitored metric was last improved upon. A tie
+            is no improvement, also where it becomes the best step.
+        stopped_early: Whether training stopped for want of an improvement.
+        averaged_step: The step whose weights were made an average of earlier ones; 0: none.
         devices: What the last step was trained on, from `describe_strategy`; `None` before any.
         compile_seconds: Of `step_seconds`, what passed in steps that XLA compiled: the first of
             each shape of a batch in a process. 0 without XLA.
@@ -76,7 +84,7 @@ class FitState:
     best_value: float | None = None
     evaluations_since_best: int = 0
     stopped_early: bool = False
-    averaged: bool = False
+    averaged_step: int = 0
     evaluations: list[dict[str, float]] = dataclasses.field(default_factory=list)
     recent_losses: list[float] = dataclasses.field(default_factory=list)
     examples: int = 0
@@ -93,7 +101,25 @@ class FitState:
     def from_checkpoint(cls, saved: Mapping) -> FitState:
         """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
         names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in saved.items() if name in names})
+        if saved.get("averaged"):  # an earlier version kept no step
+            saved = {**saved, "averaged_step": saved["step"]}
+        state = cls(**{name: value for name, value in saved.items() if name in names})
+        # JSON has no NaN: it was written as null.
+        state.evaluations = [
+            {name: math.nan if value is None else value for name, value in evaluation.items()}
+            for evaluation in state.evaluations
+        ]
+        if state.best_step and state.best_value is None:
+            state.best_value = math.nan
+        return state
+
+    def is_out_of_patience(self, patience: int) -> bool:
+        """Tells whether so many evaluations brought no improvement; 0 is endless patience."""
+        return 0 < patience <= self.evaluations_since_best
+
+    def forget_best(self) -> None:
+        """Starts to look for the best step anew, since the weights of the one so far are gone."""
+        self.best_step, self.best_value, self.evaluations_since_best = 0, None, 0
 
     @property
     def evaluated(self) -> bool:

@@ -82,7 +82,9 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
         scalars = self._shared(self._first_steps[index], dtype)
         rate = tf.cast(learning_rate, dtype)
         if isinstance(gradient, tf.IndexedSlices):
-            self._require_lazy(variable).apply(gradient, rate=rate, correction=scalars.correction)
+            self._require_lazy(index, variable).apply(
+                gradient, rate=rate, correction=scalars.correction
+            )
             return
         if scalars.taken is not None:
             gradient = tf.where(scalars.taken > 0, gradient, tf.zeros_like(gradient))
@@ -153,8 +155,9 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             taken,
         )
 
-    def _require_lazy(self, variable) -> LazyRows:
-        if self.lazy_rows is None or self.lazy_rows.table.value is not variable:
+    def _require_lazy(self, index: int, variable) -> LazyRows:
+        # By index: under a strategy `variable` is the table's component on one device.
+        if self.lazy_rows is None or self._get_variable_index(self.lazy_rows.table) != index:
             raise TypeError(
                 f"AdamW received tf.IndexedSlices for {variable.name}. Expected a dense "
                 "gradient: sum the repeated rows with tf.convert_to_tensor first."

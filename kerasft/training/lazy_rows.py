@@ -154,7 +154,9 @@ class LazyRows:
 
     @staticmethod
     def _scatter(rows, values, variable: keras.Variable) -> None:
-        variable.value.scatter_update(tf.IndexedSlices(values, rows))
+        # Of a strategy with one replica the component: its container is not written to by rows.
+        (local,) = tf.distribute.get_strategy().experimental_local_results(variable.value)
+        local.scatter_update(tf.IndexedSlices(values, rows))
 
 
 def initial_counts(num_rows: int) -> tf.Tensor:

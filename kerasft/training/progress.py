@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from kerasft.training.events import BatchStats, Events, watched_metrics
+from kerasft.training.report_rows import value_cell
 
 if TYPE_CHECKING:
     from kerasft.training.loop import StepResult
@@ -86,11 +87,21 @@ class ProgressEvents(Events):
             not in CI) or a notebook, otherwise a line every ten seconds or so. Make it with
             `force_interactive=False` to have lines on a terminal.
         long_run_hint: A sentence added to the estimate of a run longer than 20 minutes.
+        headline: A metric that each evaluation's line shows first. `None`: the task's usual one.
+        monitor: A metric that each evaluation's line shows as well, such as `validation/log_loss`.
     """
 
-    def __init__(self, console: Console, *, long_run_hint: str | None = None):
+    def __init__(
+        self,
+        console: Console,
+        *,
+        long_run_hint: str | None = None,
+        headline: str | None = None,
+        monitor: str | None = None,
+    ):
         self._display = _Bars(console) if _can_show_bars(console) else _Lines(console)
         self._long_run_hint = long_run_hint
+        self._headline, self._monitor = headline, monitor
         self._estimate = DurationEstimate()
         self._total_steps = 0
         self._steps_per_epoch = 1
@@ -145,11 +156,11 @@ class ProgressEvents(Events):
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """Says the headline metrics."""
+        """Says the watched metrics: the headline and the monitored one are among them."""
         self._display.finish(split.capitalize())
-        shown = {name: metrics[name] for name in watched_metrics(metrics)}
-        headline = ", ".join(_shown(shown))
-        self._display.say(f"Step {step:,} {split}: {headline}{' (best)' if best else ''}")
+        watched = watched_metrics(metrics, self._headline, self._monitor)
+        said = ", ".join(f"{name} {value_cell(metrics.get(name))}" for name in watched)
+        self._display.say(f"Step {step:,} {split}: {said}{' (best)' if best else ''}")
 
     def on_message(self, text: str) -> None:
         """Says it."""

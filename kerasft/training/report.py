@@ -6,7 +6,7 @@ Nothing is computed here but shares and formats; the caller gathers the facts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rich.table import Table
@@ -36,7 +36,9 @@ class DataFacts:
     source: str  # such as `imdb_reviews/plain_text` or `builtin-sample`
     version: str
     num_examples: Mapping[str, int]  # used, by split
-    dropped: Mapping[str, int]  # left out, by reason: {"also in test": 123}
+    dropped: Mapping[str, int]  # left out, by reason: {"train, also in test": 123}
+    # Where each evaluated split comes from: {"test": "b.csv"}
+    evaluated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def evaluation_table(
     """Builds the terminal's table: the metrics of the whole, then one row a class or label.
 
     Args:
-        metrics: As `EvaluationFacts.metrics`. A class without a metric shows a dash.
+        metrics: As `EvaluationFacts.metrics`. A class whose metric is undefined
+            shows a dash.
         label_names: The classes or labels, in label order; none where answers are numbers.
         intervals: Bootstrap intervals by metric, all of one confidence level; may be empty.
     """
@@ -155,7 +158,15 @@ def _setup_rows(facts: ReportFacts) -> list[Sequence[str]]:
         *overridden,
         ["preset", facts.preset],
         ["data", f"{facts.data.source} {facts.data.version}"],
+        *_evaluated_row(facts.data.evaluated),
     ]
+
+
+def _evaluated_row(evaluated: Mapping[str, str]) -> list[Sequence[str]]:
+    tests = [name for split, name in evaluated.items() if split != "validation"]
+    if tests:
+        return [["tested on", " and ".join(tests)]]
+    return [["validated on", name] for name in evaluated.values()]
 
 
 def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:

@@ -49,7 +49,7 @@ def ends_of(interval: Interval) -> str:
 
 
 def class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> Rows:
-    """Returns a row for each class or label; a metric that it has not is a dash.
+    """Returns a row for each class or label; a metric that is missing or undefined is a dash.
 
     Labels that are decided one by one have a threshold each.
 
@@ -62,7 +62,7 @@ def class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> Rows
 
     def shown(column: str, name: str) -> str:
         value = metrics.get(f"{column}/{name}")
-        if value is None:
+        if value is None or math.isnan(value):
             return _ABSENT
         return f"{value:,.0f}" if column == "support" else value_cell(value)
 

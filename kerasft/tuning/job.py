@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError
-from kerasft.pipelines.seeds import monitor_of, read_finished
+from kerasft.metrics.spread import is_defined
+from kerasft.pipelines.choosing import monitor_of, validation_loss
+from kerasft.pipelines.seeds import read_finished
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.journal import COMPLETED, FAILED, PRUNED, Outcome
@@ -38,6 +40,7 @@ class Job:
         changes: Settings beyond those of the study's recipe.
         epochs: Stop after so many, in the schedule of the whole length; `None`: at the end.
         continues: The run directory to go on with; `None`: a new one.
+        same_data_as: The run directory with whose data this run's must agree; `None`: none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Job:
     changes: Mapping[str, Any]
     epochs: int | None = None
     continues: Path | None = None
+    same_data_as: Path | None = None
 
     def run_dir(self) -> RunDir | None:
         """Returns the job's run directory, if it was made already."""
@@ -107,7 +111,8 @@ def finished_outcome(job: Job, seconds: float) -> Outcome:
     metric = monitor_of(finished)
     value = finished.metrics.get(metric)
     known = {"seconds": seconds, "metric": metric, "run_dir": str(run_dir.path)}
-    if value is None or math.isnan(value):
+    known["loss"] = validation_loss(finished)
+    if not is_defined(value):
         return Outcome(FAILED, None, **known, reason=f"{metric} is undefined")
     return Outcome(COMPLETED, value, **known)
 

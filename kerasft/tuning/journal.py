@@ -11,13 +11,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors, to_json
 
+JOURNAL = "journal.jsonl"
 OPENED, STARTED, ENDED, TESTED = "opened", "started", "ended", "tested"
 COMPLETED, PRUNED, FAILED = "completed", "pruned", "failed"
 
@@ -33,6 +34,7 @@ class Outcome:
         metric: The metric that was measured, `validation/accuracy`.
         run_dir: Its run directory; `None` if it came to none.
         reason: Why it failed or was ended.
+        loss: The loss on validation; `None` where it is not known.
     """
 
     status: str
@@ -41,6 +43,7 @@ class Outcome:
     metric: str | None = None
     run_dir: str | None = None
     reason: str = ""
+    loss: float | None = None
 
 
 class Journal:
@@ -58,7 +61,7 @@ class Journal:
         self.path = path
         self._clock = clock
         self._lock = threading.Lock()  # workers are threads
-        self.events = _read(path)
+        self.events = read_events(path)
         _drop_torn_line(path)
 
     def add(self, event: str, **fields: Any) -> None:
@@ -87,6 +90,10 @@ class Journal:
         """Returns the events of a kind."""
         return [event for event in self.events if event["event"] == kind]
 
+    def num_trials(self) -> int:
+        """Returns how many trials were started, the recipe as it is not counted."""
+        return max(0, sum("values" in event for event in self.of(STARTED)) - 1)
+
     def used_seconds(self) -> float:
         """Returns the time between first and last event of each session, summed."""
         used, start, last = 0.0, None, None
@@ -103,7 +110,21 @@ def _outcome(event: Mapping[str, Any]) -> Outcome:
     return Outcome(**{name: value for name, value in event.items() if name in names})
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def find_test(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Returns the event of the winner's test; `None`: nothing was tested.
+
+    Earlier versions wrote one without metrics where there was no test split.
+    """
+    tested = (event for event in events if event["event"] == TESTED and event["metrics"])
+    return next(tested, None)
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Returns the events in a file, without a torn last line; none where there is no file.
+
+    Raises:
+        UserError: A line before the last is damaged.
+    """
     whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
     events = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):

@@ -16,6 +16,7 @@ from kerasft.recipe.conflicts import require_train_files
 from kerasft.run_dir import RunDir, create_run_dir, installed_version
 from kerasft.tuning.budget import Finals, read_time
 from kerasft.tuning.chief import VARIABLES, Service, read_service
+from kerasft.tuning.journal import JOURNAL, find_test, read_events
 from kerasft.tuning.space import GRID, HYPERBAND, METHODS, difference, settle_space
 
 STUDY, BASE, RESULT = "study.json", "base.toml", "result.json"
@@ -178,13 +179,24 @@ def _resumed(arguments: argparse.Namespace) -> Plan:
         folder = RunDir(Path(arguments.resume))
     plan = read_plan(folder)
     _check_same(plan, arguments)
-    if (folder.path / RESULT).exists():
+    _check_untested(folder, arguments)
+    return plan
+
+
+def _check_untested(folder: RunDir, arguments: argparse.Namespace) -> None:
+    """Refuses to add to a search whose winner was tested: another winner would need another test.
+
+    One that was interrupted right after the test may still write its results.
+    """
+    if find_test(read_events(folder.path / JOURNAL)) is None:
+        return
+    limits = (arguments.trials, arguments.budget, arguments.finalists, arguments.seeds)
+    if (folder.path / RESULT).exists() or any(limit is not None for limit in limits):
         raise UserError(
-            f"The search {folder.path} is finished, and its winner was tested.",
-            expected="a search that was interrupted: the test is touched once",
+            f"The winner of the search {folder.path} was tested, so the search is closed.",
+            expected="a search without a test so far: the test set is evaluated once",
             fix="start a new one, without --resume.",
         )
-    return plan
 
 
 def _check_same(plan: Plan, arguments: argparse.Namespace) -> None:

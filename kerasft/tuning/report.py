@@ -8,13 +8,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerasft.metrics.spread import show_figure
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.budget import write_time
 from kerasft.tuning.finals import BASELINE, Finalist, Tried
+from kerasft.tuning.found import Found
 from kerasft.tuning.job import show_value
 from kerasft.tuning.plan import BASE, RESULT
-from kerasft.tuning.study import Found
 
 TABLE, BEST = "trials.csv", "best.toml"
 
@@ -75,9 +76,9 @@ def finalist_rows(found: Found) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             finalist.job,
-            f"{finalist.figure.mean:.4f}",
-            "" if finalist.figure.std is None else f"{finalist.figure.std:.4f}",
-            " ".join(f"{value:.4f}" for value in finalist.figure.values),
+            show_figure(finalist.figure.mean),
+            "" if finalist.figure.std is None else show_figure(finalist.figure.std),
+            " ".join(map(show_figure, finalist.figure.values)),
         ]
         for finalist in found.finalists
     ]
@@ -87,6 +88,16 @@ def finalist_rows(found: Found) -> tuple[list[str], list[list[str]]]:
         "± std",
         "new seeds",
     ], rows
+
+
+def line_on_test(found: Found) -> str:
+    """Returns a line on the winner's test, or on why there was none."""
+    if found.untested:
+        return f"Not tested: {found.untested}."
+    name = f"test/{found.settled.metric.partition('/')[2]}"
+    if name not in found.test:
+        return f"Tested once: {RESULT} has the metrics."
+    return f"Tested once: {name} {show_figure(found.test[name])}."
 
 
 def failures(found: Found) -> list[str]:
@@ -109,8 +120,10 @@ def write_results(folder: RunDir, found: Found) -> dict[str, Any]:
         "finalists": [_finalist_json(finalist) for finalist in found.finalists],
         "winner": None if found.winner is None else found.winner.job,
         "conclusion": found.conclusion,
+        "ending": dataclasses.asdict(found.ending),
         "test": found.test,
-        "tested_run": found.tested_run if found.test else None,
+        "tested_run": None if found.untested else found.best_run,
+        "untested": found.untested or None,
         "best_recipe": None if found.winner is None else str(folder.path / BEST),
     }
     folder.write_json(RESULT, result)

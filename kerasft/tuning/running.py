@@ -11,8 +11,8 @@ from pathlib import Path
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
 from kerasft.tuning.board import write_board
-from kerasft.tuning.oracle import Proposer
 from kerasft.tuning.plan import BASE, Plan
+from kerasft.tuning.proposer import Proposer
 from kerasft.tuning.report import write_results, write_trials
 from kerasft.tuning.searching import Runner
 from kerasft.tuning.service import join_study, offered

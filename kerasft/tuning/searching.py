@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from keras_tuner.engine.trial import Trial
 
 from kerasft.metrics.facts import LOWER_IS_BETTER
+from kerasft.pipelines.source import TEST, split_names
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.budget import write_time
@@ -42,7 +43,7 @@ class Runner(Protocol):
         """Runs a job to its end; see `Trials.run`."""
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
-        """Evaluates a run on its test splits; see `Trials.test`."""
+        """Evaluates a run on its test split; see `Trials.test`."""
 
 
 class Oracle(Protocol):
@@ -61,10 +62,12 @@ class Settled:
 
     Args:
         metric: What is measured, `validation/accuracy`.
+        run_dir: The run directory, with whose data that of all others must agree.
         pins: Settings that were left open: the headline; the data, if it fell back on the sample.
     """
 
     metric: str
+    run_dir: Path | None = None
     pins: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -86,7 +89,22 @@ def settle(recipe: Recipe, outcome: Outcome) -> Settled:
         pins["data.dataset"] = ran.data.dataset
     if recipe.evaluation.headline is None and recipe.training.monitor == "auto":
         pins["evaluation.headline"] = outcome.metric.removeprefix("validation/")
-    return Settled(outcome.metric, pins)
+    return Settled(outcome.metric, Path(outcome.run_dir), pins)
+
+
+def why_untested(recipe: Recipe, run_dir: str | None) -> str:
+    """Says why a winner is not to be tested; empty: it is.
+
+    Args:
+        recipe: Of the study.
+        run_dir: The winner's run; `None`: there is none.
+    """
+    if run_dir is None:
+        return "there is no winner"
+    if not recipe.evaluation.test:
+        return "evaluation.test=false"
+    names = split_names(load_recipe(RunDir(Path(run_dir)).recipe_path))
+    return "" if TEST in names else "there is no test split"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +137,7 @@ class Search:
         """Returns a job of the study; see `Job`."""
         folder = RunDir(self.folder.path / TRIALS / name)
         changes = {**self.settled.pins, **values, **TRIAL_SETTINGS}
-        return Job(name, folder, changes, epochs, continues)
+        return Job(name, folder, changes, epochs, continues, self.settled.run_dir)
 
     def outcome_of(self, name: str) -> Outcome | None:
         """Returns what came of a job, from its folder; `None` while it has not ended."""

@@ -22,8 +22,8 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 from kerasft.errors import UserError
 from kerasft.training.interrupt import InterruptWatch
 from kerasft.tuning.finals import BASELINE
-from kerasft.tuning.oracle import Proposer
 from kerasft.tuning.plan import Plan
+from kerasft.tuning.proposer import Proposer
 from kerasft.tuning.searching import Runner, Search, Settled, settle
 
 _POLL_SECONDS = 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from kerasft.errors import UserError
 from kerasft.recipe import DURATION_FAMILIES, Dimension, Recipe
@@ -78,6 +79,35 @@ def difference(ours: Sequence[Dimension], theirs: Sequence[Dimension]) -> dict[s
         for name in names
         if mine.get(name) != other.get(name)
     }
+
+
+def count_points(space: Sequence[Dimension]) -> int | None:
+    """Returns how many different settings a space holds; `None` where they cannot be counted.
+
+    Args:
+        space: What is searched, settings that others depend on first.
+    """
+    sizes = [_size(dimension) for dimension in space]
+    return None if None in sizes else _count(space, {})
+
+
+def _count(space: Sequence[Dimension], chosen: Mapping[str, Any]) -> int:
+    if not space:
+        return 1
+    first, *rest = space
+    if not all(chosen.get(parent) in values for parent, values in first.when):
+        return _count(rest, chosen)
+    if all(first.name != parent for other in rest for parent, _ in other.when):
+        return _size(first) * _count(rest, chosen)
+    return sum(_count(rest, {**chosen, first.name: value}) for value in first.values)
+
+
+def _size(dimension: Dimension) -> int | None:
+    """Returns how many values a setting can take; `None`: any number between two bounds."""
+    if dimension.choices is not None:
+        return len(dimension.choices)
+    low, high = dimension.values
+    return high - low + 1 if dimension.setting.type is int else None
 
 
 def _choices(name: str, usual: Collection[float], own: float | None) -> Dimension:

@@ -13,43 +13,40 @@ from kerasft.errors import UserError
 from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
+from kerasft.tuning import ending as why
 from kerasft.tuning import finals as end
 from kerasft.tuning.budget import Budget
+from kerasft.tuning.ending import Ending, describe_ending
 from kerasft.tuning.finals import BASELINE, Finalist, Tried
-from kerasft.tuning.journal import COMPLETED, FAILED, OPENED, STARTED, TESTED, Journal, Outcome
-from kerasft.tuning.oracle import Proposer, build_oracle, read_proposal
+from kerasft.tuning.found import Found
+from kerasft.tuning.journal import (
+    COMPLETED,
+    FAILED,
+    JOURNAL,
+    OPENED,
+    STARTED,
+    TESTED,
+    Journal,
+    Outcome,
+    find_test,
+)
+from kerasft.tuning.oracle import build_oracle, read_proposal
 from kerasft.tuning.plan import Plan
-from kerasft.tuning.searching import Runner, Search, Settled, settle, shared_out, side_by_side
-from kerasft.tuning.space import HYPERBAND
+from kerasft.tuning.proposer import Proposer
+from kerasft.tuning.searching import (
+    Runner,
+    Search,
+    Settled,
+    settle,
+    shared_out,
+    side_by_side,
+    why_untested,
+)
+from kerasft.tuning.space import HYPERBAND, count_points
 from kerasft.tuning.trial import Job
 from kerasft.tuning.watching import check_time_of_one, discard_weights
 
-JOURNAL = "journal.jsonl"
 _POLL_SECONDS = 1.0
-_MAX_FAILURES = 5  # one after the other, before a search gives up
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What came of a study.
-
-    Args:
-        settled: The metric, and what was held for all runs.
-        tried: The recipe as it is, and all trials in the order in which they began.
-        finalists: Those that were run with new seeds; none where there was no time.
-        winner: The best of them; without finals the best trial. `None`: nothing came to its end.
-        conclusion: Whether the search beats the recipe as it is, in words.
-        tested_run: The winner's run that is best on validation.
-        test: Its metrics on its test splits; none without a test.
-    """
-
-    settled: Settled
-    tried: tuple[Tried, ...]
-    finalists: tuple[Finalist, ...]
-    winner: Finalist | None
-    conclusion: str
-    tested_run: str | None
-    test: Mapping[str, float]
 
 
 class Study:
@@ -99,8 +96,8 @@ class Study:
         try:
             with self._watch:
                 self._run_baseline()
-                self._run_search(serve)
-                return self._finish(self._run_finals())
+                ending = self._run_search(serve)
+                return self._finish(self._run_finals(), ending)
         except InterruptRequested:
             folder = shlex.quote(str(self.folder.path))
             self._tell(f"Go on with it: {program('kerasft')} tune --resume {folder}")
@@ -124,8 +121,9 @@ class Study:
             self._journaled(job, lambda: alone.run_job(job, 0), values={})
         outcome = self.journal.outcome(BASELINE)
         if outcome.status != COMPLETED:
+            lacks = "does not run" if outcome.metric is None else "has no figure"
             raise UserError(
-                "The recipe as it is does not run, so that there is nothing to compare with.",
+                f"The recipe as it is {lacks}, so that there is nothing to compare with.",
                 received=outcome.reason,
                 fix=f"{job.folder.path} keeps what it said: mend the recipe, and start anew.",
             )
@@ -141,7 +139,7 @@ class Study:
                 f"{self.finals.seeds} seeds, not for {wanted.finalists} with {wanted.seeds}."
             )
 
-    def _run_search(self, serve: Callable[[Proposer], object]) -> None:
+    def _run_search(self, serve: Callable[[Proposer], object]) -> Ending:
         """Tries what the oracle proposes, until there is no more, or no time for it."""
         plan, settled = self.plan, self.search.settled
         oracle = build_oracle(
@@ -155,7 +153,7 @@ class Study:
         proposer = Proposer(
             oracle,
             self.journal,
-            may_start=self._may_start,
+            why_stop=self._why_stop,
             outcome_of=self.search.outcome_of,
             ended=self._ended,
         )
@@ -168,7 +166,16 @@ class Study:
         while proposer.is_waited_for:  # on another machine
             self._check()
             time.sleep(_POLL_SECONDS)
-        self._discard()
+        ending = describe_ending(
+            proposer.stopped_because,
+            trials=self.journal.num_trials(),
+            asked=plan.trials,
+            points=count_points(plan.recipe.tuning),
+            budget_seconds=plan.budget_seconds,
+        )
+        self._tell(ending.message)
+        if plan.method != HYPERBAND or ending.reason in (why.BRACKETS, why.EXHAUSTED):
+            self._discard()  # Hyperband's runs are needed if the search is resumed
         tried = self.tried()
         if len(tried) > 1 and all(t.outcome.status == FAILED for t in tried[1:]):
             raise UserError(
@@ -176,20 +183,22 @@ class Study:
                 received=tried[-1].outcome.reason,
                 fix="mend the space: [tuning] of the recipe.",
             )
+        return ending
 
-    def _may_start(self) -> bool:
-        """Tells whether another trial may begin: as to their number, the time and failures."""
-        started = sum("values" in event for event in self.journal.of(STARTED)) - 1
-        if self.plan.trials is not None and started >= self.plan.trials:
-            return False
+    def _why_stop(self) -> str:
+        """Says why no other trial may begin; empty: it may."""
+        if find_test(self.journal.events) is not None:
+            return why.CLOSED
+        if self.plan.trials is not None and self.journal.num_trials() >= self.plan.trials:
+            return why.TRIALS
+        if self._failures >= why.MAX_FAILURES:
+            return why.FAILURES
         seconds = [t.outcome.seconds for t in self.tried() if t.outcome.status == COMPLETED]
-        return self._failures < _MAX_FAILURES and self.budget.fits(seconds, self.finals.runs)
+        return "" if self.budget.fits(seconds, self.finals.runs) else why.BUDGET
 
     def _ended(self, outcome: Outcome) -> None:
         """Is told of each trial that ends, here or on another machine."""
         self._failures = self._failures + 1 if outcome.status == FAILED else 0
-        if self._failures == _MAX_FAILURES:
-            self._tell(f"{_MAX_FAILURES} trials failed one after the other: the search ends here.")
         if self.plan.method != HYPERBAND:  # which goes on with what has ended
             self._discard()
 
@@ -232,35 +241,43 @@ class Study:
                 trial.values,
                 spread([outcomes[trial.job, seed].value for seed in seeds]),
                 tuple(outcomes[trial.job, seed].run_dir for seed in seeds),
+                tuple(outcomes[trial.job, seed].loss for seed in seeds),
             )
             for trial in (baseline, *chosen)
         )
 
-    def _finish(self, finalists: tuple[Finalist, ...]) -> Found:
+    def _finish(self, finalists: tuple[Finalist, ...], ending: Ending) -> Found:
         """Chooses the winner, and tests it."""
         settled, lower = self.search.settled, self.search.settled.lower_is_better
         if finalists:
             winner = end.choose_winner(finalists, lower_is_better=lower)
-            conclusion = end.conclude(winner, finalists[0], settled.metric, lower_is_better=lower)
+            conclusion = end.conclude(winner, finalists, settled.metric, lower_is_better=lower)
         else:
             best = self._best_trial()
-            winner = None if best is None else _alone(best)
+            winner = None if best is None else end.alone(best)
             conclusion = end.conclude_without_finals(
                 best, self.tried()[0], settled.metric, lower_is_better=lower
             )
-        run, test = None, {}
-        if winner is not None:
-            run = end.best_run(winner, lower_is_better=lower)
-            test = self._test(run) if self.plan.recipe.evaluation.test else {}
-        return Found(settled, self.tried(), finalists, winner, conclusion, run, test)
+        run = None if winner is None else end.best_run(winner, lower_is_better=lower)
+        untested = why_untested(self.plan.recipe, run)
+        test = {} if untested else self._test(run)
+        if test:
+            self._discard()
+        tried = self.tried()
+        return Found(settled, tried, finalists, winner, conclusion, ending, run, test, untested)
 
     def _test(self, run_dir: str) -> Mapping[str, float]:
-        """Touches the test, once in the life of a study."""
-        if not self.journal.of(TESTED):
-            self._tell(f"The winner is tested: {run_dir}")
-            metrics = self.search.runner.test(Path(run_dir), self._check)
-            self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
-        return self.journal.of(TESTED)[0]["metrics"]
+        """Evaluates the winner on the test, once in the life of a study.
+
+        The journal notes it when it has happened, and not before.
+        """
+        tested = find_test(self.journal.events)
+        if tested is not None:
+            return tested["metrics"]
+        self._tell(f"Testing the winner: {run_dir}")
+        metrics = self.search.runner.test(Path(run_dir), self._check)
+        self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
+        return metrics
 
     def _journaled(self, job: Job, run: Callable[[], Outcome], **fields: object) -> None:
         """Runs a job that no oracle has proposed, between two lines of the journal."""
@@ -276,9 +293,3 @@ class Study:
         self._watch.check()
         if self._errors:
             raise self._errors[0]
-
-
-def _alone(trial: Tried) -> Finalist:
-    """Returns the best trial as one that was run with one seed."""
-    outcome = trial.outcome
-    return Finalist(trial.job, trial.values, spread([outcome.value]), (outcome.run_dir,))

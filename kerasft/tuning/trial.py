@@ -16,8 +16,6 @@ from pathlib import Path
 
 from kerasft.errors import UserError
 from kerasft.pipelines.tokenizing import usable_processes
-from kerasft.recipe import load_recipe
-from kerasft.run_dir import RunDir
 from kerasft.tuning.job import STDERR, Job, finished_outcome, is_finished, outcome_of, write_value
 from kerasft.tuning.journal import Outcome
 
@@ -69,7 +67,6 @@ class Trials:
         """
         start = time.monotonic()
         self._wait_for_orphan(job, check)
-        self._begin_rung(job)
         if is_finished(job):
             return finished_outcome(job, 0.0)
         job.folder.path.mkdir(parents=True, exist_ok=True)
@@ -92,6 +89,8 @@ class Trials:
         """Returns the command of a job: to begin it, or to go on with it."""
         kerasft = [sys.executable, "-m", "kerasft", "run", "--json"]
         stop = [] if job.epochs is None else [f"training.stop_after_epochs={job.epochs}"]
+        if job.same_data_as is not None:
+            kerasft += ["--same-data-as", str(job.same_data_as)]
         run_dir = job.run_dir()
         if run_dir is not None:
             return [*kerasft, "--resume", str(run_dir.path), *stop]
@@ -111,7 +110,7 @@ class Trials:
         return variables
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
-        """Evaluates a run on its test splits; returns the metrics, none where it has no test.
+        """Evaluates a run on its test split; returns the metrics.
 
         Raises:
             UserError: It could not be evaluated.
@@ -145,15 +144,6 @@ class Trials:
         while (run_dir := job.run_dir()) is not None and run_dir.is_in_use():
             check()
             time.sleep(self.poll_seconds)
-
-    def _begin_rung(self, job: Job) -> None:
-        """Opens the finished run of a lower rung again."""
-        if job.continues is None or is_finished(job):
-            return
-        run_dir = RunDir(job.continues)
-        if run_dir.metrics_path.exists():
-            before = load_recipe(run_dir.recipe_path).training.stop_after_epochs
-            run_dir.metrics_path.rename(run_dir.path / f"metrics-{before:g}-epochs.json")
 
     def _watch(
         self,

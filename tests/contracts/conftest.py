@@ -52,6 +52,8 @@ class FakeWorkflow:
             label_names=("a", "b"),
             confusion=[[30, 10], [10, 1234]],
             has_pairs=False,
+            notes=[],
+            evaluation_data={"test": "imdb_reviews (test)"},
             to_json=lambda: result,
         )
 

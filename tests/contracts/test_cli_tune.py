@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 from kerasft import tuning
 from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
+from kerasft.tuning.ending import Ending
 from kerasft.tuning.finals import Finalist, Tried
+from kerasft.tuning.found import Found
 from kerasft.tuning.journal import Outcome
 from kerasft.tuning.plan import BASE
 from kerasft.tuning.report import write_results
 from kerasft.tuning.searching import Settled
-from kerasft.tuning.study import Found
 
 METRIC = "validation/accuracy"
 VALUES = {"training.learning_rate": 3.14159e-5, "training.batch_size": 16}
@@ -30,7 +32,7 @@ def outcome(status, value, reason=""):
 @pytest.fixture
 def study(monkeypatch):
     """Stands for the study itself; notes what it was asked for."""
-    fake = SimpleNamespace(plans=[])
+    fake = SimpleNamespace(plans=[], changes={})
 
     def run_study(plan, *, tell):
         print("a library's chatter")
@@ -50,9 +52,11 @@ def study(monkeypatch):
             (own, winner),
             winner,
             "The search beats the recipe.",
+            Ending("exhausted", 2, 10, "The search ended after 2 of 10 trials: why."),
             "d",
             {"test/accuracy": 0.875},
         )
+        found = dataclasses.replace(found, **fake.changes)
         write_results(folder, found)
         return found, folder
 
@@ -84,7 +88,8 @@ def test_people_get_the_tables_the_conclusion_and_what_to_do_next(command, study
     assert trials[0] == ["trial-001", "0.9000", "3.142e-05", "16", "5", "1m05s", "completed"]
     assert "trial-002 failed: MemoryError: [red]\n" in result.out
     assert ["trial-001", "0.9100", "0.0141", "0.9000", "0.9200"] in rows
-    assert "\nThe search beats the recipe.\nTested once: test/accuracy 0.8750.\n" in result.out
+    ended = "\nThe search ended after 2 of 10 trials: why.\nThe search beats the recipe.\n"
+    assert f"{ended}Tested once: test/accuracy 0.8750.\n" in result.out
     assert "  kerasft run runs/study/best.toml\n  tensorboard --logdir runs/study\n" in result.out
     assert "chatter" not in result.out
     assert "baseline begins\n" in result.err
@@ -98,7 +103,29 @@ def test_with_json_stdout_is_exactly_one_object(command, study):
     assert found["trials"][1]["settings"] == VALUES
     assert found["finalists"][0]["mean"] == pytest.approx(0.805)
     assert found["test"] == {"test/accuracy": 0.875}
+    assert (found["tested_run"], found["untested"]) == ("d", None)
+    assert found["ending"] == {
+        "reason": "exhausted",
+        "trials": 2,
+        "asked": 10,
+        "message": "The search ended after 2 of 10 trials: why.",
+    }
     assert found["best_recipe"] == "runs/study/best.toml"
+
+
+def test_what_was_not_tested_is_not_said_to_be(command, study):
+    study.changes = {"test": {}, "untested": "there is no test split"}
+    result = command("tune", "glue_mrpc")
+    assert "\nNot tested: there is no test split.\n" in result.out
+    assert "Tested once" not in result.out
+    found = json.loads(command("tune", "glue_mrpc", "--json").out)
+    assert (found["test"], found["tested_run"]) == ({}, None)
+    assert found["untested"] == "there is no test split"
+
+
+def test_a_test_without_a_value_is_undefined(command, study):
+    study.changes = {"test": {"test/accuracy": None}}
+    assert "\nTested once: test/accuracy undefined.\n" in command("tune", "glue_mrpc").out
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,6 @@ def test_a_search_is_interrupted_and_goes_on(plan):
         assert [row["status"] for row in csv.DictReader(file)] == ["completed", "completed"]
     assert 0 <= found.test["test/accuracy"] <= 1
     tested = [path.parent for path in folder.path.glob("trials/*/*/predictions-test.npz")]
-    assert tested == [Path(found.tested_run)]
+    assert tested == [Path(found.best_run)]
     best = load_recipe(folder.path / "best.toml")
     assert (best.name, best.evaluation.test, best.export.enabled) == ("mine_tuned", True, True)

@@ -32,7 +32,7 @@ from kerasft.data.files.labels import AUTO, LabelCounts
 from kerasft.data.files.scan import Scan
 from kerasft.data.files.table import Row, Table, open_table
 from kerasft.data.splits import HASH_BYTES, hash_text
-from kerasft.errors import UserError, nearest
+from kerasft.errors import UserError, changed_while_read, nearest
 
 _SAMPLE_ROWS = 100
 
@@ -78,6 +78,8 @@ class FileSource:
     ):
         files = {"train": train_files, "validation": validation_files, "test": test_files}
         self._tables = {name: open_table(paths, format) for name, paths in files.items() if paths}
+        # Before anything is read: what is read later must still be this.
+        self._contents = {name: table.digest() for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._announce = announce
         train = self._tables["train"]
@@ -103,12 +105,18 @@ class FileSource:
             if name != "train":
                 self._scan_further(name)
         self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
-        self.name = _name_of(train)
+        self.name = train.name
         self.version = self.fingerprint("train")[:8]
 
     def has_split(self, split: str) -> bool:
         """Tells whether files were given for a split."""
         return split in self._tables
+
+    def name_of(self, split: str) -> str:
+        """Returns the name of the split's files; their path where train's have the same name."""
+        table = self._tables[split]
+        is_unclear = split != "train" and table.name == self.name
+        return str(table.files[0]) if is_unclear else table.name
 
     def num_examples(self, split: str) -> int:
         """Returns how many rows of the split are used."""
@@ -137,6 +145,7 @@ class FileSource:
         Raises:
             UserError: If the files have changed since they were first read.
         """
+        files = self._tables[split].files
         columns, count = self._columns[split], 0
         for row in self._tables[split].rows():
             if self._why_dropped(row, columns) is None:
@@ -147,17 +156,20 @@ class FileSource:
                 yield Example(text, pair, label)
                 count += 1
         if count != self.num_examples(split):
-            raise UserError(f"The files of {split} have changed while they were read.")
+            raise changed_while_read(", ".join(map(str, files)), split)
 
     def fingerprint(self, split: str) -> str:
         """Returns the sha256 of the split's files and of what they are read by."""
         digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
-        for path in self._tables[split].contents():
-            digest.update(f"{path.parent.name}/{path.name}".encode(errors="surrogateescape"))
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(self._contents[split])
         return digest.hexdigest()
+
+    def check_unchanged(self, split: str) -> None:
+        """Refuses files that have changed since the source was made."""
+        table = self._tables[split]
+        if table.digest() != self._contents[split]:
+            raise changed_while_read(", ".join(map(str, table.files)), split)
 
     def _say(self, *lines: str) -> None:
         for line in lines:
@@ -283,11 +295,6 @@ class FileSource:
             return None
         indices = sorted(map(self._label_names.__getitem__, words))
         return tuple(indices) if self.label_kind == MULTI else indices[0]
-
-
-def _name_of(table: Table) -> str:
-    first = table.files[0].name
-    return first if len(table.files) == 1 else f"{first} and {len(table.files) - 1} more"
 
 
 def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -83,6 +84,12 @@ class Table:
                     expected=", ".join(self.columns),
                 )
 
+    @property
+    def name(self) -> str:
+        """The name of the first file, and how many more there are."""
+        more = len(self.files) - 1
+        return f"{self.files[0].name} and {more} more" if more else self.files[0].name
+
     def rows(self) -> Iterator[Row]:
         """Yields all rows, file after file, the values in the order of `columns`."""
         for part in self._parts:
@@ -94,6 +101,22 @@ class Table:
         """Yields every file that is read, those inside folders as well."""
         for path, part in zip(self.files, self._parts, strict=True):
             yield from part.files() if isinstance(part, ClassFolder) else (path,)
+
+    def digest(self) -> bytes:
+        """Returns the sha256 of the contents of all files and of their names, which may be labels.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for path in self.contents():
+            digest.update(f"{path.parent.name}/{path.name}".encode(errors="surrogateescape"))
+            try:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return digest.digest()
 
 
 def open_table(patterns: str | os.PathLike[str] | Iterable[str], format: str = AUTO) -> Table:  # noqa: A002
@@ -117,11 +140,26 @@ def _find(pattern: str) -> list[Path]:
     if found:
         return found
     if glob.has_magic(pattern):
-        raise UserError("No file matches the glob.", received=pattern)
+        raise UserError(
+            "No file matches the glob.",
+            received=pattern,
+            expected=f"a pattern of files; they were looked for from {Path.cwd()}",
+        )
     path = to_path(pattern)
     folder = path.parent
-    known = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    raise UserError(f"There is no such file.{nearest(path.name, known)}", received=pattern)
+    entries = folder.iterdir() if folder.is_dir() else ()
+    known = [entry.name for entry in entries if entry.is_file() or not path.suffix]
+    raise UserError(
+        f"There is no such file.{nearest(path.name, known)}",
+        received=pattern,
+        expected=f"a file; it was looked for in {_absolute(folder)}",
+        fix="name the file where it lies, or run the command from the folder that the path is "
+        "relative to.",
+    )
+
+
+def _absolute(folder: Path) -> str:
+    return os.path.abspath(folder) if isinstance(folder, Path) else str(folder)
 
 
 def _refuse_twice(files: Sequence[Path]) -> None:

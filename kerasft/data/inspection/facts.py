@@ -53,6 +53,8 @@ class SplitFacts:
         counts: `single` and `multi`: examples by label name, in label order.
         labels_per_text: `multi`: examples by how many labels they have.
         quantiles: `number`: the label that so many percent do not exceed.
+        rounding: `number`: the most that a label changes when it becomes a float32, in standard
+            deviations of the labels.
         lengths: How long the texts are; `None` where there are none.
         faults: Examples by fault of encoding, `faults.FAULTS`.
         groups: How many groups there are; `None` without groups.
@@ -70,6 +72,7 @@ class SplitFacts:
     counts: dict[str, int]
     labels_per_text: dict[int, int]
     quantiles: dict[int, float]
+    rounding: float
     lengths: Lengths | None
     faults: dict[str, int]
     groups: int | None
@@ -109,6 +112,14 @@ def number_quantiles(scan: Scan) -> dict[int, float]:
     return {
         percent: float(f"{value:.6g}") for percent, value in zip(QUANTILES, values, strict=True)
     }
+
+
+def relative_rounding(scan: Scan) -> float:
+    """Returns how far float32 moves a label at most, in standard deviations of the labels."""
+    if not scan.rounding:
+        return 0.0
+    spread = float(np.nanstd(scan.label_keys.astype(np.float64)))
+    return scan.rounding / spread if spread else float("inf")
 
 
 def measure_lengths(counts: Counter[int], unit: str, limit: int | None) -> Lengths | None:

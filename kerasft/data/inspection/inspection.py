@@ -17,6 +17,7 @@ from kerasft.data.inspection.facts import (
     label_counts,
     measure_lengths,
     number_quantiles,
+    relative_rounding,
 )
 from kerasft.data.inspection.lines import fact_lines
 from kerasft.data.inspection.problems import ERROR, Problem, find_problems
@@ -174,6 +175,7 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
         counts=label_counts(scan, source.label_names),
         labels_per_text=dict(sorted(scan.labels_per_text.items())),
         quantiles=number_quantiles(scan),
+        rounding=relative_rounding(scan),
         lengths=measure_lengths(scan.lengths, unit, limit),
         faults=dict(scan.faults),
         groups=None if groups is None else count_different(groups),

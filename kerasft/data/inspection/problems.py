@@ -24,6 +24,7 @@ FEW_EXAMPLES = 10
 UNBALANCED = 10.0  # the most frequent class, in multiples of the least frequent
 _TRUNCATED_SHARE = 0.05
 _HTML_SHARE = 0.01
+_MOST_ROUNDING = 1e-3  # standard deviations
 _LONGEST_POSITIONS = 512  # of the encoders here
 _MOST_NAMED = 10
 
@@ -188,6 +189,13 @@ def _in_texts(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, st
 
 
 def _in_labels(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
+    if facts.rounding > _MOST_ROUNDING:
+        yield (
+            WARNING,
+            "The labels have more digits than a float32 keeps: it moves them by up to "
+            f"{facts.rounding:.2g} standard deviations",
+            "subtract a constant from all of them, such as the smallest",
+        )
     if facts.conflicting_texts:
         shown = "; ".join(
             f'"{conflict["text"]}" ({" / ".join(conflict["labels"])})'

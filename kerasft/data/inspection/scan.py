@@ -41,11 +41,13 @@ class Scan:
         labels_per_text: `multi`: how many examples have so many labels.
         hashes: uint8 of shape `(num_rows, 16)`: of the texts.
         label_keys: `(num_rows,)`: what differs where labels do; class, number or checksum.
+        rounding: `number`: the most that a label changes when it becomes a float32.
     """
 
     def __init__(self, source: Source, split: str, count_tokens: CountTokens):
         self.kind = source.label_kind
         self.num_rows = self.num_empty = self.num_hidden = 0
+        self.rounding = 0.0
         self.lengths: Counter[int] = Counter()
         self.faults: Counter[str] = Counter()
         self.labels: Counter[int] = Counter()
@@ -97,6 +99,9 @@ class Scan:
             keys = [zlib.crc32(repr(tuple(map(int, indices))).encode()) for indices in labels]
             return np.array(keys, np.uint32)
         keys = np.array(labels, _KEY_TYPES[self.kind])
+        if self.kind == NUMBER:
+            lost = np.abs(np.array(labels, np.float64) - keys)
+            self.rounding = max(self.rounding, float(np.nanmax(lost, initial=0.0)))
         hidden = np.isnan(keys) if self.kind == NUMBER else keys == _HIDDEN
         self.num_hidden += int(hidden.sum())
         if self.kind == SINGLE:

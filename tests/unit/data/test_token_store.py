@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kerasft.data import token_writer
+from kerasft.data.files.source import FileSource
 from kerasft.data.splits import text_hashes
 from kerasft.data.token_store import load_or_build_token_store
 from kerasft.errors import UserError
@@ -182,3 +183,29 @@ def test_lies_in_the_cache_folder_by_default(build, make_source, monkeypatch, tm
     monkeypatch.setenv("KERASFT_CACHE", str(tmp_path / "cache"))
     build(make_source(TEXTS), folder=None)
     assert len(folders(tmp_path / "cache" / "tokens")) == 1
+
+
+def test_data_that_changes_while_it_is_tokenized_leaves_no_store(tmp_path, make_preprocessor):
+    train = tmp_path / "train.csv"
+    before, turned = (
+        "text,label\n" + "".join(f"text {i},{names[i % 2]}\n" for i in range(20))
+        for names in ("ab", "ba")
+    )
+    train.write_text(before)
+    source = FileSource(train_files=[str(train)])
+    iterate = source.iterate
+
+    def iterate_and_rewrite(split):
+        for row, example in enumerate(iterate(split)):
+            if row == 5:
+                train.write_text(turned)
+            yield example
+
+    source.iterate = iterate_and_rewrite
+    options = {"preprocessor": make_preprocessor(), "folder": tmp_path / "tokens"}
+    with pytest.raises(UserError, match=r"data of train changed while it was read: .*train\.csv"):
+        load_or_build_token_store(source, "train", **options)
+    assert not any(path.is_dir() for path in (tmp_path / "tokens").iterdir())
+    train.write_text(before)
+    store = load_or_build_token_store(FileSource(train_files=[str(train)]), "train", **options)
+    assert store.labels.tolist() == [0, 1] * 10

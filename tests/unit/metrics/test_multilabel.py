@@ -84,6 +84,16 @@ def test_undefined_is_what_scikit_learn_says():
     ]
 
 
+@pytest.mark.parametrize("labels", [[[0, 0]], [[1, 1]], [[1, 0], [1, 0]]])
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_the_same_metrics_are_there_whatever_is_missing(labels, score):
+    scores = np.full(np.shape(labels), score)
+    found = multilabel_metrics(labels, scores, scores >= 0.5, ["a", "b"])
+    usual = multilabel_metrics(np.eye(2), np.eye(2), np.eye(2), ["a", "b"])
+    assert found.keys() == usual.keys()
+    assert np.isfinite([*found.values()]).all()
+
+
 def test_nothing_missing_gives_no_notes():
     labels, scores = answers(num_examples=100)
     labels[:, 0] = scores[:, 0] >= 0.5

@@ -207,8 +207,14 @@ def test_control_another_averaging_is_another_metric():
     assert found != pytest.approx(f1_score(labels, predictions, average="micro"))
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_roc_auc_of_one_class_is_undefined_with_any_weights(num_classes):
+    labels, probabilities = np.zeros(4, int), np.full((4, num_classes), 1 / num_classes)
+    weighted = weighted_of_classes("roc_auc", labels, probabilities, "abc"[:num_classes])
+    assert np.isnan(weighted(np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]]))).all()
+
+
 def test_metrics_that_are_not_to_be_had():
     labels, probabilities = np.zeros(4, int), np.full((4, 2), 0.5)
-    assert weighted_of_classes("roc_auc", labels, probabilities, "ab") is None
     assert weighted_of_classes("nonsense", labels, probabilities, "ab") is None
     assert weighted_of_numbers("accuracy", labels, labels) is None

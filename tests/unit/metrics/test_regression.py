@@ -86,6 +86,21 @@ def test_one_example_has_errors_and_nothing_else():
     ]
 
 
+@pytest.mark.parametrize("labels", [[2.0], [2.0, 2.0], [0.0, 1.0, 2.0]])
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_same_metrics_are_there_whatever_is_undefined(labels, equal):
+    predictions = [1.0] * len(labels) if equal else np.arange(len(labels)) + 0.5
+    found = regression_metrics(labels, predictions)
+    assert list(found) == [
+        "pearson",
+        "spearman",
+        "mean_squared_error",
+        "mean_absolute_error",
+        "r2",
+    ]
+    assert {type(value) for value in found.values()} == {float}
+
+
 def test_two_examples_and_nearly_equal_numbers_have_values():
     assert regression_metrics([1, 2], [9, 3])["spearman"] == pytest.approx(-1.0)
     nearly = regression_metrics([1, 2, 3], [2, 2 + 4e-16, 2])

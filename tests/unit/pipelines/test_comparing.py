@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from kerasft.metrics.paired import Difference
 from kerasft.pipelines.compared_runs import choose_split, differing_settings, open_runs
 from kerasft.pipelines.comparing import compare_runs
 from kerasft.pipelines.comparison import BOOTSTRAP, MCNEMAR, PairedTest
+from kerasft.pipelines.outcome import split_notes
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tasks.task import build_task
@@ -49,23 +52,34 @@ def make_run(tmp_path):
         splits=("test",),
         texts=TEXTS,
         label_names=None,
+        headline=None,
+        one_class=False,
     ):
         run_dir = RunDir(tmp_path / name)
         run_dir.path.mkdir()
         recipe = load_recipe("imdb_sample", overrides or {})
         run_dir.write_text("recipe.toml", recipe.to_toml())
         labels, logits = examples_of(kind, num_examples, skill=skill, seed=sum(name.encode()))
-        task = build_task(kind, NAMES[kind] if label_names is None else label_names)
+        if one_class:
+            labels = np.ones_like(labels)
+        names = NAMES[kind] if label_names is None else label_names
+        task = build_task(kind, names, headline=headline)
         noted = {} if texts is None else {"texts": texts}
-        metrics = {}
+        metrics, notes = {}, []
         for split in splits:
             np.savez(
                 run_dir.path / f"predictions-{split}.npz", labels=labels, logits=logits, **noted
             )
             facts = task.facts(split, labels, logits, bootstrap_resamples=10)
             metrics |= {f"{split}/{key}": value for key, value in facts.metrics.items()}
+            notes += split_notes(facts)
             metrics |= {f"{split}/{task.headline}_{end}": 0.0 for end in ("lower", "upper")}
-        result = {"metrics": metrics, "task": task.record(), "data": "builtin_sample"}
+        result = {
+            "metrics": metrics,
+            "task": task.record(),
+            "data": "builtin_sample",
+            "notes": notes,
+        }
         run_dir.write_json("metrics.json", result)
         return run_dir.path
 
@@ -156,7 +170,12 @@ def test_the_headline_is_tested_unless_told(make_run):
             0.002,
             "Y is better than X in log_loss by 0.0100, and that is more than noise: p",
         ),
-        (0.01, float("nan"), "log_loss of X and Y: undefined on these examples."),
+        (
+            float("nan"),
+            float("nan"),
+            "No paired test of log_loss for X and Y: it is undefined on these examples.",
+        ),
+        (0.01, float("nan"), "No paired test of log_loss for X and Y: it is undefined on every re"),
     ],
 )
 def test_conclusions(estimate, p_value, words):
@@ -174,6 +193,102 @@ def test_other_texts_are_not_paired(make_run):
     assert comparison.tests == []
     assert comparison.conclusions() == ["No paired test: the runs have different examples of test."]
     assert comparison.metrics["accuracy"][0] > 0.5  # the rest is told all the same
+
+
+def note_hashes(path, hashes, order=None, labels=None):
+    """Rewrites a run's predictions as this version keeps them, their rows in some order."""
+    with np.load(path / "predictions-test.npz") as file:
+        found = dict(file)
+    found.pop("texts", None)
+    found |= {"text_hashes": hashes} | ({} if labels is None else {"labels": labels})
+    order = np.arange(len(hashes)) if order is None else order
+    np.savez(path / "predictions-test.npz", **{n: array[order] for n, array in found.items()})
+
+
+def some_hashes(count=200):
+    return np.random.default_rng(5).integers(256, size=(count, 16), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "number"])
+def test_examples_are_paired_in_any_order(make_run, kind):
+    paths = [make_run(name, kind=kind, skill=s) for name, s in (("a", 0.2), ("b", 1.0))]
+    hashes = some_hashes()
+    for path in paths:
+        note_hashes(path, hashes)
+    expected = compare_runs(paths, num_resamples=200)
+    note_hashes(paths[1], hashes, np.random.default_rng(1).permutation(200))
+    found = compare_runs(paths, num_resamples=200)
+    assert found.no_tests_because is None
+    assert found.tests == expected.tests
+    (test,) = found.tests
+    assert test.is_noise is False  # unlike of rows that are paired at random
+
+
+def test_equal_texts_are_paired_by_their_labels(make_run):
+    paths = [make_run(name) for name in "ab"]
+    hashes = some_hashes()
+    hashes[:40] = hashes[0]  # one text forty times, under both labels
+    order = np.random.default_rng(1).permutation(200)
+    for path in paths:
+        note_hashes(path, hashes)
+    same = compare_runs([paths[0], paths[1]]).tests
+    note_hashes(paths[1], hashes, order)
+    (test,) = compare_runs(paths).tests
+    accuracy = [run.result["metrics"]["test/accuracy"] for run in open_runs(paths)]
+    assert test.difference.estimate == pytest.approx(accuracy[1] - accuracy[0])
+    assert len(same) == 1
+
+
+def test_other_examples_are_counted(make_run):
+    paths = [make_run(name) for name in "abc"]
+    hashes = some_hashes()
+    labels = examples_of("single")[0]
+    other = np.concatenate([hashes[:150], some_hashes(260)[210:]])
+    changed = np.concatenate([labels[:190], 1 - labels[190:]])
+    note_hashes(paths[0], hashes)
+    note_hashes(paths[1], other)
+    note_hashes(paths[2], hashes, labels=changed)
+    assert compare_runs(paths[:2]).conclusions() == [
+        "No paired test: the runs have different examples of test (A 200, B 200; they share 150 by "
+        "text and label)."
+    ]
+    assert "they share 190 by" in compare_runs([paths[0], paths[2]]).no_tests_because
+    assert "they share 150 by" in compare_runs(paths).no_tests_because
+    note_hashes(paths[1], hashes, np.r_[0, :199])  # one example twice, another one missing
+    assert "they share 199 by" in compare_runs(paths[:2]).no_tests_because
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_its_digest(make_run):
+    hashes = some_hashes()
+    digest = np.frombuffer(hashlib.blake2b(hashes.tobytes(), digest_size=16).digest(), np.uint8)
+    paths = [make_run("a", texts=digest), make_run("b")]
+    note_hashes(paths[1], hashes)
+    assert compare_runs(paths).no_tests_because is None
+    note_hashes(paths[1], hashes[::-1])
+    assert "different examples" in compare_runs(paths).no_tests_because
+
+
+def test_an_undefined_metric_has_no_test_and_a_reason(make_run):
+    paths = [make_run(name, headline="roc_auc", one_class=True) for name in "ab"]
+    comparison = compare_runs(paths, num_resamples=50)
+    assert comparison.metrics["roc_auc"] == [None, None]
+    assert comparison.conclusions() == [
+        "No paired test of roc_auc for A and B: it is undefined on these examples."
+    ]
+    assert comparison.notes == ['A, B: All examples are "pos", so ROC-AUC is undefined.']
+    both = compare_runs(paths, metrics=["roc_auc", "accuracy"], num_resamples=50)
+    assert [test.is_noise is None for test in both.tests] == [True, False]
+    assert len(both.notes) == 2
+
+
+def test_an_undefined_headline_that_an_earlier_version_left_out(make_run):
+    paths = [make_run(name, headline="roc_auc", one_class=True) for name in "ab"]
+    for path in paths:
+        result = RunDir(path).read_json("metrics.json")
+        del result["metrics"]["test/roc_auc"], result["notes"]
+        RunDir(path).write_json("metrics.json", result)
+    (said,) = compare_runs(paths, num_resamples=50).conclusions()
+    assert said.startswith("No paired test of roc_auc for A and B: it is undefined")
 
 
 def test_fewer_examples_are_not_paired(make_run):
@@ -310,6 +425,19 @@ def test_the_command_prints_tables_and_sentences(make_run, monkeypatch, capsys):
     ]
     assert "accuracy, McNemar   B - A" in out
     assert "A is better than B in accuracy by 0." in out
+
+
+def test_the_command_prints_no_row_of_an_undefined_test(make_run, monkeypatch, capsys):
+    from kerasft import __main__
+
+    paths = [str(make_run(name, headline="roc_auc", one_class=True)) for name in "ab"]
+    monkeypatch.setattr("sys.argv", ["kerasft", "compare", *paths])
+    assert __main__.main() == 0
+    out, _ = capsys.readouterr()
+    assert ["roc_auc", "undefined", "undefined"] in [line.split() for line in out.splitlines()]
+    assert "95 % interval" not in out
+    assert "No paired test of roc_auc for A and B" in out
+    assert 'A, B: All examples are "pos", so ROC-AUC is undefined.' in out
 
 
 def test_the_command_prints_json(make_run, monkeypatch, capsys):

@@ -101,15 +101,3 @@ def test_a_run_without_test_splits_ends_with_validation(make_session):
     session.load()
     assert session.data.test_names == ()
     assert set(session.data.stores) == {"train", "validation"}
-
-
-def test_the_fingerprint_is_of_the_texts_a_split_holds(make_session):
-    def fingerprint(split="test", **overrides):
-        session = make_session({name.replace("__", "."): v for name, v in overrides.items()})
-        session.load()
-        return session.data.fingerprint(split).tobytes()
-
-    assert len(fingerprint()) == 16
-    assert fingerprint() == fingerprint(model__sequence_length=8, data__break_tags="keep")
-    others = [fingerprint("validation"), fingerprint(data__test_examples=19)]
-    assert len({fingerprint(), *others, fingerprint(training__seed=2)}) == 4

@@ -99,7 +99,7 @@ def test_data_that_is_gone(ready):
 
     options, lines = export(ready, gone)
     assert options["options"].probe is None
-    assert "Verified on the built-in sample, since the run's data is gone: The file" in lines[0]
+    assert "built-in sample, not on the run's own data: The file is gone" in lines[0]
     with pytest.raises(UserError, match="The file is gone"):
         export(ready, gone, quantization=Quantization("int8"))
     assert export(ready, gone, options=ExportOptions(verify=False))[1] == []

@@ -58,8 +58,9 @@ class FakeWorkflow:
 
     def __init__(self):
         self.runs, self.exports, self.predictions, self.interrupt = [], [], [], None
+        self.validation = lambda seed: 0.8 if seed == 2 else 0.5
 
-    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
         print("a library's chatter")
         self.runs.append((recipe, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
@@ -70,7 +71,7 @@ class FakeWorkflow:
         task = TASKS[recipe.data.dataset.partition("/")[2]]
         metrics = {metric.name: 0.9 - 0.1 * seed for metric in task.metrics}
         headline = recipe.evaluation.headline or ("accuracy" if task.label_names else "pearson")
-        metrics[f"validation/{headline}"] = 0.8 if seed == 2 else 0.5
+        metrics[f"validation/{headline}"] = self.validation(seed)
         model = Path(f"saved_models/{recipe.export.name}/1") if recipe.export.enabled else None
         run = Run(
             path=run_dir.path,
@@ -230,6 +231,13 @@ def test_several_runs_print_one_json_object(command):
     assert len(printed["run_dirs"]["rte"]) == 2
 
 
+def test_where_the_metric_is_undefined_there_is_no_best_seed(command, fake):
+    fake.validation = lambda seed: None
+    result = command("--task", "rte", "--seeds", "2", "--json")
+    assert json.loads(result.out)["best_seeds"] == {"rte": None}
+    assert "RTE: validation/accuracy is undefined for every seed" in result.err
+
+
 def test_an_interrupted_series_says_how_to_go_on_and_does(command, fake):
     fake.interrupt = 3
     result = command("--task", "rte,mrpc", "--seeds", "2", "--submission", "out")
@@ -269,6 +277,11 @@ def test_an_export_that_is_off_stays_off(command, fake):
         (["--recipe", "imdb"], "not that of a GLUE task"),
         (["--task", "rte", "data.dataset=imdb_reviews"], "not that of a GLUE task"),
         (["--task", "rte,mrpc", "data.dataset=imdb_reviews"], "not that of a GLUE task"),
+        (
+            ["--task", "rte", "evaluation.test=false"],
+            "evaluation.test=false, which leaves them out",
+        ),
+        (["--task", "rte,mrpc", "evaluation.test=false"], "The GLUE table reports validation of"),
         (["--task", "rte", "--seeds", "0"], "--seeds is how many there are. Received: 0."),
         (["--task", "rte", "--seeds", "2", "training.seed=4"], "and training.seed is given, too."),
         (["--task", "rte", "--seeds", "2", "--resume"], "There is nothing to resume"),

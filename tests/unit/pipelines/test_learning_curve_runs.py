@@ -131,7 +131,7 @@ class FakeRuns:
     def __init__(self, interrupt=None):
         self.calls, self.interrupt = [], interrupt
 
-    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs"):
+    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs", **options):
         self.calls.append((recipe.name, recipe.training.seed, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
         run_dir.write_text("recipe.toml", recipe.to_toml())
@@ -186,6 +186,10 @@ def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
     curve, folder = run_curve(made)
     assert curve.metric == "validation/accuracy"
     assert not list(folder.path.rglob("whole_validation.json"))
+    assert curve.notes[0].startswith("There is no test split: measured on validation")
+    # A test split that the runs leave out is not said to be missing.
+    made = plan({"evaluation.test": False, "data.validation_split": "test"}, num_seeds=1)
+    assert run_curve(made)[0].notes[0].startswith("evaluation.test=false: measured on validation")
 
 
 def test_the_notes_say_what_limits_the_comparison(fake):

@@ -18,6 +18,7 @@ from kerasft.training.out_of_memory import OutOfMemoryError
 from kerasft.training.workers import Cluster, Workers
 
 NO_ROOM = [2**30, 2**20]  # floats: more bytes than a process can address
+ALONE = Cluster()
 OFTEN = {"training.checkpoint_every_steps": 1, "training.evaluate_every_steps": 2}
 
 
@@ -66,12 +67,14 @@ def test_out_of_memory_in_an_evaluation(here, make_recipe, monkeypatch):
     call = forward_module.Forward.__call__
 
     def short_of_memory(self, inputs):
-        if inputs["token_ids"].shape[0] > 4:
+        if inputs["token_ids"].shape[0] == 16:
             tf.fill(NO_ROOM, 1.0)
         return call(self, inputs)
 
     monkeypatch.setattr(forward_module.Forward, "__call__", short_of_memory)
-    with pytest.raises(OutOfMemoryError, match=r"in an evaluation, a batch of 16 x") as caught:
+    with pytest.raises(
+        OutOfMemoryError, match=r"in an evaluation, a batch of 16 x 16 tok"
+    ) as caught:
         workflow.run(make_recipe({**OFTEN, "evaluation.batch_size": 16}))
     run, settings = overrides_of(str(caught.value))
     assert settings == ["evaluation.batch_size=4"]
@@ -99,7 +102,7 @@ def test_only_what_helps_and_may_stand_beside_the_rest_is_named(make_session, ov
     assert "start a new run with a smaller training.batch_size, training.sequence_length" in told
 
 
-def advice(session, cluster=Cluster(), in_evaluation=False):
+def advice(session, cluster=ALONE, in_evaluation=False):
     session.strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     session.workers = Workers(session.strategy, cluster)
     with pytest.raises(OutOfMemoryError) as caught, advising_memory(session):

@@ -116,6 +116,27 @@ def test_each_split_that_was_tested_on_is_shown_under_its_name(capsys):
     assert "0.5000" not in out
 
 
+def test_a_run_names_the_data_that_it_was_tested_on(capsys):
+    data = {"validation": "a.csv (held out of train)", "test": "b.csv"}
+    print_run(run(SINGLE, data="a.csv", evaluation_data=data))
+    assert "\nTested on b.csv, with the preset" in capsys.readouterr().out
+    print_run(run({"validation/accuracy": 0.5}, data="a.csv", evaluation_data=data))
+    said = "No test split: validated on a.csv (held out of train), with"
+    assert said in capsys.readouterr().out
+    further = {"test_b/accuracy": 0.6875}
+    two = {"test": "glue/mnli (a)", "test_b": "glue/mnli (b)"}
+    print_run(run(SINGLE | further, evaluation_data=two))
+    assert "Tested on glue/mnli (a) and glue/mnli (b), with" in capsys.readouterr().out
+
+
+def test_a_run_says_why_a_metric_is_undefined(capsys):
+    note = 'test: All examples are "pos", so ROC-AUC is undefined.'
+    made = run(SINGLE | {"test/roc_auc": float("nan")}, notes=[note])
+    print_run(made)
+    assert f"\n{note}\nTested on" in capsys.readouterr().out
+    assert made.to_json()["notes"] == [note]
+
+
 def test_without_a_test_split_validation_is_shown(capsys):
     print_run(run({"validation/accuracy": 0.5}))
     out = capsys.readouterr().out

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kerasft.metrics.spread import spread
 from kerasft.pipelines import imdb, workflow
 from kerasft.pipelines.result import Run
 from kerasft.run_dir import create_run_dir
@@ -20,8 +21,9 @@ class FakeWorkflow:
 
     def __init__(self):
         self.runs, self.exports, self.interrupt = [], [], None
+        self.validation = lambda seed: 0.8 if seed == 2 else 0.5
 
-    def run(self, recipe, *, resume=None, from_step=None, events, runs_folder="runs"):
+    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
         print("a library's chatter")
         self.runs.append((recipe.name, recipe.training.seed, resume is not None))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
@@ -31,7 +33,7 @@ class FakeWorkflow:
         seed = recipe.training.seed
         accuracy = 0.9 - 0.1 * seed
         metrics = {"test/accuracy": accuracy, "test/accuracy_lower": 0.1}
-        metrics |= {"validation/accuracy": 0.8 if seed == 2 else 0.5}
+        metrics |= {"validation/accuracy": self.validation(seed)}
         model = Path("saved_models/imdb/1") if recipe.export.enabled else None
         run = Run(run_dir.path, metrics, model, [], {}, "tiny", "made", ("a", "b"), None)
         run_dir.write_json("metrics.json", run.to_json() | {"task": {"headline": "accuracy"}})
@@ -89,6 +91,30 @@ def test_with_json_stdout_is_one_object(command):
     assert (printed["best_seed"], printed["seeds"]) == (2, [1, 2])
     assert printed["saved_model"] == "saved_models/imdb/7"
     assert [Path(path).parent for path in printed["run_dirs"]] == [only_series()] * 2
+
+
+def test_where_the_metric_is_undefined_no_seed_is_said_to_be_the_best(command, fake):
+    fake.validation = lambda seed: None
+    result = command("--seeds", "2")
+    told = "imdb: validation/accuracy is undefined for every seed, so none is the best"
+    assert told in result.err
+    assert "is the best on validation." not in result.err
+    (folder,) = Path("runs").glob("imdb_seeds-*")
+    printed = json.loads(command("--resume", str(folder), "--json").out)
+    assert printed["best_seed"] is None
+    assert len(fake.exports) == 1
+
+
+def test_a_seed_without_a_value_does_not_win(command, fake):
+    fake.validation = lambda seed: None if seed == 1 else 0.5
+    result = command("--seeds", "2")
+    assert "imdb: seed 2 is the best on validation." in result.err
+
+
+def test_an_undefined_figure_is_shown_as_such(command, fake, monkeypatch):
+    monkeypatch.setattr("kerasft.pipelines.seed_runs.spreads", lambda runs: {"a": spread([None])})
+    row = next(line for line in command("--seeds", "1").out.splitlines() if "undefined" in line)
+    assert row.split() == ["a", "undefined"]  # the mean; a seed's own cell is empty
 
 
 def test_an_export_that_is_off_stays_off(command, fake):

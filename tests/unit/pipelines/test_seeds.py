@@ -12,8 +12,6 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.metrics.spread import spread
 from kerasft.pipelines.seeds import (
-    Finished,
-    best_by_validation,
     create_series,
     is_series,
     latest_series,
@@ -24,8 +22,7 @@ from kerasft.pipelines.seeds import (
     silence_retracing,
 )
 from kerasft.recipe import load_recipe
-from kerasft.run_dir import RunDir, create_run_dir
-from kerasft.training.fit import is_better
+from kerasft.run_dir import create_run_dir
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +42,7 @@ def make_runner():
     def make(series, stop_after=None):
         calls = []
 
-        def run(recipe, run_dir):
+        def run(recipe, run_dir, same_data_as):
             calls.append((recipe, run_dir))
             run_dir = run_dir or create_run_dir(recipe.name, series.folder.path)
             run_dir.write_text("recipe.toml", recipe.to_toml())
@@ -201,37 +198,3 @@ def test_an_undefined_value_is_not_left_out(undefined):
     assert math.isnan(found.mean)
     assert math.isnan(found.std)
     assert found.values[2] == 0.7
-
-
-def finished_of(recipe, values, metric, headline):
-    return [
-        Finished(
-            recipe,
-            RunDir(recipe_path),
-            {"metrics": {metric: value}, "task": {"headline": headline}},
-        )
-        for recipe_path, value in ((f"run {rank}", value) for rank, value in enumerate(values))
-    ]
-
-
-@pytest.mark.parametrize(
-    ("monitor", "metric", "values", "best"),
-    [
-        ("auto", "validation/pearson", [0.3, 0.8, 0.5], 1),
-        ("auto", "validation/pearson", [0.8, 0.8, 0.5], 0),
-        ("auto", "validation/pearson", [None, -0.4, math.nan], 1),
-        ("auto", "validation/pearson", [None, math.nan], 1),
-        ("validation/log_loss", "validation/log_loss", [0.3, 0.8, 0.1], 2),
-        ("validation/accuracy", "validation/accuracy", [0.3, 0.8, 0.1], 1),
-    ],
-)
-def test_the_best_seed_is_that_of_the_monitored_metric(monitor, metric, values, best):
-    recipe = load_recipe("glue_stsb", {"training.monitor": monitor})
-    runs = finished_of(recipe, values, metric, "pearson")
-    assert best_by_validation(runs, is_better) is runs[best]
-
-
-def test_a_run_without_the_metric_is_a_bug():
-    runs = finished_of(load_recipe("glue_stsb"), [0.5], "test/pearson", "pearson")
-    with pytest.raises(ValueError, match=r"has no validation/pearson: \['test/pearson'\]"):
-        best_by_validation(runs, is_better)

@@ -25,7 +25,12 @@ def test_an_unfinished_run_is_evaluated_but_not_exported(make_session):
     metrics = workflow.evaluate_run(session.run_dir)
     assert 0 <= metrics["test/accuracy_lower"] <= metrics["test/accuracy"] <= 1
     with np.load(session.run_dir.path / "predictions-test.npz") as saved:
-        assert np.array_equal(saved["texts"], session.data.fingerprint("test"))
+        store, rows = session.data.examples("test")
+        assert saved["rows"].dtype == np.int64
+        assert np.array_equal(saved["rows"], rows)
+        assert len(rows) < len(store)  # a subset: its rows are not 0, 1, 2, ...
+        assert np.array_equal(saved["text_hashes"], store.text_hashes[rows])
+        assert np.array_equal(saved["labels"], store.labels[rows])
     with pytest.raises(UserError, match=r"metrics\.json is missing.*resume it"):
         workflow.export_run(session.run_dir)
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.errors import UserError
 from kerasft.metrics.regression import regression_metrics
-from kerasft.tasks.regression import Regression
+from kerasft.tasks.regression import Regression, target_scaling
+from kerasft.tasks.task import task_from_record
 
 LOGITS = np.array([[-0.5], [2.25], [7.0], [4.0]], "float32")
 LABELS = np.array([0.0, 2.0, 5.0, 3.0], "float32")
@@ -52,6 +54,57 @@ class TestTraining:
         found = wrap(loss)(tf.constant(LABELS[:rows]), tf.constant(LOGITS[:rows]))
         # Were the shapes (batch,) and (batch, 1) taken for all pairs, there would be 16 values.
         np.testing.assert_allclose(found, [0.25, 0.0625, 4.0, 1.0][:rows])
+
+    @pytest.mark.parametrize("huber_delta", [None, 0.5])
+    @pytest.mark.parametrize(("mean", "scale"), [(1985.0, 20.0), (2.5e-6, 1e-6), (-3e8, 4e7)])
+    def test_the_loss_is_that_of_standardized_targets(self, mean, scale, huber_delta):
+        plain = Regression(huber_delta=huber_delta).build_loss()
+        task = Regression(huber_delta=huber_delta, target_mean=mean, target_scale=scale)
+        targets, outputs = (mean + scale * values for values in (LABELS, LOGITS))
+        found = task.build_loss().call(
+            tf.constant(targets, tf.float32), tf.constant(outputs, tf.float32)
+        )
+        np.testing.assert_allclose(found, plain.call(LABELS, LOGITS), rtol=1e-4, atol=1e-4)
+        unscaled = plain.call(tf.constant(targets, tf.float32), tf.constant(outputs, tf.float32))
+        assert not np.allclose(found, unscaled, rtol=1e-3, atol=1e-9)  # the control
+
+    def test_the_head_answers_in_the_units_of_the_targets(self):
+        pooled = tf.constant(np.random.default_rng(1).normal(size=(4, 8)).astype("float32"))
+        options = {"hidden_dim": 8, "dropout": 0.0, "seed": 1}
+        plain = Regression().build_head(**options)(pooled)
+        scaled = Regression(target_mean=1985.0, target_scale=20.0).build_head(**options)(pooled)
+        np.testing.assert_allclose(scaled, 1985 + 20 * plain, rtol=1e-6)
+
+    def test_the_divergence_does_not_depend_on_the_unit(self):
+        first, second = tf.constant(LOGITS), tf.constant(LOGITS[::-1])
+        plain = Regression().divergence(first, second)
+        scaled = Regression(target_mean=5.0, target_scale=100.0)
+        np.testing.assert_allclose(scaled.divergence(5 + 100 * first, 5 + 100 * second), plain)
+
+    def test_a_record_of_an_earlier_version_standardizes_nothing(self):
+        task = Regression(target_mean=1985.0, target_scale=20.0)
+        again = task_from_record(task.record())
+        assert (again.target_mean, again.target_scale) == (1985.0, 20.0)
+        earlier = {k: v for k, v in task.record().items() if not k.startswith("target_")}
+        old = task_from_record(earlier)
+        assert (old.target_mean, old.target_scale) == (0.0, 1.0)
+        pooled = tf.ones((1, 4))
+        head = old.build_head(hidden_dim=4, dropout=0.0, seed=1)
+        assert np.array_equal(head(pooled), head.logits(pooled))
+
+    @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+    def test_a_scale_that_is_none_is_refused(self, scale):
+        with pytest.raises(ValueError, match="target_scale"):
+            Regression(target_scale=scale)
+
+    @pytest.mark.parametrize("targets", [[3.0] * 5, [0.1] * 7, [7.0], [2e-40] * 3])
+    def test_equal_targets_are_refused(self, targets):
+        with pytest.raises(UserError, match="All training targets are the same number"):
+            target_scaling(np.array(targets, np.float32))
+
+    def test_scaling_is_mean_and_standard_deviation(self):
+        targets = np.array([1990, 2000, 2010, 2020], np.float32)
+        assert target_scaling(targets) == (2005.0, pytest.approx(np.std(targets)))
 
     def test_the_loss_is_not_clipped(self):
         clipped, free = (

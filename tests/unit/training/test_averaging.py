@@ -9,7 +9,9 @@ import pytest
 from kerasft.training.averaging import Soup, candidate_steps, counted_weights
 from kerasft.training.checkpoint import DamagedCheckpointError, checkpoints_in
 from kerasft.training.optimizer import AdamW
+from kerasft.training.ranking import Ranking
 
+RANKING = Ranking("validation/accuracy", "log_loss")
 EVALUATIONS = [
     {"step": 2, "accuracy": 0.7, "log_loss": 0.4},
     {"step": 4, "accuracy": 0.9, "log_loss": 0.5},
@@ -23,7 +25,7 @@ EVALUATIONS = [
     ("monitor", "count", "choose", "expected"),
     [
         ("validation/accuracy", 2, "best", [4, 8]),
-        ("validation/accuracy", 1, "best", [4]),
+        ("validation/accuracy", 1, "best", [4]),  # of equal ones that of the lower loss
         ("validation/accuracy", 4, "best", [2, 4, 6, 8]),
         ("validation/log_loss", 2, "best", [2, 6]),
         ("validation/accuracy", 2, "last", [8, 10]),
@@ -31,7 +33,8 @@ EVALUATIONS = [
     ],
 )
 def test_candidates(monitor, count, choose, expected):
-    assert candidate_steps(EVALUATIONS, monitor, count=count, choose=choose) == expected
+    ranking = Ranking(monitor, "log_loss")
+    assert candidate_steps(EVALUATIONS, ranking, count=count, choose=choose) == expected
 
 
 class TestSoup:
@@ -42,7 +45,7 @@ class TestSoup:
     @pytest.fixture
     def soup(self, tmp_path, weight):
         """A soup of the two best steps, whose weights are the steps."""
-        soup = Soup(tmp_path / "candidates", monitor="validation/accuracy", count=2, choose="best")
+        soup = Soup(tmp_path, ranking=RANKING, count=2, choose="best")
         for number, evaluation in enumerate(EVALUATIONS[:4], start=1):
             weight.assign([float(evaluation["step"]), -1.0])
             soup.keep([weight], EVALUATIONS[:number])
@@ -79,7 +82,7 @@ class TestSoup:
         assert not soup.folder.exists()
 
     def test_control_a_soup_of_one_keeps_nothing(self, tmp_path, weight):
-        soup = Soup(tmp_path / "none", monitor="validation/accuracy", count=1, choose="best")
+        soup = Soup(tmp_path / "none", ranking=RANKING, count=1, choose="best")
         soup.keep([weight], EVALUATIONS[:1])
         assert not soup.folder.exists()
 

@@ -76,3 +76,11 @@ def test_every_listener_is_closed_though_one_fails():
 def test_watched_metrics(names, headline, watched):
     expected = watched or ("pearson", "spearman", "mean_squared_error")
     assert watched_metrics(names, headline) == expected
+
+
+def test_the_monitored_metric_is_watched_once():
+    names = ["accuracy", "f1_macro", "log_loss", "roc_auc"]
+    usual = ("accuracy", "f1_macro", "log_loss")
+    assert watched_metrics(names, monitor="validation/roc_auc") == (*usual, "roc_auc")
+    assert watched_metrics(names, "roc_auc", "validation/roc_auc") == ("roc_auc", *usual)
+    assert watched_metrics(names, monitor="validation/log_loss") == usual

@@ -39,8 +39,8 @@ def fill_by_tensorflow():
 )
 def test_what_was_asked_for_what_there_is_and_what_helps(allocate, asked):
     expected = (
-        rf"^Memory ran out in step 3\. Received: {asked}\. Expected: what fits into [\d.,]+ GiB, of "
-        r"which this process holds [\d.]+ GiB now\. Fix: set "
+        rf"^Memory ran out in step 3\. Received: {asked}\. Expected: what fits into [\d.,]+ GiB, "
+        r"of which this process holds [\d.]+ GiB now\. Fix: set "
         r"training\.gradient_accumulation_steps=4.*performance\.gradient_checkpointing=true.*"
         r"training\.batch_size or training\.sequence_length\.$"
     )
@@ -82,7 +82,7 @@ def test_control_other_errors_stay_what_they_are(error):
 
 
 def test_an_evaluation_names_its_batch():
-    forward = Forward(lambda inputs: tf.fill([tf.shape(inputs["token_ids"])[0], 2**50], 1.0))
+    forward = Forward(lambda inputs: fill(NO_ROOM + 0 * tf.shape(inputs["token_ids"], tf.int64)[0]))
     ids = tf.ones([3, 7], tf.int32)
     inputs = dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), ids)
     batches = tf.data.Dataset.from_tensors((inputs, tf.ones(3), tf.ones(3)))

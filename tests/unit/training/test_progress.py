@@ -144,6 +144,18 @@ def test_a_resumed_run_tells_what_remains(clock):
     assert "About 10 min for the remaining 600 steps on this machine." in text_of(console)
 
 
+def test_an_evaluation_shows_headline_and_monitored_metric():
+    console = in_a_log()
+    events = ProgressEvents(console, headline="roc_auc", monitor="validation/f1/neg")
+    events.on_evaluation("validation", 3, METRICS, best=True)
+    events.on_evaluation("test", 3, METRICS | {"roc_auc": float("nan")}, best=False)
+    usual = "accuracy 0.8750, f1_macro 0.8700, log_loss 0.2500, f1/neg 0.8000"
+    assert text_of(console).splitlines() == [
+        f"Step 3 validation: roc_auc 0.9000, {usual} (best)",
+        f"Step 3 test: roc_auc undefined, {usual}",
+    ]
+
+
 def test_a_log_tells_epochs_evaluations_and_messages(clock):
     console = in_a_log()
     events = ProgressEvents(console)

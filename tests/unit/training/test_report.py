@@ -57,7 +57,8 @@ def report_facts(**changes):
             "imdb_reviews/plain_text",
             "1.0.0",
             {"train": 22_377, "validation": 2_500, "test": 25_000},
-            {"also in test": 123},
+            {"train, also in test": 123, "test, no text": 2},
+            {"validation": "a.csv (held out of train)", "test": "b.csv"},
         ),
         training=TrainingFacts(
             steps=1400,
@@ -171,7 +172,9 @@ def test_report_says_every_fact():
     assert cells(report, "preset") == ["minilm_l6_en_uncased"]
     assert cells(report, "data") == ["imdb_reviews/plain_text 1.0.0"]
     assert cells(report, "validation") == ["2,500"]
-    assert cells(report, "left out: also in test") == ["123"]
+    assert cells(report, "tested on") == ["b.csv"]
+    assert cells(report, "left out: train, also in test") == ["123"]
+    assert cells(report, "left out: test, no text") == ["2"]
     assert cells(report, "steps") == ["1,400"]
     assert cells(report, "time") == ["5 min 32 s (332.4 s)"]
     assert "compiling" not in report
@@ -185,6 +188,19 @@ def test_report_says_every_fact():
     assert cells(report, "packages tensorflow") == ["2.20.0"]
     assert cells(report, "argv") == ["-m x"]
     assert report.endswith('```sh\nkerasft predict saved_models/imdb "A quiet film."\n```\n')
+
+
+def test_report_names_the_data_of_each_test_or_of_validation():
+    data = report_facts().data
+
+    def report_on(**evaluated):
+        return render_report(report_facts(data=replace(data, evaluated=evaluated)))
+
+    two = report_on(validation="v.csv", test="b.csv", test_further="c.csv")
+    assert cells(two, "tested on") == ["b.csv and c.csv"]
+    untested = report_on(validation="a.csv (held out of train)")
+    assert cells(untested, "validated on") == ["a.csv (held out of train)"]
+    assert "tested on" not in untested
 
 
 def test_what_xla_took_is_told_apart():

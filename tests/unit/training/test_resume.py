@@ -23,13 +23,17 @@ from kerasft.training.interrupt import InterruptRequested
 from kerasft.training.objective import Objective
 from kerasft.training.optimizer import AdamW
 from kerasft.training.penalties import Penalties
+from kerasft.training.ranking import Ranking
 from kerasft.training.schedule import WarmupPolynomialDecay
 from kerasft.training.strategy import build_strategy
 from kerasft.training.unfreezing import GradualUnfreezing
 
 TOTAL_STEPS, STEPS_PER_EPOCH = 7, 4
 SETTINGS = FitSettings(
-    total_steps=TOTAL_STEPS, evaluate_every=3, checkpoint_every=100, monitor="validation/log_loss"
+    total_steps=TOTAL_STEPS,
+    evaluate_every=3,
+    checkpoint_every=100,
+    ranking=Ranking("validation/log_loss", "log_loss"),
 )
 
 
@@ -219,7 +223,7 @@ def test_with_techniques(tools, tmp_path, with_technique, name, step):
     state, values = train(tools, tmp_path / "parts", second, **options)
     assert first.steps + second.steps == whole.steps
     assert differences(values, expected) == 0
-    assert state.averaged is (name == "soup")
+    assert bool(state.averaged_step) is (name == "soup")
     best = f"{BEST}/variables.safetensors"
     assert (tmp_path / "parts" / best).read_bytes() == (folder / best).read_bytes()
     assert not (tmp_path / "parts" / "candidates").exists()

@@ -16,11 +16,11 @@ from kerasft.tuning.oracle import (
     IDLE,
     RUNNING,
     STOPPED,
-    Proposer,
     build_hyperparameters,
     build_oracle,
     read_proposal,
 )
+from kerasft.tuning.proposer import Proposer
 
 RATE = Dimension("training.learning_rate", "log", (1e-5, 1e-3))
 SPACE = (
@@ -97,11 +97,12 @@ def test_a_grid_is_the_product_with_conditions_kept(make):
 
 
 def test_the_end_is_asked_for_before_each_trial(make):
-    answers = [True, True, False]
-    proposer = make(may_start=lambda: answers.pop(0))
+    answers = ["", "", "budget"]
+    proposer = make(why_stop=lambda: answers.pop(0))
     for _ in range(2):
         proposer.end_trial(proposer.create_trial("w"))
     assert proposer.create_trial("w").status == STOPPED
+    assert proposer.stopped_because == "budget"
 
 
 def test_a_worker_gets_its_own_trial_again_and_that_of_one_who_is_gone(make):

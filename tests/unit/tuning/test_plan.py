@@ -7,6 +7,7 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.pipelines.command import LATEST
 from kerasft.tuning.budget import Finals
+from kerasft.tuning.journal import JOURNAL, TESTED, Journal
 from kerasft.tuning.plan import RESULT, make_plan, read_plan
 
 
@@ -108,6 +109,22 @@ def test_a_study_of_another_recipe_method_or_space_is_refused(plan, tmp_path):
 
 def test_a_study_that_is_finished_is_refused(plan):
     folder = plan("glue_mrpc").open()
+    Journal(folder.path / JOURNAL).add(TESTED, run_dir="runs/x", metrics={"test/accuracy": None})
+    # Interrupted between the test and the results: those may be written, and no more than that.
+    assert plan(None, resume=str(folder.path)).folder == folder
+    message = r"winner of the search .* was tested, so the search is closed"
+    for limit in ({"trials": 20}, {"budget": "2h"}, {"finalists": 1}, {"seeds": 1}):
+        with pytest.raises(UserError, match=message):
+            plan(None, resume=str(folder.path), **limit)
     folder.write_json(RESULT, {})
-    with pytest.raises(UserError, match=r"is finished, and its winner was tested"):
+    with pytest.raises(UserError, match=message):
         plan(None, resume=str(folder.path))
+
+
+def test_a_search_that_is_finished_without_a_test_may_be_resumed(plan):
+    folder = plan("glue_mrpc").open()
+    folder.write_json(RESULT, {})
+    assert plan(None, resume=str(folder.path), trials=20).trials == 20
+    # Earlier versions noted a test although there was no test split.
+    Journal(folder.path / JOURNAL).add(TESTED, run_dir="runs/x", metrics={})
+    assert plan(None, resume=str(folder.path), trials=20).trials == 20

@@ -6,7 +6,8 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
-from kerasft.tuning.space import difference, settle_space, usual_space
+from kerasft.recipe.space import Dimension
+from kerasft.tuning.space import count_points, difference, settle_space, usual_space
 
 
 @pytest.fixture
@@ -108,3 +109,27 @@ def test_the_difference_between_two_spaces():
     assert difference(ours, ours[:-1]) == {
         "training.warmup_fraction": ({"choices": [0.0, 0.1]}, None)
     }
+
+
+WHEN_LORA = (("adapter.method", ("lora",)),)
+
+
+@pytest.mark.parametrize(
+    ("space", "count"),
+    [
+        ([("training.batch_size", "choices", (8, 16))], 2),
+        ([("training.batch_size", "range", (8, 12))], 5),
+        ([("model.dropout", "range", (0.0, 0.3), 0.1)], 4),
+        ([("model.dropout", "range", (0.0, 0.3))], None),
+        (
+            [
+                ("adapter.method", "choices", ("none", "lora", "bitfit")),
+                ("adapter.rank", "choices", (4, 8), None, WHEN_LORA),
+                ("training.batch_size", "choices", (8, 16)),
+            ],
+            8,
+        ),
+    ],
+)
+def test_the_points_of_a_space_are_counted(space, count):
+    assert count_points([Dimension(*dimension) for dimension in space]) == count

@@ -12,7 +12,7 @@ from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.training.interrupt import InterruptRequested
-from kerasft.tuning.journal import Journal
+from kerasft.tuning.journal import JOURNAL, Journal
 
 
 def started(folder):
@@ -168,9 +168,38 @@ def test_a_study_is_run_by_one_process_at_a_time(study, make_runner):
 
 def test_trials_that_all_crash_end_the_search(study, make_runner):
     runner = make_runner(fails=lambda job, recipe: job.name != "baseline")
+    told = []
     with pytest.raises(UserError, match=r"Of 5 trials all have failed.*MemoryError"):
-        study(runner, trials=30)
+        study(runner, trials=30, told=told)
     assert len(runner.jobs) == 6
+    message = "The search ended after 5 of 30 trials: 5 of them failed one after the other."
+    assert told[-1] == message
+
+
+@pytest.mark.parametrize(
+    ("method", "trials", "reason", "said"),
+    [
+        ("random", 3, "trials", "after 3 trials: 3 were asked for."),
+        ("random", 10, "exhausted", "after 4 of 10 trials: the space is exhausted, all of its 4"),
+        ("bayesian", 10, "exhausted", "after 4 of 10 trials: the space is exhausted"),
+        ("grid", None, "exhausted", "after 4 trials: the space is exhausted"),
+        ("grid", 10, "exhausted", "after 4 of 10 trials: the space is exhausted"),
+        ("hyperband", 10, "exhausted", "after 4 of 10 trials: the space is exhausted"),
+    ],
+)
+def test_why_the_search_ended_is_told(study, make_runner, tmp_path, method, trials, reason, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[training]\nepochs = 9\n[tuning]\n"
+        '"training.batch_size" = {choices = [8, 16]}\n"model.dropout" = {choices = [0.1, 0.2]}\n'
+    )
+    found, folder, told = study(
+        make_runner(), path, method=method, trials=trials, finalists=1, seeds=1
+    )
+    assert found.ending.reason == reason
+    assert said in found.ending.message
+    assert found.ending.message in told
+    assert result_of(folder)["ending"]["message"] == found.ending.message
 
 
 def test_a_recipe_that_does_not_run_is_told_and_nothing_is_searched(study, make_runner):
@@ -236,8 +265,92 @@ def test_weights_of_trials_are_removed_all_but_the_best_ones(study, make_runner)
 
 def test_a_recipe_without_a_test_is_not_tested(study, make_runner):
     runner = make_runner()
-    found, _, _ = study(runner, "glue_mrpc", "evaluation.test=false", trials=1, seeds=1)
+    found, folder, told = study(runner, "glue_mrpc", "evaluation.test=false", trials=1, seeds=1)
     assert (runner.tested, found.test) == ([], {})
+    assert found.untested == "evaluation.test=false"
+    assert not any("est" in line and "winner" in line for line in told)
+    assert journaled_tests(folder) == []
+
+
+WITHOUT_TEST = """
+[data]
+dataset = "files"
+train_files = ["train.csv"]
+[tuning]
+"training.batch_size" = {choices = [8, 16, 32]}
+"""
+
+
+def journaled_tests(folder):
+    return Journal(folder.path / JOURNAL).of("tested")
+
+
+def result_of(folder):
+    return json.loads((folder.path / "result.json").read_text())
+
+
+def test_without_a_test_split_nothing_is_tested_and_more_trials_may_follow(
+    study, make_runner, tmp_path
+):
+    path, runner = tmp_path / "mine.toml", make_runner()
+    path.write_text(WITHOUT_TEST)
+    found, folder, told = study(runner, path, trials=1, finalists=1, seeds=1)
+    assert (runner.tested, found.test, journaled_tests(folder)) == ([], {}, [])
+    assert found.untested == result_of(folder)["untested"] == "there is no test split"
+    assert result_of(folder)["tested_run"] is None
+    assert not any("winner" in line for line in told)
+    # What an earlier version noted of it keeps no one from going on.
+    Journal(folder.path / JOURNAL).add("tested", run_dir="runs/x", metrics={})
+    again = make_runner()
+    found, _, _ = study(again, None, resume=str(folder.path), trials=9)
+    assert again.names[:2] == ["trial-002", "trial-003"]
+    assert "final-baseline-seed-2" not in again.names  # it was run before
+    assert found.ending.reason == result_of(folder)["ending"]["reason"] == "exhausted"
+
+
+def test_a_test_that_fails_is_not_noted_and_is_made_when_it_is_resumed(study, make_runner):
+    runner, told = make_runner(), []
+
+    def fail(run_dir, check):
+        raise UserError("could not be tested")
+
+    runner.test = fail
+    with pytest.raises(UserError, match="could not be tested"):
+        study(runner, trials=1, finalists=1, seeds=1, told=told)
+    folder = RunDir(Path(_run_folder()))
+    assert journaled_tests(folder) == []
+    assert told[-1].startswith("Testing the winner: ")
+    again = make_runner()
+    found, _, _ = study(again, None, resume=str(folder.path))
+    assert (len(again.tested), found.test) == (1, {"test/accuracy": 0.75})
+
+
+def test_results_that_a_kill_kept_from_being_written_are_those_of_the_test(study, make_runner):
+    """Whatever is left of the budget, nothing is tried after the test."""
+    found, folder, _ = study(make_runner(), trials=2, finalists=1, seeds=1)
+    before = result_of(folder)
+    (folder.path / "result.json").unlink()
+    plan = json.loads((folder.path / "study.json").read_text())
+    folder.write_json("study.json", plan | {"trials": 9})
+    again = make_runner()
+    found, _, _ = study(again, None, resume=str(folder.path))
+    assert again.names == again.tested == []
+    assert found.ending.reason == "closed"
+    same = ("trials", "finalists", "winner", "conclusion", "test", "tested_run")
+    assert [result_of(folder)[name] for name in same] == [before[name] for name in same]
+
+
+def test_hyperbands_runs_are_kept_until_the_search_is_closed(study, make_runner, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(WITHOUT_TEST.partition("[tuning]")[0])
+    options = {"method": "hyperband", "trials": 3, "finalists": 1, "seeds": 1}
+    _, folder, _ = study(make_runner(), path, "training.epochs=3", **options)
+    kept = {run.parent.parent.name for run in folder.path.glob("trials/trial-*/*/checkpoints")}
+    assert kept == {"trial-001", "trial-002", "trial-003"}
+    runner = make_runner()
+    _, folder, _ = study(runner, "glue_mrpc", "training.epochs=3", **options)
+    assert runner.tested
+    assert len(list(folder.path.glob("trials/trial-*/*/checkpoints"))) == 1
 
 
 def test_several_workers_share_the_trials(study, make_runner):
@@ -284,6 +397,8 @@ def test_a_budget_ends_the_search_and_leaves_room_for_the_finals(study, make_run
     assert len(found.tried) - 1 == 10
     assert clock.now == 20 * 60
     assert any("room for 2 finalists with 3 seeds, not for 3 with 3" in line for line in told)
+    ended = "The search ended after 10 trials: the budget of 20m00s has no room for more."
+    assert (found.ending.reason, found.ending.message) == ("budget", ended)
 
 
 def test_finals_that_are_asked_for_are_kept(study, make_runner, score):
@@ -297,6 +412,7 @@ def test_without_time_for_finals_nothing_is_concluded(study, make_runner, score)
     clock = Time(score)
     found, _, _ = study(make_runner(clock.score, seconds=60.0), budget="3m", clock=clock)
     assert found.finalists == ()
+    assert found.ending.reason == "budget"
     assert len(found.tried) == 3
     assert "nothing is concluded" in found.conclusion
     assert found.test

@@ -98,7 +98,7 @@ def test_the_first_object_need_not_hold_every_key(open_source):
 def test_files_that_change_while_they_are_read_are_told(open_source, write, changed):
     source = open_source(TRAIN)
     write("train.csv", changed)
-    with pytest.raises(UserError, match="files of train have changed"):
+    with pytest.raises(UserError, match=r"data of train changed while it was read: .*train\.csv"):
         list(source.iterate("train"))
 
 
