@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import re
 from collections.abc import Callable, Iterator
 
@@ -18,6 +19,7 @@ TRAINING_FIX = (
     "training.sequence_length."
 )
 EVALUATION_FIX = "set a smaller evaluation.batch_size."
+_RESERVED_BYTES = 1 << 26  # address space, untouched: room to report the error
 # One line of TensorFlow's message, which may stand below a traceback: of an allocator, of XLA, or
 # of oneDNN, whose status 1 is `dnnl_out_of_memory`. A full disk is the same class of error.
 _ALLOCATION = re.compile(r"^.*(?:OOM when allocating|[Oo]ut of memory|Status: 1, message).*$", re.M)
@@ -59,14 +61,18 @@ def naming_memory(where: Callable[[], str], *, in_evaluation: bool = False) -> I
         where: Returns what is computed, such as "step 3".
         in_evaluation: Whether it is an evaluation.
     """
-    try:
-        yield
-    except (tf.errors.OpError, MemoryError) as error:
-        asked = _describe(error)
-        if asked is None:
-            raise
-        fix = EVALUATION_FIX if in_evaluation else TRAINING_FIX
-        raise OutOfMemoryError(asked, where(), fix, in_evaluation=in_evaluation) from error
+    with contextlib.ExitStack() as reserve:
+        with contextlib.suppress(OSError):
+            reserve.enter_context(mmap.mmap(-1, _RESERVED_BYTES))
+        try:
+            yield
+        except (tf.errors.OpError, MemoryError) as error:
+            reserve.close()
+            asked = _describe(error)
+            if asked is None:
+                raise
+            fix = EVALUATION_FIX if in_evaluation else TRAINING_FIX
+            raise OutOfMemoryError(asked, where(), fix, in_evaluation=in_evaluation) from error
 
 
 def _describe(error: Exception) -> str | None:
