@@ -114,11 +114,20 @@ def _describe_interrupt(error: KeyboardInterrupt) -> str:
     run_dir = getattr(error, "run_dir", None)
     if run_dir is None:
         return "Interrupted."
+    return f"{error}\nGo on from there: {resume_command(run_dir)}"
+
+
+def resume_command(run_dir: Path, *overrides: str) -> str:
+    """Returns the line that resumes a run, in as many processes as `kerasft launch` started.
+
+    Args:
+        run_dir: Folder of the run.
+        overrides: What has changed, as `section.key=value`.
+    """
     kerasft = program("kerasft")
     workers = os.environ.get(LAUNCHED_WORKERS)
     launch = "" if workers is None else f"{kerasft} launch --workers {workers} -- "
-    command = f"{launch}{kerasft} run --resume {shlex.quote(str(run_dir))}"
-    return f"{error}\nGo on from there: {command}"
+    return " ".join([f"{launch}{kerasft} run --resume {shlex.quote(str(run_dir))}", *overrides])
 
 
 def tell(message: str) -> None:

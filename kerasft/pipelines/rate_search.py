@@ -188,19 +188,21 @@ def _tested(recipe: Recipe, num_steps: int) -> Recipe:
 
 def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCurve:
     from kerasft.pipelines.fitting import training_data
+    from kerasft.training.out_of_memory import naming_memory
     from kerasft.training.rate_finder import run_rate_test
 
     data = training_data(session, model)
     session.events.on_start(
         start_step=0, total_steps=rates.num_steps, steps_per_epoch=data.plan.steps_per_epoch
     )
-    return run_rate_test(
-        model,
-        session.strategy,
-        data.batches(0),
-        **rates._asdict(),
-        on_step=lambda result: session.events.on_step(result, data.stats(result.step - 1)),
-    )
+    with naming_memory(lambda: "the learning-rate range test"):
+        return run_rate_test(
+            model,
+            session.strategy,
+            data.batches(0),
+            **rates._asdict(),
+            on_step=lambda result: session.events.on_step(result, data.stats(result.step - 1)),
+        )
 
 
 def _write(recipe: Recipe, folder: RunDir, curve: RateCurve) -> RateSearch:

@@ -102,21 +102,30 @@ def change_recipe(
     changed = dict(differences(before, after))
     refused = {key: values for key, values in changed.items() if not _MAY_CHANGE.fullmatch(key)}
     if refused:
-        edited = edits.keys() & refused.keys()
-        raise UserError(
-            f"The run {run_dir.path} was begun with other settings, which its weights come from.",
-            received=_show_changes(refused),
-            expected="changes of its length, of how often it evaluates and saves, of its devices "
-            "and memory, of where its data lies, of [evaluation], [export] and [logging] alone",
-            fix=f"undo the edits of {named.name}, resume with --resume {run_dir.path} alone, or "
-            "start a new run without --resume."
-            if edited
-            else "leave them out, or start a new run without --resume.",
-        )
+        raise _refusal(run_dir, refused, named if edits.keys() & refused.keys() else None)
     applied = {key: values for key, values in changed.items() if key in edits}
     if applied:
         tell(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
     return dataclasses.replace(after, written={} if named is None else named.written)
+
+
+def _refusal(
+    run_dir: RunDir, refused: Mapping[str, tuple[object, object]], edited: Recipe | None
+) -> UserError:
+    """Returns the error of settings that may not change, perhaps since a recipe was edited."""
+    fix = "leave them out, or start a new run without --resume."
+    if edited is not None:
+        fix = (
+            f"undo the edits of {edited.name}, resume with --resume {run_dir.path} alone, or start "
+            "a new run without --resume."
+        )
+    return UserError(
+        f"The run {run_dir.path} was begun with other settings, which its weights come from.",
+        received=_show_changes(refused),
+        expected="changes of its length, of how often it evaluates and saves, of its devices and "
+        "memory, of where its data lies, of [evaluation], [export] and [logging] alone",
+        fix=fix,
+    )
 
 
 def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[str, object]:

@@ -22,6 +22,7 @@ from kerasft.pipelines.finishing import finish
 from kerasft.pipelines.fitting import fit, fit_settings, unfreezing
 from kerasft.pipelines.going_back import leave_out
 from kerasft.pipelines.lengthening import keep_first_warmup
+from kerasft.pipelines.memory_advice import advising_memory
 from kerasft.pipelines.performance import choose_kernels
 from kerasft.pipelines.result import Run
 from kerasft.pipelines.starting import announce_adapter, load_starting_weights
@@ -65,12 +66,14 @@ class Session:
 
         Raises:
             Interrupted: After Ctrl-C or SIGTERM.
+            OutOfMemoryError: Memory ran out in this process.
             WorkerLostError: Another process of the run is gone.
         """
         self.events.on_message(f"To watch it: {tensorboard_command(self)}")
         try:
-            state = self._fit(model)
-            run = finish(self, state)
+            with advising_memory(self):
+                state = self._fit(model)
+                run = finish(self, state)
             self.workers.barrier()
             return run
         except KeyboardInterrupt as error:

@@ -29,6 +29,7 @@ def working_folder(
         resumed: The run directory that is gone on with; `None` for a new run.
         prepare: Makes the run directory, or makes ready the one to go on with; the chief's.
     """
+    workers.barrier()  # all have read a run that is resumed as it was
     if workers.is_chief:
         run_dir = prepare()
         workers.barrier()  # it is ready

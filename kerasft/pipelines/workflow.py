@@ -98,15 +98,21 @@ def run(
                 reopen(run_dir)
                 if from_step is not None:
                     discard_after(run_dir.checkpoints_folder, from_step)
-            if recipe.written:
-                run_dir.write_json(WRITTEN, dict(recipe.written))
-            write_data_record(run_dir, session.data_record)
-            if resume is None or any(differences(load_recipe(run_dir.recipe_path), session.recipe)):
-                run_dir.write_text("recipe.toml", session.recipe.to_toml())
+            _write_down(run_dir, session, recipe)
             return run_dir
 
         session.run_dir = stack.enter_context(working_folder(session.workers, resume, prepare))
         return session.run(model)
+
+
+def _write_down(run_dir: RunDir, session: Session, recipe: Recipe) -> None:
+    """Keeps what is run, and on which data; the recipe last, which makes the folder a run's."""
+    if recipe.written:
+        run_dir.write_json(WRITTEN, dict(recipe.written))
+    write_data_record(run_dir, session.data_record)
+    is_new = not run_dir.recipe_path.exists()
+    if is_new or any(differences(load_recipe(run_dir.recipe_path), session.recipe)):
+        run_dir.write_text("recipe.toml", session.recipe.to_toml())
 
 
 def build(recipe: Recipe, events: Sequence[Events] = ()) -> FineTuner:

@@ -51,12 +51,10 @@ class Regression:
             that training pulls them back. Defaults to no limits.
         huber_delta: Trains with Huber's loss (Huber 1964), which grows linearly from this error on,
             in standardized units: outliers weigh less. Defaults to `None`: the squared error.
-        target_mean: Mean of the training targets. The head learns standardized targets,
-            `(target - target_mean) / target_scale`, so that training does not depend on the
-            targets' unit. Logits, metrics and outputs are in the targets' own units. Defaults
-            to 0.
-        target_scale: Standard deviation of the training targets. Defaults to 1, which with a mean
-            of 0 standardizes nothing.
+        target_scaling: Mean and standard deviation of the training targets. The head learns
+            `(target - mean) / deviation`, so that training does not depend on the targets' unit.
+            Logits, metrics and outputs are in that unit. Defaults to (0, 1): nothing is
+            standardized.
 
     Raises:
         ValueError: A smallest answer that is not below the largest, or a scale that is not above 0.
@@ -75,8 +73,7 @@ class Regression:
         headline: str | None = None,
         value_range: tuple[float | None, float | None] = (None, None),
         huber_delta: float | None = None,
-        target_mean: float = 0.0,
-        target_scale: float = 1.0,
+        target_scaling: tuple[float, float] = (0.0, 1.0),
     ):
         self.headline = headline or "pearson"
         self.huber_delta = huber_delta
@@ -87,10 +84,12 @@ class Regression:
                 f"Received: {low} to {high}. Expected: the smaller number first, such as (0, 5)."
             )
         self.value_range = (low, high)
-        if not 0 < target_scale < float("inf"):
-            raise ValueError(f"Received target_scale={target_scale}. Expected: above 0, finite.")
-        self.target_mean = target_mean
-        self.target_scale = target_scale
+        self.target_mean, self.target_scale = target_scaling
+        if not 0 < self.target_scale < float("inf"):
+            raise ValueError(
+                "`target_scaling` holds no standard deviation. "
+                f"Received: {target_scaling}. Expected: a mean, and a number above 0."
+            )
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
         """Builds the head that turns pooled vectors into one number each."""

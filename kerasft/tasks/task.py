@@ -119,39 +119,47 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
             "There is no such kind of label. "
             f"Received: {label_kind!r}. Expected: one of {', '.join(LABEL_KINDS)}."
         )
-    settings = {
-        "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
-        "thresholds": (MULTI, thresholds, thresholds is not None),
-        "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
-        "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
-        "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
-        "target_scaling": (NUMBER, tuple(target_scaling), tuple(target_scaling) != (0.0, 1.0)),
-    }
+    _refuse_foreign_settings(
+        label_kind,
+        {
+            "label_smoothing": (SINGLE, label_smoothing, label_smoothing != 0),
+            "thresholds": (MULTI, thresholds, thresholds is not None),
+            "value_range": (NUMBER, tuple(value_range), tuple(value_range) != (None, None)),
+            "focal_gamma": (f"{SINGLE}, {MULTI}", focal_gamma, focal_gamma is not None),
+            "huber_delta": (NUMBER, huber_delta, huber_delta is not None),
+            "target_scaling": (NUMBER, tuple(target_scaling), tuple(target_scaling) != (0.0, 1.0)),
+        },
+    )
+    if label_kind == SINGLE:
+        shared = {"headline": headline, "focal_gamma": focal_gamma}
+        return Classification(label_names, label_smoothing=label_smoothing, **shared)
+    if label_kind == MULTI:
+        return MultiLabel(
+            label_names, headline=headline, thresholds=thresholds, focal_gamma=focal_gamma
+        )
+    return Regression(
+        headline=headline,
+        value_range=value_range,
+        huber_delta=huber_delta,
+        target_scaling=target_scaling,
+    )
+
+
+def _refuse_foreign_settings(
+    label_kind: str, settings: Mapping[str, tuple[str, object, bool]]
+) -> None:
+    """Refuses settings that are given and are for another kind of label.
+
+    Args:
+        label_kind: The kind.
+        settings: By name the kinds that have it, its value, and whether it is given.
+    """
     for name, (kinds, value, given) in settings.items():
         if given and label_kind not in kinds.split(", "):
             raise ValueError(
                 f"Labels of the kind {label_kind} have no `{name}`. "
                 f"Received: {value}. Expected: labels of the kind {kinds}."
             )
-    if label_kind == SINGLE:
-        return Classification(
-            label_names,
-            headline=headline,
-            label_smoothing=label_smoothing,
-            focal_gamma=focal_gamma,
-        )
-    if label_kind == MULTI:
-        return MultiLabel(
-            label_names, headline=headline, thresholds=thresholds, focal_gamma=focal_gamma
-        )
-    mean, scale = target_scaling
-    return Regression(
-        headline=headline,
-        value_range=value_range,
-        huber_delta=huber_delta,
-        target_mean=mean,
-        target_scale=scale,
-    )
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:

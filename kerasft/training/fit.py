@@ -19,6 +19,7 @@ from kerasft.training.events import Events
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop import SkippedStep, StepResult, train_steps
+from kerasft.training.out_of_memory import naming_memory
 from kerasft.training.ranking import is_better
 from kerasft.training.strategy import build_workers
 
@@ -73,7 +74,7 @@ class Fit:
         Raises:
             InterruptRequested: After SIGINT or SIGTERM, when a checkpoint has been saved.
             DivergedError: If the loss breaks down.
-            UserError: If the monitored metric does not exist, or the disk is full.
+            UserError: If the monitored metric does not exist, the disk is full, or memory runs out.
         """
         start = time.monotonic() - self.state.seconds
         with InterruptWatch(self._announce_interrupt) as watch:
@@ -132,7 +133,16 @@ class Fit:
                 joins = self.settings.unfreezing.changes_at(self.model, self.state.step)
                 if joins and self.state.step > begun:
                     return False
-                self._count(next(steps))
+                with naming_memory(self._describe_step):
+                    result = next(steps)
+                self._count(result)
+
+    def _describe_step(self) -> str:
+        stats = self.data.stats(self.state.step)
+        return (
+            f"step {self.state.step + 1}, a batch of {stats.examples:,} texts and "
+            f"{stats.positions:,} tokens with padding"
+        )
 
     def _due(self, every: int) -> bool:
         """Tells whether something that happens every so many steps is due now."""

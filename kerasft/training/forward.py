@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.models.fast_ops import without_gradients
+from kerasft.training.out_of_memory import naming_memory
 from kerasft.training.strategy import distribute, gather_rows
 from kerasft.training.written_gradients import forgetting_gradients
 
@@ -38,6 +39,7 @@ class Forward:
         self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         on_one = tf.function(function, input_signature=[_TOKENS], autograph=False)
         self._on_one = forgetting_gradients(on_one)
+        self._doing = "an evaluation"
         self._on_all = None  # built with the first batches, whose spec all others have
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -50,9 +52,18 @@ class Forward:
         Args:
             batches: Batches of `(inputs, labels, sample_weight)`, of a multiple of `num_replicas`
                 rows.
+
+        Raises:
+            OutOfMemoryError: A batch is too large.
         """
+        with naming_memory(lambda: self._doing, in_evaluation=True):
+            yield from self._over(batches)
+
+    def _over(self, batches: tf.data.Dataset) -> Iterator[np.ndarray]:
         if self.num_replicas == 1:
             for inputs, _, weights in batches:
+                rows, length = inputs["token_ids"].shape
+                self._doing = f"an evaluation, a batch of {rows:,} x {length:,} tokens"
                 yield self(inputs).numpy()[weights.numpy() > 0]
             return
         own = batches.map(lambda inputs, _, weights: (inputs, weights))

@@ -15,6 +15,8 @@ from kerasft.pipelines import workflow
 from kerasft.pipelines.rate_search import RateRange, RateSearch, find_learning_rate
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, open_run_dir
+from kerasft.training import rate_finder
+from kerasft.training.out_of_memory import OutOfMemoryError
 from kerasft.training.rate_curve import RateCurve, Suggestion
 
 RATES = RateRange(1e-6, 1e-2, 24)
@@ -98,6 +100,21 @@ def test_a_mistake_in_the_recipe_leaves_no_folder(make_recipe):
     with pytest.raises(UserError, match=r"validation/f1/good"):
         find_learning_rate(make_recipe({"training.monitor": "validation/f1/good"}), RATES)
     assert not Path("runs").exists()
+
+
+def test_out_of_memory_is_no_divergence_and_named(make_recipe, monkeypatch):
+    train_steps = rate_finder.train_steps
+
+    def short_of_memory(*arguments, **options):
+        for result in train_steps(*arguments, **options):
+            if result.step == 3:
+                tf.fill([2**30, 2**20], 1.0)  # more bytes than a process can address
+            yield result
+
+    monkeypatch.setattr(rate_finder, "train_steps", short_of_memory)
+    expected = r"Memory ran out in the learning-rate range test.*Fix: set training\.gradient_acc"
+    with pytest.raises(OutOfMemoryError, match=expected):
+        find_learning_rate(make_recipe(), RATES)
 
 
 # --- the range

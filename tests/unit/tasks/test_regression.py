@@ -59,7 +59,7 @@ class TestTraining:
     @pytest.mark.parametrize(("mean", "scale"), [(1985.0, 20.0), (2.5e-6, 1e-6), (-3e8, 4e7)])
     def test_the_loss_is_that_of_standardized_targets(self, mean, scale, huber_delta):
         plain = Regression(huber_delta=huber_delta).build_loss()
-        task = Regression(huber_delta=huber_delta, target_mean=mean, target_scale=scale)
+        task = Regression(huber_delta=huber_delta, target_scaling=(mean, scale))
         targets, outputs = (mean + scale * values for values in (LABELS, LOGITS))
         found = task.build_loss().call(
             tf.constant(targets, tf.float32), tf.constant(outputs, tf.float32)
@@ -72,17 +72,17 @@ class TestTraining:
         pooled = tf.constant(np.random.default_rng(1).normal(size=(4, 8)).astype("float32"))
         options = {"hidden_dim": 8, "dropout": 0.0, "seed": 1}
         plain = Regression().build_head(**options)(pooled)
-        scaled = Regression(target_mean=1985.0, target_scale=20.0).build_head(**options)(pooled)
+        scaled = Regression(target_scaling=(1985.0, 20.0)).build_head(**options)(pooled)
         np.testing.assert_allclose(scaled, 1985 + 20 * plain, rtol=1e-6)
 
     def test_the_divergence_does_not_depend_on_the_unit(self):
         first, second = tf.constant(LOGITS), tf.constant(LOGITS[::-1])
         plain = Regression().divergence(first, second)
-        scaled = Regression(target_mean=5.0, target_scale=100.0)
+        scaled = Regression(target_scaling=(5.0, 100.0))
         np.testing.assert_allclose(scaled.divergence(5 + 100 * first, 5 + 100 * second), plain)
 
     def test_a_record_of_an_earlier_version_standardizes_nothing(self):
-        task = Regression(target_mean=1985.0, target_scale=20.0)
+        task = Regression(target_scaling=(1985.0, 20.0))
         again = task_from_record(task.record())
         assert (again.target_mean, again.target_scale) == (1985.0, 20.0)
         earlier = {k: v for k, v in task.record().items() if not k.startswith("target_")}
@@ -94,8 +94,8 @@ class TestTraining:
 
     @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
     def test_a_scale_that_is_none_is_refused(self, scale):
-        with pytest.raises(ValueError, match="target_scale"):
-            Regression(target_scale=scale)
+        with pytest.raises(ValueError, match="target_scaling"):
+            Regression(target_scaling=(0.0, scale))
 
     @pytest.mark.parametrize("targets", [[3.0] * 5, [0.1] * 7, [7.0], [2e-40] * 3])
     def test_equal_targets_are_refused(self, targets):

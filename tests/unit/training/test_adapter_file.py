@@ -163,6 +163,18 @@ def test_the_head_is_loaded_where_the_labels_are_the_same(save, task, has_head):
     assert loaded.to_line() == (f"The adapter goes on from {path} (lora, tiny_random); {ending}")
 
 
+def test_a_head_of_numbers_answers_alike_on_targets_of_another_mean_and_deviation(save):
+    stars = build_task("number", (), target_scaling=(3.0, 1.5))
+    percents = build_task("number", (), target_scaling=(60.0, 30.0))
+    path, encoder, head = save(task=stars)
+    fresh, new_head = build(task=percents, seed=2)
+    assert load_adapter(path, fresh, new_head, task=percents.record()).has_head
+    np.testing.assert_allclose(logits_of(fresh, new_head), logits_of(encoder, head), rtol=1e-5)
+    control, same_head = build(task=stars, seed=2)
+    load_adapter(path, control, same_head, task=stars.record())
+    assert np.array_equal(logits_of(control, same_head), logits_of(encoder, head))
+
+
 def test_a_saved_adapter_is_replaced_whole(save):
     save("lora")
     path, encoder, head = save("houlsby")
