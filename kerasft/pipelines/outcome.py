@@ -26,7 +26,12 @@ from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.tasks.task import Task
 from kerasft.training.adapter_file import ADAPTER_FOLDER, collect_adapter, save_adapter
-from kerasft.training.checkpoint import BEST, restore
+from kerasft.training.checkpoint import (
+    BEST,
+    DamagedCheckpointError,
+    checkpoints_in,
+    restore,
+)
 from kerasft.training.events import Events
 from kerasft.training.fine_tuner import FineTuner
 from kerasft.training.fit_state import FitState
@@ -66,7 +71,7 @@ class Outcome:
         """Builds the model with the weights of the best step, a LoRA merged."""
         with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
             model = assembly.build_model(self.recipe, self.preset, self.task)
-        restore(self.run_dir.checkpoints_folder / BEST, model.weights)
+        _restore_best(self.run_dir, model)
         model.trained_adapter = collect_adapter(model.encoder, model.head)
         merge_adapter(model.encoder)
         return model
@@ -281,6 +286,24 @@ def require_best(run_dir: RunDir) -> None:
             f"The run {run_dir.path} has no best checkpoint: it ended before its first evaluation.",
             fix=f"go on with it: --resume {run_dir.path}",
         )
+
+
+def _restore_best(run_dir: RunDir, model: FineTuner) -> None:
+    """Puts the best weights into a model.
+
+    Raises:
+        UserError: They are missing or damaged.
+    """
+    try:
+        restore(run_dir.checkpoints_folder / BEST, model.weights)
+    except DamagedCheckpointError as error:
+        earlier = checkpoints_in(run_dir.checkpoints_folder)[:-1]
+        raise UserError(
+            str(error),
+            fix=f"train from an earlier checkpoint to the end: kerasft run --resume {earlier[-1]}"
+            if earlier
+            else "start the run anew, without --resume.",
+        ) from error
 
 
 def _save_predictions(run_dir: RunDir, split: str, **arrays: np.ndarray) -> None:

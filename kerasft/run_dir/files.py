@@ -83,14 +83,15 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 @contextlib.contextmanager
 def telling_os_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Turns a full disk and a forbidden place, which the user can mend, into a `UserError`.
+    """Turns a full disk, a forbidden place and a removed folder into a `UserError`.
 
     Args:
         path: What is being written.
         needed_bytes: How much that takes, where it is known.
 
     Raises:
-        UserError: The disk is full, or the place cannot be written to. Other errors pass.
+        UserError: The disk is full, or the place cannot be written to or is gone. Other errors
+            pass.
     """
     try:
         yield
@@ -101,6 +102,13 @@ def telling_os_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
                 received=f"{_size(_free_bytes(path.parent))} free",
                 expected=f"at least {_size(needed_bytes)}" if needed_bytes else None,
                 fix="Free some space, or choose a folder on another disk.",
+            ) from error
+        if error.errno == errno.ENOENT:
+            gone = path if error.filename is None else error.filename
+            raise UserError(
+                f"{path} cannot be written: {gone} is gone.",
+                expected="folders that nobody removes or renames while they are written to",
+                fix="Put them back, if they were moved, and resume or repeat the command.",
             ) from error
         if error.errno in _FORBIDDEN:
             raise UserError(

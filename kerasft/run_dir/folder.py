@@ -90,7 +90,11 @@ class RunDir:
                 f"{path} is missing.", fix="The run did not get so far: resume it, or run again."
             ) from error
         except ValueError as error:
-            raise UserError(f"{path} is damaged: {error}.", expected="JSON") from error
+            raise UserError(
+                f"{path} is damaged: {error}.",
+                expected="JSON",
+                fix=f"put back a copy, or remove it and resume the run: --resume {self.path}",
+            ) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -296,7 +296,9 @@ def write_arrays(
     with telling_os_errors(final, needed):
         try:
             shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
+            # The folder above was there: one that was removed meanwhile is not made again.
+            folder.mkdir(exist_ok=True)
+            beside.mkdir()
             _save_arrays(arrays, beside / files.variables)
             recorded = {**state, "checksum": _digest(beside / files.variables)}
             (beside / files.state).write_text(to_json(recorded, indent=1), encoding="utf-8")

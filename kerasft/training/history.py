@@ -121,7 +121,12 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.", expected="the history of a run") from error
+        raise UserError(
+            f"{path} is missing.",
+            expected="the history of a run, whose folder nobody changes while it runs",
+            fix=f"put it back, or resume without it: kerasft run --resume {path.parent}. If the "
+            "whole folder was removed, start the run again.",
+        ) from error
     whole = [line for line in lines if line.endswith("\n")]
     rows = []
     for number, row in enumerate(csv.DictReader(whole), start=2):

@@ -11,6 +11,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,8 @@ from pathlib import Path
 import pytest
 
 import kerasft
-from kerasft.pipelines import classify
+from kerasft.errors import UserError
+from kerasft.pipelines import classify, workflow
 from kerasft.run_dir import RunDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -131,10 +133,15 @@ def outcome(results):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(make_data_place, run_at, outcome):
+def finished_place(make_data_place, run_at):
     place = make_data_place()
     run_at(place, "classify", SETTINGS)
-    return outcome(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished_place, outcome):
+    return outcome(finished_place)
 
 
 # --- killed
@@ -268,3 +275,33 @@ def test_texts_that_the_export_is_verified_with_are_gone(
     assert code == 0, told
     # The recipe, which TensorBoard shows as well, marks what was overridden last.
     assert differing(outcome(place), undisturbed) == ["tensorboard", "recipe"]
+
+
+# --- what the run itself has written
+
+
+def test_the_folder_of_a_run_is_removed_while_it_trains(make_data_place, command_at, monkeypatch):
+    place = make_data_place()
+    at("training", partial(shutil.rmtree, place.folder / "runs"), monkeypatch.setattr)
+    code, told = command_at(place, classify, *ARGUMENTS)
+    assert code == 2, told
+    assert re.search(r"checkpoints/best cannot be written: runs/.*/checkpoints is gone\.", told)
+    assert "step 24" not in told.lower()  # not when all is trained
+    assert not (place.folder / "runs").exists()
+
+
+def test_best_weights_are_damaged_and_made_again_from_an_earlier_checkpoint(
+    finished_place, tmp_path, command_at, undisturbed, outcome, differing
+):
+    place = finished_place._replace(folder=tmp_path / "copy")
+    shutil.copytree(finished_place.folder, place.folder)
+    best = only_run(place).checkpoints_folder / "best" / "variables.safetensors"
+    best.write_bytes(best.read_bytes()[:-1] + b"?")
+    with pytest.raises(UserError, match=r"checkpoints/best is damaged: .* Fix: ") as caught:
+        workflow.export_run(only_run(place))
+    checkpoint = re.search(r"kerasft run --resume (.*)$", str(caught.value))[1]
+    assert checkpoint.endswith("/step-00000018")
+    code, told = command_at(place, classify, "--resume", checkpoint)
+    assert code == 0, told
+    # What it had measured before is kept beside, and it is exported once more.
+    assert differing(outcome(place), undisturbed) == ["files", "versions"]

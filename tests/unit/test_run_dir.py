@@ -25,6 +25,7 @@ from kerasft.run_dir import (
     describe_environment,
     latest_run_dir,
     open_run_dir,
+    telling_os_errors,
     to_json,
     write_atomically,
 )
@@ -193,6 +194,12 @@ def test_a_forbidden_place(tmp_path, monkeypatch):
         write_atomically(tmp_path / "file", "x")
 
 
+def test_a_folder_that_is_removed_meanwhile(tmp_path):
+    told = r"/version cannot be written: .*/version/file is gone\..*Fix: Put them back"
+    with pytest.raises(UserError, match=told), telling_os_errors(tmp_path / "version"):
+        (tmp_path / "version" / "file").write_text("")
+
+
 def test_check_disk_space(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage(9, 0, 1_500_000_000))
@@ -213,7 +220,7 @@ def test_json_files_of_a_run(tmp_path):
     with pytest.raises(UserError, match=r"report.json is missing"):
         run_dir.read_json("report.json")
     run_dir.write_text("metrics.json", "{")
-    with pytest.raises(UserError, match=r"metrics.json is damaged: .*line 1"):
+    with pytest.raises(UserError, match=r"metrics.json is damaged: .*line 1.*Fix: put back"):
         run_dir.read_json("metrics.json")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import threading
 
 import keras
@@ -192,6 +193,18 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path, save, variables)
     variables[1].assign(0.0)
     assert restore_latest(tmp_path, lambda step: variables, warn=refuse)["step"] == 7
     assert variables[1].numpy() == 7
+
+
+def test_a_run_that_was_removed_is_not_made_again(tmp_path, variables):
+    folder = tmp_path / "run" / "checkpoints"
+    folder.parent.mkdir()
+    save_best(folder, variables, {"step": 1})
+    shutil.rmtree(folder.parent)
+    with pytest.raises(
+        UserError, match=r"checkpoints/best cannot be written: .*checkpoints is gone"
+    ):
+        save_best(folder, variables, {"step": 2})
+    assert not folder.parent.exists()
 
 
 def test_best_is_replaced_and_no_step(tmp_path, variables):

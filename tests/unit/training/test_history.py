@@ -150,7 +150,7 @@ def test_rewinding_drops_later_rows_and_a_torn_line(tmp_path):
 
 
 def test_reading_a_missing_history_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"history\.csv is missing"):
+    with pytest.raises(UserError, match=r"history\.csv is missing\. .*Fix: put it back"):
         read_history(tmp_path / "history.csv")
 
 
