@@ -26,7 +26,7 @@ CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
         ({**TWO, "data.label_kind": "single"}, r'several labels to a text, not "single"'),
         (
             {**FILES, "data.label_columns": ("a",)},
-            r"names one column: name it in data\.label_column",
+            r"names one column: name it in",
         ),
         ({"data.label_kind": "number"}, r"TFDS knows the kind of imdb_reviews"),
         ({"model.window_stride": 8}, r'window_stride needs model\.truncation="windows"'),
