@@ -163,8 +163,8 @@ class Session:
         metrics = task.evaluate(labels, task.perfect_logits(labels))
         if math.isnan(monitored(metrics, self.monitor)):
             raise UserError(
-                f"{self.monitor}, which chooses the best checkpoint, cannot be computed on the "
-                "validation labels.",
+                f"{self.monitor}, which chooses the best checkpoint, is undefined on the "
+                "validation labels, even for perfect predictions.",
                 received=f"{len(labels):,} validation examples with {_count_distinct(labels)}",
                 expected="labels on which it is defined, such as two that differ",
                 fix="use other validation data, or another metric: "

@@ -337,7 +337,7 @@ PROBES = {
     "model.window_stride": Probe(4, batches, WINDOWS),
     "model.max_windows": Probe(1, batches, WINDOWS),
     "model.minimum_value": Probe(4.5, evaluation, {**NUMBERS, "data.test_files": ("b.csv",)}),
-    "model.maximum_value": Probe(-4.5, evaluation, {**NUMBERS, "data.test_files": ("b.csv",)}),
+    "model.maximum_value": Probe(1.5, evaluation, {**NUMBERS, "data.test_files": ("b.csv",)}),
     "model.init_from": Probe("no/such/run", starting),
     "model.pooling": Probe("cls", weights),
     "model.dropout": Probe(0.3, weights),

@@ -78,16 +78,19 @@ def test_what_a_run_leaves(folder):
         names.remove("predictions-validation.npz")  # validated once more, in float32
     assert sorted(names) == [
         "checkpoints",
+        "data.json",
         "environment.json",
         "history.csv",
         "metrics.json",
         "predictions-test.npz",
         "recipe.toml",
+        "recipe_file.json",
         "report.md",
         "tensorboard",
     ]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
         "best",
+        f"best-{STEPS_PER_EPOCH:08d}",  # where one goes back to the first checkpoint
         f"step-{STEPS_PER_EPOCH:08d}",
         f"step-{STEPS:08d}",
     ]

@@ -53,6 +53,20 @@ def test_every_shipped_recipe_loads_and_says_what_it_is_for():
             assert word in header
 
 
+def test_a_run_that_is_shorter_than_a_step_is_refused():
+    settings = load_recipe("imdb", {"training.epochs": 0.001}).training
+    with pytest.raises(UserError, match=r"shorter than one step.*epochs=0\.001.*epochs=0\.01"):
+        resolve_duration(settings, "run", steps_per_epoch=100, batch_size=32)
+    # Any other duration is at least one step.
+    evaluated = resolve_duration(
+        load_recipe("imdb", {"training.evaluate_every_epochs": 0.001}).training,
+        "evaluate_every",
+        steps_per_epoch=100,
+        batch_size=32,
+    )
+    assert evaluated == 1
+
+
 def test_shipped_settings():
     full, quick = load_recipe("imdb"), load_recipe("imdb_quick")
     assert (full.model.sequence_length, full.training.epochs) == (256, 2.0)
@@ -118,7 +132,7 @@ def test_settings_are_frozen():
         ("run", {"steps": 7}, 7),
         ("run", {"epochs": 0.25}, 25),
         ("run", {"examples": 33}, 2),
-        ("run", {"epochs": 0.0001}, 1),
+        ("run", {"epochs": 0.006}, 1),
         ("warmup", {}, 30),
         ("warmup", {"warmup_fraction": 0.0}, 0),
         ("warmup", {"warmup_steps": 0}, 0),
@@ -162,7 +176,8 @@ def test_every_default_obeys_its_own_rule():
 NEED_OTHERS = {
     *(f"data.{split}_files" for split in ("train", "validation", "test")),
     *(f"data.{kind}_column" for kind in ("text", "text_pair", "label", "group")),
-    *("data.label_kind", "data.label_separator", "data.oversample", "training.class_weights"),
+    *("data.label_kind", "data.label_columns", "data.label_separator", "data.oversample"),
+    "training.class_weights",
     *("model.truncation", "model.window_stride"),
     *("training.mode", "training.optimizer", "training.momentum", "training.dtype_policy"),
     *("training.schedule", "training.loss", "training.focal_gamma", "training.huber_delta"),

@@ -8,6 +8,7 @@ from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 
 FILES = {"data.dataset": "files", "data.train_files": ("a.csv",)}
+TWO = {**FILES, "data.label_columns": ("a", "b")}
 WINDOWS = {"model.truncation": "windows"}
 CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
 
@@ -19,6 +20,14 @@ CHANCES = ("deletion", "swap", "word_dropout", "typos", "casing")
         ({**FILES, "data.validation_split": "v"}, r"give data\.validation_files"),
         ({"data.train_files": ("a.csv",)}, r'data\.train_files needs data\.dataset="files"'),
         ({"data.group_column": "g"}, r'group_column needs .*that is "imdb_reviews"'),
+        ({"data.label_columns": ("a", "b")}, r'label_columns needs .*that is "imdb_reviews"'),
+        ({**TWO, "data.label_column": "c"}, r"label_column or .* set, too: keep one"),
+        ({**TWO, "data.label_separator": "|"}, r"label_separator is set, too: keep one"),
+        ({**TWO, "data.label_kind": "single"}, r'several labels to a text, not "single"'),
+        (
+            {**FILES, "data.label_columns": ("a",)},
+            r"names one column: name it in",
+        ),
         ({"data.label_kind": "number"}, r"TFDS knows the kind of imdb_reviews"),
         ({"model.window_stride": 8}, r'window_stride needs model\.truncation="windows"'),
         ({**WINDOWS, "model.window_stride": 255}, r"would skip tokens: at most .* = 254"),

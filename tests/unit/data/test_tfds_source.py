@@ -75,11 +75,13 @@ def test_fingerprint_changes_with_the_data(prepared, copied):
     source = load_source("tiny_reviews", data_dir=prepared)
     copy = load_source("tiny_reviews", data_dir=copied)
     assert copy.fingerprint("train") == source.fingerprint("train") != source.fingerprint("test")
-    with train_file(copied).open("ab") as file:
-        file.write(b"more")
-    assert copy.fingerprint("train") == source.fingerprint("train")  # as long as it lives
-    changed = load_source("tiny_reviews", data_dir=copied)
-    assert changed.fingerprint("train") != source.fingerprint("train")
+    copy.check_unchanged("train")
+    path = train_file(copied)
+    path.write_bytes(flip(path.read_bytes()))  # as many bytes: a label turned round, say
+    with pytest.raises(UserError, match=r"data of train changed while it was read"):
+        copy.check_unchanged("train")
+    again = load_source("tiny_reviews", data_dir=copied)
+    assert again.fingerprint("train") != source.fingerprint("train")
 
 
 def flip(content):
