@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,12 @@ def quantize(
         UserError: It costs more than allowed.
     """
     before = _validate(model, result, data)
+    if math.isnan(before):
+        raise UserError(
+            f"validation/{result.task.headline} is undefined, so that what quantization costs "
+            "cannot be measured.",
+            fix="export without --quantize, or train with another evaluation.headline.",
+        )
     if quantization.method == BFLOAT16:
         preset = load_recipe_preset(result.recipe, dtype=dtype_policy_of(BFLOAT16))
         model = dataclasses.replace(result, preset=preset).best_model()

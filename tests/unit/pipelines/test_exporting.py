@@ -69,6 +69,13 @@ def test_quantization_that_costs_too_much_is_refused(ready, monkeypatch, after):
         quantize(model, result, session.data, Quantization("int8"), print)
 
 
+def test_what_cannot_be_measured_is_not_quantized(ready, monkeypatch):
+    session, result, model = ready
+    monkeypatch.setattr(exporting, "_validate", lambda *_: np.nan)
+    with pytest.raises(UserError, match=r"validation/accuracy is undefined.*without --quantize"):
+        quantize(model, result, session.data, Quantization("int8"), lambda line: None)
+
+
 def export(ready, load_data, **options):
     session, result, _ = ready
     lines = []
