@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,6 +45,8 @@ def main(argv: Sequence[str]) -> None:
 def _print(comparison: Comparison) -> None:
     from rich.console import Console
 
+    from kerasft.metrics.spread import show_figure
+
     console = Console(file=sys.stdout)
     names = [run.name for run in comparison.runs]
     print_lines(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
@@ -54,7 +55,7 @@ def _print(comparison: Comparison) -> None:
         console.print(build_table(["setting", *names], rows))
     else:
         print_lines(["", "No setting differs.", ""])
-    rows = [[name, *map(_value, row)] for name, row in comparison.metrics.items()]
+    rows = [[name, *map(show_figure, row)] for name, row in comparison.metrics.items()]
     console.print(build_table([f"metric ({comparison.split})", *names], rows))
     header, rows = _test_rows(comparison)
     if rows:
@@ -80,7 +81,3 @@ def _setting(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "unset" if value is None else str(value)
-
-
-def _value(value: float | None) -> str:
-    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"

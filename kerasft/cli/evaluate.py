@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kerasft.cli import command_parser
 from kerasft.console import print_json, results_only
-from kerasft.pipelines.command import build_progress
+from kerasft.pipelines.command import add_overrides, build_progress
 from kerasft.pipelines.printing import print_metrics
 from kerasft.run_dir import open_run_dir
 
@@ -16,12 +16,13 @@ def main(argv: Sequence[str]) -> None:
     parser = command_parser("evaluate")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a folder under runs/")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
-    arguments = parser.parse_args(argv)
+    add_overrides(parser)
+    arguments = parser.parse_intermixed_args(argv)
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
         from kerasft.pipelines import workflow
 
-        metrics = workflow.evaluate_run(run_dir, [build_progress()])
+        metrics = workflow.evaluate_run(run_dir, [build_progress()], overrides=arguments.overrides)
     if arguments.json:
         print_json({"run_dir": str(run_dir.path), "metrics": metrics})
     else:

@@ -10,7 +10,7 @@ from kerasft.cli import command_parser
 from kerasft.console import results_only
 from kerasft.errors import UserError
 from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
-from kerasft.pipelines.command import build_progress
+from kerasft.pipelines.command import add_overrides, build_progress
 from kerasft.pipelines.export_options import Quantization, read_warmup_texts
 from kerasft.pipelines.printing import predict_command
 from kerasft.recipe import describe_fields
@@ -19,7 +19,7 @@ from kerasft.run_dir import open_run_dir
 
 def main(argv: Sequence[str]) -> None:
     """Exports a run and prints the folder of the new version."""
-    arguments = _build_parser().parse_args(argv)
+    arguments = _build_parser().parse_intermixed_args(argv)
     _check_name(arguments.name)
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
                 length_buckets=arguments.length_buckets,
             ),
             quantization=Quantization(method, arguments.max_loss) if method else None,
+            overrides=arguments.overrides,
         )
     print(saved_model)  # alone on stdout, for a script to take
     has_pairs = run_dir.read_json("metrics.json")["has_pairs"]
@@ -92,6 +93,7 @@ def _build_parser() -> argparse.ArgumentParser:
         action="store_false",
         help="publish without asking a fresh process whether it gives the run's own answers",
     )
+    add_overrides(parser)
     return parser
 
 

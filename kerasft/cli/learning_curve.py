@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
 from kerasft.console import print_json, results_only, tell
+from kerasft.metrics.spread import show_figure
 from kerasft.pipelines.command import add_run_arguments, build_progress
 from kerasft.pipelines.learning_curve_plan import SERIES, USUAL_SEEDS, make_plan
 
@@ -76,5 +77,5 @@ def _print(curve: Curve, files: dict[str, str]) -> None:
 def _show(figure: Spread) -> str:
     if math.isnan(figure.mean):
         return "undefined"
-    deviation = "" if figure.std is None else f" ± {figure.std:.4f}"
-    return f"{figure.mean:.4f}{deviation}"
+    deviation = "" if figure.std is None else f" ± {show_figure(figure.std)}"
+    return f"{show_figure(figure.mean)}{deviation}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _CONFIDENCE = 0.95
+_SMALL = 1e-3
 
 
 class Spread(NamedTuple):
@@ -30,8 +31,10 @@ def is_defined(value: float | None) -> bool:
 
 
 def show_figure(value: float | None) -> str:
-    """Writes a metric for people, with four digits or as `undefined`."""
-    return f"{value:.4f}" if is_defined(value) else "undefined"
+    """Writes a metric for people: four decimals, three digits of a smaller one, or `undefined`."""
+    if not is_defined(value):
+        return "undefined"
+    return f"{value:.3g}" if 0 < abs(value) < _SMALL else f"{value:.4f}"
 
 
 def spread(values: Sequence[float | None]) -> Spread:

@@ -69,6 +69,16 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help=_OVERRIDES_HELP)
 
 
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Adds the settings of a run that may change when it is evaluated or exported again."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="section.key=value",
+        help="where the data lies now: data.train_files=new/reviews.csv",
+    )
+
+
 def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None = None) -> None:
     """Starts or resumes a run, and prints what came of it.
 

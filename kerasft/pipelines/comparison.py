@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.metrics.paired import Difference
+from kerasft.metrics.spread import show_figure
 from kerasft.pipelines.compared_runs import ComparedRun
 
 SIGNIFICANT = 0.05
@@ -42,6 +43,7 @@ class PairedTest(NamedTuple):
     def conclude(self, num_examples: int) -> str:
         """Returns what the test says, in a sentence."""
         size, p = abs(self.difference.estimate), self.p_adjusted
+        by = f"by {show_figure(size)}"
         if self.is_noise is None:
             where = "these examples" if math.isnan(self.difference.estimate) else "every resample"
             return (
@@ -55,11 +57,11 @@ class PairedTest(NamedTuple):
         better, worse = (self.second, self.first) if second_leads else (self.first, self.second)
         if not self.is_noise:
             return (
-                f"{better} is better than {worse} in {self.metric} by {size:.4f}, and that is more "
+                f"{better} is better than {worse} in {self.metric} {by}, and that is more "
                 f"than noise: {_show(p)}."
             )
         return (
-            f"{better} is ahead of {worse} in {self.metric} by {size:.4f}, but on {num_examples:,} "
+            f"{better} is ahead of {worse} in {self.metric} {by}, but on {num_examples:,} "
             f"examples that cannot be told from noise: {_show(p)}."
         )
 

@@ -12,30 +12,27 @@ import numpy as np
 
 from kerasft.errors import UserError
 from kerasft.pipelines.data import Data
-from kerasft.pipelines.resuming import DATA_PLACES, differences
+from kerasft.pipelines.resuming import DATA_PLACES, OTHER_DATA, differences
 from kerasft.pipelines.source import VALIDATION, group_hashes, split_names
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.tasks.task import Task
 
 _RECORD = "data.json"
 _TRAIN = "train"
 _SAME_DATA = "the same texts, labels and groups in the same order; the files may lie elsewhere"
 
 
-def describe_data(recipe: Recipe, data: Data, task: Task, preprocessor) -> dict[str, Any]:
+def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
     """Describes a run's data by its content: names and places of files are not part of it.
 
     Args:
         recipe: The recipe.
         data: The data.
-        task: The task.
         preprocessor: From text to tokens.
 
     Returns:
         Plain data: of each split the number of examples and a digest of texts, labels and groups;
-        the label names; a digest of the tokenizer; how the targets of a regression are
-        standardized.
+        the label names; a digest of the tokenizer.
     """
     names = split_names(recipe)
     groups = group_hashes(data.source, names, names[VALIDATION] != names[_TRAIN])
@@ -53,13 +50,9 @@ def describe_data(recipe: Recipe, data: Data, task: Task, preprocessor) -> dict[
     config = json.dumps(preprocessor.config(), sort_keys=True).encode()
     return {
         "splits": splits,
-        "label_kind": task.kind,
-        "label_names": list(task.label_names),
+        "label_kind": data.source.label_kind,
+        "label_names": list(data.source.label_names),
         "tokenizer": _digest(np.frombuffer(config, np.uint8)),
-        "target_scaling": [
-            task.record().get("target_mean", 0.0),
-            task.record().get("target_scale", 1.0),
-        ],
     }
 
 
@@ -165,7 +158,7 @@ def _check_same(
         changes.append("another vocabulary or tokenizer")
     if changes:
         raise UserError(
-            f"The data is not the data that {folder.path} began with.",
+            f"{OTHER_DATA} {folder.path} began with.",
             received="; ".join(changes),
             expected=_SAME_DATA,
             fix=fix,

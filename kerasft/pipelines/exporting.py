@@ -17,6 +17,7 @@ from kerasft.export.layout import BFLOAT16
 from kerasft.export.quantization import CompressedWeight, compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
+from kerasft.metrics.spread import show_figure
 from kerasft.pipelines.assembly import load_recipe_preset
 from kerasft.pipelines.data import VALIDATION, Data, split_logits, store_logits
 from kerasft.pipelines.export_options import Quantization
@@ -110,7 +111,8 @@ def quantize(
         "weights_bytes_before": sum(weight.variable.numpy().nbytes for weight in compressed),
     }
     announce(
-        f"Quantized to {quantization.method}: validation/{headline} {before:.4f} -> {after:.4f}, "
+        f"Quantized to {quantization.method}: validation/{headline} {show_figure(before)} -> "
+        f"{show_figure(after)}, "
         f"matrices {figures['weights_bytes_before'] / 1e6:,.1f} -> "
         f"{figures['weights_bytes'] / 1e6:,.1f} MB."
     )

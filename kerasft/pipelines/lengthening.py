@@ -34,34 +34,40 @@ def keep_first_warmup(recipe: Recipe, run_dir: RunDir | None, plan: BatchPlan) -
     return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **family))
 
 
-def check_steps_are_left(run_dir: RunDir, settings: FitSettings) -> None:
-    """Refuses to resume a finished run whose new length or patience leaves nothing to train.
+def check_steps_are_left(run_dir: RunDir, settings: FitSettings, from_step: int | None) -> None:
+    """Refuses a length or patience that the run is beyond already, before anything is changed.
 
     Args:
         run_dir: The run.
         settings: Of the training that is to go on.
+        from_step: Where it is to go on; `None`: at its latest checkpoint.
 
     Raises:
-        UserError: Nothing is left to train.
+        UserError: It is beyond its length; or it is finished, and nothing is left to train.
     """
     saved = latest_state(run_dir.checkpoints_folder)
-    if not run_dir.metrics_path.exists() or saved is None:
+    if saved is None:
         return
     state = FitState.from_checkpoint(saved)
-    if state.is_out_of_patience(settings.patience):
+    step = state.step if from_step is None else from_step
+    is_finished = run_dir.metrics_path.exists() and from_step is None
+    is_done = step >= settings.last_step if is_finished else step > settings.last_step
+    wants = []
+    if is_done:
+        short = settings.last_step < settings.total_steps
+        key = "training.stop_after_epochs" if short else "training.epochs, steps or examples"
+        wants.append(f"{key} for more than {step} steps")
+    if is_finished and state.is_out_of_patience(settings.patience):
+        enough = state.evaluations_since_best + 1
+        wants.append(f"training.early_stopping_patience={enough} or more, or 0 for no end")
+    if wants:
         raise UserError(
-            f"The run {run_dir.path} stopped early at step {state.step}: nothing is left to train.",
-            received=f"training.early_stopping_patience={settings.patience}, and "
-            f"{state.evaluations_since_best} validations without a better one",
-            fix=f"set training.early_stopping_patience={state.evaluations_since_best + 1} or more, "
-            "or 0 to never stop early.",
-        )
-    if state.step >= settings.last_step:
-        raise UserError(
-            f"The run {run_dir.path} is finished: nothing is left to train.",
-            received=f"a length of {settings.last_step} steps, {state.step} of them done",
-            expected=f"more than {state.step} steps",
-            fix="set a larger training.epochs, training.steps or training.examples.",
+            f"The run {run_dir.path} has nothing left to train.",
+            received=f"steps done: {step} of {settings.last_step}; validations without an "
+            f"improvement: {state.evaluations_since_best}",
+            expected=" and ".join(wants),
+            fix="set these, or resume an earlier checkpoint: --resume "
+            f"{run_dir.checkpoints_folder}/step-N.",
         )
 
 

@@ -16,6 +16,7 @@ from kerasft.run_dir import RunDir, open_run_dir
 if TYPE_CHECKING:  # which imports TensorFlow
     from kerasft.training.fit_state import FitState
 
+OTHER_DATA = "The data is not the data that"  # how the error of changed data begins
 WRITTEN = "recipe_file.json"  # what the recipe's file said when a run began
 # Where the data lies: its content is what counts.
 DATA_PLACES = r"data\.(train_files|validation_files|test_files|data_dir|format)"

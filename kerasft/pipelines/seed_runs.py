@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kerasft.console import print_json, results_only, tell
 from kerasft.errors import UserError
-from kerasft.metrics.spread import Spread, is_defined, spread
+from kerasft.metrics.spread import Spread, is_defined, show_figure, spread
 from kerasft.pipelines import command
 from kerasft.pipelines.choosing import best_by_validation, describe_best, monitored
 from kerasft.pipelines.seeds import (
@@ -222,8 +222,6 @@ def _print(
     from rich.console import Console
     from rich.table import Table
 
-    from kerasft.training.report_rows import value_cell
-
     tested = {name: f for name, f in figures.items() if not name.startswith("validation/")}
     table = Table(box=box.HORIZONTALS)
     for title in ("metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)):
@@ -231,8 +229,8 @@ def _print(
     for name, figure in (tested or figures).items():
         # "undefined" for each seed would not fit into 80 columns.
         further = (math.nan if x is None else x for x in (figure.std, *figure.values))
-        cells = ("" if math.isnan(x) else f"{x:.4f}" for x in further)
-        table.add_row(name, value_cell(figure.mean), *cells)
+        cells = ("" if math.isnan(x) else show_figure(x) for x in further)
+        table.add_row(name, show_figure(figure.mean), *cells)
     Console(file=sys.stdout).print(table)
     sys.stdout.write(f"runs       {series.folder.path}\n")
     if model is not None:

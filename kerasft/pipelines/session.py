@@ -17,7 +17,7 @@ from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
 from kerasft.pipelines import assembly, outcome, resuming
 from kerasft.pipelines import data as run_data
-from kerasft.pipelines.data_record import describe_data, read_data_record
+from kerasft.pipelines.data_record import describe_data
 from kerasft.pipelines.finishing import finish
 from kerasft.pipelines.fitting import fit, fit_settings, unfreezing
 from kerasft.pipelines.going_back import leave_out
@@ -29,8 +29,14 @@ from kerasft.pipelines.starting import announce_adapter, load_starting_weights
 from kerasft.pipelines.watching import build_listeners, tensorboard_command
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
-from kerasft.tasks.regression import target_scaling
-from kerasft.training.checkpoint import latest_step, restore_best, restore_latest
+from kerasft.tasks.regression import check_value_range, target_scaling
+from kerasft.tasks.task import scaling_of
+from kerasft.training.checkpoint import (
+    latest_state,
+    latest_step,
+    restore_best,
+    restore_latest,
+)
 from kerasft.training.compile_cache import keep_compiled_programs
 from kerasft.training.divergence import DivergedError
 from kerasft.training.events import AllEvents, Events, watched_metrics
@@ -130,9 +136,9 @@ class Session:
         self.task = assembly.build_recipe_task(
             recipe, self.data.source, target_scaling=self._target_scaling()
         )
-        self._check_monitor()
-        self.data_record = describe_data(recipe, self.data, self.task, self.preprocessor)
         self.weights = run_data.example_weights(recipe, self.data)
+        self._check_monitor()
+        self.data_record = describe_data(recipe, self.data, self.preprocessor)
         self.plan = run_data.build_plan(
             recipe, self.data, replicas=self.strategy.num_replicas_in_sync
         )
@@ -142,14 +148,16 @@ class Session:
     def _target_scaling(self) -> tuple[float, float]:
         """Returns mean and standard deviation of the targets; 0 and 1 where they are no numbers.
 
-        And for a run that was begun by an earlier version, which standardized nothing.
+        A run that has checkpoints keeps what its weights were trained with.
         """
         if self.data.source.label_kind != NUMBER:
             return 0.0, 1.0
-        if self.run_dir is None:
-            return target_scaling(self.data.labels("train"))
-        record = read_data_record(self.run_dir)
-        return (0.0, 1.0) if record is None else tuple(record["target_scaling"])
+        targets = self.data.labels("train")
+        check_value_range(self.recipe.model.minimum_value, self.recipe.model.maximum_value, targets)
+        saved = None if self.run_dir is None else latest_state(self.run_dir.checkpoints_folder)
+        if saved is None:
+            return target_scaling(targets)
+        return FitState.from_checkpoint(saved).target_scaling
 
     def _check_monitor(self) -> None:
         """Looks for the monitored metric before an epoch is spent on finding out.
@@ -249,7 +257,9 @@ class Session:
         )
         if saved is None:
             restore_best(self.run_dir.checkpoints_folder, 0)  # of a run that is begun anew
-            return FitState(devices=describe_strategy(self.strategy))
+            return FitState(
+                devices=describe_strategy(self.strategy), target_scaling=scaling_of(self.task)
+            )
         model.settle()
         state = FitState.from_checkpoint(saved)
         best_step = state.best_step
@@ -258,12 +268,6 @@ class Session:
             self.events.on_message(
                 f"The weights of the best step so far, {best_step}, are gone: the best is chosen "
                 "among the evaluations to come."
-            )
-        if state.step > self.total_steps:
-            raise UserError(
-                f"The run {self.run_dir.path} is beyond its end.",
-                received=f"{state.step} steps done of {self.total_steps}",
-                fix="give it a length of more steps, or resume an earlier checkpoint.",
             )
         self.events.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
         resuming.compare_devices(state, describe_strategy(self.strategy), self.events.on_message)

@@ -29,7 +29,7 @@ from kerasft.pipelines.exporting import export_recorded
 from kerasft.pipelines.fitting import fit_settings
 from kerasft.pipelines.lengthening import check_steps_are_left, reopen
 from kerasft.pipelines.result import Run
-from kerasft.pipelines.resuming import WRITTEN, differences, refuse_finished
+from kerasft.pipelines.resuming import WRITTEN, change_recipe, differences, refuse_finished
 from kerasft.pipelines.session import Session
 from kerasft.pipelines.worker_folder import working_folder
 from kerasft.recipe import Recipe, load_recipe
@@ -85,8 +85,8 @@ def run(
             check_resumed_data(resume, session.recipe, session.data_record)
         if same_data_as is not None:
             check_data_of_series(same_data_as, session.data_record)
-        if resume is not None and from_step is None:
-            check_steps_are_left(resume, fit_settings(session))
+        if resume is not None:
+            check_steps_are_left(resume, fit_settings(session), from_step)
         model = session.build_model()
 
         def prepare() -> RunDir:
@@ -139,7 +139,10 @@ def settle(recipe: Recipe) -> Recipe:
 
 
 def evaluate_run(
-    run_dir: RunDir, events: Sequence[Events] = (), split: str | None = None
+    run_dir: RunDir,
+    events: Sequence[Events] = (),
+    split: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, float]:
     """Evaluates a run's best checkpoint again, in float32; returns flat metrics.
 
@@ -148,11 +151,13 @@ def evaluate_run(
         events: Told how far it is.
         split: `test`, another split that is tested on, or `validation`; `None` is `test`, and
             `validation` where there is no test.
+        overrides: `section.key=value` of settings that may change on a resume, such as where the
+            data lies now.
 
     Raises:
-        UserError: If the run has no best checkpoint yet.
+        UserError: If the run has no best checkpoint yet, or the data is other data.
     """
-    session = _open_session(run_dir, events)
+    session = _open_session(run_dir, events, overrides)
     session.load()
     split = split or (*session.data.test_names, VALIDATION)[0]
     if split not in (VALIDATION, *session.data.test_names):
@@ -211,6 +216,7 @@ def export_run(
     *,
     options: ExportOptions | None = None,
     quantization: Quantization | None = None,
+    overrides: Sequence[str] = (),
 ) -> Path:
     """Exports a run's best checkpoint again; returns the version folder.
 
@@ -220,12 +226,13 @@ def export_run(
         name: Folder of the model; `None`: as the recipe says.
         options: Of the export. Defaults to those of an export after training.
         quantization: How weights are stored and computed with; `None`: in float32.
+        overrides: See `evaluate_run`.
 
     Raises:
         UserError: If the run has no best checkpoint yet, or was never finished; or quantization
             costs more than allowed.
     """
-    session = _open_session(run_dir, events)
+    session = _open_session(run_dir, events, overrides)
     recorded = _read_results(run_dir)
     result = _recorded_outcome(session, recorded)
     announce = session.events.on_message
@@ -233,7 +240,7 @@ def export_run(
     def load_same_data() -> Data:
         # The outcome's encoder will do: a session would load it once more.
         data = load_data(session.recipe, result.preset, announce=announce)
-        now = describe_data(session.recipe, data, result.task, result.preprocessor)
+        now = describe_data(session.recipe, data, result.preprocessor)
         check_exported_data(run_dir, now)
         return data
 
@@ -275,9 +282,11 @@ def _as_recorded(result: outcome.Outcome) -> outcome.Outcome:
     return dataclasses.replace(result, task=task)
 
 
-def _open_session(run_dir: RunDir, events: Sequence[Events]) -> Session:
+def _open_session(
+    run_dir: RunDir, events: Sequence[Events], overrides: Sequence[str] = ()
+) -> Session:
     outcome.require_best(run_dir)
-    return Session(load_run_recipe(run_dir), run_dir, events)
+    return Session(change_recipe(run_dir, overrides), run_dir, events)
 
 
 def load_run_recipe(run_dir: RunDir) -> Recipe:

@@ -41,6 +41,31 @@ def target_scaling(targets: np.ndarray) -> tuple[float, float]:
     return mean, scale
 
 
+def check_value_range(low: float | None, high: float | None, targets: np.ndarray) -> None:
+    """Refuses limits of the predictions beyond all training targets.
+
+    Args:
+        low: The smallest prediction; `None`: no limit.
+        high: The largest.
+        targets: float `(num_examples,)`.
+
+    Raises:
+        UserError: All predictions would be the limit.
+    """
+    least, most = float(np.min(targets)), float(np.max(targets))
+    for name, limit, is_beyond in (
+        ("minimum_value", low, low is not None and low >= most),
+        ("maximum_value", high, high is not None and high <= least),
+    ):
+        if is_beyond:
+            raise UserError(
+                f"model.{name} lies beyond all training targets: every prediction would be it.",
+                received=f"model.{name}={limit:g}",
+                expected=f"a limit that leaves the targets, {least:g} to {most:g}, apart",
+                fix="correct it, or leave it out.",
+            )
+
+
 class Regression:
     """What is particular to answers that are numbers.
 

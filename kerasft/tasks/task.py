@@ -162,6 +162,11 @@ def _refuse_foreign_settings(
             )
 
 
+def scaling_of(task: Task) -> tuple[float, float]:
+    """Returns mean and standard deviation that a task standardizes targets by; 0, 1 for none."""
+    return getattr(task, "target_mean", 0.0), getattr(task, "target_scale", 1.0)
+
+
 def task_from_record(record: Mapping[str, Any]) -> Task:
     """Builds the task that a finished run kept: it decides as that run's did.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,10 @@ class Soup:
         latest = int(evaluations[-1]["step"])
         if latest in kept:
             save_weights(self.folder, latest, weights)
+        self._discard_but(kept)
+
+    def _discard_but(self, kept: Collection[int]) -> None:
+        """Removes the weights of other steps, but for those that a checkpoint counts on."""
         counted_on = {
             step
             for state in saved_states(self.checkpoints)
@@ -132,8 +136,10 @@ class Soup:
             assign_named(weights, present)
 
     def clear(self) -> None:
-        """Removes what was kept."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes what was kept, but for what a checkpoint counts on."""
+        self._discard_but(())
+        if not checkpoints_in(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _steps(self, evaluations: Sequence[Mapping[str, float]]) -> list[int]:
         return candidate_steps(evaluations, self.ranking, count=self.count, choose=self.choose)

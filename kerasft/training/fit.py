@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from kerasft.metrics.spread import show_figure
 from kerasft.training.averaging import Soup, counted_weights, unaveraged
 from kerasft.training.checkpoint import save_best
 from kerasft.training.checkpoint_writer import CheckpointWriter
@@ -217,7 +218,7 @@ class Fit:
         if state.stopped_early:
             self.events.on_message(
                 f"Stopping early: {ranking.monitor} has not improved on "
-                f"{state.best_value:.4f} (step {state.best_step}) for "
+                f"{show_figure(state.best_value)} (step {state.best_step}) for "
                 f"{state.evaluations_since_best} evaluations."
             )
 
@@ -240,10 +241,12 @@ class Fit:
         self.events.on_evaluation("validation", state.step, metrics, True)
         self.events.on_message(
             f"The weights of the steps {', '.join(map(str, steps))} are averaged: "
-            f"{ranking.monitor} {value:.4f}; the best single step had {state.best_value:.4f}."
+            f"{ranking.monitor} {show_figure(value)}; the best single step had "
+            f"{show_figure(state.best_value)}."
         )
-        state.best_value, state.averaged_step = value, state.step
+        state.best_step, state.best_value, state.averaged_step = state.step, value, state.step
         self._save()
+        self.writer.wait()
         self.soup.clear()
 
     def _save(self) -> None:

@@ -74,6 +74,8 @@ class FitState:
             is no improvement, also where it becomes the best step.
         stopped_early: Whether training stopped for want of an improvement.
         averaged_step: The step whose weights were made an average of earlier ones; 0: none.
+        target_scaling: Mean and standard deviation by which the targets of a regression are
+            standardized. (0, 1), the default, standardizes nothing, as an earlier version did.
         devices: What the last step was trained on, from `describe_strategy`; `None` before any.
         compile_seconds: Of `step_seconds`, what passed in steps that XLA compiled: the first of
             each shape of a batch in a process. 0 without XLA.
@@ -96,6 +98,7 @@ class FitState:
     compile_seconds: float = 0.0
     seconds: float = 0.0
     devices: str | None = None
+    target_scaling: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def from_checkpoint(cls, saved: Mapping) -> FitState:
@@ -104,6 +107,7 @@ class FitState:
         if saved.get("averaged"):  # an earlier version kept no step
             saved = {**saved, "averaged_step": saved["step"]}
         state = cls(**{name: value for name, value in saved.items() if name in names})
+        state.target_scaling = tuple(state.target_scaling)
         # JSON has no NaN: it was written as null.
         state.evaluations = [
             {name: math.nan if value is None else value for name, value in evaluation.items()}

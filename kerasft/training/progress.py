@@ -15,8 +15,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from kerasft.metrics.spread import show_figure
 from kerasft.training.events import BatchStats, Events, watched_metrics
-from kerasft.training.report_rows import value_cell
 
 if TYPE_CHECKING:
     from kerasft.training.loop import StepResult
@@ -159,7 +159,7 @@ class ProgressEvents(Events):
         """Says the watched metrics: the headline and the monitored one are among them."""
         self._display.finish(split.capitalize())
         watched = watched_metrics(metrics, self._headline, self._monitor)
-        said = ", ".join(f"{name} {value_cell(metrics.get(name))}" for name in watched)
+        said = ", ".join(f"{name} {show_figure(metrics.get(name))}" for name in watched)
         self._display.say(f"Step {step:,} {split}: {said}{' (best)' if best else ''}")
 
     def on_message(self, text: str) -> None:
@@ -285,7 +285,7 @@ def _can_show_bars(console: Console) -> bool:
 
 
 def _shown(metrics: Mapping[str, float]) -> list[str]:
-    return [f"{name} {value:.4f}" for name, value in metrics.items()]
+    return [f"{name} {show_figure(value)}" for name, value in metrics.items()]
 
 
 def _time_left(seconds: float | None) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from kerasft.console import build_table
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.spread import show_figure
 from kerasft.training.report_rows import (
     Rows,
     bin_rows,
@@ -23,7 +24,6 @@ from kerasft.training.report_rows import (
     ends_of,
     headline_rows,
     level_of,
-    value_cell,
 )
 
 _MARKDOWN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|<*`[]"} | {"\n": " ", "\r": " "})
@@ -181,7 +181,7 @@ def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
         ["idle share", f"{training.idle_share:.1%}"],
         [
             "best step",
-            f"{training.best_step:,} ({training.monitor} {value_cell(training.best_value)})",
+            f"{training.best_step:,} ({training.monitor} {show_figure(training.best_value)})",
         ],
         ["dtype policy", training.dtype_policy],
         ["device", training.device],
@@ -190,7 +190,7 @@ def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
 
 def _headline(evaluation: EvaluationFacts) -> str:
     name = evaluation.headline
-    text = f"**{_cell(name)} {value_cell(evaluation.metrics.get(name))}**"
+    text = f"**{_cell(name)} {show_figure(evaluation.metrics.get(name))}**"
     if interval := evaluation.intervals.get(name):
         text += f" ({level_of(interval)} {ends_of(interval)})"
     return f"{text} on {evaluation.num_examples:,} {evaluation.split} examples."

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.calibration import ReliabilityBin
+from kerasft.metrics.spread import show_figure
 
 _MAX_MATRIX_WIDTH = 80  # a wider confusion matrix would wrap: its largest errors are listed instead
 _MAX_CONFUSIONS = 10
@@ -27,15 +28,10 @@ def headline_rows(metrics: Mapping[str, float], intervals: Mapping[str, Interval
     """
     header = ["metric", "value", *(level_of(i) for i in list(intervals.values())[:1])]
     shown = [name for name in metrics if "/" not in name or name in intervals]
-    rows = [[name, value_cell(metrics[name])] for name in shown]
+    rows = [[name, show_figure(metrics[name])] for name in shown]
     if intervals:
         rows = [[*row, ends_of(intervals[row[0]]) if row[0] in intervals else ""] for row in rows]
     return header, rows
-
-
-def value_cell(value: float | None) -> str:
-    """Returns a metric in four decimals; one that is NaN, or `null` in JSON, is undefined."""
-    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def level_of(interval: Interval) -> str:
@@ -45,7 +41,7 @@ def level_of(interval: Interval) -> str:
 
 def ends_of(interval: Interval) -> str:
     """Returns an interval's two ends: `0.8561 - 0.8872`."""
-    return f"{interval.lower:.4f} - {interval.upper:.4f}"
+    return f"{show_figure(interval.lower)} - {show_figure(interval.upper)}"
 
 
 def class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> Rows:
@@ -64,7 +60,7 @@ def class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> Rows
         value = metrics.get(f"{column}/{name}")
         if value is None or math.isnan(value):
             return _ABSENT
-        return f"{value:,.0f}" if column == "support" else value_cell(value)
+        return f"{value:,.0f}" if column == "support" else show_figure(value)
 
     return ["label" if have_thresholds else "class", *columns], [
         [name, *(shown(column, name) for column in columns)] for name in label_names

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kerasft.errors import UserError
+from kerasft.pipelines.resuming import OTHER_DATA
 from kerasft.pipelines.tokenizing import usable_processes
 from kerasft.tuning.job import STDERR, Job, finished_outcome, is_finished, outcome_of, write_value
 from kerasft.tuning.journal import Outcome
@@ -83,7 +84,11 @@ class Trials:
                 reason = self._watch(process, job, check, watch)
             finally:
                 self._end(process)
-        return outcome_of(job, process.returncode, time.monotonic() - start, reason)
+        outcome = outcome_of(job, process.returncode, time.monotonic() - start, reason)
+        if OTHER_DATA in (outcome.reason or ""):
+            # No fault of the trial: it is run again when the search goes on.
+            raise UserError(f"{job.name} was not run. {outcome.reason}")
+        return outcome
 
     def command(self, job: Job) -> list[str]:
         """Returns the command of a job: to begin it, or to go on with it."""

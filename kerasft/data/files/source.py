@@ -84,6 +84,7 @@ class FileSource:
             name: open_table(paths, format, label_columns) for name, paths in files.items() if paths
         }
         self._label_columns = tuple(label_columns)
+        _refuse_label_columns(self._label_columns, text_column, text_pair_column, group_column)
         if label_columns:
             label_column, label_kind = self._tables["train"].columns[-1], MULTI
         # Before anything is read: what is read later must still be this.
@@ -304,6 +305,17 @@ class FileSource:
             return None
         indices = sorted(map(self._label_names.__getitem__, words))
         return tuple(indices) if self.label_kind == MULTI else indices[0]
+
+
+def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:
+    """Refuses columns that hold a label and something else."""
+    twice = {*labels} & {*others}
+    if twice:
+        raise UserError(
+            "One column cannot be two things.",
+            received=", ".join(sorted(twice)),
+            expected="data.label_columns of labels alone",
+        )
 
 
 def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:

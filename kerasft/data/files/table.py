@@ -89,7 +89,7 @@ class Table:
         for path, part in zip(self.files, self._parts, strict=True):
             for name in self._joined:
                 if name not in part.columns:
-                    raise no_such_column("data.label_columns", name, part.columns)
+                    raise no_such_column(f"{path}: data.label_columns", name, part.columns)
             missing = [name for name in found if name not in part.columns]
             if missing:
                 raise UserError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
@@ -138,6 +141,17 @@ class TestAFinishedRun:
             workflow.evaluate_run(finished)
         assert (finished.path / "predictions-test.npz").read_bytes() == kept
 
+    def test_is_evaluated_on_data_that_was_moved(self, place, finished):
+        before = workflow.evaluate_run(finished)
+        for name in ("train.csv", "test.csv"):
+            (place / name).rename(place / f"moved-{name}")
+        moved = ["data.train_files=moved-train.csv", "data.test_files=moved-test.csv"]
+        with pytest.raises(UserError, match="no such file"):
+            workflow.evaluate_run(finished)
+        assert workflow.evaluate_run(finished, overrides=moved) == before
+        with pytest.raises(UserError, match="begun with other settings"):
+            workflow.evaluate_run(finished, overrides=["training.learning_rate=1e-5"])
+
     def test_is_not_evaluated_under_other_labels(self, place, finished):
         for name in ("train.csv", "test.csv"):
             path = place / name
@@ -159,3 +173,47 @@ def test_a_run_of_a_series_reads_the_data_of_the_first(place):
     (place / "train.csv").write_text(table(48))
     with pytest.raises(UserError, match=r"train: 48 examples, 40 before.*cannot be compared"):
         workflow.run(again, same_data_as=first)
+
+
+class TestNumbers:
+    @pytest.fixture
+    def years(self, place):
+        rows = "".join(f"{'so very ' * (i % 7)}film {i},{1950 + 10 * (i % 7)}\n" for i in range(40))
+        (place / "train.csv").write_text("text,label\n" + rows)
+        return recipe_of(
+            **{"data.test_files": (), "data.label_kind": "number", "training.steps": 4}
+        )
+
+    def test_what_the_weights_were_trained_with_is_kept_by_the_checkpoint(self, years):
+        run = RunDir(workflow.run(years).path)
+        before = run.read_json("metrics.json")["task"]
+        assert before["target_mean"] == pytest.approx(1980, abs=5)
+        assert before["target_scale"] == pytest.approx(20, abs=2)
+        (run.path / "data.json").unlink()
+        resume(run, "training.steps=6")
+        assert run.read_json("metrics.json")["task"] == before
+
+    def test_a_checkpoint_of_an_earlier_version_goes_on_unstandardized(self, years):
+        run = RunDir(workflow.run(years).path)
+        for path in run.checkpoints_folder.glob("step-*/state.json"):
+            state = json.loads(path.read_text())
+            del state["target_scaling"]
+            path.write_text(json.dumps(state))
+        resume(run, "training.steps=6")
+        assert run.read_json("metrics.json")["task"]["target_scale"] == 1.0
+
+    @pytest.mark.parametrize("limit", ["model.minimum_value=3000.0", "model.maximum_value=5.0"])
+    def test_limits_beyond_the_targets_are_refused(self, years, limit):
+        name, _, value = limit.partition("=")
+        recipe = dataclasses.replace(
+            years, model=dataclasses.replace(years.model, **{name[6:]: float(value)})
+        )
+        with pytest.raises(UserError, match=rf"{name} lies beyond all training.*1950 to 2010"):
+            workflow.run(recipe)
+
+    def test_class_weights_are_refused_as_such(self, years):
+        recipe = dataclasses.replace(
+            years, training=dataclasses.replace(years.training, class_weights="balanced")
+        )
+        with pytest.raises(UserError, match="Only classes can be balanced, one to a text"):
+            workflow.run(recipe)

@@ -11,6 +11,7 @@ from kerasft.errors import UserError
 from kerasft.pipelines import workflow
 from kerasft.pipelines.resuming import change_recipe
 from kerasft.run_dir import RunDir
+from kerasft.training.checkpoint import BEST, read_checkpoint
 from kerasft.training.schedule import build_schedule
 
 SETTINGS = {
@@ -65,10 +66,50 @@ def test_without_more_to_train_it_is_refused_at_once(finished, override):
 
 @pytest.mark.parametrize("steps", [10.0, 4])
 def test_a_length_that_is_done_already_is_refused(finished, steps):
-    expected = r"finished: (nothing is left to train|there is nothing)"
+    expected = r"has nothing left to train.*10 of 4.*more than 10 steps|there is nothing to resume"
     with pytest.raises(UserError, match=expected):
         resume(finished, f"training.steps={steps:.0f}")
     assert finished.metrics_path.exists()
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_refused_length_changes_nothing(finished, is_finished):
+    if not is_finished:
+        finished.metrics_path.unlink()
+    before = {path: path.read_bytes() for path in finished.path.rglob("*") if path.is_file()}
+    shorter = change_recipe(finished, ["training.steps=4"])
+    for step in (None, 5):
+        with pytest.raises(UserError, match="has nothing left to train"):
+            workflow.run(shorter, resume=finished, from_step=step)
+    after = {path: path.read_bytes() for path in finished.path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_run_that_stopped_short_names_what_holds_it(make_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = RunDir(workflow.run(make_recipe({**SETTINGS, "training.stop_after_epochs": 0.6})).path)
+    with pytest.raises(UserError, match=r"training\.stop_after_epochs for more than 3 steps"):
+        resume(run, "training.steps=20")
+    assert resume(run, "training.stop_after_epochs=1").history[-1]["step"] == 5
+
+
+def test_an_averaged_run_goes_back_and_on(make_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        **SETTINGS,
+        "training.evaluate_every_steps": 2,
+        "training.checkpoint_every_steps": 4,
+        "training.keep_checkpoints": 4,
+        "training.average_checkpoints": 2,
+    }
+    run = RunDir(workflow.run(make_recipe(settings)).path)
+    undisturbed = read_checkpoint(run.checkpoints_folder / BEST)
+    state = json.loads((run.checkpoints_folder / "step-00000010" / "state.json").read_text())
+    assert state["best_step"] == state["averaged_step"] == undisturbed[0]["step"] == 10
+    workflow.run(change_recipe(run, ()), resume=run, from_step=4)
+    again = read_checkpoint(run.checkpoints_folder / BEST)
+    assert all(np.array_equal(again[1][name], value) for name, value in undisturbed[1].items())
+    assert resume(run, "training.steps=14").history[-1]["step"] == 14
 
 
 def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypatch):
@@ -83,7 +124,7 @@ def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypa
     run = RunDir(workflow.run(make_recipe(settings)).path)
     state = json.loads((next(run.checkpoints_folder.glob("step-*")) / "state.json").read_text())
     assert state["stopped_early"]
-    with pytest.raises(UserError, match=r"stopped early at step \d+.*patience=2 or more"):
+    with pytest.raises(UserError, match=r"nothing left to train.*patience=2 or more"):
         resume(run, "training.steps=40")
     assert resume(run, "training.early_stopping_patience=0").history[-1]["step"] == 20
 

@@ -222,6 +222,15 @@ class TestAColumnForEachLabel:
         with pytest.raises(UserError, match=r"fewer than two training examples.*'threat'"):
             open_source(content, label_columns=self.COLUMNS)
 
+    def test_a_test_file_without_one_is_named(self, open_source, write):
+        test = write("test.csv", "text,toxic,insult\nanother comment,1,0\n")
+        with pytest.raises(UserError, match=r"test\.csv: data\.label_columns: .*'threat'"):
+            open_source(self.content(), label_columns=self.COLUMNS, test_files=[test])
+
+    def test_a_label_is_no_text(self, open_source):
+        with pytest.raises(UserError, match=r"cannot be two things.*'toxic'"):
+            open_source(self.content(), label_columns=self.COLUMNS, text_column="toxic")
+
     def test_a_column_that_is_not_there(self, open_source):
         with pytest.raises(UserError, match=r'label_columns: there is no such.*mean "insult"'):
             open_source(self.content(), label_columns=("toxic", "insolt"))
