@@ -14,6 +14,7 @@ import time
 import pytest
 
 from kerasft.errors import UserError
+from kerasft.pipelines.resuming import OTHER_DATA
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.tuning.job import STDERR, TRIAL_SETTINGS, Job, is_finished, run_job
@@ -170,6 +171,22 @@ def test_a_higher_rung_goes_on_with_the_run_of_the_lower_one(run, tmp_path):
     outcome = run("raise RuntimeError('stopped here')", higher)
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: stopped here")
     assert higher.run_dir() == run_dir
+
+
+def test_other_data_is_no_fault_of_the_trial(run, tmp_path):
+    told = f"error: {OTHER_DATA} runs/a began with. Received: 'train: 41 examples, 40 before'."
+    script = f"import sys; print({told!r}, file=sys.stderr); sys.exit(2)"
+    with pytest.raises(UserError, match=r"trial-001 was not run.*41 examples, 40 before"):
+        run(script)
+    control = run(script.replace(OTHER_DATA, "The metric is not the metric that"))
+    assert control.status == "failed"
+
+
+def test_a_trial_is_told_whose_data_it_must_have(tmp_path):
+    job = make_job(tmp_path, same_data_as=tmp_path / "baseline")
+    command = Trials(["glue_mrpc"]).command(job)
+    assert command[command.index("--same-data-as") + 1] == str(tmp_path / "baseline")
+    assert "--same-data-as" not in Trials(["glue_mrpc"]).command(make_job(tmp_path))
 
 
 # --- the command
