@@ -57,7 +57,7 @@ class FakeWorkflow:
             to_json=lambda: result,
         )
 
-    def evaluate_run(self, run_dir, events):
+    def evaluate_run(self, run_dir, events, overrides):
         print("a library's chatter")
         return self.metrics
 

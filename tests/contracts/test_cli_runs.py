@@ -206,7 +206,11 @@ def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
     )
     assert found["quantization"] == Quantization("int8", 0.5)
     assert command("export", str(run_dir.path)).code == 0
-    assert workflow.calls[-1] == {"options": ExportOptions(), "quantization": None}
+    usual = {"options": ExportOptions(), "quantization": None, "overrides": []}
+    assert workflow.calls[-1] == usual
+    moved = "data.train_files=new/place.csv"
+    assert command("export", str(run_dir.path), moved).code == 0
+    assert workflow.calls[-1] == {**usual, "overrides": [moved]}
     for method in ("float16", "bfloat16"):
         command("export", str(run_dir.path), "--quantize", method)
         assert workflow.calls[-1]["quantization"] == Quantization(method)

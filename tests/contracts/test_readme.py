@@ -114,7 +114,8 @@ def check(command: list[str]) -> None:
     if recipe is not None and Path(recipe).suffix == ".toml":
         recipe = "imdb"  # somebody's own, which settings are common to
     if hasattr(arguments, "overrides"):
-        usual = getattr(arguments, "usual_recipe", "imdb")
+        run = getattr(arguments, "run_dir", "imdb-")  # runs/classify-20261126-101500
+        usual = getattr(arguments, "usual_recipe", Path(run).name.partition("-")[0])
         load_recipe(recipe or usual, arguments.overrides)
 
 
