@@ -14,7 +14,7 @@ import pytest
 from kerasft.data.batch_plan import BatchPlan
 from kerasft.models import tiny_random
 from kerasft.tasks.classification import Classification
-from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest
+from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest, step_of
 from kerasft.training.events import Events
 from kerasft.training.fit import Fit, checkpointed_variables
 from kerasft.training.fit_state import FitSettings, FitState, TrainingData
@@ -226,7 +226,10 @@ def test_with_techniques(tools, tmp_path, with_technique, name, step):
     assert bool(state.averaged_step) is (name == "soup")
     best = f"{BEST}/variables.safetensors"
     assert (tmp_path / "parts" / best).read_bytes() == (folder / best).read_bytes()
-    assert not (tmp_path / "parts" / "candidates").exists()
+    # Weights that wait to be averaged stay where a checkpoint is left to go back to.
+    left = {step_of(path) for path in checkpoints_in(tmp_path / "parts" / "candidates")}
+    assert left <= set(range(1, step + 1))
+    assert bool(left) is (name == "soup")
 
 
 def test_layers_join_and_keep_what_they_learnt(tools, tmp_path, with_technique):
