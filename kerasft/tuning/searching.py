@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from keras_tuner.engine.trial import Trial
 
-from kerasft.metrics.facts import LOWER_IS_BETTER
 from kerasft.pipelines.source import TEST, split_names
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
+from kerasft.training.ranking import lower_is_better
 from kerasft.tuning.budget import write_time
 from kerasft.tuning.job import TRIAL_SETTINGS, TRIALS, Job, best_of, note, run_job
 from kerasft.tuning.journal import COMPLETED, FAILED, PRUNED, Outcome
@@ -73,7 +73,7 @@ class Settled:
     @property
     def lower_is_better(self) -> bool:
         """Whether less of the metric is better."""
-        return self.metric.removeprefix("validation/") in LOWER_IS_BETTER
+        return lower_is_better(self.metric)
 
 
 def settle(recipe: Recipe, outcome: Outcome) -> Settled:
