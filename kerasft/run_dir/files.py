@@ -47,6 +47,16 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
             raise
 
 
+def remove_half_written(folder: Path) -> None:
+    """Removes what `write_atomically` left in a folder when its process was killed.
+
+    Args:
+        folder: A folder that no other process writes to now; those inside it are not searched.
+    """
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def check_disk_space(folder: str | os.PathLike[str], needed_bytes: int, what: str) -> None:
     """Raises before a large write that cannot succeed.
 

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from kerasft.errors import UserError, nearest
-from kerasft.run_dir.files import telling_os_errors, to_json, write_atomically
+from kerasft.run_dir.files import (
+    remove_half_written,
+    telling_os_errors,
+    to_json,
+    write_atomically,
+)
 
 _STAMP = re.compile(r"(?P<name>.+)-(?P<time>\d{8}-\d{6})(?:-(?P<count>\d+))?")
 
@@ -100,6 +105,8 @@ class RunDir:
     def lock(self) -> Iterator[None]:
         """Keeps other processes out of this folder; the system lets go if this one dies.
 
+        A process that was killed may have left a half-written file: none can be in use now.
+
         Raises:
             UserError: Another run holds the lock.
         """
@@ -108,6 +115,7 @@ class RunDir:
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
         with file:
             _take_lock(file, self.path)
+            remove_half_written(self.path)
             try:
                 yield
             finally:
