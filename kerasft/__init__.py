@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 from kerasft.processor import switch_onednn_on
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.comparison import Comparison
-    from kerasft.pipelines.result import Run
+    from kerasft.runs.result import Run
     from kerasft.serving.predictor import Predictor
-    from kerasft.training.fine_tuner import FineTuner
+    from kerasft.studies.compare.comparison import Comparison
+    from kerasft.training.step.fine_tuner import FineTuner
 
 __all__ = ["build", "compare", "load", "run"]
 __version__ = "0.1.0"
@@ -52,8 +52,8 @@ def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable
 
     recipe = load_recipe(name, overrides)  # a mistake is told before TensorFlow takes its seconds
 
-    from kerasft.pipelines import workflow
-    from kerasft.pipelines.command import build_progress
+    from kerasft.runs import workflow
+    from kerasft.runs.terminal import build_progress
 
     return workflow.run(recipe, events=[build_progress(recipe)])
 
@@ -88,8 +88,8 @@ def build(
 
     recipe = load_recipe(name, overrides)
 
-    from kerasft.pipelines import workflow
-    from kerasft.pipelines.command import build_progress
+    from kerasft.runs import workflow
+    from kerasft.runs.terminal import build_progress
 
     return workflow.build(recipe, events=[build_progress(recipe)])
 
@@ -107,10 +107,10 @@ def compare(
     Raises:
         UserError: The runs cannot be compared, or have no such split or metric.
     """
-    from kerasft.pipelines.compared_runs import choose_split, open_runs
+    from kerasft.studies.compare.compared_runs import choose_split, open_runs
 
     choose_split(open_runs(runs), split)  # a mistake is told before TensorFlow takes its seconds
 
-    from kerasft.pipelines.comparing import compare_runs
+    from kerasft.studies.compare.comparing import compare_runs
 
     return compare_runs(runs, split=split, metrics=tuple(metrics))

@@ -130,6 +130,18 @@ def resume_command(run_dir: Path, *overrides: str) -> str:
     return " ".join([f"{launch}{kerasft} run --resume {shlex.quote(str(run_dir))}", *overrides])
 
 
+def predict_command(model: Path, *, has_pairs: bool = False, kerasft: str | None = None) -> str:
+    """Returns the line that asks an exported model.
+
+    Args:
+        model: Its folder.
+        has_pairs: Whether it reads pairs of texts.
+        kerasft: The command; `None` is the one of this environment.
+    """
+    texts = '--pair "A film." "A second text."' if has_pairs else '"A quiet, moving film."'
+    return f"{kerasft or program('kerasft')} predict {shlex.quote(str(model))} {texts}"
+
+
 def tell(message: str) -> None:
     """Writes a message for people to stderr, as lines of its own."""
     with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it

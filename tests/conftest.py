@@ -95,7 +95,7 @@ def kernels(tmp_path_factory):
     """The kernels of the training step; the test is skipped where no compiler can make them."""
     if not any(map(shutil.which, ("g++", "clang++"))):
         skip("needs a C++ compiler, g++ or clang++")
-    from kerasft.kernels.building import load_kernels
+    from kerasft.models.fast.kernels.building import load_kernels
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERASFT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

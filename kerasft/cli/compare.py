@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
 from kerasft.console import build_table, print_json, print_lines, results_only
-from kerasft.pipelines.compared_runs import choose_split, open_runs
+from kerasft.studies.compare.compared_runs import choose_split, open_runs
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.comparison import Comparison
+    from kerasft.studies.compare.comparison import Comparison
 
 
 def main(argv: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_intermixed_args(argv)
     choose_split(open_runs(arguments.runs), arguments.split)  # before TensorFlow is imported
     with results_only():
-        from kerasft.pipelines.comparing import compare_runs
+        from kerasft.studies.compare.comparing import compare_runs
 
         comparison = compare_runs(arguments.runs, split=arguments.split, metrics=arguments.metric)
     if arguments.json:

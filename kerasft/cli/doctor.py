@@ -133,7 +133,7 @@ def find_devices() -> Iterator[Finding]:
         import tensorflow as tf
         import tensorflow_text  # noqa: F401 - imported to see that it can be
 
-        from kerasft.training.precision import resolve_dtype_policy
+        from kerasft.training.step.precision import resolve_dtype_policy
 
         is_on = onednn_is_on()
         gpus = tf.config.list_physical_devices("GPU")
@@ -155,7 +155,7 @@ def find_devices() -> Iterator[Finding]:
 
 def find_data() -> Iterator[Finding]:
     """Looks for the datasets of the shipped recipes where a run would look."""
-    from kerasft.data.sources import BUILTIN_SAMPLE, open_prepared, search_folders
+    from kerasft.data.sources.source import BUILTIN_SAMPLE, open_prepared, search_folders
 
     folders = search_folders()
     datasets = {load_recipe(info.name).data.dataset for info in list_recipes()}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
+from kerasft.cli.printing import print_metrics
 from kerasft.console import print_json, results_only
-from kerasft.pipelines.command import add_overrides, build_progress
-from kerasft.pipelines.printing import print_metrics
 from kerasft.run_dir import open_run_dir
+from kerasft.runs.arguments import add_overrides
+from kerasft.runs.terminal import build_progress
 
 
 def main(argv: Sequence[str]) -> None:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_intermixed_args(argv)
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
-        from kerasft.pipelines import workflow
+        from kerasft.runs import workflow
 
         metrics = workflow.evaluate_run(run_dir, [build_progress()], overrides=arguments.overrides)
     if arguments.json:

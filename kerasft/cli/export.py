@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.console import results_only
+from kerasft.console import predict_command, results_only
 from kerasft.errors import UserError
 from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
-from kerasft.pipelines.command import add_overrides, build_progress
-from kerasft.pipelines.export_options import Quantization, read_warmup_texts
-from kerasft.pipelines.printing import predict_command
+from kerasft.export.options import Quantization, read_warmup_texts
 from kerasft.recipe import describe_fields
 from kerasft.run_dir import open_run_dir
+from kerasft.runs.arguments import add_overrides
+from kerasft.runs.terminal import build_progress
 
 
 def main(argv: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> None:
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
         from kerasft.export.saved_model import ExportOptions
-        from kerasft.pipelines import workflow
+        from kerasft.runs import workflow
 
         texts, method = arguments.warmup_texts, arguments.quantize
         saved_model = workflow.export_run(

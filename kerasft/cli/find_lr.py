@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from kerasft.cli import command_parser
 from kerasft.console import print_json, program, results_only
-from kerasft.pipelines.command import build_progress
-from kerasft.pipelines.rate_search import RateRange, RateSearch, find_learning_rate
 from kerasft.recipe import load_recipe
 from kerasft.recipe.conflicts import require_train_files
+from kerasft.runs.terminal import build_progress
+from kerasft.studies.lr_finder.search import RateRange, RateSearch, find_learning_rate
 
 _USUAL = RateRange()
 

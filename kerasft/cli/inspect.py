@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kerasft.data.inspection import Inspection
     from kerasft.data.inspection.facts import Lengths, SplitFacts
-    from kerasft.data.sources import Source
+    from kerasft.data.sources.source import Source
 
 # The last ones are those of glue/mnli.
 _TFDS_SPLITS = (
@@ -106,9 +106,9 @@ def _positive(text: str) -> int:
 
 
 def _open_source(arguments: argparse.Namespace) -> Source:
+    from kerasft.cli.data_arguments import choose_train_field
     from kerasft.data.files.source import FileSource
-    from kerasft.data.sources import load_source
-    from kerasft.pipelines.classify import choose_train_field
+    from kerasft.data.sources.source import load_source
 
     if choose_train_field(arguments.files, option="") == "data.dataset":
         _refuse_file_options(arguments)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kerasft.cli import command_parser
 from kerasft.errors import UserError
-from kerasft.pipelines.launching import join, launch
+from kerasft.training.distribution.launch import join, launch
 
 _EXAMPLE = "kerasft launch --workers 2 -- python -m kerasft.pipelines.imdb --recipe imdb_quick"
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from kerasft.cli import command_parser
 from kerasft.console import print_json, results_only, tell
 from kerasft.metrics.spread import show_figure
-from kerasft.pipelines.command import add_run_arguments, build_progress
-from kerasft.pipelines.learning_curve_plan import SERIES, USUAL_SEEDS, make_plan
+from kerasft.runs.arguments import add_run_arguments
+from kerasft.runs.terminal import build_progress
+from kerasft.studies.learning_curve.plan import SERIES, USUAL_SEEDS, make_plan
 
 if TYPE_CHECKING:
     from kerasft.metrics.spread import Spread
-    from kerasft.pipelines.learning_curve import Curve
+    from kerasft.studies.learning_curve.curve import Curve
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(arguments)
     recipe = plan.recipe or plan.series.recipes[0]
     with results_only():
-        from kerasft.pipelines.learning_curve_runs import run_curve
+        from kerasft.studies.learning_curve.running import run_curve
 
         curve, folder = run_curve(
             plan,

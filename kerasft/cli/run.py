@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.pipelines.command import add_run_arguments, is_override, run_from_arguments
+from kerasft.cli.run_command import run_from_arguments
 from kerasft.run_dir import open_run_dir
+from kerasft.runs.arguments import add_run_arguments, is_override
 
 
 def main(argv: Sequence[str]) -> None:

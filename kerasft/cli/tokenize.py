@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     require_train_files(recipe)
     start = time.monotonic()
     with results_only():
-        from kerasft.pipelines import tokenizing
+        from kerasft.runs.data import tokenizing
 
         if shard is not None:
             tokenizing.tokenize_shard(recipe, tokenizing.Shard(*shard), tell)

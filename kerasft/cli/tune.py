@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
 from kerasft.console import build_table, print_json, print_lines, program, results_only, tell
-from kerasft.pipelines.command import LATEST
-from kerasft.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
-from kerasft.tuning.space import METHODS
+from kerasft.runs.arguments import LATEST
+from kerasft.studies.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
+from kerasft.studies.tuning.space import METHODS
 
 if TYPE_CHECKING:
     from kerasft.run_dir import RunDir
-    from kerasft.tuning.found import Found
+    from kerasft.studies.tuning.found import Found
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,13 +25,13 @@ def main(argv: Sequence[str]) -> None:
     if arguments.join is not None:
         joined = join_plan(arguments)
         with results_only():
-            from kerasft.tuning.running import join
+            from kerasft.studies.tuning.running import join
 
             join(joined, tell=tell)
         return
     plan = make_plan(arguments)
     with results_only():
-        from kerasft.tuning.running import run_study
+        from kerasft.studies.tuning.running import run_study
 
         found, folder = run_study(plan, tell=tell)
     if arguments.json:
@@ -100,7 +100,14 @@ def _build_parser() -> argparse.ArgumentParser:
 def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
     from rich.console import Console
 
-    from kerasft.tuning.report import BEST, TABLE, failures, finalist_rows, line_on_test, table_rows
+    from kerasft.studies.tuning.report import (
+        BEST,
+        TABLE,
+        failures,
+        finalist_rows,
+        line_on_test,
+        table_rows,
+    )
 
     console = Console(file=sys.stdout)
     console.print(build_table(*table_rows(folder, found, names)))

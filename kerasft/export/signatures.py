@@ -18,7 +18,7 @@ from kerasft.data.example import NUMBER
 from kerasft.errors import UserError, nearest
 from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.export.length_buckets import widen
-from kerasft.models.fast_ops import without_gradients
+from kerasft.models.fast.fast_ops import without_gradients
 from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.text.uncompiled import not_compiled
 

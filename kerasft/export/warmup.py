@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.data.sources.builtin import iterate_builtin_sample
 from kerasft.errors import UserError
 from kerasft.export.layout import BATCH_SIZES, MAX_WARMUP_RECORDS, SIGNATURE, WARMUP, input_names
 from kerasft.export.signatures import CLASSIFY, EMBED, REGRESS, TOKEN_INPUTS, TOKENS

@@ -52,8 +52,8 @@ class Encoder(keras.layers.Layer):
             Each example draws for itself. Defaults to 0.
         gradient_checkpointing: Whether training computes each layer again for its gradient, and
             keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
-        attention_chunk: Tokens that gather from the others at once (`kerasft.models.attention`);
-            0, the default, is all.
+        attention_chunk: Tokens that gather from the others at once, see
+            `kerasft.models.fast.attention`; 0, the default, is all.
         name: Layer name.
 
     Raises:

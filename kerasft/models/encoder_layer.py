@@ -13,17 +13,17 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasft.models import kernel_ops
-from kerasft.models.attention import attend
-from kerasft.models.drop_ops import dropout, next_seed
-from kerasft.models.fast_ops import (
+from kerasft.models.fast import kernel_ops
+from kerasft.models.fast.attention import attend
+from kerasft.models.fast.drop_ops import dropout, next_seed
+from kerasft.models.fast.fast_ops import (
     affine,
     gelu,
     gradients_wanted,
     layer_norm,
     swap_tokens_and_heads,
 )
-from kerasft.models.kernel_ops import kernels_for
+from kerasft.models.fast.kernel_ops import kernels_for
 
 
 def run_layer(

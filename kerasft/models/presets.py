@@ -271,7 +271,7 @@ def _uses_exact_gelu(origin: str) -> bool:
 
 
 def _set_exact_gelu(backbone: object) -> None:
-    from kerasft.models.fast_ops import gelu
+    from kerasft.models.fast.fast_ops import gelu
 
     for layer in getattr(backbone, "transformer_layers", ()):
         layer._feedforward_intermediate_dense.activation = gelu

@@ -13,20 +13,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kerasft.benchmarks.glue.plan import COMMAND, SERIES, Plan, build_parser, make_plan
+from kerasft.benchmarks.glue.table import build_table, flat_figures, print_table
+from kerasft.benchmarks.glue.tasks import task_of
+from kerasft.cli.printing import print_run
 from kerasft.console import print_json, results_only, run_guarded, tell
 from kerasft.errors import UserError
-from kerasft.pipelines import command
-from kerasft.pipelines.glue_plan import COMMAND, SERIES, Plan, build_parser, make_plan
-from kerasft.pipelines.glue_table import build_table, flat_figures, print_table
-from kerasft.pipelines.glue_tasks import task_of
-from kerasft.pipelines.printing import print_run
-from kerasft.pipelines.seed_runs import run_all
-from kerasft.pipelines.seeds import Finished, create_series, read_finished
 from kerasft.recipe import Recipe
+from kerasft.runs.terminal import build_progress
+from kerasft.studies.seeds import run_all
+from kerasft.studies.series import Finished, create_series, read_finished
 
 if TYPE_CHECKING:
-    from kerasft.pipelines.glue_submission import Written
-    from kerasft.pipelines.result import Run
+    from kerasft.benchmarks.glue.submission import Written
+    from kerasft.runs.result import Run
 
 
 class Outcome(NamedTuple):
@@ -65,7 +65,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
     folder = None if arguments.submission is None else Path(arguments.submission)
     with results_only():
         # Only now, when the recipes are known to be good: this imports TensorFlow.
-        from kerasft.pipelines import glue_submission
+        from kerasft.benchmarks.glue import submission as glue_submission
 
         notes = _check_data(plan.recipes)
         if folder is not None:
@@ -78,7 +78,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
             written = glue_submission.write_submission(
                 outcome.best,
                 folder,
-                events=[command.build_progress(plain=arguments.json)],
+                events=[build_progress(plain=arguments.json)],
                 tell=tell,
             )
     if arguments.json:
@@ -103,7 +103,7 @@ def _print_outcome(outcome: Outcome, notes: Sequence[str], written: Written | No
 
 def _check_data(recipes: Sequence[Recipe]) -> list[str]:
     """Looks for all data before hours are spent; returns what keeps figures from being GLUE's."""
-    from kerasft.data.sources import load_source
+    from kerasft.data.sources.source import load_source
 
     notes, missing = [], {}
     for recipe in recipes:
@@ -142,10 +142,10 @@ def _without_data(missing: Mapping[str, UserError], tasks: Sequence[str]) -> Use
 
 
 def _run_one(plan: Plan, arguments: argparse.Namespace) -> Outcome:
-    from kerasft.pipelines import workflow
+    from kerasft.runs import workflow
 
     (recipe,) = plan.recipes
-    events = [command.build_progress(recipe, plain=arguments.json)]
+    events = [build_progress(recipe, plain=arguments.json)]
     resumed = plan.resumed
     run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
     name, finished = task_of(recipe).name, read_finished(recipe, run.path)

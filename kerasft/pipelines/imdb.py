@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from kerasft.cli.run_command import run_pipeline
 from kerasft.console import run_guarded
-from kerasft.pipelines.command import run_pipeline
 
 
 def main() -> int:

@@ -61,8 +61,8 @@ def measure(path: Path, folder: Path) -> dict[str, int]:
     """Goes the way of a run before training; returns the peak after each step."""
     from kerasft.data.files.source import FileSource
     from kerasft.data.inspection import inspect_source, length_preprocessor
-    from kerasft.data.splits import build_splits
-    from kerasft.data.token_store import load_or_build_token_store
+    from kerasft.data.plan.splits import build_splits
+    from kerasft.data.store.token_store import load_or_build_token_store
     from kerasft.models.tiny_random import load_vocabulary
     from kerasft.text import WordPiecePreprocessor
 

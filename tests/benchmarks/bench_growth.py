@@ -69,7 +69,7 @@ def plot(found: dict[str, list[dict[str, float]]], title: str) -> bytes:
     """Draws what a text costs against each of what was changed, both axes logarithmic."""
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    from kerasft.training.figures import BLUE, new_figure, to_png
+    from kerasft.evaluation.figures import BLUE, new_figure, to_png
 
     with new_figure("", inches=(12.0, 4.2)) as (figure, whole):
         whole.remove()
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plot", type=Path, help="where the figure is written, as PNG")
     arguments = parser.parse_args()
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     found: dict[str, list[dict[str, float]]] = {}

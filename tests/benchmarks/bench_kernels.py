@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
 
-    from kerasft.kernels.building import load_kernels
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.models.fast.kernels.building import load_kernels
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     steps = {"tensorflow": build_step(None), "kernels": build_step(load_kernels())}

@@ -33,8 +33,8 @@ def build_step(num_rows: int, *, lazy: bool):
     import keras
     import tensorflow as tf
 
-    from kerasft.kernels.building import load_kernels
-    from kerasft.training.precision import resolve_dtype_policy
+    from kerasft.models.fast.kernels.building import load_kernels
+    from kerasft.training.step.precision import resolve_dtype_policy
 
     keras.utils.set_random_seed(1)
     model = build_model(
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=24)
     arguments = parser.parse_args()
 
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     for num_rows in arguments.rows:

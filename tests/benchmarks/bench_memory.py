@@ -60,7 +60,7 @@ def resident_bytes(which: str) -> int:
 
 def measure_memory(way: str, options: argparse.Namespace, length: int) -> int:
     """Returns the peak of two steps above what is resident before."""
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     step = build_step(way, options, length)
@@ -73,7 +73,7 @@ def measure_memory(way: str, options: argparse.Namespace, length: int) -> int:
 
 def measure_times(ways: list[str], options: argparse.Namespace, length: int) -> dict[str, list]:
     """Returns the seconds of each way's steps, taken in turn."""
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     steps = {way: build_step(way, options, length) for way in ways}

@@ -50,7 +50,7 @@ print(len(answers) / (time.perf_counter() - start))
 
 def write_texts(path: Path, num_texts: int) -> list[str]:
     """Writes the first reviews of the test split, a JSON string a line."""
-    from kerasft.data.sources import load_source
+    from kerasft.data.sources.source import load_source
 
     examples = itertools.islice(load_source("imdb_reviews").iterate("test"), num_texts)
     texts = [example.text.decode() for example in examples]

@@ -58,10 +58,10 @@ def measure_steps(batch_size: int) -> dict[str, float]:
     from kerasft.models.encoder import Encoder
     from kerasft.models.presets import load_preset
     from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.loop import train_steps
-    from kerasft.training.optimizer import AdamW
-    from kerasft.training.strategy import build_strategy
+    from kerasft.training.distribution.strategy import build_strategy
+    from kerasft.training.loop.loop import train_steps
+    from kerasft.training.step.fine_tuner import FineTuner
+    from kerasft.training.step.optimizer import AdamW
 
     strategy = build_strategy("auto")
     with strategy.scope():

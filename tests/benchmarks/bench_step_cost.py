@@ -27,11 +27,11 @@ _TRACED, _TIMED = 3, 10
 
 def measure(overrides: dict[str, object]) -> dict[str, float]:
     """Trains a few steps; returns milliseconds of one, and what is kept for it."""
-    from kerasft.pipelines import fitting
-    from kerasft.pipelines.session import Session
-    from kerasft.pipelines.workflow import settle
     from kerasft.recipe import load_recipe
-    from kerasft.training.loop import train_steps
+    from kerasft.runs import fitting
+    from kerasft.runs.session import Session
+    from kerasft.runs.workflow import settle
+    from kerasft.training.loop.loop import train_steps
 
     recipe = load_recipe(RECIPE, SETTINGS[RECIPE] | overrides | {"data.test_splits": ()})
     session = Session(settle(recipe), None, [])

@@ -74,8 +74,8 @@ TECHNIQUES = {
 
 def run_once(recipe_name: str, overrides: dict[str, object], folder: str) -> dict[str, float]:
     """Runs a recipe; returns its headline on the test, in percent."""
-    from kerasft.pipelines import workflow
     from kerasft.recipe import load_recipe
+    from kerasft.runs import workflow
 
     recipe = load_recipe(recipe_name, overrides | {"export.enabled": False})
     run = workflow.run(recipe, runs_folder=folder)

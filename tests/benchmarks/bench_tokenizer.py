@@ -22,7 +22,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 import tokenizers
 
-from kerasft.data.sources import load_source
+from kerasft.data.sources.source import load_source
 from kerasft.models.presets import DEFAULT_PRESET, find_preset
 from kerasft.text import WordPiecePreprocessor
 

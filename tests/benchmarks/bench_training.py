@@ -35,9 +35,9 @@ EVALUATED_AT_ONCE = 64
 
 def measure_ours(arguments) -> dict[str, float]:
     """Trains on the examples once; returns examples per second."""
-    from kerasft.pipelines import data
-    from kerasft.training.forward import build_forward
-    from kerasft.training.loop import train_steps
+    from kerasft.evaluation.forward import build_forward
+    from kerasft.runs.data import data
+    from kerasft.training.loop.loop import train_steps
 
     session = open_session(arguments)
     model = session.build_model()
@@ -98,9 +98,9 @@ def _gemm_gflops(dtype: str, size: int = 4096) -> float:
 
 def open_session(arguments):
     """Loads the recipe's data and encoder as a run would."""
-    from kerasft.pipelines.session import Session
-    from kerasft.pipelines.workflow import settle
     from kerasft.recipe import load_recipe
+    from kerasft.runs.session import Session
+    from kerasft.runs.workflow import settle
 
     recipe = load_recipe(
         "imdb",

@@ -35,7 +35,7 @@ def build_step(dtype: str):
     """Builds the function of a step, for batches of any width."""
     import tensorflow as tf
 
-    from kerasft.training.memory import keep_freed_memory
+    from kerasft.training.loop.memory import keep_freed_memory
 
     keep_freed_memory()
     model = build_model(dtype=dtype)
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--dtype", default="mixed_bfloat16")
     options = parser.parse_args()
-    from kerasft.data.batch_plan import BatchPlan, padding_share
+    from kerasft.data.plan.batch_plan import BatchPlan, padding_share
 
     lengths = draw_lengths(options.mean)
     plan = BatchPlan(lengths, _BATCH_SIZE)

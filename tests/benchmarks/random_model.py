@@ -29,7 +29,7 @@ def build_model(
         longest: Tokens of the longest text.
         vocabulary_size: Rows of the token table.
         lazy: Whether the token table is updated row by row.
-        kernels: Of `kerasft.kernels`; `None`: TensorFlow's operations.
+        kernels: Of `kerasft.models.fast.kernels`; `None`: TensorFlow's operations.
         options: Of `kerasft.models.encoder.Encoder`.
     """
     import keras_hub
@@ -54,13 +54,13 @@ def build_default_model(kernels=None):
     """Builds a classifier of the default encoder with dropout 0.1, in the precision of a run.
 
     Args:
-        kernels: Of `kerasft.kernels`; `None`: TensorFlow's operations.
+        kernels: Of `kerasft.models.fast.kernels`; `None`: TensorFlow's operations.
     """
     import keras
 
     from kerasft.models.encoder import Encoder
     from kerasft.models.presets import load_preset
-    from kerasft.training.precision import resolve_dtype_policy
+    from kerasft.training.step.precision import resolve_dtype_policy
 
     keras.utils.set_random_seed(1)
     policy = resolve_dtype_policy("auto")
@@ -78,7 +78,7 @@ def make_batch(lengths, multiple: int = 1):
     import numpy as np
     import tensorflow as tf
 
-    from kerasft.data.balance import padded_length
+    from kerasft.data.plan.balance import padded_length
 
     lengths = np.asarray(lengths)
     shape = (len(lengths), padded_length(lengths, multiple))
@@ -91,8 +91,8 @@ def make_batch(lengths, multiple: int = 1):
 def _compiled(encoder, lazy_table: str | None = None, **options: object):
     """Sets a head on an encoder and compiles both, ready to take steps of AdamW."""
     from kerasft.tasks.task import build_task
-    from kerasft.training.fine_tuner import FineTuner
-    from kerasft.training.optimizer import AdamW
+    from kerasft.training.step.fine_tuner import FineTuner
+    from kerasft.training.step.optimizer import AdamW
 
     task = build_task("single", ["a", "b"])
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)

@@ -28,7 +28,7 @@ def build_model(folder: Path, preset_name: str, quantize: str | None = None, **o
     from kerasft.models.presets import load_preset
     from kerasft.tasks.task import build_task
     from kerasft.text.wordpiece import WordPiecePreprocessor
-    from kerasft.training.fine_tuner import FineTuner
+    from kerasft.training.step.fine_tuner import FineTuner
 
     preset = load_preset(preset_name, dropout=0.1, dtype=dtype_policy_of(quantize))
     task = build_task("single", ("neg", "pos"))

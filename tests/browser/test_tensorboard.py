@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.tasks.classification import Classification
-from kerasft.training.evaluation_pictures import EvaluationPictures
-from kerasft.training.events import AllEvents, BatchStats
-from kerasft.training.hparams import HParamsEvents
-from kerasft.training.loop import StepResult
-from kerasft.training.projector import write_projector
-from kerasft.training.tensorboard import TensorBoardEvents
+from kerasft.training.callbacks.callback import AllEvents, BatchStats
+from kerasft.training.callbacks.hparams import HParamsEvents
+from kerasft.training.callbacks.projector import write_projector
+from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 LABELS = np.arange(60) % 2

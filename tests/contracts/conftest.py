@@ -28,7 +28,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 class FakeWorkflow:
-    """Stands for `kerasft.pipelines.workflow`: remembers what it was asked for."""
+    """Stands for `kerasft.runs.workflow`: remembers what it was asked for."""
 
     metrics = {"test/accuracy": 0.75, "test/accuracy_lower": 0.7, "test/accuracy_upper": 0.8} | {
         f"test/{metric}/{label}": 0.5 for metric in ("precision", "recall", "f1") for label in "ab"
@@ -73,7 +73,7 @@ class FakeWorkflow:
 @pytest.fixture
 def workflow(monkeypatch):
     fake = FakeWorkflow()
-    monkeypatch.setitem(sys.modules, "kerasft.pipelines.workflow", fake)
+    monkeypatch.setitem(sys.modules, "kerasft.runs.workflow", fake)
     monkeypatch.setattr(pipelines, "workflow", fake, raising=False)
     return fake
 

@@ -181,7 +181,7 @@ def test_doctor_finds_what_a_run_needs_and_is_0(command):
 def test_doctor_names_data_and_preset_that_are_missing_with_the_command(
     command, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("kerasft.data.sources.search_folders", lambda: [tmp_path])
+    monkeypatch.setattr("kerasft.data.sources.source.search_folders", lambda: [tmp_path])
     monkeypatch.setattr("kerasft.models.presets.default_preset_candidates", lambda: [tmp_path])
     result = command("doctor")
     assert result.code == 0
@@ -195,7 +195,7 @@ def test_doctor_reports_what_is_damaged_and_goes_on(monkeypatch):
     def damaged(*arguments):
         raise UserError("It is broken.", fix="make it anew")
 
-    monkeypatch.setattr("kerasft.data.sources.open_prepared", damaged)
+    monkeypatch.setattr("kerasft.data.sources.source.open_prepared", damaged)
     monkeypatch.setattr("kerasft.models.presets.find_preset", damaged)
     monkeypatch.setattr(Path, "is_file", lambda path: True)
     data, preset = next(doctor.find_data()), next(doctor.find_presets())

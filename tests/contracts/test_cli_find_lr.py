@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from kerasft.cli import find_lr
-from kerasft.pipelines.rate_search import RateRange, RateSearch
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.training.rate_curve import RateCurve, Suggestion
+from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
+from kerasft.studies.lr_finder.search import RateRange, RateSearch
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 
 from kerasft import pipelines
 from kerasft.metrics.spread import spread
-from kerasft.pipelines.learning_curve import Curve, Point
-from kerasft.pipelines.learning_curve_plan import SERIES, recipes_of_sizes
-from kerasft.pipelines.seeds import create_series
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
+from kerasft.studies.learning_curve.curve import Curve, Point
+from kerasft.studies.learning_curve.plan import SERIES, recipes_of_sizes
+from kerasft.studies.series import create_series
 
 SIZES = ["--sizes", "100,1000"]
 
@@ -40,7 +40,7 @@ def runs(monkeypatch):
         return curve, RunDir(Path("runs/learning_curve-x"))
 
     fake.run_curve = run_curve
-    monkeypatch.setitem(sys.modules, "kerasft.pipelines.learning_curve_runs", fake)
+    monkeypatch.setitem(sys.modules, "kerasft.studies.learning_curve.running", fake)
     monkeypatch.setattr(pipelines, "learning_curve_runs", fake, raising=False)
     return fake
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from kerasft.__main__ import main
-from kerasft.data import token_shards
-from kerasft.pipelines.command import run_pipeline
-from kerasft.pipelines.tokenizing import run_shards
+from kerasft.cli.run_command import run_pipeline
+from kerasft.data.store import token_shards
+from kerasft.runs.data.tokenizing import run_shards
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
 def test_parts_of_several_machines_are_put_together(command, monkeypatch):
     for index in (1, 0):
         assert command("imdb_sample", "--shard", f"{index}/2")[0] == 0
-    monkeypatch.setattr("kerasft.pipelines.tokenizing.run_shards", None)  # nothing is left to do
+    monkeypatch.setattr("kerasft.runs.data.tokenizing.run_shards", None)  # nothing is left to do
     read, is_whole = [], token_shards._is_whole
     monkeypatch.setattr(token_shards, "_is_whole", lambda part: read.append(part) or is_whole(part))
     code, out, _ = command("imdb_sample")

@@ -13,13 +13,13 @@ import pytest
 from kerasft import tuning
 from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
-from kerasft.tuning.ending import Ending
-from kerasft.tuning.finals import Finalist, Tried
-from kerasft.tuning.found import Found
-from kerasft.tuning.journal import Outcome
-from kerasft.tuning.plan import BASE
-from kerasft.tuning.report import write_results
-from kerasft.tuning.searching import Settled
+from kerasft.studies.tuning.ending import Ending
+from kerasft.studies.tuning.finals import Finalist, Tried
+from kerasft.studies.tuning.found import Found
+from kerasft.studies.tuning.keras_tuner.journal import Outcome
+from kerasft.studies.tuning.plan import BASE
+from kerasft.studies.tuning.report import write_results
+from kerasft.studies.tuning.searching import Settled
 
 METRIC = "validation/accuracy"
 VALUES = {"training.learning_rate": 3.14159e-5, "training.batch_size": 16}
@@ -61,7 +61,7 @@ def study(monkeypatch):
         return found, folder
 
     fake.run_study = run_study
-    monkeypatch.setitem(sys.modules, "kerasft.tuning.running", fake)
+    monkeypatch.setitem(sys.modules, "kerasft.studies.tuning.running", fake)
     monkeypatch.setattr(tuning, "running", fake, raising=False)
     return fake
 

@@ -17,7 +17,7 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
     REPOSITORY / "pipelines" / "README.md",
 ]
-# `kerasft/data/splits.py`, `tests/unit/x.py::TestY::test_z`: a path of ours that a page names.
+# `kerasft/data/plan/splits.py`, `tests/unit/x.py::TestY::test_z`: a path of ours that a page names.
 _NAMED = re.compile(r"`((?:kerasft|tests|docs|pipelines)/[\w./-]*\w)((?:::\w+)*)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 

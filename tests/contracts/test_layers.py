@@ -20,17 +20,21 @@ MAX_FUNCTION_LINES = 60
 
 # A room is a module or package directly in kerasft; "" is kerasft itself.
 LAYERS = {
-    0: ("errors", "folders", "recipe", "run_dir", "console", "processor", "kernels"),
+    0: ("errors", "folders", "recipe", "run_dir", "console", "processor"),
     1: ("data", "text", "models", "metrics"),
     2: ("tasks",),
     3: ("training", "export"),
-    4: ("pipelines", "serving", "client", "tuning"),
-    5: ("cli", "__main__", ""),
+    4: ("evaluation", "serving", "client"),
+    5: ("runs",),
+    6: ("studies",),
+    7: ("benchmarks",),
+    8: ("cli", "__main__", ""),
+    9: ("pipelines",),
 }
 LAYER_OF = {room: layer for layer, rooms in LAYERS.items() for room in rooms}
 NEIGHBOURS_IN_LAYER_1 = {("data", "text")}  # the others know nothing of each other
 KNOW_RECIPES = 3  # and what lies above
-LIGHT = {*LAYERS[0], "cli", "__main__", ""}
+LIGHT = {*LAYERS[0], "cli", "pipelines", "__main__", ""}
 HEAVY = {"tensorflow", "tensorflow_text", "tensorflow_datasets", "keras", "keras_hub", "numpy"}
 
 
@@ -90,7 +94,7 @@ def find_import_faults(source: str, module: str, *, is_package: bool = False) ->
 
     Args:
         source: The file's text.
-        module: Its full name, such as `kerasft.data.splits`.
+        module: Its full name, such as `kerasft.data.plan.splits`.
         is_package: Whether it is an `__init__.py`.
     """
     room = room_of(module)
@@ -171,7 +175,7 @@ def test_rooms_do_not_import_each_other_in_circles():
         targets = {room_of(found.module) for found in find_imports(source, package)}
         if room:
             graph[room] |= targets - {room, None, ""}
-    assert graph["cli"] >= {"pipelines", "recipe"}  # the graph is not an empty one
+    assert graph["cli"] >= {"runs", "recipe"}  # the graph is not an empty one
     assert find_cycle(graph) == set()
 
 
@@ -193,16 +197,16 @@ def test_the_pipelines_package_holds_a_docstring_only():
 
 
 BAD_IMPORTS = [
-    ("kerasft.data.splits", "from kerasft.training.loop import x", "imports upward"),
-    ("kerasft.data.splits", "import kerasft.tasks.classification", "imports upward"),
-    ("kerasft.data.splits", "from kerasft import pipelines", "imports upward"),
-    ("kerasft.data.splits", "from kerasft import run", "imports upward"),
-    ("kerasft.data.splits", "import kerasft", "imports upward"),
-    ("kerasft.data.splits", "from ..training import loop", "imports upward"),
-    ("kerasft.data.splits", "from .. import training", "imports upward"),
-    ("kerasft.data.splits", "def f():\n    from kerasft.export import x", "imports upward"),
-    ("kerasft.data.splits", "if TYPE_CHECKING:\n    import kerasft.cli", "imports upward"),
-    ("kerasft.data.splits", "from kerasft.models import presets", "imports its neighbour"),
+    ("kerasft.data.plan.splits", "from kerasft.training.loop.loop import x", "imports upward"),
+    ("kerasft.data.plan.splits", "import kerasft.tasks.classification", "imports upward"),
+    ("kerasft.data.plan.splits", "from kerasft import pipelines", "imports upward"),
+    ("kerasft.data.plan.splits", "from kerasft import run", "imports upward"),
+    ("kerasft.data.plan.splits", "import kerasft", "imports upward"),
+    ("kerasft.data.plan.splits", "from ...training import loop", "imports upward"),
+    ("kerasft.data.plan.splits", "from ... import training", "imports upward"),
+    ("kerasft.data.plan.splits", "def f():\n    from kerasft.export import x", "imports upward"),
+    ("kerasft.data.plan.splits", "if TYPE_CHECKING:\n    import kerasft.cli", "imports upward"),
+    ("kerasft.data.plan.splits", "from kerasft.models import presets", "imports its neighbour"),
     ("kerasft.text.wordpiece", "from kerasft.data import splits", "imports its neighbour"),
     ("kerasft.models.encoder", "from ..text import wordpiece", "imports its neighbour"),
     ("kerasft.models.encoder", "from kerasft.recipe import Recipe", "knows recipes"),
@@ -210,7 +214,7 @@ BAD_IMPORTS = [
     ("kerasft.console", "import numpy as np", "at module level"),
     ("kerasft.recipe.load", "try:\n    import keras.ops\nexcept E:\n    pass", "at module level"),
     ("kerasft.cli.list", "class A:\n    from tensorflow import x", "at module level"),
-    ("kerasft", "from kerasft.pipelines import workflow", None),
+    ("kerasft", "from kerasft.runs import workflow", None),
 ]
 
 
@@ -233,11 +237,14 @@ def test_relative_imports_of_a_package_are_resolved():
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("kerasft.data.splits", "from kerasft.text import wordpiece\nimport numpy, tensorflow"),
-        ("kerasft.training.loop", "from kerasft.recipe import x\nfrom kerasft.data import y"),
+        (
+            "kerasft.data.plan.splits",
+            "from kerasft.text import wordpiece\nimport numpy, tensorflow",
+        ),
+        ("kerasft.training.loop.loop", "from kerasft.recipe import x\nfrom kerasft.data import y"),
         ("kerasft.cli.doctor", "def f():\n    import tensorflow\n    import kerasft.models"),
         ("kerasft.run_dir", "if TYPE_CHECKING:\n    import numpy"),
-        ("kerasft", "def run():\n    from kerasft.pipelines import workflow"),
+        ("kerasft", "def run():\n    from kerasft.runs import workflow"),
         ("kerasft.__main__", "from kerasft import cli, __version__"),
     ],
 )

@@ -15,29 +15,32 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from kerasft.data import sources
-from kerasft.data.builtin_sample import iterate_builtin_sample
 from kerasft.data.example import NUMBER
-from kerasft.data.tfds_source import DownloadError
+from kerasft.data.sources.builtin import iterate_builtin_sample
+from kerasft.data.sources.source import source as sources
+from kerasft.data.sources.tfds import DownloadError
 from kerasft.errors import UserError
 from kerasft.models.presets import load_preset
-from kerasft.pipelines import assembly, exporting, finishing, outcome, performance
-from kerasft.pipelines import data as run_data
-from kerasft.pipelines.augmentation import build_augmented_examples
-from kerasft.pipelines.fitting import fit_settings
-from kerasft.pipelines.going_back import leave_out
-from kerasft.pipelines.performance import choose_kernels
-from kerasft.pipelines.projecting import pooled_vectors
-from kerasft.pipelines.session import Session
-from kerasft.pipelines.watching import build_listeners
 from kerasft.recipe import describe_fields, load_recipe
 from kerasft.run_dir import create_run_dir
-from kerasft.training import loop
-from kerasft.training.averaging import counted_weights
-from kerasft.training.divergence import DivergedError
-from kerasft.training.events import Events
-from kerasft.training.fit_state import FitState
-from kerasft.training.strategy import describe_strategy
+from kerasft.runs import export as exporting
+from kerasft.runs import finish as finishing
+from kerasft.runs import outcome
+from kerasft.runs.callbacks import build_listeners
+from kerasft.runs.data import data as run_data
+from kerasft.runs.data.augmentation import build_augmented_examples
+from kerasft.runs.fitting import fit_settings
+from kerasft.runs.model import assembly, performance
+from kerasft.runs.model.performance import choose_kernels
+from kerasft.runs.projection import pooled_vectors
+from kerasft.runs.recover import leave_out
+from kerasft.runs.session import Session
+from kerasft.training.callbacks.callback import Events
+from kerasft.training.distribution.strategy import describe_strategy
+from kerasft.training.loop.divergence import DivergedError
+from kerasft.training.loop.fit_state import FitState
+from kerasft.training.loop.loop import loop
+from kerasft.training.step.averaging import counted_weights
 
 BASE = """
 [data]

@@ -21,8 +21,8 @@ import pytest
 
 from kerasft import cli
 from kerasft.errors import UserError
-from kerasft.pipelines.command import is_override
 from kerasft.recipe import load_recipe
+from kerasft.runs.arguments import is_override
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(

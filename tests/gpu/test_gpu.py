@@ -7,15 +7,15 @@ import pytest
 import tensorflow as tf
 
 from kerasft.recipe import load_recipe
-from kerasft.training.precision import resolve_dtype_policy
-from kerasft.training.strategy import build_strategy, describe_strategy
+from kerasft.training.distribution.strategy import build_strategy, describe_strategy
+from kerasft.training.step.precision import resolve_dtype_policy
 
 GPUS = tf.config.list_physical_devices("GPU")
 pytestmark = pytest.mark.skipif(not GPUS, reason="needs a GPU that TensorFlow sees")
 
 
 def run_on(strategy: str, folder, monkeypatch, **settings):
-    from kerasft.pipelines import workflow
+    from kerasft.runs import workflow
 
     monkeypatch.chdir(folder)
     overrides = {

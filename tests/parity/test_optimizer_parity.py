@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.optimizer import AdamW
+from kerasft.training.step.optimizer import AdamW
 
 GOLDEN = Path(__file__).parent / "goldens" / "adamw_golden.npz"
 NAMES = ("kernel", "bias", "gamma")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.evaluation.forward import build_forward, predict_logits
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.classification import Classification
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.forward import build_forward, predict_logits
-from kerasft.training.loop import train_steps
-from kerasft.training.optimizer import AdamW
-from kerasft.training.schedule import WarmupPolynomialDecay
+from kerasft.training.loop.loop import train_steps
+from kerasft.training.step.fine_tuner import FineTuner
+from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.schedule import WarmupPolynomialDecay
 
 # (loss, relative, at every step; logits after the last). Against the published loop what was asked
 # for: the place of epsilon accounts for 5e-4 and 5e-4. With that moved, float32 alone for 2e-6.

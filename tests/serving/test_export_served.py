@@ -15,7 +15,7 @@ from kerasft.models.presets import load_preset
 from kerasft.serving.predictor import load_predictor
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.step.fine_tuner import FineTuner
 
 # Many lengths, so that requests of one batch are padded for each other.
 TEXTS = ["A quiet, moving film.", "", "dull", "naïve … 🎬 [SEP] \x00", "so long " * 12, "Good!"] * 4

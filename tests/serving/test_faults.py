@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from kerasft.serving.server import rest
+from kerasft.serving.server.http import rest
 
 BODY = {"instances": ["four"]}
 ONE_AT_A_TIME = """

@@ -41,16 +41,22 @@ def _replaces_best(place, target) -> bool:
 # 3 batches. Training begins with "training": before that there is no run to resume.
 MOMENTS = {
     "reading": Moment("kerasft.data.files.source:FileSource._why_dropped", 40),
-    "tokenizing": Moment("kerasft.data.token_store:write_arrays"),
-    "writing tokens": Moment("kerasft.data.token_writer:ArrayWriter.append", 3),
-    "training": Moment("kerasft.training.history:HistoryEvents.on_step", 15),
-    "validation": Moment("kerasft.training.events:AllEvents.on_evaluation_batch", 5),
+    "tokenizing": Moment("kerasft.data.store.token_store:write_arrays"),
+    "writing tokens": Moment("kerasft.data.store.token_writer:ArrayWriter.append", 3),
+    "training": Moment("kerasft.training.callbacks.history:HistoryEvents.on_step", 15),
+    "validation": Moment("kerasft.training.callbacks.callback:AllEvents.on_evaluation_batch", 5),
     "saving, between the files": Moment(
-        "kerasft.training.checkpoint:_digest", 1, lambda path: "step-00000012" in str(path)
+        "kerasft.training.checkpoints.checkpoint:_digest",
+        1,
+        lambda path: "step-00000012" in str(path),
     ),
     "saving, between the renames": Moment("pathlib:Path.rename", 1, _replaces_best),
-    "saved the best alone": Moment("kerasft.training.events:AllEvents.on_evaluation", 2),
-    "final evaluation": Moment("kerasft.training.events:AllEvents.on_evaluation_batch", 11),
+    "saved the best alone": Moment(
+        "kerasft.training.callbacks.callback:AllEvents.on_evaluation", 2
+    ),
+    "final evaluation": Moment(
+        "kerasft.training.callbacks.callback:AllEvents.on_evaluation_batch", 11
+    ),
     "export": Moment("kerasft.export.saved_model:_publish"),
     "exported": Moment(
         "kerasft.run_dir.folder:write_atomically", 1, lambda path, _: path.name == "metrics.json"

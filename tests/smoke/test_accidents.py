@@ -22,8 +22,9 @@ import pytest
 
 import kerasft
 from kerasft.errors import UserError
-from kerasft.pipelines import classify, workflow
+from kerasft.pipelines import classify
 from kerasft.run_dir import RunDir
+from kerasft.runs import workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.data.sources.builtin import iterate_builtin_sample
 from kerasft.errors import UserError
+from kerasft.export.options import Quantization
 from kerasft.export.saved_model import ExportOptions
-from kerasft.pipelines import workflow
-from kerasft.pipelines.export_options import Quantization
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
-from kerasft.training.events import Events
+from kerasft.runs import workflow
+from kerasft.training.callbacks.callback import Events
 
 pytestmark = pytest.mark.slow
 

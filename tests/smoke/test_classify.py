@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import kerasft
-from kerasft.pipelines import workflow
 from kerasft.run_dir import open_run_dir
+from kerasft.runs import workflow
 
 FEELINGS = {"wonderful": "5", "bright": "5", "dull": "1", "broken": "1"}
 COLOURS = ("blue", "green", "red")

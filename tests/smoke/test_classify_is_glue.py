@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerasft
-from kerasft.data.sources import load_source
+from kerasft.data.sources.source import load_source
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import kerasft
-from kerasft.data.sources import load_source
+from kerasft.benchmarks.glue.leaderboard import validate_submission
+from kerasft.data.sources.source import load_source
 from kerasft.pipelines import glue
-from kerasft.pipelines.leaderboard import validate_submission
 
 QUICK = [
     "model.preset=tiny_random",

@@ -11,18 +11,19 @@ import pytest
 from safetensors.numpy import load_file
 
 import kerasft
-from kerasft.data.builtin_sample import iterate_builtin_sample
-from kerasft.data.sources import BUILTIN_SAMPLE
+from kerasft.data.sources.builtin import iterate_builtin_sample
+from kerasft.data.sources.source import BUILTIN_SAMPLE
 from kerasft.export import saved_model
 from kerasft.export.layout import RECORD
 from kerasft.export.saved_model import ExportOptions
-from kerasft.pipelines import assembly, workflow
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
-from kerasft.training.checkpoint import BEST
-from kerasft.training.events import WATCHED_METRICS
-from kerasft.training.history import STEP_COLUMNS, read_history
-from kerasft.training.scalars import STEP_TAGS
+from kerasft.runs import workflow
+from kerasft.runs.model import assembly
+from kerasft.training.callbacks.callback import WATCHED_METRICS
+from kerasft.training.callbacks.history import STEP_COLUMNS, read_history
+from kerasft.training.callbacks.scalars import STEP_TAGS
+from kerasft.training.checkpoints.checkpoint import BEST
 
 NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 2160, 240, 600
 STEPS_PER_EPOCH, STEPS = 68, 136

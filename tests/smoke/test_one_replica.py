@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from kerasft.pipelines.launching import free_ports, tf_config
-from kerasft.training.checkpoint import read_checkpoint
+from kerasft.training.checkpoints.checkpoint import read_checkpoint
+from kerasft.training.distribution.launch import free_ports, tf_config
 
 pytestmark = pytest.mark.slow
 

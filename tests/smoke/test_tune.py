@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from kerasft.pipelines import workflow
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.training.interrupt import InterruptRequested
-from kerasft.tuning.job import Job, finished_outcome, note
-from kerasft.tuning.plan import make_plan
-from kerasft.tuning.running import run_study
+from kerasft.runs import workflow
+from kerasft.studies.tuning.job import Job, finished_outcome, note
+from kerasft.studies.tuning.plan import make_plan
+from kerasft.studies.tuning.running import run_study
+from kerasft.training.loop.interrupt import InterruptRequested
 
 pytestmark = pytest.mark.slow
 

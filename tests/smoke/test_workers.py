@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kerasft.pipelines.launching import free_ports
 from kerasft.run_dir import RunDir
-from kerasft.training.history import read_history
+from kerasft.training.callbacks.history import read_history
+from kerasft.training.distribution.launch import free_ports
 
 pytestmark = pytest.mark.slow
 

@@ -76,7 +76,7 @@ def test_an_interrupt_is_130(capsys):
 
 
 def test_an_interrupted_run_is_130_and_says_how_to_go_on(capsys, monkeypatch):
-    from kerasft.training.interrupt import Interrupted
+    from kerasft.training.loop.interrupt import Interrupted
 
     monkeypatch.setattr(console, "program", lambda name: name)
     assert run_guarded(raising(Interrupted(Path("runs/my imdb-1"), 7))) == 130

@@ -32,7 +32,7 @@ from kerasft.data.files.label_checks import (
 from kerasft.data.files.labels import AUTO, LabelCounts
 from kerasft.data.files.scan import Scan
 from kerasft.data.files.table import Row, Table, open_table
-from kerasft.data.splits import HASH_BYTES, hash_text
+from kerasft.data.plan.splits import HASH_BYTES, hash_text
 from kerasft.errors import UserError, changed_while_read, nearest
 
 _SAMPLE_ROWS = 100

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.example import MULTI, NUMBER, Example
-from kerasft.data.hashes import count_different, stand_in
 from kerasft.data.inspection.facts import (
     Leak,
     SplitFacts,
@@ -22,7 +21,8 @@ from kerasft.data.inspection.facts import (
 from kerasft.data.inspection.lines import fact_lines
 from kerasft.data.inspection.problems import ERROR, Problem, find_problems
 from kerasft.data.inspection.scan import Scan, count_words, token_counter
-from kerasft.data.sources import Source
+from kerasft.data.sources.source import Source
+from kerasft.data.store.hashes import count_different, stand_in
 from kerasft.errors import UserError
 
 SPLITS = ("train", "validation", "test")

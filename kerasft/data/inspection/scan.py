@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE, batched
-from kerasft.data.hashes import number_by_range
 from kerasft.data.inspection.faults import find_faults
-from kerasft.data.sources import Source
-from kerasft.data.splits import HASH_BYTES, text_hashes
+from kerasft.data.plan.splits import HASH_BYTES, text_hashes
+from kerasft.data.sources.source import Source
+from kerasft.data.store.hashes import number_by_range
 
 _BATCH_SIZE = 1024
 _HIDDEN = -1
@@ -121,7 +121,7 @@ def token_counter(preprocessor: Any, has_pairs: bool) -> CountTokens:
     """Returns what counts the tokens that a preprocessor makes of each text, or pair."""
     import tensorflow as tf
 
-    from kerasft.data.token_writer import build_tokenize
+    from kerasft.data.store.token_writer import build_tokenize
 
     tokenize = build_tokenize(preprocessor, has_pairs)
 

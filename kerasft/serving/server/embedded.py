@@ -19,10 +19,10 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from kerasft.errors import UserError
 from kerasft.serving.ports import cannot_listen, in_address, take_port
 from kerasft.serving.server.grpc_services import ModelService, PredictionService
-from kerasft.serving.server.http_protocol import protocol_with_patience
+from kerasft.serving.server.http.http_protocol import protocol_with_patience
+from kerasft.serving.server.http.rest import RestApp
 from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
-from kerasft.serving.server.rest import RestApp
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import kerasft
-from kerasft.data.builtin_sample import BUILTIN_SAMPLE_VERSION, iterate_builtin_sample
+from kerasft.data.sources.builtin import BUILTIN_SAMPLE_VERSION, iterate_builtin_sample
 from kerasft.models.presets import DEFAULT_PRESET, find_preset
 from kerasft.text.wordpiece import WordPiecePreprocessor
 

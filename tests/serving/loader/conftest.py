@@ -14,7 +14,7 @@ from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.step.fine_tuner import FineTuner
 from tests.conftest import skip
 
 KINDS = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasft.data.augmentation import NEIGHBOURING_KEYS, Augmentation, mistype
+from kerasft.data.batches.augmentation import NEIGHBOURING_KEYS, Augmentation, mistype
 
 chance = st.floats(0, 0.999)
 augmentations = st.builds(

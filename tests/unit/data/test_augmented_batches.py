@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.data.augmentation import Augmentation
-from kerasft.data.augmented_batches import AugmentedExamples, build_augmented_dataset
-from kerasft.data.batch_plan import BatchPlan
-from kerasft.data.batches import build_train_dataset
-from kerasft.data.raw_texts import read_raw_texts
-from kerasft.data.token_store import load_or_build_token_store
-from kerasft.data.token_writer import build_tokenize
+from kerasft.data.batches.augmentation import Augmentation
+from kerasft.data.batches.augmented_batches import AugmentedExamples, build_augmented_dataset
+from kerasft.data.batches.token_batches import build_train_dataset
+from kerasft.data.plan.batch_plan import BatchPlan
+from kerasft.data.sources.raw_texts import read_raw_texts
+from kerasft.data.store.token_store import load_or_build_token_store
+from kerasft.data.store.token_writer import build_tokenize
 from kerasft.errors import UserError
 from kerasft.text.wordpiece import WordPiecePreprocessor
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan
-from kerasft.data.batches import build_evaluation_dataset, build_train_dataset
-from kerasft.data.feature_batches import build_feature_dataset
-from kerasft.data.sources import load_source
-from kerasft.data.token_store import load_or_build_token_store
-from kerasft.training.strategy import distribute
+from kerasft.data.batches.feature_batches import build_feature_dataset
+from kerasft.data.batches.token_batches import build_evaluation_dataset, build_train_dataset
+from kerasft.data.plan.batch_plan import BatchPlan
+from kerasft.data.sources.source import load_source
+from kerasft.data.store.token_store import load_or_build_token_store
+from kerasft.training.distribution.strategy import distribute
 
 
 def is_tuned(dataset):
@@ -57,7 +57,7 @@ def test_nor_is_what_tfds_reads(shared_tfds, monkeypatch):
         seen.append(dataset)
         return dataset
 
-    monkeypatch.setattr("kerasft.data.autotune.without_autotune", note)
+    monkeypatch.setattr("kerasft.data.batches.autotune.without_autotune", note)
     assert next(iter(load_source("glue/wnli", str(shared_tfds)).iterate("validation"))).text
     assert len(seen) == 1
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasft.data.balance import Split, deal_evenly
-from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.plan.balance import Split, deal_evenly
+from kerasft.data.plan.batch_plan import BatchPlan
 
 WINDOW = 8
 lengths_of_a_batch = st.lists(st.integers(1, 100), min_size=1, max_size=60).map(np.array)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.data.balance import padded_length
-from kerasft.data.batch_plan import (
+from kerasft.data.plan.balance import padded_length
+from kerasft.data.plan.batch_plan import (
     BatchPlan,
     evaluation_batches,
     padding_share,

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan, evaluation_batches
-from kerasft.data.batches import build_evaluation_dataset, build_train_dataset, gather_batch
-from kerasft.data.token_store import TokenStore
+from kerasft.data.batches.token_batches import (
+    build_evaluation_dataset,
+    build_train_dataset,
+    gather_batch,
+)
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
+from kerasft.data.store.token_store import TokenStore
 from kerasft.errors import UserError
 
 

@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from kerasft.data import builtin_sample
-from kerasft.data.builtin_sample import iterate_builtin_sample, split_templates
+from kerasft.data.sources.builtin import iterate_builtin_sample, split_templates
+from kerasft.data.sources.source import builtin as builtin_sample
 from kerasft.errors import UserError
 
 # When the output changes on purpose: bump BUILTIN_SAMPLE_VERSION, then write both here. Token
@@ -23,7 +23,7 @@ PINNED_SHA256 = "8f5af93c80dd51ff0a09fc34bf3574566b3335349967bae111155541e4c6276
 SPLITS = ("train", "test")
 PRINT_DIGEST = """
 import hashlib
-from kerasft.data.builtin_sample import iterate_builtin_sample as iterate
+from kerasft.data.sources.builtin import iterate_builtin_sample as iterate
 lines = [f"{s}|{label}|{text}\\n" for s in ("train", "test") for text, label in iterate(s)]
 print(hashlib.sha256("".join(lines).encode()).hexdigest())
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasft.data.batch_plan import BatchPlan
-from kerasft.data.feature_batches import build_feature_dataset
+from kerasft.data.batches.feature_batches import build_feature_dataset
+from kerasft.data.plan.batch_plan import BatchPlan
 
 FEATURES = np.arange(14, dtype=np.float32).reshape(7, 2)
 LABELS = np.arange(7, dtype=np.int32)

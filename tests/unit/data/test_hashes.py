@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasft.data.hashes import count_different, number_equal, stand_in
-from kerasft.data.splits import text_hashes
+from kerasft.data.plan.splits import text_hashes
+from kerasft.data.store.hashes import count_different, number_equal, stand_in
 
 NUMBERS = st.lists(st.integers(0, 300), max_size=200)
 

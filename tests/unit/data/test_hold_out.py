@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.data.hold_out import hold_out, move_together, validation_mask
-from kerasft.data.places import count_places
-from kerasft.data.splits import text_hashes
+from kerasft.data.plan.hold_out import hold_out, move_together, validation_mask
+from kerasft.data.plan.places import count_places
+from kerasft.data.plan.splits import text_hashes
 from kerasft.errors import UserError
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasft.data.example import Example
-from kerasft.data.raw_texts import read_raw_texts
-from kerasft.data.splits import text_hashes
+from kerasft.data.plan.splits import text_hashes
+from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.errors import UserError
 
 TEXTS = [b"one", b"", b"\xc3\xbcber\x00", b"four\xff", b"five"]

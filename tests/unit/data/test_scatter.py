@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasft.data.scatter import draws, happens, key_of, keys_of, mix64
+from kerasft.data.plan.scatter import draws, happens, key_of, keys_of, mix64
 
 # The first five outputs of splitmix64 from the state 1234567, as Rosetta Code lists them for
 # comparing implementations ("Pseudo-random numbers/Splitmix64").

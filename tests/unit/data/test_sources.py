@@ -2,10 +2,10 @@ import socket
 
 import pytest
 
-from kerasft.data import sources
-from kerasft.data.builtin_sample import iterate_builtin_sample
-from kerasft.data.sources import load_source, search_folders
-from kerasft.data.tfds_source import DownloadError
+from kerasft.data.sources.builtin import iterate_builtin_sample
+from kerasft.data.sources.source import load_source, search_folders
+from kerasft.data.sources.source import source as sources
+from kerasft.data.sources.tfds import DownloadError
 from kerasft.errors import UserError
 
 
@@ -21,7 +21,9 @@ def no_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.chdir(home / "work")
-    monkeypatch.setattr(sources, "__file__", str(home / "site-packages/kerasft/data/sources.py"))
+    monkeypatch.setattr(
+        sources, "__file__", str(home / "site-packages/kerasft/data/sources/source.py")
+    )
     monkeypatch.setattr(socket, "create_connection", refuse)
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -52,7 +54,7 @@ def test_a_checkout_finds_the_shared_folder_from_anywhere(no_home, monkeypatch, 
     checkout, shared = tmp_path / "checkout", tmp_path / "shared" / "tfds"
     for folder in (checkout, shared):
         folder.mkdir(parents=True)
-    monkeypatch.setattr(sources, "__file__", str(checkout / "kerasft/data/sources.py"))
+    monkeypatch.setattr(sources, "__file__", str(checkout / "kerasft/data/sources/source.py"))
     assert shared not in search_folders()
     (checkout / "pyproject.toml").touch()
     assert search_folders()[0] == shared

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from kerasft.data.sources import load_source
-from kerasft.data.splits import (
+from kerasft.data.plan.splits import (
     build_splits,
     hash_text,
     oversample,
     seeded_subset,
     text_hashes,
 )
+from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from kerasft.data.sources import load_source
+from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 
 TEXTS = {"train": 20, "test": 6}

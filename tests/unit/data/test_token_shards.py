@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from kerasft.data import token_writer
-from kerasft.data.sources import load_source
-from kerasft.data.token_shards import complete_shards, shard_folder, write_shard
-from kerasft.data.token_store import load_or_build_token_store, store_place
-from kerasft.data.token_writer import Shard
+from kerasft.data.sources.source import load_source
+from kerasft.data.store import token_writer
+from kerasft.data.store.token_shards import complete_shards, shard_folder, write_shard
+from kerasft.data.store.token_store import load_or_build_token_store, store_place
+from kerasft.data.store.token_writer import Shard
 from kerasft.models.tiny_random import load_vocabulary
 from kerasft.text import WordPiecePreprocessor
 

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from kerasft.data import token_writer
 from kerasft.data.files.source import FileSource
-from kerasft.data.splits import text_hashes
-from kerasft.data.token_store import load_or_build_token_store
+from kerasft.data.plan.splits import text_hashes
+from kerasft.data.store import token_writer
+from kerasft.data.store.token_store import load_or_build_token_store
 from kerasft.errors import UserError
 
 TEXTS = [b"a fine film", b"dull", b"", b"caf\xc3\xa9 \x00 \xff"] * 3

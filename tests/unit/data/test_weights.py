@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from kerasft.data.weights import class_weights
+from kerasft.data.plan.weights import class_weights
 from kerasft.errors import UserError
 
 LABELS = np.array([0] * 6 + [1] * 3 + [2])

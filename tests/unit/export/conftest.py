@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from kerasft.evaluation.forward import build_forward
 from kerasft.export import saved_model
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.forward import build_forward
+from kerasft.training.step.fine_tuner import FineTuner
 
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 SETTINGS = {"multi": {"thresholds": (0.2, 0.5, 0.8)}, "number": {"value_range": (3.0, None)}}

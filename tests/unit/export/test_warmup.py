@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.data.sources.builtin import iterate_builtin_sample
 from kerasft.errors import UserError
 from kerasft.export import replay
 from kerasft.export.layout import BATCH_SIZES, MAX_WARMUP_RECORDS, WARMUP

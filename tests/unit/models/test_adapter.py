@@ -9,7 +9,7 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models import tiny_random
-from kerasft.models.adapter import (
+from kerasft.models.adapters.adapter import (
     adapter_of,
     add_adapter,
     describe_adapter,
@@ -19,7 +19,7 @@ from kerasft.models.adapter import (
 from kerasft.models.encoder import Encoder
 from kerasft.models.heads import LinearHead
 from kerasft.models.sublayers import MATRICES
-from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.step.fine_tuner import FineTuner
 
 LAYERS, WIDTH, INNER = 2, 64, 128  # of tiny_random
 METHODS = {

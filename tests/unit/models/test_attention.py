@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.attention import attend
-from kerasft.models.drop_ops import drop_by_seed
 from kerasft.models.encoder import Encoder
-from kerasft.models.fast_ops import without_gradients
+from kerasft.models.fast.attention import attend
+from kerasft.models.fast.drop_ops import drop_by_seed
+from kerasft.models.fast.fast_ops import without_gradients
 
 BATCH, HEADS, LENGTH, WIDTH, CHUNK = 3, 2, 13, 4, 5
 SEED = tf.constant([7, 11])

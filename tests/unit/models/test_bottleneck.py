@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import erf
 
-from kerasft.models.bottleneck import Bottleneck
+from kerasft.models.adapters.bottleneck import Bottleneck
 
 
 def build(dtype="float32"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.drop_ops import dropout
+from kerasft.models.fast.drop_ops import dropout
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.5, 0.9, 0.01, 0.001])

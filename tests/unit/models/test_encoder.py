@@ -12,7 +12,7 @@ from kerasft.errors import UserError
 from kerasft.models.encoder import Encoder
 from kerasft.models.heads import LinearHead
 from kerasft.models.presets import load_preset
-from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.step.fine_tuner import FineTuner
 
 TOLERANCE = 1e-5
 FIRST, SECOND = [2, 40, 41, 42, 3], [2, 50, 51, 3]

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from kerasft.models import encoder_layer
-from kerasft.models.adapter import add_adapter
+from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.models.encoder_layer import run_layer
-from kerasft.models.fast_ops import gelu, without_gradients
+from kerasft.models.fast.fast_ops import gelu, without_gradients
 from kerasft.models.presets import load_preset
 
 HIDDEN = np.random.default_rng(0).normal(size=(3, 7, 24)).astype("float32")

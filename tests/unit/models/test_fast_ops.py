@@ -8,8 +8,8 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from kerasft.models import fast_ops
-from kerasft.models.fast_ops import affine, gelu, layer_norm
+from kerasft.models.fast import fast_ops
+from kerasft.models.fast.fast_ops import affine, gelu, layer_norm
 
 VALUES = np.concatenate([np.linspace(-6, 6, 241), [-40, 40]]).astype("float32")
 

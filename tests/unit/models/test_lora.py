@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.lora import LoRA, matrix_shape
+from kerasft.models.adapters.lora import LoRA, matrix_shape
 
 RANK, ALPHA = 3, 12.0
 SCALE = ALPHA / RANK

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HFValidationError
 
 from kerasft.errors import UserError
 from kerasft.models import presets
-from kerasft.models.fast_ops import gelu
+from kerasft.models.fast.fast_ops import gelu
 from kerasft.models.presets import DEFAULT_PRESET, find_preset, load_preset
 
 

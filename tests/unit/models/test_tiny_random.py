@@ -9,7 +9,7 @@ import string
 import numpy as np
 import pytest
 
-from kerasft.data.builtin_sample import iterate_builtin_sample
+from kerasft.data.sources.builtin import iterate_builtin_sample
 from kerasft.models import tiny_random
 from kerasft.models.presets import load_preset
 

@@ -11,13 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerasft.data import sources
+from kerasft.benchmarks.glue import submission as glue_submission
+from kerasft.benchmarks.glue.tasks import FILES, TASKS
+from kerasft.data.sources.source import source as sources
 from kerasft.errors import UserError
-from kerasft.pipelines import glue, glue_submission, workflow
-from kerasft.pipelines.glue_tasks import FILES, TASKS
-from kerasft.pipelines.result import Run
+from kerasft.pipelines import glue
 from kerasft.run_dir import RunDir, create_run_dir, open_run_dir
-from kerasft.training.interrupt import Interrupted
+from kerasft.runs import workflow
+from kerasft.runs.result import Run
+from kerasft.training.loop.interrupt import Interrupted
 
 
 class FakeSource:

@@ -37,9 +37,9 @@ def make_batches(tools, replicas):
 
 def build(tools, adapter, **options):
     """Builds a model with clipping, a batch in two parts and a moving average."""
-    from kerasft.models.adapter import add_adapter
+    from kerasft.models.adapters.adapter import add_adapter
     from kerasft.models.encoder import Encoder
-    from kerasft.training.optimizer import build_optimizer
+    from kerasft.training.step.optimizer import build_optimizer
 
     def backbone():
         made = tools.build_backbone(0.0)
@@ -55,8 +55,8 @@ def build(tools, adapter, **options):
 
 def train(tools, strategy, adapter="none", **options):
     """Returns all that a training shows, by name: what a step tells, metrics, weights, averages."""
-    from kerasft.training.averaging import counted_weights
-    from kerasft.training.loop import train_steps
+    from kerasft.training.loop.loop import train_steps
+    from kerasft.training.step.averaging import counted_weights
 
     with strategy.scope():
         model = build(tools, adapter, **options)

@@ -9,17 +9,17 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models import tiny_random
-from kerasft.models.adapter import adapter_of, add_adapter
+from kerasft.models.adapters.adapter import adapter_of, add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.tasks.task import build_task, task_from_record
-from kerasft.training.adapter_file import (
+from kerasft.training.checkpoints.adapter_file import (
     collect_adapter,
     find_adapter,
     load_adapter,
     save_adapter,
 )
-from kerasft.training.checkpoint import DamagedCheckpointError
-from kerasft.training.fine_tuner import FineTuner
+from kerasft.training.checkpoints.checkpoint import DamagedCheckpointError
+from kerasft.training.step.fine_tuner import FineTuner
 
 METHODS = {
     "lora": {"method": "lora", "matrices": ("query", "feedforward"), "rank": 3, "dropout": 0.1},

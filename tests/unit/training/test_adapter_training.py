@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.adapter import add_adapter
+from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.encoder import Encoder
-from kerasft.training.checkpoint import named_values, restore, save_best
-from kerasft.training.loop import train_steps
-from kerasft.training.optimizer import AdamW
+from kerasft.training.checkpoints.checkpoint import named_values, restore, save_best
+from kerasft.training.loop.loop import train_steps
+from kerasft.training.step.optimizer import AdamW
 
 METHODS = {
     "lora": {"method": "lora", "matrices": ("query", "output", "feedforward"), "rank": 2},

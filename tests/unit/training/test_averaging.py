@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from kerasft.training.averaging import Soup, candidate_steps, counted_weights
-from kerasft.training.checkpoint import DamagedCheckpointError, checkpoints_in
-from kerasft.training.optimizer import AdamW
-from kerasft.training.ranking import Ranking
+from kerasft.training.checkpoints.checkpoint import DamagedCheckpointError, checkpoints_in
+from kerasft.training.loop.ranking import Ranking
+from kerasft.training.step.averaging import Soup, candidate_steps, counted_weights
+from kerasft.training.step.optimizer import AdamW
 
 RANKING = Ranking("validation/accuracy", "log_loss")
 EVALUATIONS = [

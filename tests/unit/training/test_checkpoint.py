@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.training import checkpoint, checkpoint_writer
-from kerasft.training.checkpoint import (
+from kerasft.training.checkpoints import checkpoint
+from kerasft.training.checkpoints import writer as checkpoint_writer
+from kerasft.training.checkpoints.checkpoint import (
     BEST,
     DamagedCheckpointError,
     checkpoints_in,
@@ -23,9 +24,9 @@ from kerasft.training.checkpoint import (
     save_best,
     weights_path,
 )
-from kerasft.training.checkpoint_writer import CheckpointWriter
-from kerasft.training.fit import checkpointed_variables
-from kerasft.training.optimizer import AdamW
+from kerasft.training.checkpoints.writer import CheckpointWriter
+from kerasft.training.loop.fit import checkpointed_variables
+from kerasft.training.step.optimizer import AdamW
 
 
 def values_of(variables):

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
-from kerasft.training import compile_cache
-from kerasft.training.compile_cache import VARIABLE, keep_compiled_programs
+from kerasft.training.loop.compile_cache import VARIABLE, keep_compiled_programs
+from kerasft.training.loop.loop import compile_cache
 
 PROGRAM = """
 import sys
 import tensorflow as tf
 if sys.argv[1] == "keep":
-    from kerasft.training.compile_cache import keep_compiled_programs
+    from kerasft.training.loop.compile_cache import keep_compiled_programs
     keep_compiled_programs()
 
 @tf.function(jit_compile=True)

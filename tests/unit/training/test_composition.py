@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from kerasft.models.depth import freeze, rate_scales
 from kerasft.models.encoder import Encoder
 from kerasft.tasks.task import build_task
-from kerasft.training.averaging import counted_weights
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.objective import Objective
-from kerasft.training.optimizer import NO_WEIGHT_DECAY, build_optimizer
-from kerasft.training.penalties import Penalties
+from kerasft.training.step.averaging import counted_weights
+from kerasft.training.step.fine_tuner import FineTuner
+from kerasft.training.step.objective import Objective
+from kerasft.training.step.optimizer import NO_WEIGHT_DECAY, build_optimizer
+from kerasft.training.step.penalties import Penalties
 
 RATE, BETA_1, BETA_2, EPSILON = 0.01, 0.9, 0.999, 1e-6
 PLAIN = {

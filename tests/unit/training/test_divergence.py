@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kerasft.training.divergence import DivergedError, check_finite, check_loss
+from kerasft.training.loop.divergence import DivergedError, check_finite, check_loss
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])

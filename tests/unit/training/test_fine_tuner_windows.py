@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.evaluation.forward import build_forward
 from kerasft.text import WordPiecePreprocessor
-from kerasft.training.forward import build_forward
-from kerasft.training.loop import train_steps
+from kerasft.training.loop.loop import train_steps
 
 LENGTH = 8
 TOLERANCE = 1e-6

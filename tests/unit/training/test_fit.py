@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.errors import UserError
-from kerasft.training import fit as fit_module
-from kerasft.training.checkpoint import (
+from kerasft.training.callbacks.callback import Events
+from kerasft.training.checkpoints.checkpoint import (
     BEST,
     checkpoints_in,
     discard_after,
     restore,
     restore_best,
 )
-from kerasft.training.events import Events
-from kerasft.training.fit import Fit, checkpointed_variables
-from kerasft.training.fit_state import FitSettings, FitState, TrainingData
-from kerasft.training.loop import StepResult
-from kerasft.training.ranking import Ranking
+from kerasft.training.loop.fit import Fit, checkpointed_variables
+from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
+from kerasft.training.loop.loop import StepResult
+from kerasft.training.loop.loop import fit as fit_module
+from kerasft.training.loop.ranking import Ranking
 
 STEPS_PER_EPOCH = 5
 NAN = float("nan")

@@ -14,12 +14,12 @@ from tensorflow.python.grappler import tf_optimizer
 
 from kerasft.errors import UserError
 from kerasft.models import checkpointing
-from kerasft.models.adapter import add_adapter
+from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.depth import freeze
 from kerasft.models.encoder import Encoder
 from kerasft.tasks.classification import Classification
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.objective import Objective
+from kerasft.training.step.fine_tuner import FineTuner
+from kerasft.training.step.objective import Objective
 
 ONE_DEVICE = tf.distribute.OneDeviceStrategy("CPU:0")
 TOGETHER = {  # what draws random numbers, casts, or takes several passes

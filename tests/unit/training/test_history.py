@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.training.events import WATCHED_METRICS, BatchStats
-from kerasft.training.history import STEP_COLUMNS, HistoryEvents, read_history
-from kerasft.training.loop import StepResult
+from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats
+from kerasft.training.callbacks.history import STEP_COLUMNS, HistoryEvents, read_history
+from kerasft.training.loop.loop import StepResult
 
 WATCHED = [f"validation/{name}" for name in WATCHED_METRICS[0]]
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
@@ -119,8 +119,8 @@ def test_a_killed_process_leaves_every_step(tmp_path):
     script = """
 import os, signal, sys, types
 from pathlib import Path
-from kerasft.training.events import BatchStats
-from kerasft.training.history import HistoryEvents
+from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.history import HistoryEvents
 history = HistoryEvents(Path(sys.argv[1]))
 history.on_start(start_step=0, total_steps=9, steps_per_epoch=9)
 for step in range(1, 6):

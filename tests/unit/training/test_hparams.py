@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
 
-from kerasft.training.hparams import FOLDER, HParamsEvents
-from kerasft.training.tensorboard import rewind_tensorboard
+from kerasft.training.callbacks.hparams import FOLDER, HParamsEvents
+from kerasft.training.callbacks.tensorboard import rewind_tensorboard
 
 SETTINGS = {"training.learning_rate": 5e-5, "model.preset": "tiny", "data.oversample": True}
 WORSE, BETTER = {"accuracy": 0.5, "log_loss": 0.7}, {"accuracy": 0.75, "log_loss": 0.6}

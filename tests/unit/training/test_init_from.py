@@ -11,10 +11,10 @@ from kerasft.errors import UserError
 from kerasft.models import tiny_random
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import create_run_dir
-from kerasft.training import init_from
-from kerasft.training.checkpoint import BEST, DamagedCheckpointError, save_best
-from kerasft.training.init_from import load_encoder_weights
-from kerasft.training.optimizer import AdamW
+from kerasft.training.checkpoints import initial_weights as init_from
+from kerasft.training.checkpoints.checkpoint import BEST, DamagedCheckpointError, save_best
+from kerasft.training.checkpoints.initial_weights import load_encoder_weights
+from kerasft.training.step.optimizer import AdamW
 
 
 def values_of(layer):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from kerasft.training.interrupt import Interrupted, InterruptRequested, InterruptWatch
+from kerasft.training.loop.interrupt import Interrupted, InterruptRequested, InterruptWatch
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.forward import build_forward
-from kerasft.training.loop import train_steps
-from kerasft.training.objective import Objective
-from kerasft.training.optimizer import AdamW
-from kerasft.training.strategy import build_strategy
+from kerasft.evaluation.forward import build_forward
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.loop.loop import train_steps
+from kerasft.training.step.objective import Objective
+from kerasft.training.step.optimizer import AdamW
 from tests.conftest import op_names
 
 ONE, TWO = "one_device", "mirrored"

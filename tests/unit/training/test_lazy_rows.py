@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.averaging import counted_weights
-from kerasft.training.lazy_rows import sum_rows
-from kerasft.training.optimizer import AdamW
-from kerasft.training.schedule import WarmupPolynomialDecay
+from kerasft.training.step.averaging import counted_weights
+from kerasft.training.step.lazy_rows import sum_rows
+from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.schedule import WarmupPolynomialDecay
 
 ROWS, WIDTH, STEPS = 40, 6, 300
 

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training.loop import build_distributed, train_steps
-from kerasft.training.optimizer import AdamW
-from kerasft.training.schedule import WarmupPolynomialDecay
-from kerasft.training.strategy import build_strategy
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.loop.loop import build_distributed, train_steps
+from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.schedule import WarmupPolynomialDecay
 
 
 class TestTrainSteps:

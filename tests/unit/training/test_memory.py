@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasft.training.memory import resident_bytes
+from kerasft.training.loop.memory import resident_bytes
 
 COUNT_FAULTS = """
 import ctypes, resource
@@ -27,7 +27,7 @@ for _ in range(5):
     touch()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-KEEP = "from kerasft.training.memory import keep_freed_memory; keep_freed_memory()"
+KEEP = "from kerasft.training.loop.memory import keep_freed_memory; keep_freed_memory()"
 RESET = "ctypes.CDLL(None).mallopt(-3, 1 << 20)"  # as for a block that glibc maps by itself
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.adapter import add_adapter
+from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.encoder import Encoder
-from kerasft.training.loop import train_steps
-from kerasft.training.norms import layer_names
-from kerasft.training.optimizer import AdamW
+from kerasft.training.loop.loop import train_steps
+from kerasft.training.step.norms import layer_names
+from kerasft.training.step.optimizer import AdamW
 
 CLIPNORM = 0.05
 ADAPTER = {"method": "lora", "matrices": ("query", "output", "feedforward"), "rank": 2, "alpha": 8}

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.tasks.losses import class_divergence
-from kerasft.training.objective import EMBEDDING_OFFSET, Objective, compute_gradients
+from kerasft.training.step.objective import EMBEDDING_OFFSET, Objective, compute_gradients
 
 
 def build(tools, objective, *, dropout=0.0):

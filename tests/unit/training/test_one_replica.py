@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.averaging import counted_weights
-from kerasft.training.fit import checkpointed_variables
-from kerasft.training.loop import train_steps
-from kerasft.training.optimizer import AdamW
+from kerasft.training.loop.fit import checkpointed_variables
+from kerasft.training.loop.loop import train_steps
+from kerasft.training.step.averaging import counted_weights
+from kerasft.training.step.optimizer import AdamW
 
 ONE = {
     "one_device": lambda: tf.distribute.OneDeviceStrategy("/cpu:0"),

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.models.presets import load_preset
-from kerasft.training.optimizer import AdamW
-from kerasft.training.schedule import WarmupPolynomialDecay
-from kerasft.training.strategy import build_strategy
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.schedule import WarmupPolynomialDecay
 
 # Of tiny_random: the embeddings and the kernels, and nothing else.
 DECAYED = {

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
-from kerasft.training.loss_scale import LossScale
-from kerasft.training.optimizer import AdamW, build_optimizer
+from kerasft.training.step.loss_scale import LossScale
+from kerasft.training.step.optimizer import AdamW, build_optimizer
 
 KERAS = {
     "sgd": (keras.optimizers.SGD, {"momentum": 0.5}),

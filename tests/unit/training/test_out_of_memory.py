@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training import memory
-from kerasft.training.forward import Forward
-from kerasft.training.memory import available_bytes
-from kerasft.training.out_of_memory import OutOfMemoryError, naming_memory
+from kerasft.evaluation.forward import Forward
+from kerasft.training.loop.loop import memory
+from kerasft.training.loop.memory import available_bytes
+from kerasft.training.loop.out_of_memory import OutOfMemoryError, naming_memory
 
 NO_ROOM = 2**50  # floats: more bytes than a process can address, refused at once
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from kerasft.training import precision
+from kerasft.training.step import precision
 
 
 @pytest.fixture

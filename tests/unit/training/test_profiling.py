@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from kerasft.training.events import BatchStats
-from kerasft.training.loop import StepResult
-from kerasft.training.profiling import ProfilerEvents
+from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.profiler import ProfilerEvents
+from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=1, tokens=1, positions=1)
 

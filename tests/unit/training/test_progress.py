@@ -6,10 +6,10 @@ import re
 import pytest
 from rich.console import Console
 
-from kerasft.training import progress
-from kerasft.training.events import BatchStats
-from kerasft.training.loop import StepResult
-from kerasft.training.progress import DurationEstimate, ProgressEvents, format_duration
+from kerasft.training.callbacks import terminal as progress
+from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.terminal import DurationEstimate, ProgressEvents, format_duration
+from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
 HINT = "`--recipe quick` takes minutes."

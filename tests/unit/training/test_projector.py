@@ -6,7 +6,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorboard.plugins.projector import ProjectorConfig, projector_plugin
 
-from kerasft.training.projector import write_projector
+from kerasft.training.callbacks.projector import write_projector
 
 
 def test_points_and_what_is_said_of_them(tmp_path):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kerasft.training.ranking import Ranking, is_better, monitored
+from kerasft.training.loop.ranking import Ranking, is_better, monitored
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.fine_tuner import FineTuner
-from kerasft.training.replicas import sum_over_replicas
-from kerasft.training.strategy import build_strategy
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.step.fine_tuner import FineTuner
+from kerasft.training.step.replicas import sum_over_replicas
 
 SCRIPT = Path(__file__).with_name("replicas.py")
 ADAPTERS = ("none", "lora")

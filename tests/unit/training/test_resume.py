@@ -11,22 +11,22 @@ import keras
 import keras_hub
 import pytest
 
-from kerasft.data.batch_plan import BatchPlan
+from kerasft.data.plan.batch_plan import BatchPlan
+from kerasft.evaluation.forward import build_forward, predict_logits
 from kerasft.models import tiny_random
 from kerasft.tasks.classification import Classification
-from kerasft.training.checkpoint import BEST, checkpoints_in, restore_latest, step_of
-from kerasft.training.events import Events
-from kerasft.training.fit import Fit, checkpointed_variables
-from kerasft.training.fit_state import FitSettings, FitState, TrainingData
-from kerasft.training.forward import build_forward, predict_logits
-from kerasft.training.interrupt import InterruptRequested
-from kerasft.training.objective import Objective
-from kerasft.training.optimizer import AdamW
-from kerasft.training.penalties import Penalties
-from kerasft.training.ranking import Ranking
-from kerasft.training.schedule import WarmupPolynomialDecay
-from kerasft.training.strategy import build_strategy
-from kerasft.training.unfreezing import GradualUnfreezing
+from kerasft.training.callbacks.callback import Events
+from kerasft.training.checkpoints.checkpoint import BEST, checkpoints_in, restore_latest, step_of
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.loop.fit import Fit, checkpointed_variables
+from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
+from kerasft.training.loop.interrupt import InterruptRequested
+from kerasft.training.loop.ranking import Ranking
+from kerasft.training.loop.unfreezing import GradualUnfreezing
+from kerasft.training.step.objective import Objective
+from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.penalties import Penalties
+from kerasft.training.step.schedule import WarmupPolynomialDecay
 
 TOTAL_STEPS, STEPS_PER_EPOCH = 7, 4
 SETTINGS = FitSettings(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.schedule import WarmupDecay, WarmupPolynomialDecay, build_schedule
+from kerasft.training.step.schedule import WarmupDecay, WarmupPolynomialDecay, build_schedule
 
 
 def rates(schedule, steps):

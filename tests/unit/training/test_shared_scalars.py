@@ -4,8 +4,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-from kerasft.training.optimizer import AdamW
-from kerasft.training.shared_scalars import SharedScalars
+from kerasft.training.distribution.shared_scalars import SharedScalars
+from kerasft.training.step.optimizer import AdamW
 
 
 class Optimizer(SharedScalars, keras.optimizers.SGD):

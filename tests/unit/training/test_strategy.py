@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.strategy import build_strategy, describe_strategy, distribute
+from kerasft.training.distribution.strategy import build_strategy, describe_strategy, distribute
 
 
 @pytest.fixture

@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.events import BatchStats
-from kerasft.training.loop import StepResult
-from kerasft.training.scalars import ALTERED_TAG, DEVICE_MEMORY_TAG, STEP_TAGS, step_scalars
-from kerasft.training.tensorboard import LENGTHS_TAG, TensorBoardEvents, rewind_tensorboard
+from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.scalars import (
+    ALTERED_TAG,
+    DEVICE_MEMORY_TAG,
+    STEP_TAGS,
+    step_scalars,
+)
+from kerasft.training.callbacks.tensorboard import (
+    LENGTHS_TAG,
+    TensorBoardEvents,
+    rewind_tensorboard,
+)
+from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 MEMORY_TAG = "memory/resident_gigabytes"

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training.events import AllEvents, BatchStats
-from kerasft.training.loop import StepResult
-from kerasft.training.tensorboard import TensorBoardEvents
-from kerasft.training.weights_and_biases import WandbEvents, require_wandb
+from kerasft.training.callbacks.callback import AllEvents, BatchStats
+from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+from kerasft.training.callbacks.wandb import WandbEvents, require_wandb
+from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000, altered=8)
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}

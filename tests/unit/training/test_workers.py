@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training import strategy as strategies
-from kerasft.training.strategy import build_strategy, build_workers
-from kerasft.training.workers import Cluster, expected_cluster, read_cluster
+from kerasft.training.distribution import strategy as strategies
+from kerasft.training.distribution.strategy import build_strategy, build_workers
+from kerasft.training.distribution.workers import Cluster, expected_cluster, read_cluster
 
 TWO = {"worker": ["a:1", "b:2"]}
 

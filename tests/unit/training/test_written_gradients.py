@@ -8,11 +8,11 @@ import weakref
 import pytest
 import tensorflow as tf
 
-from kerasft.models.fast_ops import gelu
-from kerasft.training import forward, loop
-from kerasft.training.forward import Forward
-from kerasft.training.loop import train_steps
-from kerasft.training.strategy import build_strategy
+from kerasft.evaluation import forward
+from kerasft.evaluation.forward import Forward
+from kerasft.models.fast.fast_ops import gelu
+from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.loop.loop import loop, train_steps
 
 
 def train(tools, graphs):

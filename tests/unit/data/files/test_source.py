@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kerasft.data.example import Example
 from kerasft.data.files.source import FileSource
-from kerasft.data.splits import hash_text
+from kerasft.data.plan.splits import hash_text
 from kerasft.errors import UserError
 
 TRAIN = "text,label\na,pos\nb,neg\nc,pos\nd,neg\n"

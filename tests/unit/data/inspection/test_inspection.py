@@ -5,8 +5,8 @@ import pytest
 
 from kerasft.data.example import MULTI, NUMBER
 from kerasft.data.inspection import inspect_source, length_preprocessor
-from kerasft.data.sources import load_source
-from kerasft.data.splits import text_hashes
+from kerasft.data.plan.splits import text_hashes
+from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 from kerasft.models.tiny_random import load_vocabulary
 

@@ -1,0 +1,1 @@
+"""Public benchmarks, run as their papers report them."""

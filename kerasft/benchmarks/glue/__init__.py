@@ -1,0 +1,1 @@
+"""GLUE: its tasks, the table of their scores, and the files of a submission."""

@@ -1,0 +1,126 @@
+"""From finished runs of GLUE tasks to the leaderboard's files; what cannot be written is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kerasft.benchmarks.glue import leaderboard
+from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, LeaderboardFile
+from kerasft.data.sources.source import Source, load_source
+from kerasft.errors import UserError
+from kerasft.run_dir import telling_os_errors
+from kerasft.runs import workflow
+from kerasft.studies.series import Finished
+from kerasft.training.callbacks.callback import Events
+
+
+class Written(NamedTuple):
+    """A submission that was written.
+
+    Attributes:
+        archive: The zip; `None` if there is no file at all to put in.
+        files: The files written now.
+        kept: Files that an earlier command left in the folder; they are in the archive, too.
+        missing: What the leaderboard wants beside.
+    """
+
+    archive: Path | None
+    files: tuple[str, ...]
+    kept: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes a submission's folder, and checks what is in it, before runs that may take hours.
+
+    Raises:
+        UserError: If it cannot be made, stands there as a file, or holds a faulty file.
+    """
+    with telling_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if leaderboard.files_in(folder):
+        leaderboard.validate_submission(folder)
+
+
+def find_test_data(
+    task: GlueTask, data_dir: str | None, tell: Callable[[str], object]
+) -> list[tuple[LeaderboardFile, Source]]:
+    """Finds the test data of a task; of what is not there, says which file will be missing.
+
+    Args:
+        task: The task.
+        data_dir: The only TFDS folder to look in, as the recipe has it.
+        tell: Told, in lines for people, what is missing.
+    """
+    found = []
+    for file in task.files:
+        source, reason = _find(file, data_dir)
+        if source is None:
+            tell(f"{file.name} cannot be written: {reason}")
+        else:
+            found.append((file, source))
+    return found
+
+
+def write_submission(
+    runs: Mapping[str, Finished],
+    folder: Path,
+    *,
+    events: Sequence[Events] = (),
+    tell: Callable[[str], object],
+) -> Written:
+    """Predicts the test data of tasks, writes the leaderboard's files and zips the folder's.
+
+    Args:
+        runs: The run to predict with, by the name of the task.
+        folder: From `prepare_folder`. Files of other tasks that are there already stay.
+        events: Told how far it is.
+        tell: Told, in lines for people, what was written and what is missing.
+
+    Raises:
+        UserError: If the model has diverged, or the dataset is not the official one.
+    """
+    written = []
+    for name, run in runs.items():
+        for file, source in find_test_data(TASKS[name], run.recipe.data.data_dir, tell):
+            outputs = workflow.predict_source(run.run_dir, source, file.split, events)
+            rows = source.read_column(file.split, "idx")
+            answers = leaderboard.answers_of(file, outputs)
+            leaderboard.write_answers(
+                folder, file, leaderboard.in_official_order(file, answers, rows)
+            )
+            written.append(file.name)
+            tell(f"{file.name}: {len(answers):,} answers with seed {run.seed}, {run.run_dir.path}.")
+    return _finish(folder, tuple(written), tell)
+
+
+def _finish(folder: Path, written: tuple[str, ...], tell: Callable[[str], object]) -> Written:
+    present = leaderboard.files_in(folder)
+    if not present:
+        tell(f"There is nothing to hand in: {folder} holds none of the leaderboard's files.")
+        return Written(None, (), (), tuple(leaderboard.FILES))
+    archive = leaderboard.write_archive(folder)
+    checked = leaderboard.validate_submission(archive)
+    kept = tuple(name for name in checked.files if name not in written)
+    if kept:
+        tell(f"Also in {archive}, from before: {', '.join(kept)}.")
+    if checked.missing:
+        tell(f"The leaderboard wants these as well: {', '.join(checked.missing)}.")
+    return Written(archive, written, kept, checked.missing)
+
+
+def _find(file: LeaderboardFile, data_dir: str | None) -> tuple[Source | None, str]:
+    """Returns the source of a file's texts, or the reason why there is none."""
+    try:
+        source = load_source(file.dataset, data_dir)
+    except UserError as error:
+        return None, str(error)
+    if not source.has_split(file.split):
+        return None, f"{file.dataset}, as it lies here, has no split {file.split}."
+    count = source.num_examples(file.split)
+    if count != file.num_examples:
+        wanted = f"{count:,} of {file.num_examples:,} examples"
+        return None, f"the split {file.split} of {file.dataset} has {wanted} here."
+    return source, ""

@@ -1,0 +1,173 @@
+"""The GLUE table: each task's figures and score, and the average of the scores.
+
+A task with several figures is averaged first, then the tasks are (Wang et al., 2018, section 3).
+All is multiplied by 100, as the leaderboard has it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, titles
+from kerasft.metrics.spread import Spread, spread
+from kerasft.studies.series import Finished
+
+_HEADER = ("task", "metric", "figure", "score", "seeds")
+_LEFT_OUT = "wnli"  # by most papers, since its validation split contradicts its train split
+_UNDEFINED = "undefined"
+
+
+class Row(NamedTuple):
+    """A task of the table: its figures by title, its score, and the seeds behind them."""
+
+    task: GlueTask
+    figures: dict[str, Spread]
+    score: Spread
+    seeds: tuple[int, ...]
+
+
+class Table(NamedTuple):
+    """The table.
+
+    Attributes:
+        rows: The tasks that were run, in the order of the leaderboard.
+        average: Mean of the rows' scores, 0 to 100; that of GLUE only if none is missing.
+        average_without_wnli: The same without WNLI, as most papers give it.
+        missing: The tasks that were not run.
+    """
+
+    rows: tuple[Row, ...]
+    average: float
+    average_without_wnli: float
+    missing: tuple[GlueTask, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain data; figures between 0 and 100, undefined ones NaN."""
+        return {
+            "tasks": {row.task.name: _row_json(row) for row in self.rows},
+            "average": self.average,
+            "average_without_wnli": self.average_without_wnli,
+            "missing": [task.name for task in self.missing],
+        }
+
+
+def build_table(runs: Mapping[str, Sequence[Finished]]) -> Table:
+    """Builds the table of the finished runs.
+
+    Args:
+        runs: By the name of the task, at least one each.
+    """
+    rows = tuple(_build_row(task, runs[name]) for name, task in TASKS.items() if runs.get(name))
+    scores = {row.task.name: row.score.mean for row in rows}
+    return Table(
+        rows,
+        average=_mean(scores.values()),
+        average_without_wnli=_mean(s for name, s in scores.items() if name != _LEFT_OUT),
+        missing=tuple(task for name, task in TASKS.items() if name not in scores),
+    )
+
+
+def print_table(table: Table) -> None:
+    """Prints the table to stdout, with its average when there is more than one task."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    shown = RichTable(box=box.HORIZONTALS)
+    for rank, title in enumerate(_HEADER):
+        shown.add_column(title, justify="left" if rank < 2 else "right", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*_cells(row))
+    Console(file=sys.stdout).print(shown)
+    if len(table.rows) > 1:
+        sys.stdout.write(f"{describe_average(table)}\n")
+
+
+def describe_average(table: Table) -> str:
+    """Returns the sentence that goes with the table: the average, and of what."""
+    without = _percent(table.average_without_wnli)
+    if not table.missing:
+        return (
+            f"Average of the {len(TASKS)} tasks: {_percent(table.average)}; without WNLI, as most "
+            f"papers give it: {without}."
+        )
+    return (
+        f"Average of {len(table.rows)} of the {len(TASKS)} tasks: {_percent(table.average)}. It is "
+        f"not GLUE's: {titles(table.missing)} "
+        f"{'is' if len(table.missing) == 1 else 'are'} missing."
+    )
+
+
+def describe_figures(row: Row) -> str:
+    """Returns a row's figures in one line: `accuracy 84.1, F1 88.9`."""
+    return ", ".join(f"{title} {_show(figure)}" for title, figure in row.figures.items())
+
+
+def flat_figures(table: Table) -> dict[str, float]:
+    """Returns the figures under `<task>/<metric>`, with `_std` of several seeds, and `average`.
+
+    They are those of the runs' `metrics.json`, not multiplied by 100; `average` is.
+    """
+    flat: dict[str, float] = {}
+    for row in table.rows:
+        for metric in row.task.metrics:
+            name = f"{row.task.name}/{metric.name}"
+            figure = row.figures[metric.title]
+            flat[name] = figure.mean / 100
+            if figure.std is not None:
+                flat[f"{name}_std"] = figure.std / 100
+    return flat | {"average": table.average}
+
+
+def _build_row(task: GlueTask, runs: Sequence[Finished]) -> Row:
+    by_metric = {
+        metric.title: [_hundredfold(run.metrics[metric.name]) for run in runs]
+        for metric in task.metrics
+    }
+    scores = [_mean(figures) for figures in zip(*by_metric.values(), strict=True)]
+    return Row(
+        task,
+        {title: spread(values) for title, values in by_metric.items()},
+        spread(scores),
+        tuple(run.seed for run in runs),
+    )
+
+
+def _row_json(row: Row) -> dict[str, object]:
+    return {
+        "score": row.score._asdict(),
+        "metrics": {title: figure._asdict() for title, figure in row.figures.items()},
+        "seeds": row.seeds,
+    }
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.task.title,
+        "\n".join(row.figures),
+        "\n".join(_show(figure) for figure in row.figures.values()),
+        _show(row.score),
+        str(len(row.seeds)),
+    )
+
+
+def _hundredfold(value: float | None) -> float:
+    return math.nan if value is None else 100.0 * value
+
+
+def _mean(values) -> float:
+    numbers = list(values)
+    return math.fsum(numbers) / len(numbers) if numbers else math.nan
+
+
+def _show(figure: Spread) -> str:
+    if math.isnan(figure.mean) or figure.std is None:
+        return _percent(figure.mean)
+    return f"{figure.mean:.1f} ± {figure.std:.1f}"
+
+
+def _percent(value: float) -> str:
+    return _UNDEFINED if math.isnan(value) else f"{value:.1f}"

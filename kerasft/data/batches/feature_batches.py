@@ -1,0 +1,61 @@
+"""Batches of pooled vectors that were computed once, for training a head alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.batches.autotune import without_autotune
+from kerasft.data.batches.token_batches import PREFETCHED
+from kerasft.data.plan.batch_plan import BatchPlan
+
+
+def build_feature_dataset(
+    features: np.ndarray,
+    labels: np.ndarray,
+    plan: BatchPlan,
+    *,
+    start_step: int = 0,
+    num_steps: int,
+    pad_batch_to: int | None = None,
+    weights: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Returns the batches of steps `start_step` to `start_step + num_steps`, in order.
+
+    Args:
+        features: float32 `(num_examples, hidden_dim)`: the examples to train on, in the plan's
+            order.
+        labels: Theirs, one row an example, as losses want them.
+        plan: The batch plan.
+        start_step: The first step, counted from the start of the run.
+        num_steps: How many steps.
+        pad_batch_to: Fill every batch to a multiple of this many rows (the number of replicas).
+        weights: float32 `(num_examples,)`: how much an example counts; 1.0 by default.
+
+    Returns:
+        A `tf.data.Dataset` of `({"features": ...}, labels, sample_weight)`, the weight 0.0 for rows
+        that only fill the batch.
+    """
+    multiple = pad_batch_to or 1
+    weights = np.ones(len(features), np.float32) if weights is None else weights
+
+    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        rows = plan.batch(int(step))
+        filler = [(0, -len(rows) % multiple)]
+
+        def take(array: np.ndarray) -> np.ndarray:
+            return np.pad(array[rows], filler + [(0, 0)] * (array.ndim - 1))
+
+        return take(features), take(labels), take(weights)
+
+    def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        arrays = (features, labels, weights)
+        tensors = tf.numpy_function(gather, [step], [array.dtype for array in arrays])
+        shaped = [
+            tf.ensure_shape(tensor, [None, *array.shape[1:]])
+            for tensor, array in zip(tensors, arrays, strict=True)
+        ]
+        return {"features": shaped[0]}, shaped[1], shaped[2]
+
+    steps = tf.data.Dataset.range(start_step, start_step + num_steps)
+    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))

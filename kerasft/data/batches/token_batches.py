@@ -1,0 +1,233 @@
+"""Batches as the model wants them: gathered from a token store, padded, prefetched.
+
+A dataset here is a range of steps mapped to one NumPy gather each. The token store stays
+memory-mapped: nothing of it becomes a constant of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.batches.autotune import without_autotune
+from kerasft.data.plan.balance import PADDING_MULTIPLE, padded_length
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
+from kerasft.data.store.token_store import TokenStore
+from kerasft.errors import UserError
+
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
+PREFETCHED = 8  # batches of a few hundred kB
+
+
+def build_train_dataset(
+    store: TokenStore,
+    indices: np.ndarray,
+    plan: BatchPlan,
+    *,
+    start_step: int = 0,
+    num_steps: int,
+    pad_batch_to: int | None = None,
+    weights: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Returns the batches of steps `start_step` to `start_step + num_steps`, in order.
+
+    Args:
+        store: The tokens.
+        indices: int64: the examples of the store to train on.
+        plan: Made from `store.lengths[indices]`.
+        start_step: The first step, counted from the start of the run, over all epochs.
+        num_steps: How many steps.
+        pad_batch_to: Fill every batch to a multiple of this many rows (the number of replicas).
+        weights: float32 of shape `(len(store),)`: how much an example counts; 1.0 by default.
+
+    Returns:
+        A `tf.data.Dataset` of `(inputs, labels, sample_weight)`: inputs are `token_ids`,
+        `segment_ids` and `padding_mask`, int32 of shape `(batch_size, length)` where the length
+        is that of the batch's longest example rounded up to `plan.pad_length_to`; labels as the
+        store holds them, zeros and ones as float32; sample weights float32, 0.0 for rows that only
+        fill the batch.
+
+    Raises:
+        UserError: If the plan was made for another number of examples.
+    """
+    check_plan(plan, indices)
+    steps = tf.data.Dataset.range(start_step, start_step + num_steps)
+
+    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        return gather_batch(
+            store,
+            indices[plan.batch(int(step))],
+            pad_batch_to,
+            weights,
+            pad_length_to=plan.pad_length_to,
+        )
+
+    return map_steps(store, steps, gather)
+
+
+def build_evaluation_dataset(
+    store: TokenStore,
+    indices: np.ndarray,
+    batch_size: int,
+    pad_batch_to: int | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
+) -> tf.data.Dataset:
+    """Returns every example of `indices` once, in the order of `evaluation_batches`.
+
+    Args:
+        store: The tokens.
+        indices: int64: the examples of the store to evaluate.
+        batch_size: Examples per batch.
+        pad_batch_to: See `build_train_dataset`.
+        pad_length_to: The width of a batch is a multiple of it.
+
+    Returns:
+        A dataset of the same elements as that of `build_train_dataset`. The position of each row
+        in `indices` is `np.concatenate(evaluation_batches(store.lengths[indices], batch_size))`.
+    """
+    batches = evaluation_batches(store.lengths[indices], batch_size)
+
+    def gather(step: np.ndarray) -> tuple[np.ndarray, ...]:
+        own = indices[batches[int(step)]]
+        return gather_batch(store, own, pad_batch_to, pad_length_to=pad_length_to)
+
+    return map_steps(store, tf.data.Dataset.range(len(batches)), gather)
+
+
+def gather_batch(
+    store: TokenStore,
+    indices: np.ndarray,
+    pad_batch_to: int | None = None,
+    weights: np.ndarray | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
+) -> tuple[np.ndarray, ...]:
+    """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
+
+    Args:
+        store: The tokens.
+        indices: int64: at least one example.
+        pad_batch_to: See `build_train_dataset`.
+        weights: See `build_train_dataset`.
+        pad_length_to: The width is a multiple of it.
+    """
+    tokens = gather_tokens(store, indices)
+    return pad_batch(
+        store,
+        indices,
+        tokens,
+        pad_batch_to=pad_batch_to,
+        weights=weights,
+        pad_length_to=pad_length_to,
+    )
+
+
+class Tokens(NamedTuple):
+    """The tokens of some examples, one example after the other.
+
+    Attributes:
+        token_ids: int32 of shape `(num_tokens,)`.
+        segment_ids: int32 of shape `(num_tokens,)`, or `None` for all zeros.
+        lengths: int of shape `(num_examples,)`: tokens per example.
+    """
+
+    token_ids: np.ndarray
+    segment_ids: np.ndarray | None
+    lengths: np.ndarray
+
+
+def gather_tokens(store: TokenStore, indices: np.ndarray) -> Tokens:
+    """Copies the tokens of some examples out of a store, in the order of `indices`."""
+    lengths = store.lengths[indices]
+    columns = np.arange(lengths.max(initial=0))
+    real = columns < lengths[:, None]
+    positions = (store.offsets[indices][:, None] + columns)[real]
+    segment_ids = None if store.segment_ids is None else store.segment_ids[positions]
+    return Tokens(store.token_ids[positions], segment_ids, lengths)
+
+
+def pad_batch(
+    store: TokenStore,
+    indices: np.ndarray,
+    tokens: Tokens,
+    *,
+    pad_batch_to: int | None = None,
+    weights: np.ndarray | None = None,
+    pad_length_to: int = PADDING_MULTIPLE,
+) -> tuple[np.ndarray, ...]:
+    """Returns one padded batch of tokens, with the labels and weights of their examples.
+
+    A row that only fills the batch holds the first token of the first example, and weight 0: one
+    real token keeps a mean over the row's tokens finite.
+
+    Args:
+        store: The labels.
+        indices: int64: at least one example.
+        tokens: A row for each of them.
+        pad_batch_to: See `build_train_dataset`.
+        weights: See `build_train_dataset`.
+        pad_length_to: The width is a multiple of it.
+
+    Returns:
+        The same arrays as `gather_batch`.
+    """
+    multiple = pad_batch_to or 1
+    num_real, num_rows = len(indices), -(-len(indices) // multiple) * multiple
+    shape = (num_rows, padded_length(tokens.lengths, pad_length_to))
+    token_ids, segment_ids, padding_mask = np.zeros((3, *shape), dtype=np.int32)
+    real = np.arange(shape[1]) < tokens.lengths[:, None]
+
+    token_ids[:num_real][real] = tokens.token_ids
+    if tokens.segment_ids is not None:
+        segment_ids[:num_real][real] = tokens.segment_ids
+    padding_mask[:num_real] = real
+    token_ids[num_real:, 0], padding_mask[num_real:, 0] = token_ids[0, 0], 1
+    labels = np.zeros((num_rows, *store.labels.shape[1:]), label_dtype(store))
+    sample_weight = np.zeros(num_rows, np.float32)
+    labels[:num_real] = store.labels[indices]
+    sample_weight[:num_real] = 1.0 if weights is None else weights[indices]
+    return token_ids, segment_ids, padding_mask, labels, sample_weight
+
+
+def check_plan(plan: BatchPlan, indices: np.ndarray) -> None:
+    """Raises a `UserError` if the plan was made for another number of examples."""
+    if len(plan.lengths) != len(indices):
+        raise UserError(
+            "The batch plan belongs to other data.",
+            received=len(plan.lengths),
+            expected=f"a plan of {len(indices)} lengths",
+            fix="make it from store.lengths[indices].",
+        )
+
+
+def map_steps(
+    store: TokenStore,
+    steps: tf.data.Dataset,
+    gather: Callable[..., tuple[np.ndarray, ...]],
+    inputs_of: Callable[[tf.Tensor], Sequence[tf.Tensor]] = lambda step: [step],
+) -> tf.data.Dataset:
+    """Builds the dataset of the batches of some steps.
+
+    Args:
+        store: Says of what kind labels are.
+        steps: A dataset of steps, int64.
+        gather: From arrays to a batch as `gather_batch` returns it; runs in NumPy.
+        inputs_of: From a step to the arrays that `gather` is given; runs in the graph.
+    """
+    types = [*[tf.int32] * len(_INPUTS), tf.as_dtype(label_dtype(store)), tf.float32]
+
+    def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        *inputs, labels, weight = tf.numpy_function(gather, inputs_of(step), types)
+        inputs = [tf.ensure_shape(tensor, [None, None]) for tensor in inputs]
+        labels = tf.ensure_shape(labels, [None, *store.labels.shape[1:]])
+        named = dict(zip(_INPUTS, inputs, strict=True))
+        return named, labels, tf.ensure_shape(weight, [None])
+
+    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))
+
+
+def label_dtype(store: TokenStore) -> np.dtype:
+    """The dtype of a batch's labels: losses and metrics want zeros and ones as float32."""
+    return np.dtype(np.float32) if store.labels.ndim > 1 else store.labels.dtype.newbyteorder("=")

@@ -1,0 +1,1 @@
+"""Which examples train, validate and test, and which of them make up which step."""

@@ -1,0 +1,170 @@
+"""Which examples make up step s of epoch e: a pure function of lengths, seed, epoch and settings.
+
+Nothing here depends on NumPy's random generators, whose streams may change between versions: the
+order comes from a hash of (seed, epoch, index), so every machine computes the same plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasft.data.plan.balance import PADDING_MULTIPLE, deal_evenly, padded_length
+from kerasft.data.plan.scatter import draws, key_of
+from kerasft.errors import UserError
+
+_FULL_POSITIONS, _MOST_TIMES = 4096, 4  # of a batch that is only evaluated
+_EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
+
+
+def padding_share(
+    lengths: np.ndarray, batches: Sequence[np.ndarray], pad_length_to: int = PADDING_MULTIPLE
+) -> float:
+    """Returns the share of all positions in `batches` that hold padding, 0.0 to 1.0."""
+    positions = sum(len(batch) * padded_length(lengths[batch], pad_length_to) for batch in batches)
+    tokens = sum(int(lengths[batch].sum()) for batch in batches)
+    return 1.0 - tokens / positions if positions else 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EpochBatches:
+    """One epoch, laid out: its examples in order, to be cut every `batch_size`."""
+
+    order: np.ndarray
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.order[index * self.batch_size : (index + 1) * self.batch_size]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BatchPlan:
+    """The batches of a training run, any one of them computable without those before it.
+
+    Every epoch visits every example exactly once. The epoch's order is cut into groups of
+    `length_group_batches` batches, each group is sorted by length so that its batches need little
+    padding, and the batches are then shuffled. What does not fill a batch comes last, as the
+    epoch's one ragged batch; it is drawn from the order before sorting, so that it is not always
+    the longest texts.
+
+    Args:
+        lengths: int array of shape `(num_examples,)`, tokens per example.
+        batch_size: Examples per step, over all replicas.
+        seed: Another seed is another order.
+        length_group_batches: How many batches are sorted by length together. 1 turns grouping
+            off; more means less padding and more alike batches.
+        replicas: Over how many a batch is dealt out, row by row: its rows are then ordered so that
+            each gets as much to compute. Defaults to 1, which leaves them as they are.
+        pad_length_to: A batch is as wide as its longest example, rounded up to a multiple of this.
+            It has no part in which examples make up a batch.
+
+    Raises:
+        UserError: Without examples, or when a setting is smaller than 1.
+
+    Example:
+        >>> plan = BatchPlan(np.array([5, 9, 7]), batch_size=2, seed=1)
+        >>> plan.steps_per_epoch, len(plan.batch(0)), len(plan.batch(1))
+        (2, 2, 1)
+    """
+
+    lengths: np.ndarray
+    batch_size: int
+    seed: int = 1
+    length_group_batches: int = 50
+    replicas: int = 1
+    pad_length_to: int = PADDING_MULTIPLE
+    _latest: dict[int, EpochBatches] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        _check_plannable(self.lengths, self.batch_size)
+        if self.length_group_batches < 1:
+            raise UserError(
+                "length_group_batches is too small.",
+                received=self.length_group_batches,
+                expected="an integer of at least 1 (1 = no grouping by length)",
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch, the ragged one included."""
+        return -(-len(self.lengths) // self.batch_size)
+
+    def epoch(self, epoch: int) -> EpochBatches:
+        """Returns the batches of an epoch, counted from 0, each in the order of one replica."""
+        batches = self._latest.get(epoch)
+        if batches is None:
+            batches = EpochBatches(self._order(epoch), self.batch_size)
+            self._latest.clear()  # a memo of one: steps are asked for in order
+            self._latest[epoch] = batches
+        return batches
+
+    def batch(self, step: int) -> np.ndarray:
+        """Returns the example indices, int64, of a step counted from the start of the run."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        rows = self.epoch(epoch)[index]
+        return rows[deal_evenly(self.lengths[rows], self.replicas)]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        shuffled = _permutation(len(self.lengths), self.seed, epoch, _EXAMPLES)
+        num_full = len(shuffled) // self.batch_size
+        full, ragged = np.split(shuffled, [num_full * self.batch_size])
+        group = np.arange(len(full)) // (self.batch_size * self.length_group_batches)
+        full = full[np.lexsort((self.lengths[full], group))]  # stable: ties stay shuffled
+        batches = full.reshape(num_full, self.batch_size)
+        batches = batches[_permutation(num_full, self.seed, epoch, _BATCHES)]
+        return np.concatenate([batches.ravel(), ragged])
+
+
+def evaluation_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Returns int64 index arrays that cover every example once, sorted by length.
+
+    The longest come first: what does not fit into memory fails at once, and an estimate of the
+    time left errs on the safe side. Short examples make up larger batches, of two to four times
+    `batch_size` that hold at most 4,096 tokens: matrix products of fewer rows run slower. Only the
+    last batch may be ragged.
+
+    Args:
+        lengths: int array of shape `(num_examples,)`.
+        batch_size: Examples per batch of long examples.
+
+    Raises:
+        UserError: Without examples, or when `batch_size` is smaller than 1.
+    """
+    _check_plannable(lengths, batch_size)
+    order = np.argsort(-lengths.astype(np.int64), kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        positions = batch_size * int(lengths[order[start]])
+        times = min(max(_FULL_POSITIONS // max(positions, 1), 1), _MOST_TIMES)
+        batches.append(order[start : start + times * batch_size])
+        start += times * batch_size
+    return batches
+
+
+def _check_plannable(lengths: np.ndarray, batch_size: int) -> None:
+    if len(lengths) == 0:
+        raise UserError(
+            "There are no examples to make batches of.",
+            received=0,
+            expected="at least 1 example",
+            fix="check the dataset's split, data.train_examples and data.validation_fraction.",
+        )
+    if batch_size < 1:
+        raise UserError(
+            "batch_size is too small.", received=batch_size, expected="an integer of at least 1"
+        )
+
+
+def _permutation(size: int, seed: int, epoch: int, purpose: int) -> np.ndarray:
+    """Returns a permutation of `range(size)`, int64, the same on every machine."""
+    # No two draws of a key tie.
+    return np.argsort(draws(key_of(seed, epoch, purpose), size), kind="stable")

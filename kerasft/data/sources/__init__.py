@@ -1,0 +1,1 @@
+"""Where examples come from: TensorFlow Datasets, the built-in sample, files."""

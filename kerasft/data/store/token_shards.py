@@ -1,0 +1,137 @@
+"""Tokenizing a split in parts, by several processes or machines, and putting them together.
+
+A part is a folder `00003-of-00008` beside the token store's place, whole or not there: what was
+done before a kill is not done again. Put together they are, byte for byte, the store that one
+process makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasft.data.store.token_writer import ArrayLayout, ArrayWriter, Shard, write_arrays
+
+_MANIFEST = "manifest.json"
+
+
+def shard_folder(store: Path, shard: Shard) -> Path:
+    """Returns where a part of a store lies."""
+    return store.with_suffix(".shards") / f"{shard.index:05d}-of-{shard.count:05d}"
+
+
+def write_shard(
+    source: Any,
+    split: str,
+    preprocessor: Any,
+    store: Path,
+    shard: Shard,
+    *,
+    progress: Callable[[int, int | None], object] | None = None,
+) -> bool:
+    """Tokenizes a part of a split, unless it is there.
+
+    Args:
+        source: Where the examples come from.
+        split: The dataset's own name of the split.
+        preprocessor: See `token_store.load_or_build_token_store`.
+        store: The place of the whole store.
+        shard: The part.
+        progress: See `token_writer.write_arrays`.
+
+    Returns:
+        Whether it was tokenized now.
+    """
+    final = shard_folder(store, shard)
+    if (final / _MANIFEST).is_file():
+        return False
+    beside = final.with_name(f".{final.name}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        manifest = write_arrays(source, split, preprocessor, beside, progress=progress, shard=shard)
+        source.check_unchanged(split)  # or the part would lie beside those of other data
+        (beside / _MANIFEST).write_text(json.dumps(manifest))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(beside, final)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return True
+
+
+def complete_shards(store: Path, *, verify: bool = True) -> list[Path]:
+    """Returns the parts of a store in their order, if none is missing; else nothing.
+
+    Args:
+        store: The place of the whole store.
+        verify: Whether to read all of them. A part whose files are not those that were written is
+            removed: it is missing, too. Defaults to yes.
+    """
+    folder = store.with_suffix(".shards")
+    for count in sorted({int(found.name[-5:]) for found in folder.glob("?????-of-?????")}):
+        parts = [shard_folder(store, Shard(index, count)) for index in range(count)]
+        if not all((part / _MANIFEST).is_file() for part in parts):
+            continue
+        damaged = [part for part in parts if verify and not _is_whole(part)]
+        if not damaged:
+            return parts
+        for part in damaged:
+            shutil.rmtree(part)
+    return []
+
+
+def _is_whole(part: Path) -> bool:
+    for name, entry in json.loads((part / _MANIFEST).read_text())["arrays"].items():
+        with (part / name).open("rb") as file:
+            if hashlib.file_digest(file, "blake2b").hexdigest() != entry["blake2b"]:
+                return False
+    return True
+
+
+def merge_shards(
+    parts: list[Path], layouts: Mapping[str, ArrayLayout], folder: Path
+) -> dict[str, Any]:
+    """Puts the parts of a store together, batch by batch; returns what `write_arrays` does.
+
+    Args:
+        parts: From `complete_shards`.
+        layouts: How the arrays lie.
+        folder: An empty folder.
+    """
+    manifests = [json.loads((part / _MANIFEST).read_text()) for part in parts]
+    arrays = {
+        name: [_open(part / name, layout) for part in parts] for name, layout in layouts.items()
+    }
+    starts = [dict.fromkeys(layouts, 0) for _ in parts]
+    batches = []
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(ArrayWriter(folder / name, layout))
+            for name, layout in layouts.items()
+        }
+        for number in range(sum(len(manifest["batches"]) for manifest in manifests)):
+            index, rank = number % len(parts), number // len(parts)
+            num_examples, num_tokens = manifests[index]["batches"][rank]
+            for name, writer in writers.items():
+                start = starts[index][name]
+                stop = start + (num_tokens if layouts[name].per_token else num_examples)
+                writer.append(arrays[name][index][start:stop])
+                starts[index][name] = stop
+            batches.append([num_examples, num_tokens])
+    entries = {name: writer.entry() for name, writer in writers.items()}
+    return {"arrays": entries, "batches": batches}
+
+
+def _open(path: Path, layout: ArrayLayout) -> np.ndarray:
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return np.zeros((0, *layout.row_shape), layout.dtype)
+    shape = (path.stat().st_size // layout.row_bytes, *layout.row_shape)
+    return np.memmap(path, dtype=layout.dtype, mode="r", shape=shape)

@@ -1,0 +1,180 @@
+"""Writes the arrays of a token store as a stream: memory holds one batch, never the dataset."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example, batched
+from kerasft.data.plan.splits import HASH_BYTES, text_hashes
+from kerasft.data.sources.source import Source
+from kerasft.errors import UserError
+
+_BATCH_SIZE = 1024
+
+
+class Shard(NamedTuple):
+    """A part of a split: every so many-th batch of it.
+
+    Attributes:
+        index: Which of the parts, from 0.
+        count: How many there are.
+    """
+
+    index: int
+    count: int
+
+
+class ArrayLayout(NamedTuple):
+    """How an array lies in its file: rows of `row_shape`, one a token or one an example."""
+
+    dtype: str
+    row_shape: tuple[int, ...]
+    per_token: bool
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row."""
+        return np.dtype(self.dtype).itemsize * math.prod(self.row_shape)
+
+
+def array_layouts(source: Source) -> dict[str, ArrayLayout]:
+    """Returns how the arrays of a source's tokens lie on disk, by name.
+
+    Little-endian whatever the machine, so that a store can be copied. Only pairs have
+    `segment_ids`. A label is a class index, a row of zeros and ones, or a number.
+    """
+    labels = {
+        SINGLE: ArrayLayout("<i4", (), per_token=False),
+        MULTI: ArrayLayout("|u1", (len(source.label_names),), per_token=False),
+        NUMBER: ArrayLayout("<f4", (), per_token=False),
+    }
+    layouts = {
+        "token_ids": ArrayLayout("<i4", (), per_token=True),
+        "segment_ids": ArrayLayout("<i4", (), per_token=True),
+        "lengths": ArrayLayout("<i4", (), per_token=False),
+        "labels": labels[source.label_kind],
+        "text_hashes": ArrayLayout("|u1", (HASH_BYTES,), per_token=False),
+    }
+    if not source.has_pairs:
+        del layouts["segment_ids"]
+    return layouts
+
+
+def write_arrays(
+    source: Source,
+    split: str,
+    preprocessor: Any,
+    folder: Path,
+    *,
+    progress: Callable[[int, int | None], object] | None = None,
+    shard: Shard | None = None,
+) -> dict[str, Any]:
+    """Tokenizes a split into one file per array, and returns what its manifest says of them.
+
+    Args:
+        source: Where the examples come from.
+        split: The dataset's own name of the split.
+        preprocessor: See `load_or_build_token_store`.
+        folder: An empty folder.
+        progress: Is called with (examples done, examples in all or `None`).
+        shard: Tokenizes a part of the split alone, which may hold nothing.
+
+    Returns:
+        `arrays`: `shape` and `blake2b` by array name. `batches`: of each batch that was tokenized
+        how many examples and tokens it has.
+
+    Raises:
+        UserError: If the split has no examples.
+    """
+    layouts = array_layouts(source)
+    tokenize = build_tokenize(preprocessor, source.has_pairs)
+    num_examples, num_done, batches = source.num_examples(split), 0, []
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(ArrayWriter(folder / name, layout))
+            for name, layout in layouts.items()
+        }
+        for number, examples in enumerate(batched(source.iterate(split), _BATCH_SIZE)):
+            if shard is not None and number % shard.count != shard.index:
+                continue
+            batch = _tokenize_batch(tokenize, examples, source)
+            for name, writer in writers.items():
+                writer.append(batch[name])
+            batches.append([len(examples), len(batch["token_ids"])])
+            num_done += len(examples)
+            if progress is not None:
+                progress(num_done, num_examples)
+    if num_done == 0 and shard is None:
+        raise UserError(
+            f"The {split} split of {source.name} is empty.",
+            received=0,
+            expected="at least 1 example",
+        )
+    arrays = {name: writer.entry() for name, writer in writers.items()}
+    return {"arrays": arrays, "batches": batches}
+
+
+class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
+    """Appends rows to an array's file, with a checksum of what was meant to be written."""
+
+    def __init__(self, path: Path, layout: ArrayLayout):
+        self._layout = layout
+        self._file: BinaryIO = path.open("xb")
+        self._digest = hashlib.blake2b()
+        self._num_rows = 0
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def append(self, rows: np.ndarray) -> None:
+        """Writes rows behind those before."""
+        content = np.ascontiguousarray(rows, dtype=self._layout.dtype).tobytes()
+        self._file.write(content)
+        self._digest.update(content)
+        self._num_rows += len(rows)
+
+    def entry(self) -> dict[str, Any]:
+        """Returns what the manifest says of the array: `shape` and `blake2b`."""
+        shape = [self._num_rows, *self._layout.row_shape]
+        return {"shape": shape, "blake2b": self._digest.hexdigest()}
+
+
+def build_tokenize(preprocessor: Any, has_pairs: bool) -> Callable[..., tuple[Any, Any]]:
+    """Tokenizes in a graph, as serving does: TF-Text's eager and graph answers differ."""
+    strings = tf.TensorSpec([None], tf.string)
+    return tf.function(
+        preprocessor.tokenize, input_signature=[strings] * (1 + has_pairs), autograph=False
+    )
+
+
+def _tokenize_batch(
+    tokenize: Callable[..., tuple[Any, Any]], examples: list[Example], source: Source
+) -> dict[str, np.ndarray]:
+    texts, text_pairs, labels = zip(*examples, strict=True)
+    pairs = None if text_pairs[0] is None else text_pairs
+    inputs = [texts] if pairs is None else [texts, pairs]
+    token_ids, segment_ids = tokenize(*(tf.constant(list(column)) for column in inputs))
+    return {
+        "token_ids": token_ids.flat_values.numpy(),
+        "segment_ids": segment_ids.flat_values.numpy(),
+        "lengths": token_ids.row_lengths().numpy(),
+        "labels": _label_rows(labels, source),
+        "text_hashes": text_hashes(texts, pairs),
+    }
+
+
+def _label_rows(labels: Sequence[Any], source: Source) -> np.ndarray:
+    if source.label_kind != MULTI:
+        return np.array(labels)
+    rows = np.zeros((len(labels), len(source.label_names)), np.uint8)
+    for row, indices in zip(rows, labels, strict=True):
+        row[list(indices)] = 1
+    return rows

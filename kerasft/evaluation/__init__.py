@@ -1,0 +1,1 @@
+"""From weights to figures: logits, metrics, report and pictures."""

@@ -1,0 +1,113 @@
+"""TensorBoard's pictures of an evaluation: PR curves, and plots as images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.pr_curve import summary as pr_curve
+
+from kerasft.data.example import NUMBER, SINGLE
+from kerasft.evaluation.plots import plot_confusion, plot_reliability, plot_roc
+from kerasft.metrics.calibration import reliability_bins
+from kerasft.metrics.classification import confusion
+from kerasft.tasks.task import Task
+
+_MOST_CURVES = 20  # labels, those of most examples
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationPictures:
+    """What is drawn of an evaluation.
+
+    Labels that are numbers have no pictures. A confusion matrix and a reliability diagram need one
+    label to a text.
+
+    Args:
+        task: What was learnt.
+        calibration_bins: Bins of the reliability diagram.
+    """
+
+    task: Task
+    calibration_bins: int = 15
+
+    def write(
+        self, split: str, step: int, labels: np.ndarray, logits: np.ndarray, *, plots: bool
+    ) -> None:
+        """Writes to the default writer.
+
+        Args:
+            split: What was evaluated.
+            step: Steps done.
+            labels: As the task's `evaluate` takes them.
+            logits: float `(num_examples, num_outputs)`.
+            plots: Whether to write the images, which take some tenths of a second, beside the PR
+                curves.
+        """
+        if self.task.kind == NUMBER:
+            return
+        targets, scores = one_against_rest(self.task, labels, logits)
+        chosen = most_frequent(targets)
+        names = [self.task.label_names[index] for index in chosen]
+        curves = targets[:, chosen], scores[:, chosen], names
+        for target, score, name in zip(curves[0].T, curves[1].T, names, strict=True):
+            write_pr_curve(name, target, score, step=step)
+        if plots:
+            for name, png in self._plots(f"{split}, step {step:,}", labels, scores, curves):
+                image = tf.io.decode_png(png, channels=3)[tf.newaxis]
+                tf.summary.image(name, image, step=step)
+
+    def _plots(self, title, labels, scores, curves) -> Iterator[tuple[str, bytes]]:
+        if self.task.kind == SINGLE:
+            names = self.task.label_names
+            counts = confusion(labels, scores.argmax(axis=-1), len(names))
+            bins = reliability_bins(labels, scores, self.calibration_bins)
+            yield "plots/confusion_matrix", plot_confusion(counts, names, title=title)
+            yield "plots/reliability_diagram", plot_reliability(bins, title=title)
+        yield "plots/roc_curves", plot_roc(*curves, title=title)
+
+
+def one_against_rest(
+    task: Task, labels: np.ndarray, logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which labels apply to each example, and the probability of each.
+
+    Args:
+        task: Of classes or of several labels.
+        labels: As the task's `evaluate` takes them, as `logits`.
+        logits: float `(num_examples, num_labels)`.
+
+    Returns:
+        bool and float32, both `(num_examples, num_labels)`.
+    """
+    answer = task.decode(tf.constant(logits))
+    if task.kind == SINGLE:
+        return np.eye(task.num_outputs, dtype=bool)[labels], answer["probabilities"].numpy()
+    return np.asarray(labels, bool), answer["scores"].numpy()
+
+
+def most_frequent(targets: np.ndarray) -> list[int]:
+    """Returns the labels that have curves, in label order: 20 at most, of the most examples."""
+    order = np.argsort(-targets.sum(axis=0), kind="stable")
+    return sorted(order[:_MOST_CURVES].tolist())
+
+
+def write_pr_curve(name: str, targets: np.ndarray, scores: np.ndarray, *, step: int) -> None:
+    """Writes a curve for TensorBoard's tab "PR Curves", to the default writer.
+
+    Args:
+        name: The label.
+        targets: Whether it applies, bool `(num_examples,)`.
+        scores: Its probability, `(num_examples,)`.
+        step: Steps done.
+    """
+    summary = pr_curve.pb(
+        f"pr_curve/{name}",
+        targets,
+        # The plugin sorts probabilities into steps of 1/200; rounding may put one above 1.
+        np.clip(scores.astype(np.float64), 0.0, 1.0),
+        display_name=name,
+    )
+    tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)

@@ -1,0 +1,233 @@
+"""What a run tells its reader: tables for the terminal, and `report.md` for the run directory.
+
+Nothing is computed here but shares and formats; the caller gathers the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from kerasft.console import build_table
+from kerasft.evaluation.report_rows import (
+    Rows,
+    bin_rows,
+    class_rows,
+    confusion_rows,
+    ends_of,
+    headline_rows,
+    level_of,
+)
+from kerasft.metrics.bootstrap import Interval
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.metrics.spread import show_figure
+
+_MARKDOWN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|<*`[]"} | {"\n": " ", "\r": " "})
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was read."""
+
+    source: str  # such as `imdb_reviews/plain_text` or `builtin-sample`
+    version: str
+    num_examples: Mapping[str, int]  # used, by split
+    dropped: Mapping[str, int]  # left out, by reason: {"train, also in test": 123}
+    # Where each evaluated split comes from: {"test": "b.csv"}
+    evaluated: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How training went."""
+
+    steps: int
+    seconds: float  # wall time, with the evaluations between the steps
+    examples_per_second: float
+    tokens_per_second: float  # real ones, without padding
+    padding_share: float  # of the tokens computed, 0 to 1
+    idle_share: float  # of the replicas' time, waiting for the one with most to compute
+    monitor: str  # the metric that chose the checkpoint, such as `validation/accuracy`
+    best_step: int
+    best_value: float  # what `monitor` was at `best_step`
+    dtype_policy: str  # as resolved: `float32`, `mixed_bfloat16`
+    device: str  # such as `CPU (2 cores)`
+    compile_seconds: float = 0.0  # in steps that XLA compiled first; 0 without XLA
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """Everything `report.md` says."""
+
+    title: str
+    recipe: str
+    preset: str
+    data: DataFacts
+    training: TrainingFacts
+    evaluation: EvaluationFacts
+    environment: Mapping[str, object]  # a nested mapping becomes one row an entry
+    overridden: Sequence[str] = ()  # settings from the command line: "training.epochs=1"
+    commands: Sequence[str] = ()  # shell lines that use the exported model, if there is one
+
+
+def evaluation_table(
+    metrics: Mapping[str, float], label_names: Sequence[str], intervals: Mapping[str, Interval]
+) -> Table:
+    """Builds the terminal's table: the metrics of the whole, then one row a class or label.
+
+    Args:
+        metrics: As `EvaluationFacts.metrics`. A class whose metric is undefined
+            shows a dash.
+        label_names: The classes or labels, in label order; none where answers are numbers.
+        intervals: Bootstrap intervals by metric, all of one confidence level; may be empty.
+    """
+    header, rows = headline_rows(metrics, intervals)
+    if not label_names:
+        return build_table(header, rows)
+    class_header, by_class = class_rows(metrics, label_names)
+    blanks = [""] * (len(class_header) - len(header))
+    table = build_table([*header, *blanks], rows)
+    table.add_section()
+    table.add_row(*(Text(name, style="bold") for name in class_header), end_section=True)
+    for row in by_class:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def confusion_table(confusion: np.ndarray, label_names: Sequence[str]) -> Table:
+    """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors."""
+    return build_table(*confusion_rows(confusion, label_names))
+
+
+def render_report(facts: ReportFacts) -> str:
+    """Renders `report.md`: readable as it stands, and as GitHub shows it."""
+    sections = [
+        f"# {_cell(facts.title)}",
+        _headline(facts.evaluation),
+        _markdown_table(("", ""), _setup_rows(facts), numeric=False),
+        *_evaluation_sections(facts.evaluation),
+        "## Data",
+        _markdown_table(*_data_rows(facts.data)),
+        "## Training",
+        _markdown_table(("", ""), _training_rows(facts.training), numeric=False),
+        "## Environment",
+        _markdown_table(("", ""), list(_flat(facts.environment)), numeric=False),
+    ]
+    if facts.commands:
+        sections += ["## Use the model", "\n".join(["```sh", *facts.commands, "```"])]
+    return "\n\n".join(sections) + "\n"
+
+
+def _evaluation_sections(evaluation: EvaluationFacts) -> list[str]:
+    """What was measured; a section of its own only for what the kind of label has."""
+    sections = [
+        "## Metrics",
+        _markdown_table(*headline_rows(evaluation.metrics, evaluation.intervals)),
+    ]
+    if evaluation.label_names:
+        rows = class_rows(evaluation.metrics, evaluation.label_names)
+        sections += [f"## By {rows[0][0]}", _markdown_table(*rows)]
+    sections += [f"- {_cell(note)}" for note in evaluation.notes]
+    if evaluation.confusion is not None:
+        rows = confusion_rows(evaluation.confusion, evaluation.label_names)
+        sections += ["## Confusion matrix", _markdown_table(*rows)]
+    if evaluation.bins:
+        sections += [
+            "## Calibration",
+            "How often predictions of a given confidence were right; a negative gap is "
+            "overconfidence. Bins without examples are left out.",
+            _markdown_table(*bin_rows(evaluation.bins)),
+        ]
+    return sections
+
+
+def _data_rows(data: DataFacts) -> Rows:
+    used = [[split, f"{count:,}"] for split, count in data.num_examples.items()]
+    dropped = [[f"left out: {why}", f"{count:,}"] for why, count in data.dropped.items()]
+    return ["split", "examples"], [*used, *(dropped or [["left out", "0"]])]
+
+
+def _setup_rows(facts: ReportFacts) -> list[Sequence[str]]:
+    overridden = [["set by hand", ", ".join(facts.overridden)]] if facts.overridden else []
+    return [
+        ["recipe", facts.recipe],
+        *overridden,
+        ["preset", facts.preset],
+        ["data", f"{facts.data.source} {facts.data.version}"],
+        *_evaluated_row(facts.data.evaluated),
+    ]
+
+
+def _evaluated_row(evaluated: Mapping[str, str]) -> list[Sequence[str]]:
+    tests = [name for split, name in evaluated.items() if split != "validation"]
+    if tests:
+        return [["tested on", " and ".join(tests)]]
+    return [["validated on", name] for name in evaluated.values()]
+
+
+def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
+    compiling = [["of it compiling", f"{training.compile_seconds:,.1f} s"]]
+    return [
+        ["steps", f"{training.steps:,}"],
+        ["time", f"{_duration(training.seconds)} ({training.seconds:,.1f} s)"],
+        *(compiling if training.compile_seconds else []),
+        ["examples/s", f"{training.examples_per_second:,.1f}"],
+        ["tokens/s", f"{training.tokens_per_second:,.0f}"],
+        ["padding share", f"{training.padding_share:.1%}"],
+        ["idle share", f"{training.idle_share:.1%}"],
+        [
+            "best step",
+            f"{training.best_step:,} ({training.monitor} {show_figure(training.best_value)})",
+        ],
+        ["dtype policy", training.dtype_policy],
+        ["device", training.device],
+    ]
+
+
+def _headline(evaluation: EvaluationFacts) -> str:
+    name = evaluation.headline
+    text = f"**{_cell(name)} {show_figure(evaluation.metrics.get(name))}**"
+    if interval := evaluation.intervals.get(name):
+        text += f" ({level_of(interval)} {ends_of(interval)})"
+    return f"{text} on {evaluation.num_examples:,} {evaluation.split} examples."
+
+
+def _duration(seconds: float) -> str:
+    minutes, whole_seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole_seconds} s" if minutes else f"{whole_seconds} s"
+
+
+def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterable[Sequence[str]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            words = value if isinstance(value, list | tuple) else [value]
+            yield [f"{prefix}{name}", " ".join(map(str, words))]
+
+
+def _cell(text: str) -> str:
+    return text.translate(_MARKDOWN_SPECIAL)
+
+
+def _markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: bool = True
+) -> str:
+    """Aligns the columns in the text itself, numbers to the right, for those who read it raw."""
+    lines = [[_cell(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<", *(">" if numeric else "<") * (len(widths) - 1)]
+    rule = [
+        "-" * (w - 1) + (":" if side == ">" else "-") for w, side in zip(widths, sides, strict=True)
+    ]
+    return "\n".join(
+        f"| {' | '.join(f'{c:{s}{w}}' for c, s, w in zip(line, sides, widths, strict=True))} |"
+        for line in (lines[0], rule, *lines[1:])
+    )

@@ -1,0 +1,1 @@
+"""Small trainable parts of a frozen encoder: LoRA and bottleneck layers."""

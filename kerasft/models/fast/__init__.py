@@ -1,0 +1,1 @@
+"""Faster ways to compute what KerasHub computes; without them all works, slower."""

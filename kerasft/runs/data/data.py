@@ -1,0 +1,294 @@
+"""The data of a run: found, tokenized, split, and made into batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.batches.augmented_batches import AugmentedExamples, build_augmented_dataset
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
+from kerasft.data.batches.token_batches import build_evaluation_dataset, build_train_dataset
+from kerasft.data.example import SINGLE
+from kerasft.data.files.source import FileSource
+from kerasft.data.sources.source import Source
+from kerasft.data.plan.splits import Splits, build_splits, oversample
+from kerasft.data.store.token_store import TokenStore, load_or_build_token_store
+from kerasft.data.plan.weights import class_weights
+from kerasft.errors import UserError
+from kerasft.models.presets import Preset
+from kerasft.runs.model.assembly import WINDOWS, build_preprocessor
+from kerasft.runs.data.augmentation import check_augmentation
+from kerasft.runs.data.lost_labels import check_no_label_is_lost
+from kerasft.runs.model.performance import evaluation_length_multiple, length_multiple
+from kerasft.runs.data.source import (
+    TEST,
+    VALIDATION,
+    group_hashes,
+    inspect,
+    open_source,
+    split_names,
+)
+from kerasft.recipe import Recipe
+from kerasft.text.wordpiece import WordPiecePreprocessor
+from kerasft.evaluation.forward import Forward, predict_logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The tokenized examples of a run.
+
+    Args:
+        source: Where they came from.
+        stores: A token store for each split: `train`, `validation`, and those of `test_names`.
+            A validation split that was cut from the dataset's train split may keep more tokens
+            of a text than training does.
+        splits: Which examples of the stores train, validate and test.
+        test_names: The splits that are tested on, the first of them `test`; perhaps none.
+    """
+
+    source: Source
+    stores: dict[str, TokenStore]
+    splits: Splits
+    test_names: tuple[str, ...]
+
+    def examples(self, split: str) -> tuple[TokenStore, np.ndarray]:
+        """Returns the store that holds a split's examples, and which of them they are."""
+        indices = self.splits.tests[split] if split in self.test_names else None
+        return self.stores[split], getattr(self.splits, split) if indices is None else indices
+
+    def labels(self, split: str) -> np.ndarray:
+        """Returns the labels of a split, one row an example."""
+        store, indices = self.examples(split)
+        return store.labels[indices]
+
+
+def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]) -> Data:
+    """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
+
+    Args:
+        recipe: The recipe.
+        preset: The encoder, whose vocabulary the texts are written in.
+        announce: Told, in lines for people, what was found and what was left out.
+    """
+    check_augmentation(recipe, preset)
+    source = open_source(recipe, announce=announce)
+    if source.has_pairs and recipe.model.truncation == WINDOWS:
+        raise UserError(
+            "Windows are for single texts.",
+            received=f'model.truncation="windows" with the pairs of {source.name}',
+            fix="leave model.truncation out: pairs are cut longest first.",
+        )
+    names = split_names(recipe)
+    if isinstance(source, FileSource):
+        inspect(recipe, preset, source, announce=announce)
+    stores = _load_stores(recipe, preset, source, names, announce)
+    tests = tuple(name for name in names if name.startswith(TEST))
+    given = names[VALIDATION] != names["train"]
+    train = stores["train"]
+    splits = build_splits(
+        train.text_hashes,
+        train.labels,
+        {name: stores[name].text_hashes for name in tests},
+        validation_hashes=stores[VALIDATION].text_hashes if given else None,
+        group_hashes=group_hashes(source, names, given),
+        validation_fraction=recipe.data.validation_fraction,
+        num_examples={"train": recipe.data.train_examples, TEST: recipe.data.test_examples},
+        keep_train_test_duplicates=recipe.data.keep_train_test_duplicates,
+        seed=recipe.training.seed,
+    )
+    _check_labels(names, stores)
+    check_no_label_is_lost(source, stores, splits, announce)
+    announce(_describe_splits(source, splits, tests))
+    if recipe.data.oversample:
+        _check_single(source, "data.oversample=true")
+        balanced = oversample(train.labels, splits.train, recipe.training.seed)
+        announce(f"Oversampling: {len(splits.train):,} training examples become {len(balanced):,}.")
+        splits = dataclasses.replace(splits, train=balanced)
+    return Data(source, stores, splits, tests)
+
+
+def plan_stores(
+    recipe: Recipe, preset: Preset, names: Mapping[str, str]
+) -> dict[str, tuple[str, WordPiecePreprocessor]]:
+    """Returns what the token store of each split is made from.
+
+    Args:
+        recipe: The recipe.
+        preset: The encoder.
+        names: From `split_names`.
+
+    Returns:
+        By split the dataset's own name of it, and what tokenizes it: training may keep fewer
+        tokens than evaluation.
+    """
+    whole = build_preprocessor(recipe, preset)
+    cut, length = whole, recipe.training.sequence_length
+    if length not in (None, recipe.model.sequence_length):
+        cut = build_preprocessor(recipe, preset, sequence_length=length)
+    return {name: (own, cut if name == "train" else whole) for name, own in names.items()}
+
+
+def _load_stores(recipe, preset, source, names, announce) -> dict[str, TokenStore]:
+    """Returns the stores by split, each made or opened once."""
+    opened, stores = {}, {}
+    for name, (own, preprocessor) in plan_stores(recipe, preset, names).items():
+        key = own, id(preprocessor)
+        if key not in opened:
+            opened[key] = load_or_build_token_store(
+                source, own, preprocessor=preprocessor, warn=announce
+            )
+        stores[name] = opened[key]
+    return stores
+
+
+def _check_labels(names: dict[str, str], stores: dict[str, TokenStore]) -> None:
+    """Refuses splits whose labels are hidden, as those of GLUE's test splits are."""
+    for name, own in names.items():
+        labels = stores[name].labels
+        is_number = labels.dtype.kind == "f"
+        hidden = np.isnan(labels) if is_number else labels.astype(np.int64) < 0
+        if is_number and (labels == -1).all():  # as TFDS hides those of STS-B
+            hidden = labels == -1
+        if hidden.any():
+            raise UserError(
+                f"The labels of the split {own} are hidden: nothing can be learnt or measured.",
+                received=f"{np.count_nonzero(hidden):,} of {len(labels):,} examples without one",
+                fix='name another split: data.test_splits=["validation"].',
+            )
+
+
+def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
+    """Returns how much each example of the train store counts in the loss.
+
+    Returns:
+        float32 of shape `(len(data.stores["train"]),)`; `None` where all count alike.
+
+    Raises:
+        UserError: The recipe weighs classes, and the labels are no classes, or weigh nothing.
+    """
+    weights = recipe.training.class_weights
+    if weights is None:
+        return None
+    _check_single(data.source, f'training.class_weights="{weights}"')
+    labels = data.stores["train"].labels
+    by_class = class_weights(weights, labels[data.splits.train], data.source.label_names)
+    of_examples = by_class[labels].astype(np.float32)
+    if not of_examples[data.splits.train].any():
+        raise UserError(
+            "All training examples weigh 0: nothing would be learnt.",
+            received=f'training.class_weights="{weights}"',
+            expected="a weight above 0 for a class that has training examples",
+        )
+    return of_examples
+
+
+def _check_single(source: Source, received: str) -> None:
+    if source.label_kind != SINGLE:
+        raise UserError(
+            "Only classes can be balanced, one to a text.",
+            received=f"{received}, with labels of the kind {source.label_kind}",
+            fix="leave it out.",
+        )
+
+
+def build_plan(recipe: Recipe, data: Data, *, replicas: int = 1) -> BatchPlan:
+    """Builds the plan of which examples make up which step, dealt out over some replicas."""
+    store, indices = data.examples("train")
+    return BatchPlan(
+        np.asarray(store.lengths[indices]),
+        batch_size=recipe.training.batch_size,
+        seed=recipe.training.seed,
+        length_group_batches=recipe.training.length_group_batches,
+        replicas=replicas,
+        pad_length_to=length_multiple(recipe),
+    )
+
+
+def train_batches(
+    data: Data,
+    plan: BatchPlan,
+    *,
+    total_steps: int,
+    replicas: int,
+    weights: np.ndarray | None = None,
+    augmented: AugmentedExamples | None = None,
+) -> Callable[[int], tf.data.Dataset]:
+    """Returns the function from a step to the dataset of the batches from that step on.
+
+    Args:
+        data: The data.
+        plan: From `build_plan`.
+        total_steps: Steps of the run.
+        replicas: Every batch is filled up to a multiple of this many rows.
+        weights: From `example_weights`.
+        augmented: From `build_augmented_examples`.
+    """
+    build = functools.partial(build_train_dataset, *data.examples("train"))
+    if augmented is not None:
+        build = functools.partial(build_augmented_dataset, augmented)
+
+    def batches(start_step: int) -> tf.data.Dataset:
+        return build(
+            plan,
+            start_step=start_step,
+            num_steps=total_steps - start_step,
+            pad_batch_to=replicas,
+            weights=weights,
+        )
+
+    return batches
+
+
+def split_logits(
+    forward: Forward,
+    data: Data,
+    split: str,
+    *,
+    batch_size: int,
+    on_batch: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """Returns the logits of a split, float32 `(num_examples, num_outputs)`, in its own order.
+
+    Args:
+        forward: From `build_forward`.
+        data: The data.
+        split: `train`, `validation`, or one of `data.test_names`.
+        batch_size: Examples in a batch.
+        on_batch: Called with the number of examples after each batch.
+    """
+    store, indices = data.examples(split)
+    return store_logits(forward, store, indices, batch_size=batch_size, on_batch=on_batch)
+
+
+def store_logits(
+    forward: Forward,
+    store: TokenStore,
+    indices: np.ndarray,
+    *,
+    batch_size: int,
+    on_batch: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """Returns the logits of some examples of a store, in the order of `indices`."""
+    batches = build_evaluation_dataset(
+        store, indices, batch_size, forward.num_replicas, evaluation_length_multiple()
+    )
+    logits = predict_logits(forward, batches, on_batch=on_batch)
+    order = np.concatenate(evaluation_batches(store.lengths[indices], batch_size))
+    ordered = np.empty_like(logits)
+    ordered[order] = logits
+    return ordered
+
+
+def _describe_splits(source: Source, splits: Splits, tests: tuple[str, ...]) -> str:
+    """One line for people: how many examples train, validate and test."""
+    report = splits.report
+    left_out = report["train_left_out_also_in_test"]
+    sizes = ", ".join(
+        f"{report[f'{split}_examples']:,} {split}" for split in ("train", VALIDATION, *tests)
+    )
+    note = f"; {left_out} left out of training because they stand in test" if left_out else ""
+    return f"{source.name} {source.version}: {sizes} examples{note}."

@@ -1,0 +1,147 @@
+"""Tokenizing a recipe's data ahead of its run, in parts and by several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from kerasft.data.store.token_shards import complete_shards, write_shard
+from kerasft.data.store.token_store import load_or_build_token_store, store_place
+from kerasft.data.store.token_writer import Shard
+from kerasft.errors import UserError
+from kerasft.runs.model.assembly import load_recipe_preset
+from kerasft.runs.data.data import plan_stores
+from kerasft.runs.data.source import open_source, split_names
+from kerasft.recipe import Recipe
+
+
+class Tokenized(NamedTuple):
+    """A token store.
+
+    Attributes:
+        split: The run's name of the split; the first of those that share the store.
+        examples: How many it holds.
+        tokens: Of all of them.
+        folder: Where it lies.
+    """
+
+    split: str
+    examples: int
+    tokens: int
+    folder: str
+
+
+def tokenize_shard(recipe: Recipe, shard: Shard, tell: Callable[[str], None]) -> None:
+    """Tokenizes one part of every split of a recipe; what is there already is left alone.
+
+    Args:
+        recipe: The recipe.
+        shard: The part.
+        tell: Told, in lines for people, what was done.
+
+    Raises:
+        UserError: For a mistake in recipe, data or surroundings.
+    """
+    source, plan = _open(recipe, tell)
+    for split, (own, preprocessor, store) in plan.items():
+        if store.exists():
+            tell(f"{split}: tokenized before.")
+        elif write_shard(source, own, preprocessor, store, shard):
+            tell(f"{split}: part {shard.index + 1} of {shard.count}.")
+        else:
+            tell(f"{split}: part {shard.index + 1} of {shard.count} was there.")
+
+
+def is_tokenized(recipe: Recipe, tell: Callable[[str], None]) -> bool:
+    """Tells whether nothing is left to tokenize: each store is there, or all parts of it, whole.
+
+    Parts are read once none is missing. One that is damaged is removed.
+
+    Args:
+        recipe: The recipe.
+        tell: Told, in lines for people, what was found.
+    """
+    _, plan = _open(recipe, tell)
+    places = [place for _, _, place in plan.values() if not place.exists()]
+    return all(complete_shards(place, verify=False) for place in places) and all(
+        map(complete_shards, places)
+    )
+
+
+def merge(
+    recipe: Recipe, tell: Callable[[str], None], *, verified: bool = False
+) -> list[Tokenized]:
+    """Puts the parts of every split together; what has none is tokenized here.
+
+    Args:
+        recipe: The recipe.
+        tell: Told, in lines for people, what was found.
+        verified: Whether `is_tokenized` has just read the parts and found them whole.
+    """
+    source, plan = _open(recipe, tell)
+    found = []
+    for split, (own, preprocessor, place) in plan.items():
+        store = load_or_build_token_store(
+            source, own, preprocessor=preprocessor, warn=tell, verify_parts=not verified
+        )
+        found.append(Tokenized(split, len(store), len(store.token_ids), str(place)))
+    return found
+
+
+def run_shards(arguments: Sequence[str], count: int, processes: int) -> None:
+    """Runs `kerasft tokenize ... --shard i/count` for every part, several at a time.
+
+    Args:
+        arguments: Recipe and settings, as the command line has them.
+        count: How many parts.
+        processes: How many processes at a time.
+
+    Raises:
+        UserError: A part failed; the others that were begun are finished.
+    """
+    waiting, running, failed = list(range(count)), {}, {}
+    try:
+        while (waiting and not failed) or running:
+            while waiting and not failed and len(running) < processes:
+                index = waiting.pop(0)
+                command = [sys.executable, "-m", "kerasft", "tokenize", *arguments]
+                command += ["--shard", f"{index}/{count}"]
+                running[index] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            index, process = next(iter(running.items()))
+            code = process.wait()
+            del running[index]
+            if code:
+                failed[index] = code
+    except BaseException:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+        raise
+    if failed:
+        raise UserError(
+            f"Tokenizing failed in part {min(failed)} of {count}.",
+            received=f"exit code {failed[min(failed)]}",
+            fix="mend what it said above, and run the command again: parts that are done stay.",
+        )
+
+
+def usable_processes() -> int:
+    """Returns how many processes this one may keep busy."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(recipe: Recipe, tell: Callable[[str], None]):
+    """Opens the source; returns of each token store, once, what it is made from and its place."""
+    source = open_source(recipe, announce=tell)
+    preset = load_recipe_preset(recipe, dtype="float32")
+    plan, seen = {}, set()
+    for split, (own, preprocessor) in plan_stores(recipe, preset, split_names(recipe)).items():
+        place = store_place(source, own, preprocessor)
+        if place not in seen:
+            seen.add(place)
+            plan[split] = own, preprocessor, place
+    return source, plan

@@ -1,0 +1,206 @@
+"""What a run is resumed from, and which settings may have changed meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kerasft.errors import UserError
+from kerasft.recipe import Recipe, describe_fields, load_recipe
+from kerasft.recipe.overrides import parse_overrides
+from kerasft.run_dir import RunDir, open_run_dir
+
+if TYPE_CHECKING:  # which imports TensorFlow
+    from kerasft.training.loop.fit_state import FitState
+
+OTHER_DATA = "The data is not the data that"  # how the error of changed data begins
+WRITTEN = "recipe_file.json"  # what the recipe's file said when a run began
+# Where the data lies: its content is what counts.
+DATA_PLACES = r"data\.(train_files|validation_files|test_files|data_dir|format)"
+_CHECKPOINT = re.compile(r"step-(\d+)")
+# How long, how often, on which devices, in how much memory, what is reported and what comes after
+# training: all else is what the weights were made with. Data may lie elsewhere; its content is
+# compared with `data.json`.
+_MAY_CHANGE = re.compile(
+    r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience|keep_checkpoints)"
+    r"|training\.(evaluate|checkpoint)_every_\w+"
+    r"|training\.(on_divergence|divergence_factor|max_divergences|strategy|profile_steps)"
+    r"|training\.gradient_accumulation_steps|performance\.gradient_checkpointing"
+    rf"|{DATA_PLACES}"
+    r"|evaluation\.(?!headline)\w+|export\.\w+|logging\.\w+"
+)
+_LENGTHENS = re.compile(
+    r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience)"
+)
+
+
+class Resumed(NamedTuple):
+    """What is gone on with.
+
+    Attributes:
+        run_dir: The run directory; `None` where nothing is gone on with.
+        step: Go on from the checkpoint of this step; `None`: from the latest.
+    """
+
+    run_dir: RunDir | None
+    step: int | None = None
+
+
+NOTHING = Resumed(None)
+
+
+def open_resumed(path: str) -> Resumed:
+    """Opens a run directory, or one of its checkpoints: `runs/<run>/checkpoints/step-00000120`.
+
+    Raises:
+        UserError: There is no such run or checkpoint.
+    """
+    named = Path(path)
+    match = _CHECKPOINT.fullmatch(named.name)
+    if match is None:
+        return Resumed(open_run_dir(path))
+    folder = named.parent if named.parent.name == "checkpoints" else named.parent / "checkpoints"
+    run_dir, step = open_run_dir(folder.parent), int(match[1])
+    saved = sorted(int(m[1]) for p in folder.glob("step-*") if (m := _CHECKPOINT.fullmatch(p.name)))
+    if step not in saved:
+        raise UserError(
+            "There is no such checkpoint.",
+            received=path,
+            expected=f"a step of {', '.join(map(str, saved))}" if saved else "a run that has one",
+        )
+    return Resumed(run_dir, step)
+
+
+def change_recipe(
+    run_dir: RunDir,
+    overrides: Sequence[str],
+    *,
+    named: Recipe | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+) -> Recipe:
+    """Returns the recipe of a run that is resumed, with the settings that may change meanwhile.
+
+    Args:
+        run_dir: The run directory.
+        overrides: `section.key=value`.
+        named: The recipe that the run is resumed with, as its file is now: what was edited since
+            the run began is applied as overrides are. `None`: no recipe is named.
+        tell: Told, in a line for people, which edits are applied.
+
+    Returns:
+        The recipe; its `written` is that of `named`, or empty.
+
+    Raises:
+        UserError: A setting is changed that the weights were made with.
+    """
+    before = load_recipe(run_dir.recipe_path)
+    load_recipe(run_dir.recipe_path, overrides)  # reports what cannot be read
+    edits = {} if named is None else edited_settings(run_dir, named)
+    after = load_recipe(run_dir.recipe_path, edits | parse_overrides(overrides)[0])
+    changed = dict(differences(before, after))
+    refused = {key: values for key, values in changed.items() if not _MAY_CHANGE.fullmatch(key)}
+    if refused:
+        raise _refusal(run_dir, refused, named if edits.keys() & refused.keys() else None)
+    applied = {key: values for key, values in changed.items() if key in edits}
+    if applied:
+        tell(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
+    return dataclasses.replace(after, written={} if named is None else named.written)
+
+
+def _refusal(
+    run_dir: RunDir, refused: Mapping[str, tuple[object, object]], edited: Recipe | None
+) -> UserError:
+    """Returns the error of settings that may not change, perhaps since a recipe was edited."""
+    fix = "leave them out, or start a new run without --resume."
+    if edited is not None:
+        fix = (
+            f"undo the edits of {edited.name}, resume with --resume {run_dir.path} alone, or start "
+            "a new run without --resume."
+        )
+    return UserError(
+        f"The run {run_dir.path} was begun with other settings, which its weights come from.",
+        received=_show_changes(refused),
+        expected="changes of its length, of how often it evaluates and saves, of its devices and "
+        "memory, of where its data lies, of [evaluation], [export] and [logging] alone",
+        fix=fix,
+    )
+
+
+def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[str, object]:
+    """Returns what was edited in a recipe's file since a run began, `None` for what was removed.
+
+    Args:
+        folder: The run; of an earlier version, which did not keep the file's settings, nothing
+            is known to be edited.
+        named: The recipe as its file is now.
+        name: The JSON file in which the run keeps what the recipe's file said.
+    """
+    if not (folder.path / name).exists():
+        return {}
+    before, now = folder.read_json(name), dict(named.written)
+    edited = {key: now.get(key) for key in [*before, *now] if before.get(key) != now.get(key)}
+    return {
+        setting.name: setting.default
+        if edited[setting.name] is None and not setting.optional
+        else edited[setting.name]
+        for setting in describe_fields()
+        if setting.name in edited
+    }
+
+
+def refuse_finished(run_dir: RunDir, recipe: Recipe) -> None:
+    """Refuses to resume a finished run with a recipe that leaves nothing to train.
+
+    Args:
+        run_dir: The run.
+        recipe: What it is resumed with.
+
+    Raises:
+        UserError: It is finished, and neither its length nor its patience is changed.
+    """
+    if not run_dir.metrics_path.exists():
+        return
+    changed = (key for key, _ in differences(load_recipe(run_dir.recipe_path), recipe))
+    if not any(map(_LENGTHENS.fullmatch, changed)):
+        raise UserError(
+            f"The run {run_dir.path} is finished: there is nothing to resume.",
+            fix="train it longer, such as with training.epochs=6; evaluate or export it with "
+            f"kerasft evaluate {run_dir.path} and kerasft export {run_dir.path}; or start a new "
+            "run, without --resume.",
+        )
+
+
+def _show_changes(changes: Mapping[str, tuple[object, object]]) -> str:
+    return ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
+
+
+def compare_devices(state: FitState, devices: str, tell: Callable[[str], object]) -> None:
+    """Says that a run goes on on other devices than before, and enters these in its state.
+
+    Args:
+        state: From the checkpoint.
+        devices: From `describe_strategy`.
+        tell: Told, in a line for people, what that means.
+    """
+    if state.devices not in (None, devices):
+        tell(
+            f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added "
+            "up in another order, and each replica draws its own dropout. Without dropout it ends "
+            "within rounding of what it would have been, and not bit for bit."
+        )
+    state.devices = devices
+
+
+def differences(before: Recipe, after: Recipe) -> Iterator[tuple[str, tuple[object, object]]]:
+    """Yields the settings that differ between two recipes, `section.key`, with both values."""
+    for section in dataclasses.fields(before):
+        ours, theirs = getattr(before, section.name), getattr(after, section.name)
+        if not dataclasses.is_dataclass(ours):
+            continue
+        for field in dataclasses.fields(ours):
+            values = getattr(ours, field.name), getattr(theirs, field.name)
+            if values[0] != values[1]:
+                yield f"{section.name}.{field.name}", values

@@ -1,0 +1,173 @@
+"""Finished runs that are to be compared: read, and checked whether that makes sense.
+
+No TensorFlow is imported here: a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kerasft.errors import UserError
+from kerasft.recipe import Recipe, load_recipe
+from kerasft.run_dir import RunDir, open_run_dir
+from kerasft.runs.resume import differences
+
+_TEST, _VALIDATION = "test", "validation"
+_NAMES = string.ascii_uppercase
+_ENDS = ("_lower", "_upper")  # of intervals
+_NO_METRICS = ("support/", "threshold/")
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs.
+
+    Args:
+        name: A letter, by which tables and sentences call it.
+        run_dir: Its run directory.
+        recipe: Its recipe.
+        result: What its `metrics.json` says.
+    """
+
+    name: str
+    run_dir: RunDir
+    recipe: Recipe
+    result: Mapping[str, Any]
+
+    def metrics(self, split: str) -> dict[str, float | None]:
+        """Returns the metrics of a split, their names without it; `None` is an undefined one."""
+        prefix = f"{split}/"
+        found = {
+            name.removeprefix(prefix): value
+            for name, value in self.result["metrics"].items()
+            if name.startswith(prefix)
+        }
+        return {
+            name: value
+            for name, value in found.items()
+            if not name.startswith(_NO_METRICS)
+            and not (name.endswith(_ENDS) and name[: -len(_ENDS[0])] in found)
+        }
+
+    def splits(self) -> list[str]:
+        """Returns the splits whose predictions it kept."""
+        prefix, suffix = "predictions-", ".npz"
+        found = sorted(self.run_dir.path.glob(f"{prefix}*{suffix}"))
+        return [path.name.removeprefix(prefix).removesuffix(suffix) for path in found]
+
+
+def open_runs(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedRun]:
+    """Reads the runs.
+
+    Args:
+        paths: Their run directories.
+
+    Raises:
+        UserError: There are too few, one is given twice, is no run directory or not finished, or
+            they learnt different things.
+    """
+    if not 2 <= len(paths) <= len(_NAMES):
+        raise UserError(
+            "A comparison is between runs.",
+            received=f"{len(paths)} run{'s'[: len(paths) != 1]}",
+            expected=f"2 to {len(_NAMES)} run directories",
+            fix="kerasft compare RUN_DIR RUN_DIR",
+        )
+    resolved = [os.path.realpath(path) for path in paths]
+    for path in paths:
+        if resolved.count(os.path.realpath(path)) > 1:
+            raise UserError("A run cannot be compared with itself.", received=os.fspath(path))
+    runs = [_open(name, path) for name, path in zip(_NAMES, paths, strict=False)]
+    for other in runs[1:]:
+        _check_same_task(runs[0], other)
+    return runs
+
+
+def choose_split(runs: Sequence[ComparedRun], split: str | None) -> str:
+    """Returns the split to compare on: `test` where all have it, else `validation`.
+
+    Args:
+        runs: The runs.
+        split: What was asked for; `None`: nothing.
+
+    Raises:
+        UserError: Not all of them have it, or there is none that all have.
+    """
+    common = [name for name in runs[0].splits() if all(name in run.splits() for run in runs)]
+    wanted = (_TEST, _VALIDATION) if split is None else (split,)
+    for name in wanted:
+        if name in common:
+            return name
+    raise UserError(
+        "The runs have no predictions of a common split."
+        if split is None
+        else "Not all of the runs have predictions of this split.",
+        received=split or "; ".join(f"{r.name}: {', '.join(r.splits()) or 'none'}" for r in runs),
+        expected=f"one of {', '.join(common)}" if common else None,
+        fix="name one that all have, with --split."
+        if common
+        else "compare runs that were tested on the same data.",
+    )
+
+
+def differing_settings(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
+    """Returns what differs between the runs by name, a value for each: recipe, data, settings."""
+    rows = {"recipe": [run.recipe.name for run in runs]}
+    # What `data.dataset` says and what was read differ where the built-in sample stood in.
+    rows["data"] = [run.result["data"] for run in runs]
+    rows |= {name: [run.recipe.values()[name] for run in runs] for name in _setting_names(runs)}
+    return {name: values for name, values in rows.items() if any(v != values[0] for v in values)}
+
+
+def same_test_settings(runs: Sequence[ComparedRun], split: str) -> bool:
+    """Tells whether all settings agree that decide which examples a split holds."""
+    differing = set(_setting_names(runs))
+    deciding = {name for name in differing if name.startswith("data.")} - {"data.oversample"}
+    if split == _VALIDATION or any(run.recipe.data.test_examples for run in runs):
+        deciding |= differing & {"training.seed"}  # which draws a part of the examples
+    if split != _VALIDATION:
+        deciding -= {"data.train_examples", "data.validation_fraction"}
+    return not deciding and len({run.result["data"] for run in runs}) == 1
+
+
+def _setting_names(runs: Sequence[ComparedRun]) -> Iterator[str]:
+    """Yields the settings that differ between any of the runs, in the order of a recipe."""
+    differing = {name for run in runs[1:] for name, _ in differences(runs[0].recipe, run.recipe)}
+    return (name for name in runs[0].recipe.values() if name in differing)
+
+
+def _open(name: str, path: str | os.PathLike[str]) -> ComparedRun:
+    run_dir = open_run_dir(path)
+    if not run_dir.metrics_path.exists():
+        raise UserError(
+            f"The run {run_dir.path} is not finished.",
+            fix=f"wait for it, or go on with it: kerasft run --resume {run_dir.path}",
+        )
+    result = run_dir.read_json(run_dir.metrics_path.name)
+    lacking = {"metrics", "task", "data"} - set(result if isinstance(result, dict) else ())
+    if lacking:
+        raise UserError(
+            f"{run_dir.metrics_path} does not say all that a comparison needs.",
+            expected=", ".join(sorted(lacking)),
+            fix="run it again with this version of kerasft.",
+        )
+    return ComparedRun(name, run_dir, load_recipe(run_dir.recipe_path), result)
+
+
+def _check_same_task(first: ComparedRun, other: ComparedRun) -> None:
+    said = [_describe_task(run.result["task"]) for run in (first, other)]
+    if said[0] != said[1]:
+        raise UserError(
+            "The runs learnt different things: their metrics cannot be compared.",
+            received=f"{first.run_dir.path}: {said[0]}; {other.run_dir.path}: {said[1]}",
+            expected="runs of one kind of label, with the same labels in the same order",
+        )
+
+
+def _describe_task(task: Mapping[str, Any]) -> str:
+    names = ", ".join(map(str, task.get("label_names") or ()))
+    return f"{task.get('kind')} ({names})" if names else str(task.get("kind"))

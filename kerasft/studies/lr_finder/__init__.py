@@ -1,0 +1,1 @@
+"""Which learning rates are worth trying (Smith 2017)."""

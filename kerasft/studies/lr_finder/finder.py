@@ -1,0 +1,139 @@
+"""The learning-rate range test: what the loss does while the rate rises from step to step.
+
+Smith, 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, with a rate that
+rises exponentially instead of along a line. The steps are those of every training; afterwards the
+model is what it was before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasft.errors import UserError
+from kerasft.studies.lr_finder.curve import RateCurve
+from kerasft.training.loop.fit import checkpointed_variables
+from kerasft.training.loop.loop import StepResult, train_steps
+
+_DIVERGED = 4.0  # times the best average so far
+_DECAY = 0.9  # of the running average that tells whether the loss diverges
+
+
+class RisingRate(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises exponentially, by the same factor each step.
+
+    For step `s`: `lowest * (highest / lowest) ** ((s - first_step) / (num_steps - 1))`, and
+    `highest` from then on.
+
+    Args:
+        lowest: Rate of the first step, above 0.
+        highest: Rate of the last step.
+        num_steps: Steps in all, at least 2.
+        first_step: Steps that the optimizer has done before. Defaults to 0.
+    """
+
+    def __init__(self, lowest: float, highest: float, *, num_steps: int, first_step: int = 0):
+        self.lowest = lowest
+        self.highest = highest
+        self.num_steps = num_steps
+        self.first_step = first_step
+
+    def __call__(self, step) -> tf.Tensor:
+        """Returns the learning rate of a step, a float32 scalar."""
+        done = (tf.cast(step, tf.float32) - self.first_step) / (self.num_steps - 1)
+        return self.lowest * (self.highest / self.lowest) ** tf.clip_by_value(done, 0.0, 1.0)
+
+    def get_config(self) -> dict[str, float]:
+        """Returns the arguments, for Keras's serialization."""
+        return {
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "num_steps": self.num_steps,
+            "first_step": self.first_step,
+        }
+
+
+def run_rate_test(
+    model,
+    strategy: tf.distribute.Strategy,
+    batches: tf.data.Dataset,
+    *,
+    lowest: float,
+    highest: float,
+    num_steps: int,
+    on_step: Callable[[StepResult], object] = lambda result: None,
+) -> RateCurve:
+    """Trains with a rising rate until the range is through or the loss diverges.
+
+    It diverges when its running average exceeds four times the lowest one so far, or loss or
+    gradient are no longer finite. The rate of each variable keeps its ratio to the optimizer's.
+    Weights, optimizer, random seeds and running metrics are put back, whatever happens.
+
+    Args:
+        model: A compiled `FineTuner`, its optimizer built, and made with a schedule.
+        strategy: The strategy that the model was made under.
+        batches: Global batches, at least `num_steps`.
+        lowest: The rate to begin with.
+        highest: The rate to end with.
+        num_steps: Steps from the one to the other, at least 2.
+        on_step: Called after each step.
+
+    Raises:
+        UserError: If the very first step breaks down, which no rate is to blame for.
+        ValueError: If the optimizer has no schedule to put in place of.
+    """
+    variables = checkpointed_variables(model)
+    saved = [np.array(variable.numpy()) for variable in variables]
+    first_step = int(model.optimizer.iterations.numpy())
+    schedule = RisingRate(lowest, highest, num_steps=num_steps, first_step=first_step)
+    try:
+        with _scheduled(model.optimizer, schedule):
+            steps = train_steps(model, strategy, batches.take(num_steps), start_step=0)
+            return _climb(steps, num_steps, on_step)
+    finally:
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+
+
+@contextlib.contextmanager
+def _scheduled(optimizer, schedule: RisingRate) -> Iterator[None]:
+    """Puts a schedule in the place of an optimizer's own for a while."""
+    usual = optimizer._learning_rate  # the property of this name gives the rate of the moment
+    if not isinstance(usual, keras.optimizers.schedules.LearningRateSchedule):
+        raise ValueError(f"The optimizer has no schedule. Received: learning_rate={usual!r}.")
+    optimizer.learning_rate = schedule
+    try:
+        yield
+    finally:
+        optimizer.learning_rate = usual
+
+
+def _climb(
+    steps: Iterator[StepResult], num_steps: int, on_step: Callable[[StepResult], object]
+) -> RateCurve:
+    """Takes the steps, and notes rate and loss of each, until they end or diverge."""
+    rates, losses, diverged = [], [], False
+    average, best = 0.0, np.inf
+    with contextlib.closing(steps):
+        while not diverged:
+            try:
+                result = next(steps, None)
+            except UserError:  # loss or gradient are not finite: here that is an answer
+                if not losses:
+                    raise
+                diverged = True
+                break
+            if result is None:
+                break
+            on_step(result)
+            rates.append(result.learning_rate)
+            losses.append(result.loss)
+            average = _DECAY * average + (1 - _DECAY) * result.loss
+            unbiased = average / (1 - _DECAY ** len(losses))
+            best = min(best, unbiased)
+            diverged = unbiased > _DIVERGED * best
+    return RateCurve(np.array(rates), np.array(losses), num_steps, diverged)

@@ -1,0 +1,226 @@
+"""Looking for a learning rate: the range test with a recipe's own model and data.
+
+TensorFlow is imported when the test begins, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kerasft.errors import UserError
+from kerasft.recipe import Recipe
+from kerasft.run_dir import RunDir, create_run_dir, describe_environment, write_atomically
+
+if TYPE_CHECKING:
+    from kerasft.runs.session import Session
+    from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
+    from kerasft.training.callbacks.callback import Events
+    from kerasft.training.step.fine_tuner import FineTuner
+
+SEARCH = "find_lr"  # begins the names of the folders, and is that of the files in them
+FEWEST_STEPS = 20
+_HIGHEST_POSSIBLE = 1.0  # of training.learning_rate
+
+
+class RateRange(NamedTuple):
+    """Rates to go through, and in how many steps.
+
+    Attributes:
+        lowest: The rate of the first step.
+        highest: The rate of the last step.
+        num_steps: Steps from the one to the other.
+    """
+
+    lowest: float = 1e-7
+    highest: float = _HIGHEST_POSSIBLE
+    num_steps: int = 200
+
+    def check(self) -> None:
+        """Checks that there is a range, and steps enough to see something.
+
+        Raises:
+            UserError: There is not.
+        """
+        if self.num_steps < FEWEST_STEPS:
+            raise UserError(
+                "These are too few steps to see a curve.",
+                received=f"--steps {self.num_steps}",
+                expected=f"at least {FEWEST_STEPS}",
+            )
+        if not 0 < self.lowest < self.highest <= _HIGHEST_POSSIBLE:  # false for nan, too
+            raise UserError(
+                "These two rates are no range.",
+                received=f"--lowest {self.lowest:g} --highest {self.highest:g}",
+                expected=f"0 < lowest < highest <= {_HIGHEST_POSSIBLE:g}",
+                fix="leave them out: the usual range is wide enough for every model.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RateSearch:
+    """What a search left.
+
+    Args:
+        recipe: The recipe.
+        folder: Its folder: curve, plot, TensorBoard.
+        curve: Loss against rate.
+        suggestion: What the curve says.
+    """
+
+    recipe: Recipe
+    folder: RunDir
+    curve: RateCurve
+    suggestion: Suggestion
+
+    @property
+    def csv_path(self) -> Path:
+        """The curve: a row a step."""
+        return self.folder.path / f"{SEARCH}.csv"
+
+    @property
+    def plot_path(self) -> Path:
+        """The plot."""
+        return self.folder.path / f"{SEARCH}.png"
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """The settings that the suggestion is; none where there is no suggestion.
+
+        A head with a rate of its own keeps its ratio to the encoder's, as it had in the test.
+        """
+        rate, training = self.suggestion.learning_rate, self.recipe.training
+        if rate is None:
+            return {}
+        settings = {"training.learning_rate": rate}
+        if training.head_learning_rate is not None:
+            head = rate * training.head_learning_rate / training.learning_rate
+            settings["training.head_learning_rate"] = min(float(f"{head:.1e}"), _HIGHEST_POSSIBLE)
+        return settings
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings as a command line takes them: `training.learning_rate=5e-5`."""
+        from kerasft.studies.lr_finder.curve import describe_rate
+
+        return [f"{name}={describe_rate(rate)}" for name, rate in self.settings.items()]
+
+    def to_json(self) -> dict[str, object]:
+        """Returns plain data: what `--json` prints and `find_lr.json` holds."""
+        curve, suggestion = self.curve, self.suggestion
+        return {
+            "run_dir": str(self.folder.path),
+            "recipe": self.recipe.name,
+            "settings": self.settings,
+            **suggestion._asdict(),
+            "steps": len(curve.losses),
+            "diverged": curve.diverged,
+            "highest_rate_seen": float(curve.rates[-1]),
+            "csv": str(self.csv_path),
+            "plot": str(self.plot_path),
+        }
+
+
+def find_learning_rate(
+    recipe: Recipe,
+    rates: RateRange | None = None,
+    *,
+    events: Sequence[Events] = (),
+    runs_folder: str | Path = "runs",
+) -> RateSearch:
+    """Runs the learning-rate range test on a recipe, and writes down what it showed.
+
+    Schedule and length alone are others than in a run, and no layer is held back to join later:
+    data, model, loss, optimizer and the rates of the layers among themselves are the recipe's.
+    Nothing is trained to be kept. What was tested is written as `find_lr.toml`, not `recipe.toml`,
+    so that nobody takes the folder for that of a run.
+
+    Args:
+        recipe: What to train.
+        rates: The rates to go through; `None` is the usual range.
+        events: Told what happens, beside TensorBoard.
+        runs_folder: Where the folder `find_lr-<recipe>-<date>-<time>` is made.
+
+    Raises:
+        UserError: For a mistake in range, recipe, data or surroundings.
+    """
+    rates = rates or RateRange()
+    rates.check()
+
+    from kerasft.runs.session import Session
+    from kerasft.runs.workflow import settle
+    from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+
+    session = Session(settle(_tested(recipe, rates.num_steps)), None, events)
+    session.load()  # before there is a folder: a mistake leaves none behind
+    model = session.build_model()
+    folder = create_run_dir(f"{SEARCH}-{recipe.name}", runs_folder)
+    recipe_text = session.recipe.to_toml()
+    folder.write_text(f"{SEARCH}.toml", recipe_text)
+    folder.write_json("environment.json", describe_environment())
+    session.events.listeners.append(TensorBoardEvents(folder.tensorboard_folder, recipe_text))
+    try:
+        curve = _test_rates(session, model, rates)
+    finally:
+        session.events.close()
+    return _write(session.recipe, folder, curve)
+
+
+def _tested(recipe: Recipe, num_steps: int) -> Recipe:
+    """Returns the recipe as it is tested: as long as the range, with all layers from the start.
+
+    What does for the head alone, as gradual unfreezing would begin with, is too high a rate for
+    the layers that join it.
+    """
+    training = dataclasses.replace(
+        recipe.training,
+        epochs=None,
+        examples=None,
+        steps=num_steps,
+        unfreeze_every_steps=None,
+        unfreeze_every_epochs=None,
+        unfreeze_every_examples=None,
+    )
+    return dataclasses.replace(recipe, training=training)
+
+
+def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCurve:
+    from kerasft.runs.fitting import training_data
+    from kerasft.studies.lr_finder.finder import run_rate_test
+    from kerasft.training.loop.out_of_memory import naming_memory
+
+    data = training_data(session, model)
+    session.events.on_start(
+        start_step=0, total_steps=rates.num_steps, steps_per_epoch=data.plan.steps_per_epoch
+    )
+    with naming_memory(lambda: "the learning-rate range test"):
+        return run_rate_test(
+            model,
+            session.strategy,
+            data.batches(0),
+            **rates._asdict(),
+            on_step=lambda result: session.events.on_step(result, data.stats(result.step - 1)),
+        )
+
+
+def _write(recipe: Recipe, folder: RunDir, curve: RateCurve) -> RateSearch:
+    """Writes curve, plot and suggestion into the folder."""
+    from kerasft.evaluation.figures import write_tensorboard_image
+    from kerasft.studies.lr_finder.curve import suggest_rate
+    from kerasft.studies.lr_finder.plot import plot_rate_curve
+
+    search = RateSearch(recipe, folder, curve, suggest_rate(curve))
+    rows = zip(curve.rates, curve.losses, curve.smoothed(), strict=True)
+    lines = [f"{step},{','.join(f'{v:.9g}' for v in row)}" for step, row in enumerate(rows, 1)]
+    folder.write_text(
+        search.csv_path.name, "\n".join(["step,learning_rate,loss,smoothed_loss", *lines, ""])
+    )
+    title = f"{recipe.name}: learning-rate range test"
+    png = plot_rate_curve(curve, search.suggestion.learning_rate, title=title)
+    write_atomically(search.plot_path, png)
+    images = folder.tensorboard_folder / SEARCH
+    write_tensorboard_image(images, SEARCH, png, step=len(curve.losses))
+    folder.write_json(f"{SEARCH}.json", search.to_json())
+    return search

@@ -1,0 +1,172 @@
+"""A run that a study needs: where it lies, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasft.errors import UserError
+from kerasft.metrics.spread import is_defined
+from kerasft.recipe import load_recipe
+from kerasft.run_dir import RunDir
+from kerasft.studies.choosing import monitor_of, validation_loss
+from kerasft.studies.series import read_finished
+from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, Outcome
+from kerasft.studies.tuning.keras_tuner.pruning import read_curve
+
+TRIALS, OUTCOME, STDERR = "trials", "outcome.json", "stderr.txt"
+# No trial touches the test, nor is it served, nor are pictures drawn of it: they take time.
+TRIAL_SETTINGS = {"evaluation.test": False, "export.enabled": False, "logging.plots": False}
+_UNSEARCHED = (
+    "evaluation.",
+    "export.",
+    "logging.",
+    "data.dataset",
+)  # what all runs of a study have alike
+_TAIL_BYTES = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run that a study needs.
+
+    Args:
+        name: `baseline`, `trial-003`, `final-trial-003-seed-2`.
+        folder: Its folder.
+        changes: Settings beyond those of the study's recipe.
+        epochs: Stop after so many, in the schedule of the whole length; `None`: at the end.
+        continues: The run directory to go on with; `None`: a new one.
+        same_data_as: The run directory with whose data this run's must agree; `None`: none.
+    """
+
+    name: str
+    folder: RunDir
+    changes: Mapping[str, Any]
+    epochs: int | None = None
+    continues: Path | None = None
+    same_data_as: Path | None = None
+
+    def run_dir(self) -> RunDir | None:
+        """Returns the job's run directory, if it was made already."""
+        if self.continues is not None:
+            return RunDir(self.continues)
+        found = sorted(self.folder.path.glob("*/recipe.toml"))
+        return RunDir(found[-1].parent) if found else None
+
+    def outcome(self) -> Outcome | None:
+        """Returns what came of it; `None` while it has not ended."""
+        if not (self.folder.path / OUTCOME).exists():
+            return None
+        return Outcome(**self.folder.read_json(OUTCOME))
+
+
+def run_job(
+    job: Job, run: Callable[[], Outcome], recipe_path: Path, tell: Callable[[str], object]
+) -> Outcome:
+    """Runs a job unless its folder says what came of it, and notes it there.
+
+    A recipe that contradicts itself with the job's settings fails without a process.
+
+    Args:
+        job: The job.
+        run: Runs it.
+        recipe_path: The study's recipe.
+        tell: Told, in a line for people, that it begins.
+    """
+    outcome = job.outcome()
+    if outcome is not None:
+        return outcome
+    try:
+        load_recipe(recipe_path, job.changes)
+    except UserError as error:
+        return note(job, Outcome(FAILED, None, 0.0, reason=" ".join(str(error).split())))
+    tell(f"{job.name} {'goes on' if job.run_dir() else 'begins'}: {describe(job.changes)}")
+    return note(job, run())
+
+
+def note(job: Job, outcome: Outcome) -> Outcome:
+    """Writes what came of a job into its folder, and returns it."""
+    job.folder.path.mkdir(parents=True, exist_ok=True)
+    job.folder.write_json(OUTCOME, dataclasses.asdict(outcome))
+    return outcome
+
+
+def is_finished(job: Job) -> bool:
+    """Tells whether the job's run has come to its end, as far as the job goes."""
+    run_dir = job.run_dir()
+    if run_dir is None or not run_dir.metrics_path.exists():
+        return False
+    stop = load_recipe(run_dir.recipe_path).training.stop_after_epochs
+    return job.epochs is None or stop == job.epochs
+
+
+def finished_outcome(job: Job, seconds: float) -> Outcome:
+    """Reads what came of a finished run."""
+    run_dir = job.run_dir()
+    finished = read_finished(load_recipe(run_dir.recipe_path), run_dir.path)
+    metric = monitor_of(finished)
+    value = finished.metrics.get(metric)
+    known = {"seconds": seconds, "metric": metric, "run_dir": str(run_dir.path)}
+    known["loss"] = validation_loss(finished)
+    if not is_defined(value):
+        return Outcome(FAILED, None, **known, reason=f"{metric} is undefined")
+    return Outcome(COMPLETED, value, **known)
+
+
+def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> Outcome:
+    """Returns what came of a job whose process has ended.
+
+    Args:
+        job: The job.
+        code: The process's exit code.
+        seconds: How long it ran.
+        pruned: Why it was ended before its end; `None` if it was not.
+    """
+    if is_finished(job):
+        return finished_outcome(job, seconds)
+    run_dir = job.run_dir()
+    where = None if run_dir is None else str(run_dir.path)
+    if pruned is not None:
+        return Outcome(PRUNED, None, seconds, run_dir=where, reason=pruned)
+    return Outcome(FAILED, None, seconds, run_dir=where, reason=why_failed(job, code))
+
+
+def why_failed(job: Job, code: int) -> str:
+    """Returns the last words of a process, in a line."""
+    path = job.folder.path / STDERR
+    content = path.read_bytes() if path.exists() else b""
+    lines = [line.strip() for line in content[-_TAIL_BYTES:].decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line]
+    if code < 0:
+        hint = ", as a system without memory does" if code == -9 else ""
+        return f"ended by signal {-code}{hint}"
+    told = [line for line in lines if line.startswith("error: ")]
+    return (told or lines or [f"exit code {code}"])[-1].removeprefix("error: ")
+
+
+def best_of(run_dir: Path, metric: str, *, lower_is_better: bool) -> float | None:
+    """Returns the best value that a run has reached so far; `None` before its first."""
+    values = [e.value for e in read_curve(run_dir, metric) if not math.isnan(e.value)]
+    return (min if lower_is_better else max)(values, default=None)
+
+
+def describe(changes: Mapping[str, Any]) -> str:
+    """Writes settings for people, on one line."""
+    shown = {name: value for name, value in changes.items() if not name.startswith(_UNSEARCHED)}
+    return ", ".join(f"{n}={show_value(v)}" for n, v in shown.items()) or "the recipe as it is"
+
+
+def show_value(value: object) -> str:
+    """Writes a setting's value for people: a number with four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def write_value(value: Any) -> str:
+    """Writes a setting's value as an override takes it."""
+    return json.dumps(value, ensure_ascii=False)

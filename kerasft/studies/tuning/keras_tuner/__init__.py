@@ -1,0 +1,1 @@
+"""What a search takes from KerasTuner, and what it keeps of its trials."""

@@ -1,0 +1,198 @@
+"""KerasTuner's oracles: built for a space, asked for points that are new, and what they propose."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras_tuner
+from keras_tuner.engine import trial as kt
+
+from kerasft.recipe import Dimension
+from kerasft.recipe.space import LOG
+from kerasft.studies.tuning.ending import BRACKETS, EXHAUSTED, NO_PROPOSAL
+from kerasft.studies.tuning.space import count_points
+
+RUNNING, IDLE, STOPPED = kt.TrialStatus.RUNNING, kt.TrialStatus.IDLE, kt.TrialStatus.STOPPED
+PREFIX = "trial-"  # of a trial's job in the journal
+_HYPERBAND = "tuner/"  # what Hyperband adds to the values
+_HYPERBAND_FACTOR = 3
+OBJECTIVE = "objective"
+_NO_LIMIT = 10**9
+_MAX_DRAWS = 10_000  # for a new point. KerasTuner's own 20 miss points; these take half a second
+
+
+class Proposal(NamedTuple):
+    """A trial that an oracle proposes.
+
+    Attributes:
+        job: Its name, `trial-003`.
+        values: The settings to try.
+        epochs: Of Hyperband: train for so long. Else `None`.
+        continues: Of Hyperband: the job whose run it goes on with. `None`: a new run.
+    """
+
+    job: str
+    values: dict[str, Any]
+    epochs: int | None = None
+    continues: str | None = None
+
+
+def build_oracle(
+    method: str,
+    space: Sequence[Dimension],
+    *,
+    seed: int,
+    lower_is_better: bool,
+    max_epochs: int | None = None,
+    endless: bool = False,
+) -> keras_tuner.Oracle:
+    """Builds the oracle of a method.
+
+    Args:
+        method: `random`, `bayesian`, `hyperband` or `grid`.
+        space: What is searched.
+        seed: Of its draws.
+        lower_is_better: Whether less of the metric is better.
+        max_epochs: Of Hyperband: epochs of the longest trials.
+        endless: Of Hyperband: begin anew when all brackets are done.
+    """
+    settings = {
+        "objective": keras_tuner.Objective(OBJECTIVE, "min" if lower_is_better else "max"),
+        "hyperparameters": build_hyperparameters(space),
+        "seed": seed + 1,  # 0 would mean a random one
+        "tune_new_entries": False,
+        "allow_new_entries": False,
+        # Ours ends a search where one trial after the other fails, with a message.
+        "max_consecutive_failed_trials": _NO_LIMIT,
+    }
+    if method == "hyperband":
+        iterations = 0 if endless else 1  # 0 is no end
+        settings |= {"max_epochs": max_epochs, "hyperband_iterations": iterations}
+        settings |= {"factor": _HYPERBAND_FACTOR}
+        kind = keras_tuner.oracles.HyperbandOracle
+    else:
+        settings["max_trials"] = None  # the study counts
+        kind = {
+            "random": keras_tuner.oracles.RandomSearchOracle,
+            "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+            "grid": keras_tuner.oracles.GridSearchOracle,
+        }[method]
+    if method == "bayesian":
+        # KerasTuner would draw 3 for each dimension at random, which is all of a small search.
+        settings["num_initial_points"] = max(3, len(space) + 1)
+    oracle = _adapted(kind, count_points(space))(**settings)
+    oracle.verbose = 0
+    oracle._max_collisions = _MAX_DRAWS
+    return oracle
+
+
+def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[keras_tuner.Oracle]:
+    """Returns a class of oracles that write no files and know when a space is exhausted.
+
+    Args:
+        kind: KerasTuner's class.
+        num_points: Of the space; `None`: they cannot be counted.
+    """
+    models = kind is keras_tuner.oracles.BayesianOptimizationOracle
+
+    class Adapted(kind):
+        promotes = kind is keras_tuner.oracles.HyperbandOracle
+        found_nothing = False
+
+        def save(self):
+            pass
+
+        def _save_trial(self, trial):
+            pass
+
+        def is_exhausted(self) -> bool:
+            tried = {_point(trial.hyperparameters.values) for trial in self.trials.values()}
+            return num_points is not None and len(tried) >= num_points
+
+        def why_nothing_new(self) -> str:
+            """Says before a proposal why there can be none; empty: Hyperband may still promote."""
+            return EXHAUSTED if self.is_exhausted() and not self.promotes else ""
+
+        def why_stopped(self) -> str:
+            """Says why the latest answer was `STOPPED`."""
+            if self.is_exhausted():
+                return EXHAUSTED
+            return BRACKETS if self.promotes and not self.found_nothing else NO_PROPOSAL
+
+        def _random_values(self):
+            values = None if self.is_exhausted() else super()._random_values()
+            self.found_nothing = values is None
+            return values
+
+        def populate_space(self, trial_id):
+            response = super().populate_space(trial_id)
+            values = response.get("values")
+            # A Gaussian process may propose a point that was tried, again and again.
+            if models and values is not None and self._duplicate(values):
+                response["values"] = self._random_values() or values
+            return response
+
+    return Adapted
+
+
+def _point(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    """Returns the settings among a trial's values."""
+    return frozenset(item for item in values.items() if not item[0].startswith(_HYPERBAND))
+
+
+def build_hyperparameters(space: Sequence[Dimension]) -> keras_tuner.HyperParameters:
+    """Builds KerasTuner's form of a space."""
+    parameters = keras_tuner.HyperParameters()
+    for dimension in space:
+        with contextlib.ExitStack() as stack:
+            for parent, values in dimension.when:
+                scope = parameters.conditional_scope(parent, [_encode(v) for v in values])
+                stack.enter_context(scope)
+            _add(parameters, dimension)
+    return parameters
+
+
+def _add(parameters: keras_tuner.HyperParameters, dimension: Dimension) -> None:
+    if dimension.choices is not None:
+        parameters.Choice(dimension.name, [_encode(value) for value in dimension.choices])
+        return
+    low, high = dimension.values
+    sampling = "log" if dimension.kind == LOG else "linear"
+    add = parameters.Int if dimension.setting.type is int else parameters.Float
+    add(dimension.name, low, high, sampling=sampling)
+
+
+def _encode(value: Any) -> Any:
+    """A list of texts is no value of KerasTuner's; as text it is."""
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
+def _decode(dimension: Dimension, value: Any) -> Any:
+    """Undoes `_encode`, and gives back the booleans that KerasTuner made 0 and 1."""
+    kind = dimension.setting.type
+    return tuple(json.loads(value)) if kind is tuple else kind(value)
+
+
+def job_of(trial_id: str) -> str:
+    """Names a trial's job: KerasTuner counts from 0, and trial 0 is the recipe as it is."""
+    return f"{PREFIX}{int(trial_id) + 1:03d}"
+
+
+def read_proposal(job: str, values: Mapping[str, Any], space: Sequence[Dimension]) -> Proposal:
+    """Reads what a trial is to run.
+
+    Args:
+        job: Its name.
+        values: KerasTuner's, of an oracle's trial or from the journal.
+        space: What is searched.
+    """
+    before = values.get(f"{_HYPERBAND}trial_id")
+    return Proposal(
+        job,
+        {d.name: _decode(d, values[d.name]) for d in space if d.name in values},
+        epochs=values.get(f"{_HYPERBAND}epochs"),
+        continues=None if before is None else job_of(before),
+    )

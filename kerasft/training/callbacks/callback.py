@@ -1,0 +1,216 @@
+"""What a run tells while it runs: the listeners' interface.
+
+Listeners: `training/history.py` (history.csv), `training/tensorboard.py`, `training/hparams.py`,
+`training/profiling.py`, `training/weights_and_biases.py`, `training/progress.py` (the terminal).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
+    import numpy as np
+
+    from kerasft.training.loop.loop import StepResult
+
+# What people watch, by task: classes, several labels, numbers. A split has those of one row.
+WATCHED_METRICS = (
+    ("accuracy", "f1_macro", "log_loss"),
+    ("f1_micro", "f1_macro", "log_loss"),
+    ("pearson", "spearman", "mean_squared_error"),
+)
+
+
+def watched_metrics(
+    names: Collection[str], headline: str | None = None, monitor: str | None = None
+) -> tuple[str, ...]:
+    """Returns the few metrics that are shown while training.
+
+    Args:
+        names: The metrics that there are.
+        headline: The metric that counts, shown first. `None`: the task's usual one.
+        monitor: The metric that chooses the best checkpoint, such as `validation/log_loss`, shown
+            last. `None`: the headline.
+    """
+    whole = [row for row in WATCHED_METRICS if set(row) <= set(names)]
+    watched = whole[0] if whole else tuple(names)[:3]
+    first = () if headline is None or headline in watched else (headline,)
+    last = () if monitor is None else (monitor.removeprefix("validation/"),)
+    return tuple(dict.fromkeys((*first, *watched, *last)))
+
+
+@dataclass(frozen=True)
+class BatchStats:
+    """What one global batch held.
+
+    Args:
+        examples: Number of examples.
+        tokens: Real tokens, without padding.
+        positions: Tokens computed: examples times padded length.
+        busy: Tokens that the replicas compute, each its part of the batch.
+        capacity: Tokens that they could compute until the one with most is done.
+        altered: How many of the examples were altered; `None` where nothing augments. Tokens and
+            positions are those of the texts as they were.
+    """
+
+    examples: int
+    tokens: int
+    positions: int
+    busy: int = 0
+    capacity: int = 0
+    altered: int | None = None
+
+    def speed(self, seconds: float) -> dict[str, float]:
+        """Returns `examples_per_second`, `tokens_per_second` (real ones) and what was in vain.
+
+        `padding_share` is that of padding in what is computed, `idle_share` that of the time in
+        which replicas wait for the one with most to compute. It follows from the batch, not from a
+        clock.
+
+        Args:
+            seconds: Time that the batch took.
+        """
+        return {
+            "examples_per_second": self.examples / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "padding_share": 1 - self.tokens / self.positions,
+            "idle_share": 1 - self.busy / self.capacity if self.capacity else 0.0,
+        }
+
+
+class Events:
+    """What happens in a run. Every method does nothing: a listener overrides what it wants.
+
+    Evaluations also happen outside of training: before `on_start` and after `close`.
+    """
+
+    def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Training begins.
+
+        Args:
+            start_step: Steps done before: 0, or more when resuming.
+            total_steps: Steps of the whole run, those included.
+            steps_per_epoch: Steps of an epoch.
+        """
+
+    def on_step(self, result: StepResult, stats: BatchStats) -> None:
+        """A step was done, on a batch of `stats`."""
+
+    def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """An epoch ended.
+
+        Args:
+            epoch: Epochs done, this one included.
+            step: Steps done.
+            metrics: Training metrics averaged over the epoch, such as `loss` and `accuracy`.
+        """
+
+    def on_evaluation_start(self, split: str, num_examples: int) -> None:
+        """An evaluation begins."""
+
+    def on_evaluation_batch(self, num_examples: int) -> None:
+        """So many more examples were evaluated."""
+
+    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """A split was predicted; `on_evaluation` of it comes next.
+
+        Args:
+            split: `validation` or `test`.
+            labels: Its labels, one row an example.
+            logits: float `(num_examples, num_outputs)`.
+        """
+
+    def on_evaluation(
+        self, split: str, step: int, metrics: Mapping[str, float], best: bool
+    ) -> None:
+        """An evaluation ended.
+
+        Args:
+            split: `validation` or `test`.
+            step: Steps done.
+            metrics: Keys without the split: `accuracy`, `log_loss`, `f1/<label>`, ...
+            best: Whether it is the best so far.
+        """
+
+    def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
+        """The run is over, and its results are written.
+
+        Args:
+            step: Steps done.
+            metrics: Keys with the split: `test/accuracy`, `validation/log_loss`, ...
+        """
+
+    def on_message(self, text: str) -> None:
+        """Something worth a line to people."""
+
+    def close(self) -> None:
+        """Training ended, well or not. May be called more than once."""
+
+
+class AllEvents(Events):
+    """Tells several listeners, in their order.
+
+    Args:
+        listeners: Whom to tell; more may be added to the attribute of this name.
+    """
+
+    def __init__(self, listeners: Iterable[Events] = ()):
+        self.listeners = list(listeners)
+
+    def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_start(
+                start_step=start_step, total_steps=total_steps, steps_per_epoch=steps_per_epoch
+            )
+
+    def on_step(self, result: StepResult, stats: BatchStats) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_step(result, stats)
+
+    def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_epoch(epoch, step, metrics)
+
+    def on_evaluation_start(self, split: str, num_examples: int) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_evaluation_start(split, num_examples)
+
+    def on_evaluation_batch(self, num_examples: int) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_evaluation_batch(num_examples)
+
+    def on_evaluation(
+        self, split: str, step: int, metrics: Mapping[str, float], best: bool
+    ) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_evaluation(split, step, metrics, best)
+
+    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_predictions(split, labels, logits)
+
+    def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_results(step, metrics)
+
+    def on_message(self, text: str) -> None:
+        """Passes it on."""
+        for listener in self.listeners:
+            listener.on_message(text)
+
+    def close(self) -> None:
+        """Closes every listener, also when one of them fails."""
+        with contextlib.ExitStack() as stack:
+            for listener in reversed(self.listeners):
+                stack.callback(listener.close)

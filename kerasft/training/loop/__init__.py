@@ -1,0 +1,1 @@
+"""From step to step: when to evaluate, save, stop and go back."""

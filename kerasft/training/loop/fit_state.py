@@ -1,0 +1,185 @@
+"""What a training is given, and where it stands: plain data around `training/fit.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from kerasft.data.plan.balance import Split, padded_length
+from kerasft.data.plan.batch_plan import BatchPlan
+from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.loop.ranking import Ranking
+from kerasft.training.loop.unfreezing import GradualUnfreezing
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """When things happen, in steps.
+
+    Args:
+        total_steps: Steps of the run.
+        evaluate_every: Steps between evaluations; the last step is always evaluated.
+        checkpoint_every: Steps between checkpoints; the last step is always saved.
+        ranking: Which evaluation is the best.
+        patience: Stop after so many evaluations without a better one; 0 never stops early.
+        average_checkpoints: Average the weights of so many evaluated steps in the end; 1 is none.
+        average_from: Which ones: `best` or `last`.
+        unfreezing: When layers join; by default all are trained from the start.
+        checkpoint_seconds: Save also when so many seconds have passed since the last; `None`: no.
+        keep_checkpoints: How many of the latest are kept.
+        saves_start: Whether there is a checkpoint of step 0, to go back to.
+        divergence_factor: A loss of more than so many times the mean of the last steps is one that
+            diverged; `None`: no loss is, as long as it is a number.
+        skip: Steps, from 1, whose batch is left out.
+        stop_step: Stop after this step, before the end that the schedule is made for; `None`: at
+            the end.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
+    """
+
+    total_steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    ranking: Ranking
+    patience: int = 0
+    average_checkpoints: int = 1
+    average_from: str = "best"
+    unfreezing: GradualUnfreezing = dataclasses.field(default_factory=GradualUnfreezing)
+    checkpoint_seconds: float | None = None
+    keep_checkpoints: int = 2
+    saves_start: bool = False
+    divergence_factor: float | None = None
+    skip: frozenset[int] = frozenset()
+    stop_step: int | None = None
+
+    @property
+    def last_step(self) -> int:
+        """The step after which training is over."""
+        return min(self.total_steps, self.stop_step or self.total_steps)
+
+    norms_every: int = 0
+
+
+@dataclasses.dataclass
+class FitState:
+    """Where a training stands; saved in every checkpoint, as plain data.
+
+    Args:
+        best_step: The step whose weights are in `best/`; 0 before the first evaluation.
+        best_value: The monitored metric there; `None` before the first evaluation.
+        evaluations_since_best: Evaluations since the monitored metric was last improved upon. A tie
+            is no improvement, also where it becomes the best step.
+        stopped_early: Whether training stopped for want of an improvement.
+        averaged_step: The step whose weights were made an average of earlier ones; 0: none.
+        target_scaling: Mean and standard deviation by which the targets of a regression are
+            standardized. (0, 1), the default, standardizes nothing, as an earlier version did.
+        devices: What the last step was trained on, from `describe_strategy`; `None` before any.
+        compile_seconds: Of `step_seconds`, what passed in steps that XLA compiled: the first of
+            each shape of a batch in a process. 0 without XLA.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_value: float | None = None
+    evaluations_since_best: int = 0
+    stopped_early: bool = False
+    averaged_step: int = 0
+    evaluations: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    recent_losses: list[float] = dataclasses.field(default_factory=list)
+    examples: int = 0
+    tokens: int = 0
+    positions: int = 0
+    busy: int = 0
+    capacity: int = 0
+    step_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    seconds: float = 0.0
+    devices: str | None = None
+    target_scaling: tuple[float, float] = (0.0, 1.0)
+
+    @classmethod
+    def from_checkpoint(cls, saved: Mapping) -> FitState:
+        """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if saved.get("averaged"):  # an earlier version kept no step
+            saved = {**saved, "averaged_step": saved["step"]}
+        state = cls(**{name: value for name, value in saved.items() if name in names})
+        state.target_scaling = tuple(state.target_scaling)
+        # JSON has no NaN: it was written as null.
+        state.evaluations = [
+            {name: math.nan if value is None else value for name, value in evaluation.items()}
+            for evaluation in state.evaluations
+        ]
+        if state.best_step and state.best_value is None:
+            state.best_value = math.nan
+        return state
+
+    def is_out_of_patience(self, patience: int) -> bool:
+        """Tells whether so many evaluations brought no improvement; 0 is endless patience."""
+        return 0 < patience <= self.evaluations_since_best
+
+    def forget_best(self) -> None:
+        """Starts to look for the best step anew, since the weights of the one so far are gone."""
+        self.best_step, self.best_value, self.evaluations_since_best = 0, None, 0
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the present step was evaluated."""
+        return bool(self.evaluations) and self.evaluations[-1]["step"] == self.step
+
+    def figures(self) -> dict[str, float]:
+        """Returns how fast it went; examples and tokens per second of the steps alone."""
+        seconds = max(self.step_seconds, 1e-9)
+        return {
+            "steps": self.step,
+            "seconds": self.seconds,
+            "step_seconds": self.step_seconds,
+            "compile_seconds": self.compile_seconds,
+            "examples_per_second": self.examples / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "padding_share": 1.0 - self.tokens / max(self.positions, 1),
+            "idle_share": 1.0 - self.busy / self.capacity if self.capacity else 0.0,
+            "best_step": self.best_step,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a training reads.
+
+    Args:
+        plan: The batch plan.
+        batches: Returns the dataset of global batches from a step on.
+        evaluate: Returns the validation metrics; calls its argument after each batch, which may
+            raise to stop.
+        altered: Returns how many examples of a step, counted from 0, were altered; asked once,
+            when the step is done. `None` where nothing augments.
+        split: How the rows of a batch are split over replicas. Defaults to one of them.
+    """
+
+    plan: BatchPlan
+    batches: Callable[[int], tf.data.Dataset]
+    evaluate: Callable[[Callable[[int], None]], dict[str, float]]
+    altered: Callable[[int], int] | None = None
+    split: Split = dataclasses.field(default_factory=Split)
+
+    def stats(self, step: int) -> BatchStats:
+        """Returns what the batch of a step held, once: how many were altered is then forgotten.
+
+        Args:
+            step: Counted from 0.
+        """
+        lengths = self.plan.lengths[self.plan.batch(step)]
+        multiple = self.plan.pad_length_to
+        by_replica = self.split.positions(lengths, multiple)
+        return BatchStats(
+            examples=len(lengths),
+            tokens=int(np.sum(lengths, dtype=np.int64)),
+            positions=len(lengths) * padded_length(lengths, multiple),
+            busy=int(by_replica.sum()),
+            capacity=len(by_replica) * int(by_replica.max()),
+            altered=None if self.altered is None else self.altered(step),
+        )

@@ -1,0 +1,135 @@
+"""The loop: runs the train step over the batches and yields what happened, nothing else.
+
+Logging, checkpoints and evaluation stand outside (`training/fit.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from kerasft.training.distribution.strategy import distribute
+from kerasft.training.loop.divergence import check_finite
+from kerasft.training.step.custom_gradients import forgetting_gradients
+from kerasft.training.step.norms import NormWatch
+
+
+@dataclasses.dataclass(frozen=True)
+class StepResult:
+    """What one step did.
+
+    Args:
+        step: Steps done since the start of the run, this one included.
+        loss: Mean loss of the global batch, before the update.
+        learning_rate: Rate of this update.
+        gradient_norm: Global norm of the gradient before clipping.
+        seconds: Wall time of the step, waiting for its batch included.
+        running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
+        waited: Seconds of these that passed waiting for the batch.
+        norms: By layer, as `NormWatch.end` returns them; of a step that was not measured none.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    running: dict[str, float]
+    waited: float = 0.0
+    norms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class SkippedStep(NamedTuple):
+    """A step whose batch was left out.
+
+    Attributes:
+        step: Steps done, this one included.
+    """
+
+    step: int
+
+
+def train_steps(
+    model,
+    strategy: tf.distribute.Strategy,
+    batches: tf.data.Dataset,
+    *,
+    start_step: int,
+    skip: Collection[int] = (),
+    norms_every: int = 0,
+) -> Iterator[StepResult | SkippedStep]:
+    """Trains on one batch after the other.
+
+    Args:
+        model: A compiled `FineTuner`, made under `strategy`.
+        strategy: The strategy.
+        batches: Global batches, from the one of step `start_step` on.
+        start_step: Steps done before.
+        skip: Steps, from 1, whose batch is left out: nothing changes but that the schedule goes on.
+        norms_every: Steps between two whose norms are measured; 0 measures none.
+
+    Yields:
+        A `StepResult` after each step, or a `SkippedStep`.
+
+    Raises:
+        DivergedError: If loss or gradient are no longer finite.
+    """
+    norms = NormWatch(model, norms_every)
+    iterator = iter(distribute(strategy, batches))
+    run_step = build_distributed(
+        model.train_step, strategy, iterator.element_spec, jit_compile=model.jit_compile
+    )
+    step = start_step
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        if batch is None:
+            return
+        waited = time.perf_counter() - start
+        if step + 1 in skip:
+            step += 1
+            model.optimizer.iterations.assign_add(1)
+            yield SkippedStep(step)
+            continue
+        learning_rate = float(tf.convert_to_tensor(model.optimizer.learning_rate))
+        step += 1
+        norms.begin(step)
+        told = run_step(batch)
+        measured = norms.end(told.pop("gradient_squares", None))
+        logs = {name: float(value) for name, value in told.items()}
+        loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
+        # In float16 a gradient may overflow: the step is passed over, with a smaller scale next.
+        if model.loss_scale is None or not math.isfinite(loss) or model.loss_scale.is_exhausted:
+            check_finite(step, loss, norm, learning_rate)
+        if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
+            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+        seconds = time.perf_counter() - start
+        yield StepResult(step, loss, learning_rate, norm, seconds, logs, waited, measured)
+
+
+def build_distributed(
+    step: Callable, strategy: tf.distribute.Strategy, batch_spec, *, jit_compile: bool
+) -> Callable:
+    """Builds the function that runs a step on every replica and returns the first one's result.
+
+    Args:
+        step: From a replica's part of a batch to a dictionary of scalars.
+        strategy: The strategy.
+        batch_spec: The iterator's `element_spec`; with its open lengths, one trace serves all.
+        jit_compile: Whether XLA compiles the step.
+    """
+
+    # No Python of a step depends on a tensor: to rewrite it all would make tracing slow.
+    @tf.function(input_signature=[batch_spec], jit_compile=jit_compile, autograph=False)
+    def run(batch):
+        if strategy.num_replicas_in_sync == 1:
+            return step(batch)
+        logs = strategy.run(step, args=(batch,))
+        return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}
+
+    return forgetting_gradients(run)

@@ -1,0 +1,56 @@
+"""Gradual unfreezing: the head and the top layer first, one more layer every so many steps."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from kerasft.models.depth import encoder_groups, thaw_from_top
+from kerasft.training.step.optimizer import AdamW
+
+
+@dataclasses.dataclass(frozen=True)
+class GradualUnfreezing:
+    """Which layers are trained at a step: a pure function of it, so that a resume knows.
+
+    Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification".
+
+    Args:
+        every: Steps after which one more layer is trained; 0 is no unfreezing: all are.
+    """
+
+    every: int = 0
+
+    def groups_at(self, step: int) -> int:
+        """Returns how many groups of layers, from the top, are trained after `step` steps."""
+        return 1 + step // self.every
+
+    def changes_at(self, model, step: int) -> bool:
+        """Tells whether another layer joins when `step` steps are done."""
+        if not self.every or step == 0 or step % self.every:
+            return False
+        return self.groups_at(step) <= len(encoder_groups(model.encoder))
+
+    def set_stage(self, model, step: int) -> None:
+        """Sets what is trained from now on; the optimizer keeps the moments that it has.
+
+        A checkpoint of `step` was saved before the layer of that very step joined: to restore it,
+        set the stage of `step - 1`.
+
+        Args:
+            model: A `FineTuner`, not compiled yet or with an `AdamW`.
+            step: Steps done.
+        """
+        if not self.every:
+            return
+        thaw_from_top(model.encoder, self.groups_at(step))
+        old = getattr(model, "optimizer", None)
+        if old is None or len(old._trainable_variables) == len(model.trainable_variables):
+            return
+        optimizer = AdamW.from_config(old.get_config())
+        optimizer.loss_scale = old.loss_scale
+        optimizer.build(model.trainable_variables)
+        kept = {variable.path: variable for variable in old.variables}
+        for variable in optimizer.variables:
+            if variable.path in kept:
+                variable.assign(kept[variable.path])
+        model.optimizer = optimizer

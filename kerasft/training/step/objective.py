@@ -1,0 +1,118 @@
+"""What a step minimizes: the loss of a batch, and what R-Drop, mix-up and FGM make of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+
+from kerasft.training.step.accumulation import Gradients
+
+EMBEDDING_OFFSET = "embedding_offset"
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """How the loss of a batch is made; by default its plain weighted sum.
+
+    Args:
+        r_drop: Weight of the divergence between two passes under different dropout. The loss is
+            the mean of both passes' losses and `r_drop / 2` times their divergence: half of what
+            Liang et al. 2021, "R-Drop", minimize, so that without it nothing changes.
+        divergence: From two passes' logits to the divergence of each example; of the task.
+        mixup_alpha: Each pooled vector is mixed with that of another example of its part of the
+            batch, and so are the losses of their labels, by a share drawn from
+            `Beta(alpha, alpha)` (Zhang et al. 2018; on hidden vectors Guo et al. 2019).
+        adversarial_epsilon: Length of a step on each text's token embeddings, along the gradient
+            (Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text
+            Classification", without their normalization of the embeddings). The gradient is the
+            mean of those with and without the step.
+    """
+
+    r_drop: float = 0.0
+    divergence: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    mixup_alpha: float = 0.0
+    adversarial_epsilon: float = 0.0
+
+
+def compute_gradients(
+    model,
+    objective: Objective,
+    inputs: Mapping[str, tf.Tensor],
+    labels: tf.Tensor,
+    weights: tf.Tensor,
+) -> Gradients:
+    """Returns the gradients of the sum of the weighted losses of some rows.
+
+    Args:
+        model: A compiled `FineTuner`.
+        objective: How the loss is made.
+        inputs: The rows' inputs.
+        labels: Their labels.
+        weights: float32 `(rows,)`.
+    """
+    if not objective.adversarial_epsilon:
+        return _one_pass(model, objective, inputs, labels, weights)
+    offset = tf.zeros([*tf.unstack(tf.shape(inputs["token_ids"])), model.encoder.embedding_dim])
+    plain, slope = _two_way_pass(model, objective, inputs, labels, weights, offset)
+    length = tf.sqrt(tf.reduce_sum(slope**2, axis=[1, 2], keepdims=True))
+    offset = tf.math.divide_no_nan(objective.adversarial_epsilon * slope, length)
+    moved = _one_pass(
+        model, objective, {**inputs, EMBEDDING_OFFSET: tf.stop_gradient(offset)}, labels, weights
+    )
+    gradients = [
+        (tf.convert_to_tensor(a) + tf.convert_to_tensor(b)) / 2
+        for a, b in zip(plain.gradients, moved.gradients, strict=True)
+    ]
+    return Gradients(gradients, plain.loss_sum, plain.logits)
+
+
+def _one_pass(model, objective, inputs, labels, weights) -> Gradients:
+    variables = model.trained_variables
+    with tf.GradientTape() as tape:
+        loss_sum, logits = _loss_sum(model, objective, inputs, labels, weights)
+        scaled = model.scaled_loss(loss_sum)
+    return Gradients(tape.gradient(scaled, variables), loss_sum, logits)
+
+
+def _two_way_pass(model, objective, inputs, labels, weights, offset):
+    """Returns the gradients, and the loss's slope at each token's embedding."""
+    variables = model.trained_variables
+    with tf.GradientTape() as tape:
+        tape.watch(offset)
+        loss_sum, logits = _loss_sum(
+            model, objective, {**inputs, EMBEDDING_OFFSET: offset}, labels, weights
+        )
+        scaled = model.scaled_loss(loss_sum)
+    *gradients, slope = tape.gradient(scaled, [*variables, offset])
+    return Gradients(gradients, loss_sum, logits), slope
+
+
+def _loss_sum(model, objective, inputs, labels, weights):
+    """Returns the sum of the weighted losses, and the logits of the (first) pass."""
+    if objective.mixup_alpha:
+        return _mixed_loss_sum(model, objective.mixup_alpha, inputs, labels, weights)
+    logits = model(inputs, training=True)
+    losses = model.loss_by_example(labels, logits)
+    if objective.r_drop:
+        again = model(inputs, training=True)
+        losses = (losses + model.loss_by_example(labels, again)) / 2
+        losses += objective.r_drop / 2 * objective.divergence(logits, again)
+    return tf.reduce_sum(losses * weights), logits
+
+
+def _mixed_loss_sum(model, alpha, inputs, labels, weights):
+    pooled = model.pooled(inputs, training=True)
+    num_rows = tf.shape(pooled)[0]
+    partner = keras.random.shuffle(tf.range(num_rows), seed=model.mixing_seeds)
+    share = keras.random.beta([num_rows], alpha, alpha, seed=model.mixing_seeds)
+    # Rows of weight 0 only fill the batch: nothing is mixed with them.
+    share = tf.where(weights * tf.gather(weights, partner) > 0, share, 1.0)
+    column = share[:, tf.newaxis]
+    mixed = column * pooled + (1 - column) * tf.gather(pooled, partner)
+    logits = model.head(mixed, training=True)
+    own = weights * model.loss_by_example(labels, logits)
+    other = tf.gather(weights, partner) * model.loss_by_example(tf.gather(labels, partner), logits)
+    return tf.reduce_sum(share * own + (1 - share) * other), logits

@@ -1,1 +1,0 @@
-"""Search of settings: `kerasft tune`. KerasTuner proposes, subprocesses try, validation decides."""

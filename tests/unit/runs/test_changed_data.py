@@ -1,0 +1,219 @@
+"""A run's data changes between two commands: noticed in resuming, evaluating, exporting, series."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from kerasft.errors import UserError
+from kerasft.recipe import load_recipe
+from kerasft.run_dir import RunDir
+from kerasft.runs import workflow
+from kerasft.runs.data.record import read_data_record
+from kerasft.runs.resume import change_recipe
+from kerasft.training.callbacks.callback import Events
+from kerasft.training.checkpoints.checkpoint import BEST, latest_step, read_checkpoint
+
+SETTINGS = {
+    "model.preset": "tiny_random",
+    "model.sequence_length": 16,
+    "training.batch_size": 8,
+    "training.steps": 4,
+    "training.checkpoint_every_steps": 2,
+    "training.dtype_policy": "float32",
+    "training.early_stopping_patience": 0,
+    "evaluation.bootstrap_resamples": 10,
+    "export.enabled": False,
+    "logging.plots": False,
+}
+RESUME = "say where it lies now"
+
+
+class StopAt(Events):
+    """Breaks off after a step, as a kill would."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, result, stats):
+        if result.step == self.step:
+            raise RuntimeError("broken off")
+
+
+def table(count, first=0, names=("neg", "pos")):
+    words = ("a dull and sour film", "a warm and lovely film")
+    rows = (f"{words[i % 2]} number {i},{names[i % 2]}\n" for i in range(first, first + count))
+    return "text,label\n" + "".join(rows)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.csv").write_text(table(40))
+    (tmp_path / "test.csv").write_text(table(12, first=100))
+    return tmp_path
+
+
+def recipe_of(**more):
+    files = {"data.train_files": ["train.csv"], "data.test_files": ["test.csv"]}
+    return load_recipe("classify", {**SETTINGS, **files, **more})
+
+
+@pytest.fixture
+def interrupted(place):
+    """A run that was broken off after step 3, with a checkpoint of step 2."""
+    with pytest.raises(RuntimeError, match="broken off"):
+        workflow.run(recipe_of(), events=[StopAt(3)])
+    (folder,) = (place / "runs").iterdir()
+    return RunDir(folder)
+
+
+def resume(run_dir, *overrides):
+    return workflow.run(change_recipe(run_dir, overrides), resume=run_dir)
+
+
+def weights_of(path):
+    return read_checkpoint(path / "checkpoints" / BEST)[1]
+
+
+CHANGES = [
+    (table(41), "train: 41 examples, 40 before"),
+    (table(39), "train: 39 examples, 40 before"),
+    (table(40, names=("pos", "neg")), "train: other labels"),
+    (table(40, names=("neg", "awesome")), "the labels without pos; the labels with awesome"),
+    (table(40).replace("number 7", "number seven"), "train: other texts"),
+]
+
+
+class TestResuming:
+    @pytest.mark.parametrize(("changed", "told"), CHANGES)
+    def test_other_data_is_refused(self, place, interrupted, changed, told):
+        (place / "train.csv").write_text(changed)
+        test = (place / "test.csv").read_text()
+        if "awesome" in changed:
+            (place / "test.csv").write_text(test.replace(",pos", ",awesome"))
+        with pytest.raises(UserError, match=f"not the data that .* began with.*{told}.*{RESUME}"):
+            resume(interrupted)
+        assert latest_step(interrupted.checkpoints_folder) == 2
+
+    def test_another_test_is_refused(self, place, interrupted):
+        (place / "test.csv").write_text(table(10, first=100))
+        with pytest.raises(UserError, match="test: 10 examples, 12 before"):
+            resume(interrupted)
+
+    def test_the_same_bytes_elsewhere_are_the_same_data(self, place, interrupted):
+        undisturbed = weights_of(workflow.run(recipe_of()).path)
+        (place / "moved").mkdir()
+        (place / "train.csv").rename(place / "moved" / "renamed.csv")
+        with pytest.raises(UserError, match=f"no such file.*looked for in {place}"):
+            resume(interrupted)
+        ours = weights_of(resume(interrupted, 'data.train_files=["moved/renamed.csv"]').path)
+        assert ours.keys() == undisturbed.keys()
+        assert all(np.array_equal(ours[name], undisturbed[name]) for name in undisturbed)
+
+    def test_control_the_comparison_of_weights_tells_runs_apart(self, place):
+        first, other = (
+            weights_of(workflow.run(recipe_of(**{"training.seed": s})).path) for s in (1, 2)
+        )
+        assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+    def test_a_run_of_an_earlier_version_goes_on_where_its_data_was(self, place, interrupted):
+        (interrupted.path / "data.json").unlink()
+        (place / "moved.csv").write_text(table(40))
+        with pytest.raises(UserError, match="earlier version, which kept no description"):
+            resume(interrupted, "data.train_files=moved.csv")
+        assert resume(interrupted).metrics
+        assert read_data_record(interrupted)["splits"]["train"]["examples"] == 40
+
+
+class TestAFinishedRun:
+    @pytest.fixture
+    def finished(self, place):
+        return RunDir(workflow.run(recipe_of()).path)
+
+    def test_is_evaluated_on_its_own_test_alone(self, place, finished):
+        kept = (finished.path / "predictions-test.npz").read_bytes()
+        (place / "test.csv").write_text(table(10, first=100))
+        with pytest.raises(UserError, match=r"test: 10 examples, 12 before.*train a new run"):
+            workflow.evaluate_run(finished)
+        assert (finished.path / "predictions-test.npz").read_bytes() == kept
+
+    def test_is_evaluated_on_data_that_was_moved(self, place, finished):
+        before = workflow.evaluate_run(finished)
+        for name in ("train.csv", "test.csv"):
+            (place / name).rename(place / f"moved-{name}")
+        moved = ["data.train_files=moved-train.csv", "data.test_files=moved-test.csv"]
+        with pytest.raises(UserError, match="no such file"):
+            workflow.evaluate_run(finished)
+        assert workflow.evaluate_run(finished, overrides=moved) == before
+        with pytest.raises(UserError, match="begun with other settings"):
+            workflow.evaluate_run(finished, overrides=["training.learning_rate=1e-5"])
+
+    def test_is_not_evaluated_under_other_labels(self, place, finished):
+        for name in ("train.csv", "test.csv"):
+            path = place / name
+            path.write_text(path.read_text().replace(",pos", ",awesome"))
+        with pytest.raises(UserError, match="the labels without pos; the labels with awesome"):
+            workflow.evaluate_run(finished)
+
+    def test_is_evaluated_when_train_alone_has_grown(self, place, finished):
+        (place / "train.csv").write_text(table(48))
+        assert workflow.evaluate_run(finished)["test/accuracy"] >= 0
+        with pytest.raises(UserError, match="train: 48 examples, 40 before"):
+            workflow.evaluate_run(finished, split="validation")
+
+
+def test_a_run_of_a_series_reads_the_data_of_the_first(place):
+    first = RunDir(workflow.run(recipe_of()).path)
+    again = recipe_of(**{"training.seed": 2, "model.sequence_length": 32, "training.steps": 1})
+    assert workflow.run(again, same_data_as=first).metrics
+    (place / "train.csv").write_text(table(48))
+    with pytest.raises(UserError, match=r"train: 48 examples, 40 before.*cannot be compared"):
+        workflow.run(again, same_data_as=first)
+
+
+class TestNumbers:
+    @pytest.fixture
+    def years(self, place):
+        rows = "".join(f"{'so very ' * (i % 7)}film {i},{1950 + 10 * (i % 7)}\n" for i in range(40))
+        (place / "train.csv").write_text("text,label\n" + rows)
+        return recipe_of(
+            **{"data.test_files": (), "data.label_kind": "number", "training.steps": 4}
+        )
+
+    def test_what_the_weights_were_trained_with_is_kept_by_the_checkpoint(self, years):
+        run = RunDir(workflow.run(years).path)
+        before = run.read_json("metrics.json")["task"]
+        assert before["target_mean"] == pytest.approx(1980, abs=5)
+        assert before["target_scale"] == pytest.approx(20, abs=2)
+        (run.path / "data.json").unlink()
+        resume(run, "training.steps=6")
+        assert run.read_json("metrics.json")["task"] == before
+
+    def test_a_checkpoint_of_an_earlier_version_goes_on_unstandardized(self, years):
+        run = RunDir(workflow.run(years).path)
+        for path in run.checkpoints_folder.glob("step-*/state.json"):
+            state = json.loads(path.read_text())
+            del state["target_scaling"]
+            path.write_text(json.dumps(state))
+        resume(run, "training.steps=6")
+        assert run.read_json("metrics.json")["task"]["target_scale"] == 1.0
+
+    @pytest.mark.parametrize("limit", ["model.minimum_value=3000.0", "model.maximum_value=5.0"])
+    def test_limits_beyond_the_targets_are_refused(self, years, limit):
+        name, _, value = limit.partition("=")
+        recipe = dataclasses.replace(
+            years, model=dataclasses.replace(years.model, **{name[6:]: float(value)})
+        )
+        with pytest.raises(UserError, match=rf"{name} lies beyond all training.*1950 to 2010"):
+            workflow.run(recipe)
+
+    def test_class_weights_are_refused_as_such(self, years):
+        recipe = dataclasses.replace(
+            years, training=dataclasses.replace(years.training, class_weights="balanced")
+        )
+        with pytest.raises(UserError, match="Only classes can be balanced, one to a text"):
+            workflow.run(recipe)

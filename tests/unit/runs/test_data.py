@@ -1,0 +1,103 @@
+"""The data of a run: which splits, which labels, how much an example counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kerasft.errors import UserError
+from kerasft.runs.data import data as run_data
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ({}, {"train": "train", "validation": "train", "test": "test"}),
+        (
+            {"data.test_splits": ("validation_matched", "validation_mismatched")},
+            {
+                "train": "train",
+                "validation": "train",
+                "test": "validation_matched",
+                "test_validation_mismatched": "validation_mismatched",
+            },
+        ),
+        (
+            {"data.validation_split": "dev", "data.test_splits": ()},
+            {"train": "train", "validation": "dev"},
+        ),
+        (
+            {"data.dataset": "files", "data.train_files": ("a.csv",)},
+            {"train": "train", "validation": "train"},
+        ),
+        (
+            {
+                "data.dataset": "files",
+                "data.train_files": ("a.csv",),
+                "data.validation_files": ("b.csv",),
+                "data.test_files": ("c.csv",),
+            },
+            {"train": "train", "validation": "validation", "test": "test"},
+        ),
+    ],
+)
+def test_split_names(make_recipe, overrides, names):
+    assert run_data.split_names(make_recipe(overrides)) == names
+
+
+def test_classes_are_weighed_in_the_batches(make_session):
+    session = make_session({"training.class_weights": "neg=3"})
+    session.load()
+    batches = run_data.train_batches(
+        session.data, session.plan, total_steps=2, replicas=1, weights=session.weights
+    )
+    for _, labels, weights in batches(0):
+        assert weights.numpy().tolist() == np.where(labels.numpy() == 0, 3.0, 1.0).tolist()
+
+
+def test_oversampling_makes_the_classes_equal(make_session):
+    session = make_session({"data.oversample": True, "data.train_examples": 41})
+    session.load()
+    counts = np.bincount(session.data.labels("train"))
+    assert counts[0] == counts[1] > 20
+    plain = make_session({"data.train_examples": 41})
+    plain.load()
+    assert len(set(np.bincount(plain.data.labels("train")))) == 2  # control: they were unequal
+    assert np.isin(session.data.splits.train, plain.data.splits.train).all()
+    assert session.plan.steps_per_epoch == -(-counts.sum() // 8)
+
+
+def test_balanced_classes_are_headed_by_macro_f1(make_session):
+    session = make_session({"training.class_weights": "balanced"})
+    session.load()
+    assert session.task.headline == "f1_macro"
+    assert session.monitor == "validation/f1_macro"
+
+
+def test_hidden_labels_are_refused(make_session, monkeypatch):
+    monkeypatch.setattr(run_data, "load_or_build_token_store", _hide(run_data))
+    expected = r"labels of the split test are hidden.*Received: '600 of 600.*test_splits="
+    with pytest.raises(UserError, match=expected):
+        make_session({"data.test_examples": None}).load()
+
+
+def _hide(module):
+    """Opens token stores as ever, but with the labels of test hidden, as GLUE's are."""
+    import dataclasses
+
+    load = module.load_or_build_token_store
+
+    def load_hidden(source, split, **options):
+        store = load(source, split, **options)
+        if split == "test":
+            store = dataclasses.replace(store, labels=np.full_like(store.labels, -1))
+        return store
+
+    return load_hidden
+
+
+def test_a_run_without_test_splits_ends_with_validation(make_session):
+    session = make_session({"data.test_splits": ()})
+    session.load()
+    assert session.data.test_names == ()
+    assert set(session.data.stores) == {"train", "validation"}

@@ -1,0 +1,200 @@
+"""Learning curves that are run: with a tiny encoder on the built-in sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasft.errors import UserError
+from kerasft.recipe import load_recipe
+from kerasft.run_dir import RunDir, create_run_dir
+from kerasft.runs import workflow
+from kerasft.runs.session import Session
+from kerasft.studies.learning_curve.plan import Plan
+from kerasft.studies.learning_curve.running import run_curve
+from kerasft.studies.series import open_series
+from kerasft.training.callbacks.callback import Events
+from kerasft.training.loop.interrupt import Interrupted
+
+QUICK = {
+    "model.preset": "tiny_random",
+    "model.sequence_length": 16,
+    "training.steps": 2,
+    "training.batch_size": 8,
+    "training.learning_rate": 1e-2,
+    "training.dtype_policy": "float32",
+    "evaluation.bootstrap_resamples": 10,
+    "logging.plots": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def whole_size():
+    """How many examples of the sample there are to train on, where none are for the test."""
+    session = Session(load_recipe("imdb_sample", QUICK | {"data.test_splits": ()}), None, ())
+    session.load()
+    return session.data.splits.report["train_examples"]
+
+
+def plan(overrides=None, *, sizes=(16, 32), num_seeds=2):
+    return Plan(load_recipe("imdb_sample", {**QUICK, **(overrides or {})}), sizes, num_seeds)
+
+
+class Evaluations(Events):
+    """Notes on how many examples each split is evaluated."""
+
+    def __init__(self):
+        self.counts = []
+
+    def on_evaluation_start(self, split, num_examples):
+        self.counts.append((split, num_examples))
+
+
+def labels_of(run_dir):
+    return np.load(Path(run_dir) / "predictions-test.npz")["labels"]
+
+
+def metrics_of(run_dir):
+    return json.loads((Path(run_dir) / "metrics.json").read_text())["metrics"]
+
+
+def test_each_size_is_run_with_each_seed_and_tested_on_the_same_examples():
+    told = []
+    curve, folder = run_curve(plan({"data.test_examples": 40}), tell=told.append)
+    assert (curve.recipe, curve.metric) == ("imdb_sample", "test/accuracy")
+    assert [(p.size, p.seeds) for p in curve.points] == [(16, (1, 2)), (32, (1, 2))]
+    for point in curve.points:
+        own = [metrics_of(run_dir)["test/accuracy"] for run_dir in point.run_dirs]
+        assert list(point.figure.values) == own
+        assert point.figure.mean == pytest.approx(np.mean(own))
+        assert point.seconds.mean > 0
+        recipes = [load_recipe(Path(run_dir) / "recipe.toml") for run_dir in point.run_dirs]
+        assert {recipe.data.train_examples for recipe in recipes} == {point.size}
+    (first, other), (larger, _) = (point.run_dirs for point in curve.points)
+    assert np.array_equal(labels_of(first), labels_of(larger))
+    assert not np.array_equal(labels_of(first), labels_of(other))  # as the note says
+    assert "every seed on others" in curve.notes[0]
+    assert told[-1] == "imdb_sample-32, seed 2 (4 of 4)."
+    assert not Path("saved_models").exists()
+
+    assert json.loads((folder.path / "learning_curve.json").read_text())["points"]
+    assert (folder.path / "learning_curve.csv").read_text() == curve.to_csv()
+    assert (folder.path / "learning_curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_without_a_test_split_all_sizes_are_measured_on_all_of_validation(whole_size):
+    evaluations = Evaluations()
+    made = plan({"data.test_splits": ()}, sizes=(16, whole_size), num_seeds=1)
+    curve, folder = run_curve(made, new_events=lambda: [evaluations])
+    assert curve.metric == "validation/accuracy"
+    assert "There is no test split: measured on validation" in curve.notes[0]
+    # The control: the run's own validation shrinks with the training set.
+    counts = [count for _, count in evaluations.counts]
+    assert min(counts) < 4
+    assert max(counts) > 100
+    (small,), (large,) = (point.run_dirs for point in curve.points)
+    measured = json.loads((Path(small) / "whole_validation.json").read_text())
+    assert curve.points[0].figure.values == (measured["accuracy"],)
+    assert measured["accuracy"] != metrics_of(small)["validation/accuracy"]
+    # The size that leaves nothing out has all of validation for its own.
+    own = metrics_of(large)["validation/accuracy"]
+    assert curve.points[1].figure.mean == pytest.approx(own)
+    # What was measured is not measured again.
+    evaluations.counts.clear()
+    again, _ = run_curve(
+        Plan(None, (), 1, open_series(folder.path)), new_events=lambda: [evaluations]
+    )
+    assert evaluations.counts == []
+    assert again.to_json() == curve.to_json()
+
+
+def test_a_size_above_what_there_is_is_refused_before_anything_runs():
+    with pytest.raises(UserError, match=r"not so many examples.*up to 90,000.*at most [\d,]+: so"):
+        run_curve(plan(sizes=(16, 90_000)))
+    assert not Path("runs").exists()
+
+
+# --- with runs that are made up
+
+
+class FakeRuns:
+    """Stands for `workflow.run`: larger sets are better, and the third run is cut off."""
+
+    def __init__(self, interrupt=None):
+        self.calls, self.interrupt = [], interrupt
+
+    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs", **options):
+        self.calls.append((recipe.name, recipe.training.seed, resume))
+        run_dir = resume or create_run_dir(recipe.name, runs_folder)
+        run_dir.write_text("recipe.toml", recipe.to_toml())
+        if len(self.calls) == self.interrupt:
+            raise Interrupted(run_dir.path, 5)
+        metrics = {"test/accuracy": recipe.data.train_examples / 100}
+        record = {"metrics": metrics, "train": {"seconds": 2.0}, "task": {"headline": "accuracy"}}
+        run_dir.write_json("metrics.json", record)
+        return run_dir
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    def install(**options):
+        made = FakeRuns(**options)
+        monkeypatch.setattr(workflow, "run", made)
+        return made
+
+    return install
+
+
+def test_an_interrupted_curve_goes_on_where_it_stopped(fake):
+    fake(interrupt=3)
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        run_curve(plan(), tell=told.append)
+    (folder,) = Path("runs").iterdir()
+    assert told[-1].endswith(f"kerasft learning-curve --resume {folder}")
+    assert not (folder / "learning_curve.json").exists()
+
+    again = fake()
+    curve, same = run_curve(Plan(None, (), 2, open_series(folder)))
+    assert same == RunDir(folder)
+    (begun, fresh) = again.calls
+    assert (begun[:2], fresh) == (("imdb_sample-32", 1), ("imdb_sample-32", 2, None))
+    assert begun[2] is not None
+    assert [point.figure.mean for point in curve.points] == pytest.approx([0.16, 0.32])
+
+
+def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
+    made = plan({"data.test_splits": (), "data.validation_split": "test"}, num_seeds=1)
+
+    def run(recipe, **options):
+        run_dir = create_run_dir(recipe.name, options["runs_folder"])
+        metrics = {"validation/accuracy": 0.5}
+        record = {"metrics": metrics, "train": {"seconds": 1}, "task": {"headline": "accuracy"}}
+        run_dir.write_text("recipe.toml", recipe.to_toml())
+        run_dir.write_json("metrics.json", record)
+        return run_dir
+
+    monkeypatch.setattr(workflow, "run", run)
+    curve, folder = run_curve(made)
+    assert curve.metric == "validation/accuracy"
+    assert not list(folder.path.rglob("whole_validation.json"))
+    assert curve.notes[0].startswith("There is no test split: measured on validation")
+    # A test split that the runs leave out is not said to be missing.
+    made = plan({"evaluation.test": False, "data.validation_split": "test"}, num_seeds=1)
+    assert run_curve(made)[0].notes[0].startswith("evaluation.test=false: measured on validation")
+
+
+def test_the_notes_say_what_limits_the_comparison(fake):
+    fake()
+    (note,) = run_curve(plan())[0].notes
+    assert note.startswith("The length of the training is fixed")
+    recipe = load_recipe("imdb_sample")  # an epoch is as long as its examples are many
+    assert run_curve(Plan(recipe, (16, 32), 1))[0].notes == ()

@@ -1,0 +1,185 @@
+"""Finalists, the winner, and what may be said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import pytest
+from scipy import stats
+
+from kerasft.metrics.spread import interval_of_mean, spread
+from kerasft.studies.tuning.finals import (
+    Finalist,
+    Tried,
+    best_run,
+    choose_finalists,
+    choose_winner,
+    conclude,
+    conclude_without_finals,
+)
+from kerasft.studies.tuning.keras_tuner.journal import Outcome
+
+METRIC = "validation/accuracy"
+
+
+def tried(job, value, status="completed", epochs=None, **values):
+    return Tried(job, values or {"x": job}, Outcome(status, value, 1.0), epochs)
+
+
+def finalist(job, *values):
+    runs = tuple(f"{job}-{index}" for index in range(len(values)))
+    return Finalist(job, {}, spread(values), runs)
+
+
+def names(found):
+    return [each.job for each in found]
+
+
+TRIED = [
+    tried("baseline", 0.99),
+    tried("a", 0.7),
+    tried("b", 0.9, "pruned"),
+    tried("c", 0.8),
+    tried("d", None, "failed"),
+    tried("e", 0.6),
+]
+
+
+def test_finalists_are_the_best_that_came_to_their_end():
+    assert names(choose_finalists(TRIED, 2, lower_is_better=False)) == ["c", "a"]
+    assert names(choose_finalists(TRIED, 9, lower_is_better=True)) == ["e", "a", "c"]
+    assert choose_finalists(TRIED[:1], 9, lower_is_better=False) == []
+
+
+def test_equal_settings_are_one_finalist_and_longer_training_comes_first():
+    rungs = [
+        tried("a", 0.9, epochs=1, x=1),
+        tried("b", 0.8, epochs=3, x=1),
+        tried("c", 0.95, epochs=1),
+    ]
+    assert names(choose_finalists(rungs, 3, lower_is_better=False)) == ["b", "c"]
+
+
+def test_the_winner_has_the_best_mean_and_all_of_its_seeds():
+    several = [finalist("a", 0.7, 0.9), finalist("b", 0.82, 0.8), finalist("c", 1.0, None)]
+    assert choose_winner(several, lower_is_better=False).job == "b"
+    assert choose_winner(several, lower_is_better=True).job == "a"
+    assert choose_winner(several[2:], lower_is_better=False) is None
+
+
+def test_the_run_that_is_tested_is_the_best_on_validation():
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=False) == "a-1"
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=True) == "a-0"
+
+
+def test_the_interval_is_students():
+    figure = spread([0.1, 0.2, 0.4])
+    expected = stats.t.interval(0.95, 2, loc=figure.mean, scale=stats.sem([0.1, 0.2, 0.4]))
+    assert interval_of_mean(figure) == pytest.approx(expected)
+
+
+BASELINE = finalist("baseline", 0.80, 0.81, 0.79)
+CASES = [
+    (finalist("a", 0.90, 0.92, 0.89), r"The search beats the recipe. a is ahead .* by \+0.1033"),
+    (finalist("a", 0.90, 0.70, 0.85), r"a is ahead.*by \+0.0167.*not shown to beat the recipe"),
+    (BASELINE, r"The search does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new seeds"),
+    (None, r"nothing is concluded"),
+]
+
+
+@pytest.mark.parametrize(("winner", "expected"), CASES)
+def test_what_is_concluded(winner, expected):
+    finalists = (BASELINE, finalist("a", 0.9, 0.7, 0.85))
+    said = conclude(winner, finalists, METRIC, lower_is_better=False)
+    assert re.search(expected, said), said
+
+
+def test_less_is_better_of_a_loss():
+    winner = finalist("a", 0.20, 0.21, 0.19)
+    said = conclude(winner, (BASELINE, winner), "validation/log_loss", lower_is_better=True)
+    assert said.startswith("The search beats the recipe. a is ahead of the recipe as it is by +0.6")
+
+
+def test_one_seed_concludes_nothing():
+    winner = finalist("a", 0.9)
+    finalists = (finalist("baseline", 0.8), winner)
+    said = conclude(winner, finalists, METRIC, lower_is_better=False)
+    assert "One seed does not tell" in said
+
+
+def test_a_recipe_that_failed_with_a_seed_concludes_nothing():
+    finalists = (finalist("baseline", 0.8, math.nan), finalist("a", 0.9, 0.9))
+    said = conclude(finalists[1], finalists, METRIC, lower_is_better=False)
+    assert said == "The recipe as it is could not be compared: nothing is concluded."
+
+
+def test_without_finals_nothing_is_concluded():
+    said = conclude_without_finals(TRIED[3], TRIED[1], METRIC, lower_is_better=False)
+    assert said.startswith("c is ahead of the recipe as it is by 0.1000")
+    assert said.endswith("nothing is concluded.")
+    none = conclude_without_finals(None, TRIED[1], METRIC, lower_is_better=False)
+    assert none == "No trial came to its end: the recipe as it is has validation/accuracy 0.7000."
+
+
+def losing(job, losses, *values):
+    return dataclasses.replace(finalist(job, *values), losses=losses)
+
+
+def test_an_undefined_figure_never_wins():
+    several = [tried("a", math.nan), tried("b", 0.1), tried("c", None), tried("d", 0.2)]
+    assert names(choose_finalists(several, 4, lower_is_better=False)) == ["d", "b"]
+    assert names(choose_finalists(several, 4, lower_is_better=True)) == ["b", "d"]
+    for lower in (True, False):
+        assert best_run(finalist("a", math.nan, 0.5, math.nan), lower_is_better=lower) == "a-1"
+        assert best_run(finalist("a", math.nan), lower_is_better=lower) is None
+        undefined = finalist("a", math.nan, 0.9)
+        chosen = choose_winner([undefined, finalist("b", 0.1, 0.1)], lower_is_better=lower)
+        assert chosen.job == "b"
+
+
+def test_ties_go_to_the_lower_loss_then_to_the_earlier_one():
+    several = [tried("a", 0.8), tried("b", 0.8), tried("c", 0.8), tried("d", 0.9)]
+    losses = {"a": None, "b": 0.4, "c": 0.3, "d": 0.9}
+    several = [
+        dataclasses.replace(t, outcome=dataclasses.replace(t.outcome, loss=losses[t.job]))
+        for t in several
+    ]
+    assert names(choose_finalists(several, 4, lower_is_better=False)) == ["d", "c", "b", "a"]
+    pair = [losing("a", (0.3, 0.4), 0.8, 0.9), losing("b", (0.3, 0.2), 0.9, 0.8)]
+    assert choose_winner(pair, lower_is_better=False).job == "b"
+    assert choose_winner([finalist("a", 0.8), finalist("b", 0.8)], lower_is_better=True).job == "a"
+    seeds = losing("a", (0.3, 0.2, 0.2, None), 0.8, 0.8, 0.8, 0.8)
+    assert best_run(seeds, lower_is_better=False) == "a-1"
+    assert best_run(finalist("a", 0.8, 0.8), lower_is_better=False) == "a-0"
+
+
+def test_a_finalist_that_failed_with_a_seed_is_not_said_to_be_beaten():
+    failed = finalist("a", 0.9, math.nan, 0.9)
+    said = conclude(BASELINE, (BASELINE, failed), METRIC, lower_is_better=False)
+    assert said == "No finalist came to its end with every seed: nothing is concluded."
+    others = (BASELINE, failed, finalist("b", 0.1, 0.1, 0.1))
+    said = conclude(BASELINE, others, METRIC, lower_is_better=False)
+    assert said.startswith("The search does not beat the recipe as it is")
+    assert said.endswith("no finalist has more. Not compared, since a seed failed: a.")
+
+
+def test_a_winner_by_the_loss_alone_is_not_said_to_be_ahead():
+    equal = losing("a", (0.1, 0.1, 0.1), 0.79, 0.80, 0.81)
+    said = conclude(equal, (BASELINE, equal), METRIC, lower_is_better=False)
+    assert said.startswith("a equals the recipe as it is, validation/accuracy 0.8000 ± 0.0100")
+    assert "ahead" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "said"),
+    [
+        (0.6, False, "a is behind the recipe as it is by 0.1000"),
+        (0.6, True, "a is ahead of the recipe as it is by 0.1000"),
+        (0.7, False, "a is level with the recipe as it is: "),
+    ],
+)
+def test_without_finals_the_order_is_told_as_it_is(value, lower, said):
+    found = conclude_without_finals(tried("a", value), TRIED[1], METRIC, lower_is_better=lower)
+    assert found.startswith(said)
