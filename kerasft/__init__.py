@@ -55,7 +55,7 @@ def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable
     from kerasft.runs import workflow
     from kerasft.runs.terminal import build_progress
 
-    return workflow.run(recipe, events=[build_progress(recipe)])
+    return workflow.run(recipe, callbacks=[build_progress(recipe)])
 
 
 def load(path: str | os.PathLike[str]) -> Predictor:
@@ -91,7 +91,7 @@ def build(
     from kerasft.runs import workflow
     from kerasft.runs.terminal import build_progress
 
-    return workflow.build(recipe, events=[build_progress(recipe)])
+    return workflow.build(recipe, callbacks=[build_progress(recipe)])
 
 
 def compare(

@@ -90,10 +90,10 @@ def _run(function: Callable[[], object]) -> int:
         function()
         _flush()
     except UserError as error:
-        tell(f"error: {error}")
+        log(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt as error:
-        tell(_describe_interrupt(error))
+        log(_describe_interrupt(error))
         return _SIGNALLED + getattr(error, "signal_number", signal.SIGINT)
     except SystemExit as error:  # argparse: its message is told already
         return error.code if isinstance(error.code, int) else EXIT_BUG if error.code else 0
@@ -102,9 +102,9 @@ def _run(function: Callable[[], object]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _discard_output()  # stdout, most likely; files are written with messages of their own
-            tell("error: The disk is full: not all of the output was written.")
+            log("error: The disk is full: not all of the output was written.")
             return UserError.exit_code
-        tell(traceback.format_exc())
+        log(traceback.format_exc())
         return EXIT_BUG
     return 0
 
@@ -142,7 +142,7 @@ def predict_command(model: Path, *, has_pairs: bool = False, kerasft: str | None
     return f"{kerasft or program('kerasft')} predict {shlex.quote(str(model))} {texts}"
 
 
-def tell(message: str) -> None:
+def log(message: str) -> None:
     """Writes a message for people to stderr, as lines of its own."""
     with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it
         sys.stderr.write(message.rstrip("\n") + "\n")

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     require_train_files(recipe)
     with results_only():
         search = find_learning_rate(
-            recipe, rates, events=[build_progress(recipe=None, plain=arguments.json)]
+            recipe, rates, callbacks=[build_progress(recipe=None, plain=arguments.json)]
         )
     if arguments.json:
         print_json(search.to_json())

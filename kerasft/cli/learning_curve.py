@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, results_only, tell
+from kerasft.console import log, print_json, results_only
 from kerasft.metrics.spread import show_figure
 from kerasft.runs.arguments import add_run_arguments
 from kerasft.runs.terminal import build_progress
@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> None:
 
         curve, folder = run_curve(
             plan,
-            new_events=lambda: [build_progress(recipe, plain=arguments.json)],
-            tell=tell,
+            new_callbacks=lambda: [build_progress(recipe, plain=arguments.json)],
+            log=log,
         )
     files = {kind: str(folder.path / f"{SERIES}.{kind}") for kind in ("csv", "json", "png")}
     if arguments.json:

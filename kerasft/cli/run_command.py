@@ -61,12 +61,12 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
         # Only now, when the recipe is known to be good: this imports TensorFlow.
         from kerasft.runs import workflow
 
-        events = [build_progress(recipe, plain=arguments.json)]
+        callbacks = [build_progress(recipe, plain=arguments.json)]
         run = workflow.run(
             recipe,
             resume=resumed.run_dir,
             from_step=resumed.step,
-            events=events,
+            callbacks=callbacks,
             runs_folder=arguments.runs_folder,
             same_data_as=arguments.same_data_as,
         )

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.console import results_only, tell
+from kerasft.console import log, results_only
 from kerasft.errors import UserError
 from kerasft.serving.real_server import LOOPBACK, RealSettings, find_real_server, serve_real
 from kerasft.serving.served_folder import find_served_models
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> None:
     _check(arguments)
     folders = find_served_models(arguments.saved_models)
     if arguments.host not in LOOPBACK:
-        tell(
+        log(
             f"warning: the server listens on {arguments.host}: whoever reaches this machine can "
             "ask, without a password."
         )
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
             poll_seconds=arguments.poll_seconds,
             timeout_seconds=arguments.timeout,
         )
-        sys.exit(serve_real(server, folders, settings, tell))
+        sys.exit(serve_real(server, folders, settings, log))
     with results_only():
         from kerasft.serving.server.embedded import Limits, Settings, serve_embedded
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
             poll_seconds=arguments.poll_seconds,
             limits=limits,
         )
-        sys.exit(_SIGNALLED + serve_embedded(folders, settings, tell))
+        sys.exit(_SIGNALLED + serve_embedded(folders, settings, log))
 
 
 def _parse(argv: Sequence[str]) -> Namespace:

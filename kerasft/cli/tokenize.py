@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, results_only, tell
+from kerasft.console import log, print_json, results_only
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.recipe.conflicts import require_train_files
@@ -48,14 +48,14 @@ def main(argv: Sequence[str]) -> None:
         from kerasft.runs.data import tokenizing
 
         if shard is not None:
-            tokenizing.tokenize_shard(recipe, tokenizing.Shard(*shard), tell)
+            tokenizing.tokenize_shard(recipe, tokenizing.Shard(*shard), log)
             return
         processes = arguments.processes or tokenizing.usable_processes()
         shards = arguments.shards or _PARTS_A_PROCESS * processes
-        whole = tokenizing.is_tokenized(recipe, tell)
+        whole = tokenizing.is_tokenized(recipe, log)
         if not whole:
             tokenizing.run_shards([arguments.recipe, *arguments.overrides], shards, processes)
-        found = tokenizing.merge(recipe, tell, verified=whole)
+        found = tokenizing.merge(recipe, log, verified=whole)
     seconds = time.monotonic() - start
     if arguments.json:
         print_json({"stores": [each._asdict() for each in found], "seconds": seconds})

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import build_table, print_json, print_lines, program, results_only, tell
+from kerasft.console import build_table, log, print_json, print_lines, program, results_only
 from kerasft.runs.arguments import LATEST
 from kerasft.studies.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
 from kerasft.studies.tuning.space import METHODS
@@ -27,13 +27,13 @@ def main(argv: Sequence[str]) -> None:
         with results_only():
             from kerasft.studies.tuning.running import join
 
-            join(joined, tell=tell)
+            join(joined, log=log)
         return
     plan = make_plan(arguments)
     with results_only():
         from kerasft.studies.tuning.running import run_study
 
-        found, folder = run_study(plan, tell=tell)
+        found, folder = run_study(plan, log=log)
     if arguments.json:
         print_json(folder.read_json(RESULT))
     else:

@@ -17,7 +17,7 @@ from kerasft.benchmarks.glue.plan import COMMAND, SERIES, Plan, build_parser, ma
 from kerasft.benchmarks.glue.table import build_table, flat_figures, print_table
 from kerasft.benchmarks.glue.tasks import task_of
 from kerasft.cli.printing import print_run
-from kerasft.console import print_json, results_only, run_guarded, tell
+from kerasft.console import log, print_json, results_only, run_guarded
 from kerasft.errors import UserError
 from kerasft.recipe import Recipe
 from kerasft.runs.terminal import build_progress
@@ -71,15 +71,15 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
         if folder is not None:
             glue_submission.prepare_folder(folder)
             for recipe in plan.recipes:
-                glue_submission.find_test_data(task_of(recipe), recipe.data.data_dir, tell)
+                glue_submission.find_test_data(task_of(recipe), recipe.data.data_dir, log)
         outcome = (_run_series if plan.several else _run_one)(plan, arguments)
         written = None
         if folder is not None:
             written = glue_submission.write_submission(
                 outcome.best,
                 folder,
-                events=[build_progress(plain=arguments.json)],
-                tell=tell,
+                callbacks=[build_progress(plain=arguments.json)],
+                log=log,
             )
     if arguments.json:
         submission = None if written is None else written._asdict()
@@ -109,7 +109,7 @@ def _check_data(recipes: Sequence[Recipe]) -> list[str]:
     for recipe in recipes:
         task = task_of(recipe)
         try:
-            source = load_source(recipe.data.dataset, recipe.data.data_dir, warn=tell)
+            source = load_source(recipe.data.dataset, recipe.data.data_dir, log=log)
         except UserError as error:
             missing[task.name] = error
             continue
@@ -126,7 +126,7 @@ def _check_data(recipes: Sequence[Recipe]) -> list[str]:
         raise _without_data(missing, [task_of(recipe).name for recipe in recipes])
     notes = list(dict.fromkeys(notes))
     for note in notes:
-        tell(note)
+        log(note)
     return notes
 
 
@@ -145,9 +145,9 @@ def _run_one(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     from kerasft.runs import workflow
 
     (recipe,) = plan.recipes
-    events = [build_progress(recipe, plain=arguments.json)]
+    callbacks = [build_progress(recipe, plain=arguments.json)]
     resumed = plan.resumed
-    run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, events=events)
+    run = workflow.run(recipe, resume=resumed.run_dir, from_step=resumed.step, callbacks=callbacks)
     name, finished = task_of(recipe).name, read_finished(recipe, run.path)
     return Outcome({name: [finished]}, run.to_json(), {name: finished}, run)
 
@@ -158,7 +158,7 @@ def _run_series(plan: Plan, arguments: argparse.Namespace) -> Outcome:
     found = run_all(
         series,
         plain=arguments.json,
-        tell=tell,
+        log=log,
         go_on=f"{COMMAND} --resume",
         title_of=lambda recipe: task_of(recipe).title,
     )

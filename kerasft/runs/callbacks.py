@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kerasft.console import program
+from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.recipe import Recipe, describe_fields
 from kerasft.recipe.conflicts import augments
-from kerasft.evaluation.pictures import EvaluationPictures
-from kerasft.training.callbacks.callback import Events
-from kerasft.training.callbacks.history import HistoryEvents
-from kerasft.training.callbacks.hparams import HParamsEvents
-from kerasft.training.callbacks.profiler import ProfilerEvents
-from kerasft.training.callbacks.tensorboard import TensorBoardEvents
-from kerasft.training.callbacks.wandb import WandbEvents
+from kerasft.training.callbacks.callback import Callback
+from kerasft.training.callbacks.history import HistoryCallback
+from kerasft.training.callbacks.hparams import HParamsCallback
+from kerasft.training.callbacks.profiler import ProfilerCallback
+from kerasft.training.callbacks.tensorboard import TensorBoardCallback
+from kerasft.training.callbacks.wandb import WandbCallback
 
 if TYPE_CHECKING:
     from kerasft.runs.session import Session
@@ -31,7 +31,7 @@ _MAIN_SETTINGS = frozenset(
 _NO_HYPERPARAMETERS = ("evaluation", "export", "logging")  # sections
 
 
-def build_listeners(session: Session) -> list[Events]:
+def build_callbacks(session: Session) -> list[Callback]:
     """Builds those who write what happens in a run.
 
     The processes of a run that are not the chief write what a run goes on from, and nothing else.
@@ -40,7 +40,7 @@ def build_listeners(session: Session) -> list[Events]:
         session: A session that has loaded its data and has a run directory.
     """
     recipe, run_dir = session.recipe, session.run_dir
-    history = HistoryEvents(run_dir.history_path, session.watched, augments=augments(recipe))
+    history = HistoryCallback(run_dir.history_path, session.watched, augments=augments(recipe))
     if not session.workers.is_chief:
         return [history]
     # As it was written: read and written anew its comments may be others.
@@ -48,15 +48,15 @@ def build_listeners(session: Session) -> list[Events]:
     recipe_text = run_dir.recipe_path.read_text("utf-8") if written else recipe.to_toml()
     folder, name = run_dir.tensorboard_folder, run_dir.path.name
     bins = recipe.evaluation.calibration_bins
-    listeners = [
+    callbacks = [
         history,
-        TensorBoardEvents(
+        TensorBoardCallback(
             folder,
             recipe_text,
             lengths=dict(_lengths(session)),
             pictures=EvaluationPictures(session.task, bins) if recipe.logging.plots else None,
         ),
-        HParamsEvents(
+        HParamsCallback(
             folder,
             # With its folder: trials of a search that begin in one second have equal names.
             name=f"{run_dir.path.parent.name}/{name}",
@@ -66,12 +66,12 @@ def build_listeners(session: Session) -> list[Events]:
     ]
     steps, project = recipe.training.profile_steps, recipe.logging.wandb
     if steps is not None:
-        listeners.append(ProfilerEvents(folder, steps, session.events.on_message))
+        callbacks.append(ProfilerCallback(folder, steps, session.callbacks.on_message))
     if project is not None:
-        listeners.append(
-            WandbEvents(project, run_id=name, folder=run_dir.path, settings=recipe.values())
+        callbacks.append(
+            WandbCallback(project, run_id=name, folder=run_dir.path, settings=recipe.values())
         )
-    return listeners
+    return callbacks
 
 
 def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:

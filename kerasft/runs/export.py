@@ -13,18 +13,18 @@ import numpy as np
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.data.sources.source import BUILTIN_SAMPLE
 from kerasft.errors import UserError
+from kerasft.evaluation.forward import build_forward
 from kerasft.export.layout import BFLOAT16
+from kerasft.export.options import Quantization
 from kerasft.export.quantization import CompressedWeight, compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
 from kerasft.metrics.spread import show_figure
-from kerasft.runs.model.assembly import load_recipe_preset
 from kerasft.runs.data.data import VALIDATION, Data, split_logits, store_logits
-from kerasft.export.options import Quantization
-from kerasft.runs.outcome import Outcome, read_predictions
 from kerasft.runs.data.source import split_names, tested_splits
+from kerasft.runs.model.assembly import load_recipe_preset
+from kerasft.runs.outcome import Outcome, read_predictions
 from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.evaluation.forward import build_forward
 
 
 def export_trained(
@@ -72,7 +72,7 @@ def quantize(
     result: Outcome,
     data: Data,
     quantization: Quantization,
-    announce: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> tuple[FineTuner, list[CompressedWeight], dict[str, Any]]:
     """Rounds a model's weights, and measures on validation what that costs.
 
@@ -81,7 +81,7 @@ def quantize(
         result: The run's outcome.
         data: The run's data.
         quantization: The method, and what it may cost.
-        announce: Told what it cost.
+        log: Called with a message that says what it cost.
 
     Returns:
         The model that is exported, what is stored of it, and the figures for the record.
@@ -110,7 +110,7 @@ def quantize(
         "weights_bytes": sum(weight.num_bytes for weight in compressed),
         "weights_bytes_before": sum(weight.variable.numpy().nbytes for weight in compressed),
     }
-    announce(
+    log(
         f"Quantized to {quantization.method}: validation/{headline} {show_figure(before)} -> "
         f"{show_figure(after)}, "
         f"matrices {figures['weights_bytes_before'] / 1e6:,.1f} -> "
@@ -143,7 +143,7 @@ def export_recorded(
     name: str | None,
     options: ExportOptions,
     quantization: Quantization | None,
-    announce: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Path:
     """Exports a finished run's best checkpoint; returns the version folder.
 
@@ -154,7 +154,7 @@ def export_recorded(
         name: Folder of the model; `None`: as the recipe says.
         options: Of the export.
         quantization: How weights are stored and computed with; `None`: in float32.
-        announce: Told, in lines for people, what was done.
+        log: Called with messages: what was done.
 
     Raises:
         UserError: Quantization costs too much, or its data is gone.
@@ -167,10 +167,10 @@ def export_recorded(
         except UserError as error:
             if quantization is not None:
                 raise
-            announce(f"Verified on the built-in sample, not on the run's own data: {error}")
+            log(f"Verified on the built-in sample, not on the run's own data: {error}")
     facts = {}
     if quantization is not None:
-        model, compressed, figures = quantize(model, result, data, quantization, announce)
+        model, compressed, figures = quantize(model, result, data, quantization, log)
         options = dataclasses.replace(options, compressed=compressed)
         facts = {"quantization": figures}
     if data is not None and options.verify:

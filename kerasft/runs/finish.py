@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.runs import outcome
 from kerasft.runs.data.data import VALIDATION
+from kerasft.runs.data.source import evaluation_data, left_out, tested_splits
 from kerasft.runs.export import export_trained
 from kerasft.runs.projection import pooled_vectors, write_projection
 from kerasft.runs.result import Run
-from kerasft.runs.data.source import evaluation_data, left_out, tested_splits
-from kerasft.training.loop.fit_state import FitState
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.distribution.strategy import describe_strategy
+from kerasft.training.loop.fit_state import FitState
 
 if TYPE_CHECKING:
     from kerasft.runs.session import Session
@@ -38,7 +38,7 @@ def finish(session: Session, state: FitState) -> Run | None:
     tests = tested_splits(session.recipe, data.test_names)
     again = [VALIDATION] if _validates_again(session, tests) else []
     logits = {
-        split: result.predict(model, data, split, session.events) for split in (*again, *tests)
+        split: result.predict(model, data, split, session.callbacks) for split in (*again, *tests)
     }
     vectors = pooled_vectors(session, result, model)
     if not session.workers.is_chief:
@@ -56,8 +56,8 @@ def finish(session: Session, state: FitState) -> Run | None:
         metrics |= outcome.flat_metrics(facts)
         notes += outcome.split_notes(facts)
         split = facts.split
-        session.events.on_predictions(split, data.labels(split), logits[split])
-        session.events.on_evaluation(split, state.step, facts.metrics, best=False)
+        session.callbacks.on_predictions(split, data.labels(split), logits[split])
+        session.callbacks.on_evaluation(split, state.step, facts.metrics, best=False)
     facts = tested[0] if tested else validation
     return _write(session, result, model, state, metrics=metrics, notes=notes, facts=facts)
 
@@ -113,7 +113,7 @@ def _write(
     }
     # Written last: it marks the run as finished.
     session.run_dir.write_json("metrics.json", run.to_json() | details)
-    session.events.on_results(state.step, metrics)
+    session.callbacks.on_results(state.step, metrics)
     return run
 
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.plan.balance import Split
-from kerasft.data.batches.token_batches import label_dtype
 from kerasft.data.batches.feature_batches import build_feature_dataset
-from kerasft.runs.model import assembly
+from kerasft.data.batches.token_batches import label_dtype
+from kerasft.data.plan.balance import Split
+from kerasft.evaluation.forward import Forward, build_forward
 from kerasft.runs.data import data as run_data
 from kerasft.runs.data.augmentation import build_augmented_examples
+from kerasft.runs.model import assembly
 from kerasft.runs.recover import SKIP, read_divergences
-from kerasft.training.step.fine_tuner import FEATURES, FineTuner
 from kerasft.training.loop.fit import Fit
 from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
-from kerasft.evaluation.forward import Forward, build_forward
 from kerasft.training.loop.unfreezing import GradualUnfreezing
+from kerasft.training.step.fine_tuner import FEATURES, FineTuner
 
 if TYPE_CHECKING:
     from kerasft.runs.session import Session
@@ -70,7 +70,7 @@ def fit(session: Session, model: FineTuner, state: FitState) -> None:
         settings=fit_settings(session),
         folder=session.run_dir.checkpoints_folder,
         state=state,
-        events=session.events,
+        callbacks=session.callbacks,
     ).run()
 
 
@@ -122,13 +122,13 @@ def _on_features(session: Session, model: FineTuner) -> TrainingData:
 
     def encode_split(split: str) -> np.ndarray:
         store, indices = data.examples(split)
-        session.events.on_evaluation_start(f"encoding {split}", len(indices))
+        session.callbacks.on_evaluation_start(f"encoding {split}", len(indices))
         return run_data.store_logits(
             encode,
             store,
             indices,
             batch_size=recipe.evaluation.batch_size,
-            on_batch=session.events.on_evaluation_batch,
+            on_batch=session.callbacks.on_evaluation_batch,
         )
 
     train, validation = encode_split("train"), encode_split(run_data.VALIDATION)
@@ -161,8 +161,8 @@ def _on_features(session: Session, model: FineTuner) -> TrainingData:
 def _validate(session: Session, logits_of: Callable, on_batch) -> dict[str, float]:
     """Returns the validation metrics of the present weights."""
     labels = session.data.labels(run_data.VALIDATION)
-    session.events.on_evaluation_start(run_data.VALIDATION, len(labels))
+    session.callbacks.on_evaluation_start(run_data.VALIDATION, len(labels))
     logits = logits_of(on_batch=on_batch)
-    session.events.on_predictions(run_data.VALIDATION, labels, logits)
+    session.callbacks.on_predictions(run_data.VALIDATION, labels, logits)
     bins = session.recipe.evaluation.calibration_bins
     return session.task.evaluate(labels, logits, calibration_bins=bins)

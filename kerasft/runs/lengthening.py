@@ -6,9 +6,9 @@ import dataclasses
 
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.errors import UserError
-from kerasft.runs.model.assembly import steps_of
 from kerasft.recipe import DURATION_FAMILIES, Recipe, load_recipe
 from kerasft.run_dir import RunDir
+from kerasft.runs.model.assembly import steps_of
 from kerasft.training.checkpoints.checkpoint import latest_state, latest_step
 from kerasft.training.loop.fit_state import FitSettings, FitState
 

@@ -13,28 +13,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerasft.errors import UserError
-from kerasft.export.saved_model import ExportOptions, export_saved_model
-from kerasft.metrics.bootstrap import Interval
-from kerasft.metrics.facts import EvaluationFacts
-from kerasft.models.adapters.adapter import merge_adapter
-from kerasft.runs.model import assembly
-from kerasft.runs.data.data import VALIDATION, Data, split_logits
 from kerasft.console import predict_command
-from kerasft.runs.result import Run
-from kerasft.recipe import Recipe, list_recipes
-from kerasft.run_dir import RunDir, describe_environment, write_atomically
-from kerasft.tasks.task import Task
-from kerasft.training.checkpoints.adapter_file import ADAPTER_FOLDER, collect_adapter, save_adapter
-from kerasft.training.checkpoints.checkpoint import (
-    BEST,
-    DamagedCheckpointError,
-    checkpoints_in,
-    restore,
-)
-from kerasft.training.callbacks.callback import Events
-from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.training.loop.fit_state import FitState
+from kerasft.errors import UserError
 from kerasft.evaluation.forward import Forward, build_forward
 from kerasft.evaluation.report import (
     DataFacts,
@@ -42,6 +22,26 @@ from kerasft.evaluation.report import (
     TrainingFacts,
     render_report,
 )
+from kerasft.export.saved_model import ExportOptions, export_saved_model
+from kerasft.metrics.bootstrap import Interval
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.models.adapters.adapter import merge_adapter
+from kerasft.recipe import Recipe, list_recipes
+from kerasft.run_dir import RunDir, describe_environment, write_atomically
+from kerasft.runs.data.data import VALIDATION, Data, split_logits
+from kerasft.runs.model import assembly
+from kerasft.runs.result import Run
+from kerasft.tasks.task import Task
+from kerasft.training.callbacks.callback import Callback
+from kerasft.training.checkpoints.adapter_file import ADAPTER_FOLDER, collect_adapter, save_adapter
+from kerasft.training.checkpoints.checkpoint import (
+    BEST,
+    DamagedCheckpointError,
+    checkpoints_in,
+    restore,
+)
+from kerasft.training.loop.fit_state import FitState
+from kerasft.training.step.fine_tuner import FineTuner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,23 +92,25 @@ class Outcome:
             preset = self.recipe.model.preset
             save_adapter(folder, adapter, preset=preset, task=self.task.record())
 
-    def evaluate(self, model: FineTuner, data: Data, split: str, events: Events) -> EvaluationFacts:
+    def evaluate(
+        self, model: FineTuner, data: Data, split: str, callbacks: Callback
+    ) -> EvaluationFacts:
         """Evaluates a split, and keeps its logits in `predictions-<split>.npz`."""
-        facts = self.describe(data, split, self.predict(model, data, split, events))
+        facts = self.describe(data, split, self.predict(model, data, split, callbacks))
         for note in split_notes(facts):
-            events.on_message(note)
+            callbacks.on_message(note)
         return facts
 
-    def predict(self, model: FineTuner, data: Data, split: str, events: Events) -> np.ndarray:
+    def predict(self, model: FineTuner, data: Data, split: str, callbacks: Callback) -> np.ndarray:
         """Returns the logits of a split, and keeps them in `predictions-<split>.npz`."""
         store, rows = data.examples(split)
-        events.on_evaluation_start(split, len(rows))
+        callbacks.on_evaluation_start(split, len(rows))
         logits = split_logits(
             self.forward(model),
             data,
             split,
             batch_size=self.recipe.evaluation.batch_size,
-            on_batch=events.on_evaluation_batch,
+            on_batch=callbacks.on_evaluation_batch,
         )
         _save_predictions(
             self.run_dir,

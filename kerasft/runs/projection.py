@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from kerasft.data.example import MULTI, NUMBER
 from kerasft.data.sources.raw_texts import read_raw_texts
+from kerasft.evaluation.forward import Forward
 from kerasft.models.windows import mean_over_windows, split_windows
 from kerasft.runs.data.data import VALIDATION, store_logits
 from kerasft.runs.data.source import split_names
-from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.evaluation.forward import Forward
 from kerasft.training.callbacks.projector import write_projector
+from kerasft.training.step.fine_tuner import FineTuner
 
 if TYPE_CHECKING:
     from kerasft.runs.outcome import Outcome

@@ -49,7 +49,7 @@ def leave_out(session: Session, error: DivergedError) -> None:
     examples = session.data.examples("train")[1][session.plan.batch(error.step - 1)]
     left_out.append({"step": error.step, "loss": error.loss, "examples": examples.tolist()})
     run_dir.write_json(_RECORD, left_out)
-    session.events.on_message(
+    session.callbacks.on_message(
         f"Step {error.step} broke down (loss {error.loss:.4g}): going back to the latest "
         f"checkpoint. Its {len(examples)} examples are left out; {run_dir.path / _RECORD} names "
         "them."

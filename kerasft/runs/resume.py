@@ -79,7 +79,7 @@ def change_recipe(
     overrides: Sequence[str],
     *,
     named: Recipe | None = None,
-    tell: Callable[[str], object] = lambda line: None,
+    log: Callable[[str], object] = lambda line: None,
 ) -> Recipe:
     """Returns the recipe of a run that is resumed, with the settings that may change meanwhile.
 
@@ -88,7 +88,7 @@ def change_recipe(
         overrides: `section.key=value`.
         named: The recipe that the run is resumed with, as its file is now: what was edited since
             the run began is applied as overrides are. `None`: no recipe is named.
-        tell: Told, in a line for people, which edits are applied.
+        log: Called with messages: which edits are applied.
 
     Returns:
         The recipe; its `written` is that of `named`, or empty.
@@ -106,7 +106,7 @@ def change_recipe(
         raise _refusal(run_dir, refused, named if edits.keys() & refused.keys() else None)
     applied = {key: values for key, values in changed.items() if key in edits}
     if applied:
-        tell(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
+        log(f"{named.name} was edited since the run began: {_show_changes(applied)}.")
     return dataclasses.replace(after, written={} if named is None else named.written)
 
 
@@ -177,16 +177,16 @@ def _show_changes(changes: Mapping[str, tuple[object, object]]) -> str:
     return ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
 
 
-def compare_devices(state: FitState, devices: str, tell: Callable[[str], object]) -> None:
+def compare_devices(state: FitState, devices: str, log: Callable[[str], object]) -> None:
     """Says that a run goes on on other devices than before, and enters these in its state.
 
     Args:
         state: From the checkpoint.
         devices: From `describe_strategy`.
-        tell: Told, in a line for people, what that means.
+        log: Called with messages: what that means.
     """
     if state.devices not in (None, devices):
-        tell(
+        log(
             f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added "
             "up in another order, and each replica draws its own dropout. Without dropout it ends "
             "within rounding of what it would have been, and not bit for bit."

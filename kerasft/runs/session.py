@@ -15,52 +15,53 @@ from kerasft.data.example import NUMBER
 from kerasft.data.sources.source import BUILTIN_SAMPLE
 from kerasft.errors import UserError, first_line
 from kerasft.models.presets import Preset
-from kerasft.runs.model import assembly
-from kerasft.runs import outcome, resume as resuming
+from kerasft.recipe import Recipe
+from kerasft.run_dir import RunDir
+from kerasft.runs import outcome
+from kerasft.runs import resume as resuming
+from kerasft.runs.callbacks import build_callbacks, tensorboard_command
 from kerasft.runs.data import data as run_data
 from kerasft.runs.data.record import describe_data
 from kerasft.runs.finish import finish
 from kerasft.runs.fitting import fit, fit_settings, unfreezing
-from kerasft.runs.recover import leave_out
 from kerasft.runs.lengthening import keep_first_warmup
 from kerasft.runs.memory_advice import advising_memory
+from kerasft.runs.model import assembly
 from kerasft.runs.model.performance import choose_kernels
+from kerasft.runs.model.starting_weights import load_starting_weights, log_adapter
+from kerasft.runs.recover import leave_out
 from kerasft.runs.result import Run
-from kerasft.runs.model.starting_weights import announce_adapter, load_starting_weights
-from kerasft.runs.callbacks import build_listeners, tensorboard_command
-from kerasft.recipe import Recipe
-from kerasft.run_dir import RunDir
 from kerasft.tasks.regression import check_value_range, target_scaling
 from kerasft.tasks.task import scaling_of
+from kerasft.training.callbacks.callback import Callback, Callbacks, watched_metrics
+from kerasft.training.callbacks.tensorboard import rewind_tensorboard
+from kerasft.training.callbacks.wandb import require_wandb
 from kerasft.training.checkpoints.checkpoint import (
     latest_state,
     latest_step,
     restore_best,
     restore_latest,
 )
+from kerasft.training.distribution.strategy import build_strategy, build_workers, describe_strategy
+from kerasft.training.distribution.workers import WorkerLostError
 from kerasft.training.loop.compile_cache import keep_compiled_programs
 from kerasft.training.loop.divergence import DivergedError
-from kerasft.training.callbacks.callback import AllEvents, Events, watched_metrics
-from kerasft.training.step.fine_tuner import FineTuner
 from kerasft.training.loop.fit import checkpointed_variables
 from kerasft.training.loop.fit_state import FitState
 from kerasft.training.loop.interrupt import Interrupted
 from kerasft.training.loop.memory import keep_freed_memory
 from kerasft.training.loop.ranking import Ranking, monitored
-from kerasft.training.distribution.strategy import build_strategy, build_workers, describe_strategy
-from kerasft.training.callbacks.tensorboard import rewind_tensorboard
-from kerasft.training.callbacks.wandb import require_wandb
-from kerasft.training.distribution.workers import WorkerLostError
+from kerasft.training.step.fine_tuner import FineTuner
 
 
 class Session:
     """One run, from its recipe to its results."""
 
-    def __init__(self, recipe: Recipe, run_dir: RunDir | None, events: Sequence[Events]):
+    def __init__(self, recipe: Recipe, run_dir: RunDir | None, callbacks: Sequence[Callback]):
         self.recipe = recipe
         self.run_dir = run_dir
-        self.events = AllEvents(list(events))
-        self._writers: list[Events] = []
+        self.callbacks = Callbacks(list(callbacks))
+        self._writers: list[Callback] = []
 
     def run(self, model: FineTuner) -> Run | None:
         """Trains, evaluates and exports.
@@ -76,7 +77,7 @@ class Session:
             OutOfMemoryError: Memory ran out in this process.
             WorkerLostError: Another process of the run is gone.
         """
-        self.events.on_message(f"To watch it: {tensorboard_command(self)}")
+        self.callbacks.on_message(f"To watch it: {tensorboard_command(self)}")
         try:
             with advising_memory(self):
                 state = self._fit(model)
@@ -100,13 +101,13 @@ class Session:
                 "that, and start all of them again, with --resume.",
             ) from error
         finally:
-            self.events.close()
+            self.callbacks.close()
 
     def _fit(self, model: FineTuner) -> FitState:
         """Trains to the end, from the latest checkpoint; from there again if it broke down."""
         while True:
             state = self._restore(model)
-            self._listen(state)
+            self._attach_callbacks(state)
             try:
                 fit(self, model, state)
             except DivergedError as error:
@@ -132,7 +133,7 @@ class Session:
             )
         self.preprocessor = assembly.build_preprocessor(recipe, self.preset)
         with self.workers.chief_first():  # who tokenizes what the others find in the cache
-            self.data = run_data.load_data(recipe, self.preset, announce=self.events.on_message)
+            self.data = run_data.load_data(recipe, self.preset, log=self.callbacks.on_message)
         self._record_fallback()
         self.task = assembly.build_recipe_task(
             recipe, self.data.source, target_scaling=self._target_scaling()
@@ -214,14 +215,14 @@ class Session:
         warmup_steps = assembly.steps_of(self.recipe, self.plan, "warmup", self.total_steps)
         if fit_settings(self).last_step == 1:
             warmup_steps = 0  # it would be all there is: a step with the rate 0
-        kernels = choose_kernels(self.recipe, self.events.on_message)
+        kernels = choose_kernels(self.recipe, self.callbacks.on_message)
         self._record_kernels(kernels is not None)
         with self.strategy.scope():
             model = assembly.build_model(self.recipe, self.preset, self.task)
             # A checkpoint to go on from holds other weights, and the earlier run may be gone.
             checkpoints = None if self.run_dir is None else self.run_dir.checkpoints_folder
             if not (checkpoints and latest_step(checkpoints)):
-                load_starting_weights(model, self.recipe, self.task, self.events.on_message)
+                load_starting_weights(model, self.recipe, self.task, self.callbacks.on_message)
             assembly.settle_training(model, self.recipe)
             unfreezing(self).set_stage(model, 0)
             assembly.compile_model(
@@ -233,7 +234,7 @@ class Session:
                 unfreeze_every=unfreezing(self).every,
                 kernels=kernels,
             )
-        announce_adapter(model, self.events.on_message)
+        log_adapter(model, self.callbacks.on_message)
         return model
 
     def _check_devices(self) -> None:
@@ -254,7 +255,7 @@ class Session:
             return checkpointed_variables(model)
 
         saved = restore_latest(
-            self.run_dir.checkpoints_folder, variables_at, warn=self.events.on_message
+            self.run_dir.checkpoints_folder, variables_at, log=self.callbacks.on_message
         )
         if saved is None:
             restore_best(self.run_dir.checkpoints_folder, 0)  # of a run that is begun anew
@@ -266,22 +267,22 @@ class Session:
         best_step = state.best_step
         if not restore_best(self.run_dir.checkpoints_folder, best_step) and best_step:
             state.forget_best()
-            self.events.on_message(
+            self.callbacks.on_message(
                 f"The weights of the best step so far, {best_step}, are gone: the best is chosen "
                 "among the evaluations to come."
             )
-        self.events.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
-        resuming.compare_devices(state, describe_strategy(self.strategy), self.events.on_message)
+        self.callbacks.on_message(f"Resuming {self.run_dir.path} after step {state.step}.")
+        resuming.compare_devices(state, describe_strategy(self.strategy), self.callbacks.on_message)
         return state
 
-    def _listen(self, state: FitState) -> None:
+    def _attach_callbacks(self, state: FitState) -> None:
         """Adds those who write what happens, rewound to the step that training goes on from."""
-        for listener in self._writers:  # of a try that broke down
-            listener.close()
-            self.events.listeners.remove(listener)
+        for callback in self._writers:  # of a try that broke down
+            callback.close()
+            self.callbacks.callbacks.remove(callback)
         rewind_tensorboard(self.run_dir.tensorboard_folder, state.step)
-        self._writers = build_listeners(self)
-        self.events.listeners += self._writers
+        self._writers = build_callbacks(self)
+        self.callbacks.callbacks += self._writers
 
     @property
     def on_sample(self) -> bool:

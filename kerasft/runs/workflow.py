@@ -13,8 +13,11 @@ import numpy as np
 from kerasft.data.sources.source import Source
 from kerasft.data.store.token_store import load_or_build_token_store
 from kerasft.errors import UserError
+from kerasft.evaluation.forward import build_forward
+from kerasft.export.options import Quantization
 from kerasft.export.saved_model import ExportOptions
-from kerasft.runs.model import assembly
+from kerasft.recipe import Recipe, load_recipe
+from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.runs import outcome
 from kerasft.runs.data.data import VALIDATION, Data, load_data, store_logits
 from kerasft.runs.data.record import (
@@ -25,24 +28,21 @@ from kerasft.runs.data.record import (
     describe_data,
     write_data_record,
 )
-from kerasft.export.options import Quantization
 from kerasft.runs.export import export_recorded
 from kerasft.runs.fitting import fit_settings
 from kerasft.runs.lengthening import check_steps_are_left, reopen
+from kerasft.runs.model import assembly
 from kerasft.runs.result import Run
 from kerasft.runs.resume import WRITTEN, change_recipe, differences, refuse_finished
 from kerasft.runs.session import Session
-from kerasft.training.distribution.worker_folder import working_folder
-from kerasft.recipe import Recipe, load_recipe
-from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.tasks.task import task_from_record
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import discard_after
-from kerasft.training.loop.compile_cache import keep_compiled_programs
-from kerasft.training.callbacks.callback import Events
-from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.evaluation.forward import build_forward
-from kerasft.training.step.precision import resolve_dtype_policy
+from kerasft.training.distribution.worker_folder import working_folder
 from kerasft.training.distribution.workers import expected_cluster
+from kerasft.training.loop.compile_cache import keep_compiled_programs
+from kerasft.training.step.fine_tuner import FineTuner
+from kerasft.training.step.precision import resolve_dtype_policy
 
 
 def run(
@@ -50,7 +50,7 @@ def run(
     *,
     resume: RunDir | None = None,
     from_step: int | None = None,
-    events: Sequence[Events] = (),
+    callbacks: Sequence[Callback] = (),
     runs_folder: str | Path = "runs",
     same_data_as: RunDir | None = None,
 ) -> Run | None:
@@ -62,7 +62,7 @@ def run(
         resume: The run directory to go on in; a new one is made if `None`.
         from_step: Go on from the checkpoint of this step: later ones are removed. `None`: from the
             latest.
-        events: Told what happens, beside TensorBoard and `history.csv`.
+        callbacks: Notified of what happens, beside TensorBoard and `history.csv`.
         runs_folder: Where a new run directory is made.
         same_data_as: Another run, with whose data this one's must agree. `None`: none.
 
@@ -79,7 +79,7 @@ def run(
             stack.enter_context(resume.lock())
             if from_step is None:
                 refuse_finished(resume, recipe)
-        session = Session(recipe if resume else settle(recipe), resume, events)
+        session = Session(recipe if resume else settle(recipe), resume, callbacks)
         # Before there is a run directory: a mistake leaves none behind.
         session.load()
         if resume is not None:
@@ -116,16 +116,16 @@ def _write_down(run_dir: RunDir, session: Session, recipe: Recipe) -> None:
         run_dir.write_text("recipe.toml", session.recipe.to_toml())
 
 
-def build(recipe: Recipe, events: Sequence[Events] = ()) -> FineTuner:
+def build(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> FineTuner:
     """Builds the compiled model of a recipe, to be trained with `fit`.
 
     The data is read, since the schedule's length and the label names depend on it.
 
     Args:
         recipe: What to build.
-        events: Told what was found, and loudly if the built-in sample stands in for the data.
+        callbacks: Notified of what was found, with a warning if the sample replaces the data.
     """
-    session = Session(settle(recipe), None, events)
+    session = Session(settle(recipe), None, callbacks)
     session.load()
     return session.build_model()
 
@@ -141,7 +141,7 @@ def settle(recipe: Recipe) -> Recipe:
 
 def evaluate_run(
     run_dir: RunDir,
-    events: Sequence[Events] = (),
+    callbacks: Sequence[Callback] = (),
     split: str | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, float]:
@@ -149,7 +149,7 @@ def evaluate_run(
 
     Args:
         run_dir: The run directory.
-        events: Told how far it is.
+        callbacks: Notified of the progress.
         split: `test`, another split that is tested on, or `validation`; `None` is `test`, and
             `validation` where there is no test.
         overrides: `section.key=value` of settings that may change on a resume, such as where the
@@ -158,7 +158,7 @@ def evaluate_run(
     Raises:
         UserError: If the run has no best checkpoint yet, or the data is other data.
     """
-    session = _open_session(run_dir, events, overrides)
+    session = _open_session(run_dir, callbacks, overrides)
     session.load()
     split = split or (*session.data.test_names, VALIDATION)[0]
     if split not in (VALIDATION, *session.data.test_names):
@@ -169,12 +169,12 @@ def evaluate_run(
         )
     check_evaluated_data(run_dir, session.data_record, split)
     result = _as_recorded(session.outcome())
-    facts = result.evaluate(result.best_model(), session.data, split, session.events)
+    facts = result.evaluate(result.best_model(), session.data, split, session.callbacks)
     return outcome.flat_metrics(facts)
 
 
 def predict_source(
-    run_dir: RunDir, source: Source, split: str, events: Sequence[Events] = ()
+    run_dir: RunDir, source: Source, split: str, callbacks: Sequence[Callback] = ()
 ) -> dict[str, np.ndarray]:
     """Answers the examples of a dataset with a run's best weights, in float32.
 
@@ -182,7 +182,7 @@ def predict_source(
         run_dir: A finished run.
         source: The examples; their labels may be hidden.
         split: The dataset's own name of the split.
-        events: Told how far it is.
+        callbacks: Notified of the progress.
 
     Returns:
         What the task's `decode` gives, an array each, in the split's own order.
@@ -194,25 +194,25 @@ def predict_source(
     if source.has_pairs != recorded.get("has_pairs", False):
         reads = "pairs of texts" if recorded.get("has_pairs") else "single texts"
         raise UserError(f"The model of {run_dir.path} reads {reads}, unlike {source.name}.")
-    session = _open_session(run_dir, events)
+    session = _open_session(run_dir, callbacks)
     result = _recorded_outcome(session, recorded)
     store = load_or_build_token_store(
-        source, split, preprocessor=result.preprocessor, warn=session.events.on_message
+        source, split, preprocessor=result.preprocessor, log=session.callbacks.on_message
     )
-    session.events.on_evaluation_start(split, len(store))
+    session.callbacks.on_evaluation_start(split, len(store))
     logits = store_logits(
         build_forward(result.best_model()),
         store,
         np.arange(len(store)),
         batch_size=session.recipe.evaluation.batch_size,
-        on_batch=session.events.on_evaluation_batch,
+        on_batch=session.callbacks.on_evaluation_batch,
     )
     return {name: tensor.numpy() for name, tensor in result.task.decode(logits).items()}
 
 
 def export_run(
     run_dir: RunDir,
-    events: Sequence[Events] = (),
+    callbacks: Sequence[Callback] = (),
     name: str | None = None,
     *,
     options: ExportOptions | None = None,
@@ -223,7 +223,7 @@ def export_run(
 
     Args:
         run_dir: A finished run.
-        events: Told how far it is.
+        callbacks: Notified of the progress.
         name: Folder of the model; `None`: as the recipe says.
         options: Of the export. Defaults to those of an export after training.
         quantization: How weights are stored and computed with; `None`: in float32.
@@ -233,14 +233,14 @@ def export_run(
         UserError: If the run has no best checkpoint yet, or was never finished; or quantization
             costs more than allowed.
     """
-    session = _open_session(run_dir, events, overrides)
+    session = _open_session(run_dir, callbacks, overrides)
     recorded = _read_results(run_dir)
     result = _recorded_outcome(session, recorded)
-    announce = session.events.on_message
+    log = session.callbacks.on_message
 
     def load_same_data() -> Data:
         # The outcome's encoder will do: a session would load it once more.
-        data = load_data(session.recipe, result.preset, announce=announce)
+        data = load_data(session.recipe, result.preset, log=log)
         now = describe_data(session.recipe, data, result.preprocessor)
         check_exported_data(run_dir, now)
         return data
@@ -252,7 +252,7 @@ def export_run(
         name=name,
         options=options or ExportOptions(verify=session.recipe.export.verify),
         quantization=quantization,
-        announce=announce,
+        log=log,
     )
 
 
@@ -284,10 +284,10 @@ def _as_recorded(result: outcome.Outcome) -> outcome.Outcome:
 
 
 def _open_session(
-    run_dir: RunDir, events: Sequence[Events], overrides: Sequence[str] = ()
+    run_dir: RunDir, callbacks: Sequence[Callback], overrides: Sequence[str] = ()
 ) -> Session:
     outcome.require_best(run_dir)
-    return Session(change_recipe(run_dir, overrides), run_dir, events)
+    return Session(change_recipe(run_dir, overrides), run_dir, callbacks)
 
 
 def load_run_recipe(run_dir: RunDir) -> Recipe:

@@ -69,7 +69,7 @@ def find_real_server() -> str | None:
 
 
 def serve_real(
-    server: str, folders: Mapping[str, Path], settings: RealSettings, tell: Callable[[str], None]
+    server: str, folders: Mapping[str, Path], settings: RealSettings, log: Callable[[str], None]
 ) -> int:
     """Runs the server until it ends; signals are handed on.
 
@@ -77,7 +77,7 @@ def serve_real(
         server: From `find_real_server`.
         folders: Folder of versions of each model, by name.
         settings: How.
-        tell: Takes lines for people.
+        log: Takes lines for people.
 
     Returns:
         The server's exit code; 128 and the number of the signal that ended it.
@@ -92,7 +92,7 @@ def serve_real(
             config.write_text(models_config(folders), encoding="utf-8")
             command = program_command(config, settings)
             if settings.host in LOOPBACK:
-                tell(
+                log(
                     f"warning: {PROGRAM} has no option for the address, so it listens on every "
                     "address of this machine, not on loopback alone. --embedded does not."
                 )
@@ -102,7 +102,7 @@ def serve_real(
             os.chmod(folder, 0o755)  # the image may run as somebody else
             command = docker_command(config, folders, settings)
         host = in_address(settings.host)
-        tell(
+        log(
             f"TensorFlow Serving ({server}) serves {', '.join(folders)}: REST "
             f"http://{host}:{settings.port}, gRPC {host}:{settings.grpc_port}."
         )

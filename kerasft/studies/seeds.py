@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kerasft.console import print_json, results_only, tell
+from kerasft.console import log, print_json, results_only
 from kerasft.errors import UserError
 from kerasft.metrics.spread import Spread, is_defined, show_figure, spread
 from kerasft.recipe import Recipe, load_recipe
@@ -79,7 +79,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None) 
     series = _plan(arguments, usual_recipe)
     with results_only():
         go_on = f"{arguments.command} --resume"
-        found = run_all(series, plain=arguments.json, tell=tell, go_on=go_on)
+        found = run_all(series, plain=arguments.json, log=log, go_on=go_on)
     ((name, runs),) = found.runs.items()
     figures = spreads(runs)
     if arguments.json:
@@ -101,7 +101,7 @@ def run_all(
     series: Series,
     *,
     plain: bool,
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
     go_on: str,
     title_of: Callable[[Recipe], str] = lambda recipe: recipe.name,
 ) -> Found:
@@ -110,7 +110,7 @@ def run_all(
     Args:
         series: The series.
         plain: Whether to show progress as lines even on a terminal.
-        tell: Told, in lines for people, how it gets on.
+        log: Called with messages: how it gets on.
         go_on: The command that goes on with a folder, which is put behind it.
         title_of: What a recipe is called.
     """
@@ -123,24 +123,24 @@ def run_all(
         return workflow.run(
             recipe,
             resume=run_dir,
-            events=[build_progress(recipe, plain=plain)],
+            callbacks=[build_progress(recipe, plain=plain)],
             runs_folder=series.folder.path,
             same_data_as=same_data_as,
         )
 
     runs: dict[str, list[Finished]] = {}
     try:
-        for finished in run_series(series, run, tell):
+        for finished in run_series(series, run, log):
             runs.setdefault(finished.recipe.name, []).append(finished)
         # Never by what is reported: that would be choosing a model on the test.
         best = {name: best_by_validation(found, is_better) for name, found in runs.items()}
         for name, chosen in best.items():
             if len(runs[name]) > 1:
-                tell(describe_best(title_of(chosen.recipe), runs[name], chosen))
+                log(describe_best(title_of(chosen.recipe), runs[name], chosen))
         models = _export(series, best)
     except KeyboardInterrupt as error:
         # The run's own hint would go on with that run alone.
-        tell(f"Go on with all of it: {go_on} {shlex.quote(str(series.folder.path))}")
+        log(f"Go on with all of it: {go_on} {shlex.quote(str(series.folder.path))}")
         raise KeyboardInterrupt from error
     return Found(runs, best, models)
 

@@ -144,7 +144,7 @@ def latest_series(
 def run_series(
     series: Series,
     run: Callable[[Recipe, RunDir | None, RunDir | None], Run],
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> Iterator[Finished]:
     """Runs what a series holds, one after the other, and yields each run when it is finished.
 
@@ -152,7 +152,7 @@ def run_series(
         series: The series. What is finished in its folder is not run again.
         run: Runs a recipe, from the start or on from the run directory that it is given; on the
             same data as the run that it is given then, if any.
-        tell: Told, in a line for people, which run begins.
+        log: Called with messages: which run begins.
 
     Raises:
         UserError: If another process works on the series, or a run fails by the user's mistake.
@@ -164,10 +164,10 @@ def run_series(
             run_dir = earlier.get((recipe.name, recipe.training.seed))
             title = f"{recipe.name}, seed {recipe.training.seed} ({number} of {len(planned)})"
             if run_dir is not None and run_dir.metrics_path.exists():
-                tell(f"{title}: finished earlier in {run_dir.path}.")
+                log(f"{title}: finished earlier in {run_dir.path}.")
                 yield read_finished(recipe, run_dir.path)
                 continue
-            tell(f"{title}.")
+            log(f"{title}.")
             # A run that was cut off goes on with its own recipe, in which nothing is left open.
             begun = recipe if run_dir is None else change_recipe(run_dir, ())
             finished = read_finished(

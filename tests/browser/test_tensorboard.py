@@ -7,10 +7,10 @@ import pytest
 
 from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.tasks.classification import Classification
-from kerasft.training.callbacks.callback import AllEvents, BatchStats
-from kerasft.training.callbacks.hparams import HParamsEvents
+from kerasft.training.callbacks.callback import BatchStats, Callbacks
+from kerasft.training.callbacks.hparams import HParamsCallback
 from kerasft.training.callbacks.projector import write_projector
-from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
@@ -27,10 +27,10 @@ def written(tmp_path_factory):
     folder = runs / "film-1" / "tensorboard"
     pictures = EvaluationPictures(Classification(("neg", "pos")), 5)
     lengths = {"train": np.arange(5, 50)}
-    events = AllEvents(
+    events = Callbacks(
         [
-            TensorBoardEvents(folder, 'name = "film"', lengths=lengths, pictures=pictures),
-            HParamsEvents(folder, name="film-1", settings=SETTINGS, metrics=("accuracy",)),
+            TensorBoardCallback(folder, 'name = "film"', lengths=lengths, pictures=pictures),
+            HParamsCallback(folder, name="film-1", settings=SETTINGS, metrics=("accuracy",)),
         ]
     )
     events.on_start(start_step=0, total_steps=4, steps_per_epoch=4)

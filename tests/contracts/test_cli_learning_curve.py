@@ -32,9 +32,9 @@ def runs(monkeypatch):
     """Stands for the runs of a curve; notes what it was asked for."""
     fake = SimpleNamespace(plans=[], points=(point(100, 0.6, 0.62), point(1000, 0.8, 0.83)))
 
-    def run_curve(plan, *, new_events, tell):
+    def run_curve(plan, *, new_events, log):
         print("a library's chatter")
-        tell("A run begins.")
+        log("A run begins.")
         fake.plans.append(plan)
         curve = Curve("imdb_quick", "test/accuracy", fake.points, ("A note.",))
         return curve, RunDir(Path("runs/learning_curve-x"))

@@ -34,9 +34,9 @@ def study(monkeypatch):
     """Stands for the study itself; notes what it was asked for."""
     fake = SimpleNamespace(plans=[], changes={})
 
-    def run_study(plan, *, tell):
+    def run_study(plan, *, log):
         print("a library's chatter")
-        tell("baseline begins")
+        log("baseline begins")
         fake.plans.append(plan)
         folder = RunDir(Path("runs/study"))
         folder.write_text(BASE, plan.recipe.to_toml())

@@ -26,7 +26,7 @@ from kerasft.run_dir import create_run_dir
 from kerasft.runs import export as exporting
 from kerasft.runs import finish as finishing
 from kerasft.runs import outcome
-from kerasft.runs.callbacks import build_listeners
+from kerasft.runs.callbacks import build_callbacks
 from kerasft.runs.data import data as run_data
 from kerasft.runs.data.augmentation import build_augmented_examples
 from kerasft.runs.fitting import fit_settings
@@ -35,7 +35,7 @@ from kerasft.runs.model.performance import choose_kernels
 from kerasft.runs.projection import pooled_vectors
 from kerasft.runs.recover import leave_out
 from kerasft.runs.session import Session
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.distribution.strategy import describe_strategy
 from kerasft.training.loop.divergence import DivergedError
 from kerasft.training.loop.fit_state import FitState
@@ -208,7 +208,7 @@ def compiled(run: Session) -> bool:
 def evaluation(run: Session) -> tuple:
     """The sizes of the evaluation's batches, its metrics and the ends of its interval."""
 
-    class Sizes(list, Events):
+    class Sizes(list, Callback):
         on_evaluation_batch = list.append
 
     sizes, model = Sizes(), run.build_model()
@@ -267,7 +267,7 @@ def watched(run: Session | UserError) -> object:
     """Who listens to the run, and whether evaluations are drawn; or why there is no run."""
     if isinstance(run, UserError):
         return str(run)
-    listeners = build_listeners(run)
+    listeners = build_callbacks(run)
     return [type(one).__name__ for one in listeners], [
         vars(one).get("_pictures") is not None for one in listeners
     ]

@@ -43,8 +43,8 @@ MOMENTS = {
     "reading": Moment("kerasft.data.files.source:FileSource._why_dropped", 40),
     "tokenizing": Moment("kerasft.data.store.token_store:write_arrays"),
     "writing tokens": Moment("kerasft.data.store.token_writer:ArrayWriter.append", 3),
-    "training": Moment("kerasft.training.callbacks.history:HistoryEvents.on_step", 15),
-    "validation": Moment("kerasft.training.callbacks.callback:AllEvents.on_evaluation_batch", 5),
+    "training": Moment("kerasft.training.callbacks.history:HistoryCallback.on_step", 15),
+    "validation": Moment("kerasft.training.callbacks.callback:Callbacks.on_evaluation_batch", 5),
     "saving, between the files": Moment(
         "kerasft.training.checkpoints.checkpoint:_digest",
         1,
@@ -52,10 +52,10 @@ MOMENTS = {
     ),
     "saving, between the renames": Moment("pathlib:Path.rename", 1, _replaces_best),
     "saved the best alone": Moment(
-        "kerasft.training.callbacks.callback:AllEvents.on_evaluation", 2
+        "kerasft.training.callbacks.callback:Callbacks.on_evaluation", 2
     ),
     "final evaluation": Moment(
-        "kerasft.training.callbacks.callback:AllEvents.on_evaluation_batch", 11
+        "kerasft.training.callbacks.callback:Callbacks.on_evaluation_batch", 11
     ),
     "export": Moment("kerasft.export.saved_model:_publish"),
     "exported": Moment(

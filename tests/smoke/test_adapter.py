@@ -17,7 +17,7 @@ from kerasft.export.saved_model import ExportOptions
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
 from kerasft.runs import workflow
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ LORA = {"adapter.method": "lora", "adapter.rank": 4, "adapter.matrices": ("query
 HOULSBY = {"adapter.method": "houlsby", "adapter.bottleneck_dim": 8}
 
 
-class Messages(list, Events):
+class Messages(list, Callback):
     on_message = list.append
 
 
@@ -63,7 +63,7 @@ def run_at(place):
                 patch.chdir(place)
                 patch.setenv("KERASFT_CACHE", str(place / "cache"))
                 recipe = load_recipe("imdb_sample", {**QUICK, **overrides})
-                finished[key] = Finished(workflow.run(recipe, events=[messages]), list(messages))
+                finished[key] = Finished(workflow.run(recipe, callbacks=[messages]), list(messages))
         return finished[key]
 
     return run

@@ -103,11 +103,11 @@ def test_a_search_is_interrupted_and_goes_on(plan):
     told = []
     threading.Thread(target=press_ctrl_c_after, args=(50, folder), daemon=True).start()
     with pytest.raises(InterruptRequested):
-        run_study(plan, tell=told.append)
+        run_study(plan, log=told.append)
     assert f"tune --resume {folder.path}" in told[-1]
     assert 50 <= steps_done(folder) < STEPS
 
-    found, _ = run_study(plan, tell=told.append)
+    found, _ = run_study(plan, log=told.append)
     stderr = (folder.path / "trials" / "trial-001" / "stderr.txt").read_text()
     assert stderr.count("Resuming") == 1
     assert steps_done(folder) == STEPS

@@ -137,10 +137,10 @@ def make_session(make_recipe, tmp_path, monkeypatch):
     """Makes a session with a new run directory, in an empty folder; its data is not loaded."""
     monkeypatch.chdir(tmp_path)
 
-    def make(overrides=None, *, events=(), **options):
+    def make(overrides=None, *, callbacks=(), **options):
         recipe = make_recipe(overrides, **options)
         run_dir = create_run_dir(recipe.name)
         run_dir.write_text("recipe.toml", recipe.to_toml())
-        return Session(recipe, run_dir, events)
+        return Session(recipe, run_dir, callbacks)
 
     return make

@@ -13,7 +13,7 @@ from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors
 from kerasft.runs import workflow
 from kerasft.studies.series import Finished
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 
 
 class Written(NamedTuple):
@@ -45,20 +45,20 @@ def prepare_folder(folder: Path) -> None:
 
 
 def find_test_data(
-    task: GlueTask, data_dir: str | None, tell: Callable[[str], object]
+    task: GlueTask, data_dir: str | None, log: Callable[[str], object]
 ) -> list[tuple[LeaderboardFile, Source]]:
     """Finds the test data of a task; of what is not there, says which file will be missing.
 
     Args:
         task: The task.
         data_dir: The only TFDS folder to look in, as the recipe has it.
-        tell: Told, in lines for people, what is missing.
+        log: Called with messages: what is missing.
     """
     found = []
     for file in task.files:
         source, reason = _find(file, data_dir)
         if source is None:
-            tell(f"{file.name} cannot be written: {reason}")
+            log(f"{file.name} cannot be written: {reason}")
         else:
             found.append((file, source))
     return found
@@ -68,46 +68,46 @@ def write_submission(
     runs: Mapping[str, Finished],
     folder: Path,
     *,
-    events: Sequence[Events] = (),
-    tell: Callable[[str], object],
+    callbacks: Sequence[Callback] = (),
+    log: Callable[[str], object],
 ) -> Written:
     """Predicts the test data of tasks, writes the leaderboard's files and zips the folder's.
 
     Args:
         runs: The run to predict with, by the name of the task.
         folder: From `prepare_folder`. Files of other tasks that are there already stay.
-        events: Told how far it is.
-        tell: Told, in lines for people, what was written and what is missing.
+        callbacks: Notified of the progress.
+        log: Called with messages: what was written and what is missing.
 
     Raises:
         UserError: If the model has diverged, or the dataset is not the official one.
     """
     written = []
     for name, run in runs.items():
-        for file, source in find_test_data(TASKS[name], run.recipe.data.data_dir, tell):
-            outputs = workflow.predict_source(run.run_dir, source, file.split, events)
+        for file, source in find_test_data(TASKS[name], run.recipe.data.data_dir, log):
+            outputs = workflow.predict_source(run.run_dir, source, file.split, callbacks)
             rows = source.read_column(file.split, "idx")
             answers = leaderboard.answers_of(file, outputs)
             leaderboard.write_answers(
                 folder, file, leaderboard.in_official_order(file, answers, rows)
             )
             written.append(file.name)
-            tell(f"{file.name}: {len(answers):,} answers with seed {run.seed}, {run.run_dir.path}.")
-    return _finish(folder, tuple(written), tell)
+            log(f"{file.name}: {len(answers):,} answers with seed {run.seed}, {run.run_dir.path}.")
+    return _finish(folder, tuple(written), log)
 
 
-def _finish(folder: Path, written: tuple[str, ...], tell: Callable[[str], object]) -> Written:
+def _finish(folder: Path, written: tuple[str, ...], log: Callable[[str], object]) -> Written:
     present = leaderboard.files_in(folder)
     if not present:
-        tell(f"There is nothing to hand in: {folder} holds none of the leaderboard's files.")
+        log(f"There is nothing to hand in: {folder} holds none of the leaderboard's files.")
         return Written(None, (), (), tuple(leaderboard.FILES))
     archive = leaderboard.write_archive(folder)
     checked = leaderboard.validate_submission(archive)
     kept = tuple(name for name in checked.files if name not in written)
     if kept:
-        tell(f"Also in {archive}, from before: {', '.join(kept)}.")
+        log(f"Also in {archive}, from before: {', '.join(kept)}.")
     if checked.missing:
-        tell(f"The leaderboard wants these as well: {', '.join(checked.missing)}.")
+        log(f"The leaderboard wants these as well: {', '.join(checked.missing)}.")
     return Written(archive, written, kept, checked.missing)
 
 

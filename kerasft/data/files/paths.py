@@ -149,7 +149,7 @@ class _RemoteBytes(io.RawIOBase):
         buffer[: len(content)] = content
         return len(content)
 
-    def tell(self) -> int:
+    def log(self) -> int:
         with _as_os_error():
             return self._file.tell()
 

@@ -57,7 +57,7 @@ class FileSource:
         group_column: Name of the group's column; no groups if `None`.
         label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
         label_separator: What stands between several labels in a cell; detected if `None`.
-        announce: Told, in lines for people, what was guessed and left out.
+        log: Called with messages: what was guessed and left out.
 
     Raises:
         UserError: If a file cannot be read, or its labels cannot be learnt.
@@ -77,7 +77,7 @@ class FileSource:
         group_column: str | None = None,
         label_kind: str = AUTO,
         label_separator: str | None = None,
-        announce: Callable[[str], object] = lambda line: None,
+        log: Callable[[str], object] = lambda line: None,
     ):
         files = {"train": train_files, "validation": validation_files, "test": test_files}
         self._tables = {
@@ -90,7 +90,7 @@ class FileSource:
         # Before anything is read: what is read later must still be this.
         self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
-        self._announce = announce
+        self._log = log
         train = self._tables["train"]
         sample = [row.values for row in itertools.islice(train.rows(), _SAMPLE_ROWS)]
         if not sample:
@@ -183,7 +183,7 @@ class FileSource:
     def _say(self, *lines: str) -> None:
         for line in lines:
             self.findings.append(line)
-            self._announce(line)
+            self._log(line)
 
     def _columns_of(self, table: Table) -> Columns:
         """Finds the named columns in a table, whose order may differ from train's."""

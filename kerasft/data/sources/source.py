@@ -80,7 +80,7 @@ def load_source(
     dataset: str,
     data_dir: str | os.PathLike[str] | None = None,
     allow_builtin_sample: bool = False,
-    warn: Callable[[str], object] = warnings.warn,
+    log: Callable[[str], object] = warnings.warn,
 ) -> Source:
     """Finds a dataset, prepared or to be downloaded.
 
@@ -92,7 +92,7 @@ def load_source(
         dataset: A TFDS name (`imdb_reviews`, `glue/sst2`), or `builtin-sample`.
         data_dir: The only TFDS folder to look in.
         allow_builtin_sample: Fall back to the built-in sample when the dataset cannot be had.
-        warn: Is told, in one paragraph, when the fallback is taken.
+        log: Called with messages: when the fallback is taken.
 
     Raises:
         UserError: If the dataset is unknown, not where `data_dir` says, unreadable, or can be
@@ -114,7 +114,7 @@ def load_source(
         missing = f"{dataset} is not prepared in {looked}, and could not be downloaded ({error})."
         if not allow_builtin_sample:
             raise UserError(f"The dataset {missing}", fix=_HOW_TO_GET_DATA) from error
-    warn(
+    log(
         f"THE REAL DATA IS MISSING: {missing} This run uses the built-in sample instead: synthetic "
         "reviews written for this project. Its scores show that the pipeline works, and say "
         f"nothing about {dataset}. For the real data: {_HOW_TO_GET_DATA}"

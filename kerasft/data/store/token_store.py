@@ -70,7 +70,7 @@ def load_or_build_token_store(
     *,
     preprocessor: Any,
     folder: str | os.PathLike[str] | None = None,
-    warn: Callable[[str], object] = warnings.warn,
+    log: Callable[[str], object] = warnings.warn,
     progress: Callable[[int, int | None], object] | None = None,
     verify_parts: bool = True,
 ) -> TokenStore:
@@ -83,7 +83,7 @@ def load_or_build_token_store(
             and `segment_ids` of a batch of strings, and `config()`, which returns everything that
             its output depends on as JSON values.
         folder: Holds the stores, one folder each; by default `tokens` in the cache folder.
-        warn: Is told when a damaged store is rebuilt.
+        log: Called with a message when a damaged store is rebuilt.
         progress: Is called with (examples done, examples in all or `None`) while building.
         verify_parts: Whether parts that were tokenized ahead are read to see whether they are
             whole, before they are put together. Defaults to yes.
@@ -98,7 +98,7 @@ def load_or_build_token_store(
             try:
                 return _load(store, key, array_layouts(source))
             except _DamagedError as error:
-                warn(f"The token store {store} is damaged ({error}): it is rebuilt.")
+                log(f"The token store {store} is damaged ({error}): it is rebuilt.")
         parts = complete_shards(store, verify=verify_parts)
         _build(
             source, split, parts, preprocessor=preprocessor, store=store, key=key, progress=progress

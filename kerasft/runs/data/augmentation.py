@@ -9,10 +9,10 @@ from kerasft.data.batches.augmented_batches import AugmentedExamples
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.errors import UserError
 from kerasft.models.presets import Preset
-from kerasft.runs.model.assembly import build_preprocessor
-from kerasft.runs.data.source import split_names
 from kerasft.recipe import Recipe
 from kerasft.recipe.conflicts import augments
+from kerasft.runs.data.source import split_names
+from kerasft.runs.model.assembly import build_preprocessor
 from kerasft.text.wordpiece import PADDING, SEPARATOR, START, UNKNOWN
 
 if TYPE_CHECKING:

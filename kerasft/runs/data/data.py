@@ -10,20 +10,20 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.batches.augmented_batches import AugmentedExamples, build_augmented_dataset
-from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.batches.token_batches import build_evaluation_dataset, build_train_dataset
 from kerasft.data.example import SINGLE
 from kerasft.data.files.source import FileSource
-from kerasft.data.sources.source import Source
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.plan.splits import Splits, build_splits, oversample
-from kerasft.data.store.token_store import TokenStore, load_or_build_token_store
 from kerasft.data.plan.weights import class_weights
+from kerasft.data.sources.source import Source
+from kerasft.data.store.token_store import TokenStore, load_or_build_token_store
 from kerasft.errors import UserError
+from kerasft.evaluation.forward import Forward, predict_logits
 from kerasft.models.presets import Preset
-from kerasft.runs.model.assembly import WINDOWS, build_preprocessor
+from kerasft.recipe import Recipe
 from kerasft.runs.data.augmentation import check_augmentation
 from kerasft.runs.data.lost_labels import check_no_label_is_lost
-from kerasft.runs.model.performance import evaluation_length_multiple, length_multiple
 from kerasft.runs.data.source import (
     TEST,
     VALIDATION,
@@ -32,9 +32,9 @@ from kerasft.runs.data.source import (
     open_source,
     split_names,
 )
-from kerasft.recipe import Recipe
+from kerasft.runs.model.assembly import WINDOWS, build_preprocessor
+from kerasft.runs.model.performance import evaluation_length_multiple, length_multiple
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.evaluation.forward import Forward, predict_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Data:
         return store.labels[indices]
 
 
-def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]) -> Data:
+def load_data(recipe: Recipe, preset: Preset, *, log: Callable[[str], None]) -> Data:
     """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
 
     Args:
         recipe: The recipe.
         preset: The encoder, whose vocabulary the texts are written in.
-        announce: Told, in lines for people, what was found and what was left out.
+        log: Called with messages: what was found and what was left out.
     """
     check_augmentation(recipe, preset)
-    source = open_source(recipe, announce=announce)
+    source = open_source(recipe, log=log)
     if source.has_pairs and recipe.model.truncation == WINDOWS:
         raise UserError(
             "Windows are for single texts.",
@@ -84,8 +84,8 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
         )
     names = split_names(recipe)
     if isinstance(source, FileSource):
-        inspect(recipe, preset, source, announce=announce)
-    stores = _load_stores(recipe, preset, source, names, announce)
+        inspect(recipe, preset, source, log=log)
+    stores = _load_stores(recipe, preset, source, names, log)
     tests = tuple(name for name in names if name.startswith(TEST))
     given = names[VALIDATION] != names["train"]
     train = stores["train"]
@@ -101,12 +101,12 @@ def load_data(recipe: Recipe, preset: Preset, *, announce: Callable[[str], None]
         seed=recipe.training.seed,
     )
     _check_labels(names, stores)
-    check_no_label_is_lost(source, stores, splits, announce)
-    announce(_describe_splits(source, splits, tests))
+    check_no_label_is_lost(source, stores, splits, log)
+    log(_describe_splits(source, splits, tests))
     if recipe.data.oversample:
         _check_single(source, "data.oversample=true")
         balanced = oversample(train.labels, splits.train, recipe.training.seed)
-        announce(f"Oversampling: {len(splits.train):,} training examples become {len(balanced):,}.")
+        log(f"Oversampling: {len(splits.train):,} training examples become {len(balanced):,}.")
         splits = dataclasses.replace(splits, train=balanced)
     return Data(source, stores, splits, tests)
 
@@ -132,15 +132,13 @@ def plan_stores(
     return {name: (own, cut if name == "train" else whole) for name, own in names.items()}
 
 
-def _load_stores(recipe, preset, source, names, announce) -> dict[str, TokenStore]:
+def _load_stores(recipe, preset, source, names, log) -> dict[str, TokenStore]:
     """Returns the stores by split, each made or opened once."""
     opened, stores = {}, {}
     for name, (own, preprocessor) in plan_stores(recipe, preset, names).items():
         key = own, id(preprocessor)
         if key not in opened:
-            opened[key] = load_or_build_token_store(
-                source, own, preprocessor=preprocessor, warn=announce
-            )
+            opened[key] = load_or_build_token_store(source, own, preprocessor=preprocessor, log=log)
         stores[name] = opened[key]
     return stores
 

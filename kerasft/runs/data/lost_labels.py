@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from kerasft.data.example import NUMBER
-from kerasft.data.store.hashes import stand_in
-from kerasft.data.sources.source import Source
 from kerasft.data.plan.splits import VALIDATION, Splits
+from kerasft.data.sources.source import Source
+from kerasft.data.store.hashes import stand_in
 from kerasft.data.store.token_store import TokenStore
 from kerasft.errors import UserError
 
@@ -21,7 +21,7 @@ def check_no_label_is_lost(
     source: Source,
     stores: Mapping[str, TokenStore],
     splits: Splits,
-    announce: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> None:
     """Refuses splits that leave a label without any example to train on.
 
@@ -29,8 +29,8 @@ def check_no_label_is_lost(
         source: The examples.
         stores: By split.
         splits: From `build_splits`.
-        announce: Told of labels that the training data never had, or that are left in validation
-            only: their metrics show that they were not learnt.
+        log: Called with a message about labels that the training data never had, or that only
+            validation still has: their metrics show that they were not learnt.
 
     Raises:
         UserError: A label of train is left neither in train nor in validation.
@@ -45,11 +45,11 @@ def check_no_label_is_lost(
     for label in np.flatnonzero(used == 0):
         name = source.label_names[label]
         if not known[label]:
-            announce(f"warning: train has no example of {name}: the model cannot learn it.")
+            log(f"warning: train has no example of {name}: the model cannot learn it.")
             continue
         told = f"{name} ({', '.join(_where(label, stores, splits))})"
         if validated[label]:
-            announce(f"warning: no training example is left of {told}: it cannot be learnt.")
+            log(f"warning: no training example is left of {told}: it cannot be learnt.")
         else:
             refused.append(told)
     if refused:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from kerasft.errors import UserError
-from kerasft.runs.data.data import Data
-from kerasft.runs.resume import DATA_PLACES, OTHER_DATA, differences
-from kerasft.runs.data.source import VALIDATION, group_hashes, split_names
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
+from kerasft.runs.data.data import Data
+from kerasft.runs.data.source import VALIDATION, group_hashes, split_names
+from kerasft.runs.resume import DATA_PLACES, OTHER_DATA, differences
 
 _RECORD = "data.json"
 _TRAIN = "train"

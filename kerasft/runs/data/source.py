@@ -10,23 +10,23 @@ from kerasft.data.files.source import FileSource
 from kerasft.data.inspection import inspect_source, length_preprocessor
 from kerasft.data.sources.source import Source, load_source
 from kerasft.models.presets import Preset
-from kerasft.runs.model.assembly import WINDOWS
 from kerasft.recipe import Recipe
 from kerasft.recipe.conflicts import FILES, require_train_files
+from kerasft.runs.model.assembly import WINDOWS
 
 VALIDATION, TEST = "validation", "test"
 
 
-def open_source(recipe: Recipe, *, announce: Callable[[str], None]) -> Source:
+def open_source(recipe: Recipe, *, log: Callable[[str], None]) -> Source:
     """Finds the recipe's dataset.
 
     Args:
         recipe: The recipe.
-        announce: Told, in lines for people, what was found and what was guessed.
+        log: Called with messages: what was found and what was guessed.
     """
     data = recipe.data
     if data.dataset != FILES:
-        return load_source(data.dataset, data.data_dir, recipe.may_fall_back, warn=announce)
+        return load_source(data.dataset, data.data_dir, recipe.may_fall_back, log=log)
     require_train_files(recipe)
     return FileSource(
         train_files=data.train_files,
@@ -40,7 +40,7 @@ def open_source(recipe: Recipe, *, announce: Callable[[str], None]) -> Source:
         group_column=data.group_column,
         label_kind=data.label_kind,
         label_separator=data.label_separator,
-        announce=announce,
+        log=log,
     )
 
 
@@ -129,7 +129,7 @@ def group_hashes(source: Source, names: Mapping[str, str], given: bool) -> dict[
 
 
 def inspect(
-    recipe: Recipe, preset: Preset, source: FileSource, *, announce: Callable[[str], None]
+    recipe: Recipe, preset: Preset, source: FileSource, *, log: Callable[[str], None]
 ) -> None:
     """Looks over files of the user's own before anything is learnt from them.
 
@@ -137,7 +137,7 @@ def inspect(
         recipe: The recipe.
         preset: The encoder, in whose tokens lengths are told.
         source: The files.
-        announce: Told, in lines for people, what was found.
+        log: Called with messages: what was found.
 
     Raises:
         UserError: If the data cannot be trained on.
@@ -153,5 +153,5 @@ def inspect(
         splits=list(dict.fromkeys(split_names(recipe).values())),
     )
     for line in inspection.to_lines():
-        announce(line)
+        log(line)
     inspection.check()

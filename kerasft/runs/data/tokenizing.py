@@ -12,10 +12,10 @@ from kerasft.data.store.token_shards import complete_shards, write_shard
 from kerasft.data.store.token_store import load_or_build_token_store, store_place
 from kerasft.data.store.token_writer import Shard
 from kerasft.errors import UserError
-from kerasft.runs.model.assembly import load_recipe_preset
+from kerasft.recipe import Recipe
 from kerasft.runs.data.data import plan_stores
 from kerasft.runs.data.source import open_source, split_names
-from kerasft.recipe import Recipe
+from kerasft.runs.model.assembly import load_recipe_preset
 
 
 class Tokenized(NamedTuple):
@@ -34,58 +34,56 @@ class Tokenized(NamedTuple):
     folder: str
 
 
-def tokenize_shard(recipe: Recipe, shard: Shard, tell: Callable[[str], None]) -> None:
+def tokenize_shard(recipe: Recipe, shard: Shard, log: Callable[[str], None]) -> None:
     """Tokenizes one part of every split of a recipe; what is there already is left alone.
 
     Args:
         recipe: The recipe.
         shard: The part.
-        tell: Told, in lines for people, what was done.
+        log: Called with messages: what was done.
 
     Raises:
         UserError: For a mistake in recipe, data or surroundings.
     """
-    source, plan = _open(recipe, tell)
+    source, plan = _open(recipe, log)
     for split, (own, preprocessor, store) in plan.items():
         if store.exists():
-            tell(f"{split}: tokenized before.")
+            log(f"{split}: tokenized before.")
         elif write_shard(source, own, preprocessor, store, shard):
-            tell(f"{split}: part {shard.index + 1} of {shard.count}.")
+            log(f"{split}: part {shard.index + 1} of {shard.count}.")
         else:
-            tell(f"{split}: part {shard.index + 1} of {shard.count} was there.")
+            log(f"{split}: part {shard.index + 1} of {shard.count} was there.")
 
 
-def is_tokenized(recipe: Recipe, tell: Callable[[str], None]) -> bool:
+def is_tokenized(recipe: Recipe, log: Callable[[str], None]) -> bool:
     """Tells whether nothing is left to tokenize: each store is there, or all parts of it, whole.
 
     Parts are read once none is missing. One that is damaged is removed.
 
     Args:
         recipe: The recipe.
-        tell: Told, in lines for people, what was found.
+        log: Called with messages: what was found.
     """
-    _, plan = _open(recipe, tell)
+    _, plan = _open(recipe, log)
     places = [place for _, _, place in plan.values() if not place.exists()]
     return all(complete_shards(place, verify=False) for place in places) and all(
         map(complete_shards, places)
     )
 
 
-def merge(
-    recipe: Recipe, tell: Callable[[str], None], *, verified: bool = False
-) -> list[Tokenized]:
+def merge(recipe: Recipe, log: Callable[[str], None], *, verified: bool = False) -> list[Tokenized]:
     """Puts the parts of every split together; what has none is tokenized here.
 
     Args:
         recipe: The recipe.
-        tell: Told, in lines for people, what was found.
+        log: Called with messages: what was found.
         verified: Whether `is_tokenized` has just read the parts and found them whole.
     """
-    source, plan = _open(recipe, tell)
+    source, plan = _open(recipe, log)
     found = []
     for split, (own, preprocessor, place) in plan.items():
         store = load_or_build_token_store(
-            source, own, preprocessor=preprocessor, warn=tell, verify_parts=not verified
+            source, own, preprocessor=preprocessor, log=log, verify_parts=not verified
         )
         found.append(Tokenized(split, len(store), len(store.token_ids), str(place)))
     return found
@@ -134,9 +132,9 @@ def usable_processes() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open(recipe: Recipe, tell: Callable[[str], None]):
+def _open(recipe: Recipe, log: Callable[[str], None]):
     """Opens the source; returns of each token store, once, what it is made from and its place."""
-    source = open_source(recipe, announce=tell)
+    source = open_source(recipe, log=log)
     preset = load_recipe_preset(recipe, dtype="float32")
     plan, seen = {}, set()
     for split, (own, preprocessor) in plan_stores(recipe, preset, split_names(recipe)).items():

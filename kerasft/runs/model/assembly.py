@@ -6,16 +6,16 @@ from types import ModuleType
 
 import keras
 
-from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.data.example import MULTI, NUMBER, SINGLE
+from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.data.sources.source import Source
 from kerasft.errors import UserError
 from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.depth import first_steps, freeze, rate_scales, reinitialize
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import Preset, load_preset
-from kerasft.runs.model.performance import attention_chunk, lazy_table, updates_rows
 from kerasft.recipe import Recipe, resolve_duration
+from kerasft.runs.model.performance import attention_chunk, lazy_table, updates_rows
 from kerasft.tasks.task import Task, build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.step.fine_tuner import FEATURES, FineTuner

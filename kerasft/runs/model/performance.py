@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from kerasft.data.plan.balance import PADDING_MULTIPLE
 from kerasft.errors import UserError
-from kerasft.models.fast.kernels.building import load_kernels
 from kerasft.models.encoder import knows_layers
+from kerasft.models.fast.kernels.building import load_kernels
 from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
 from kerasft.training.step.fine_tuner import FineTuner
@@ -80,12 +80,12 @@ def updates_rows(recipe: Recipe) -> bool:
     return replicas == 1 and not (on_gpu or in_parts or recipe.training.jit_compile)
 
 
-def choose_kernels(recipe: Recipe, announce: Callable[[str], None]) -> ModuleType | None:
+def choose_kernels(recipe: Recipe, log: Callable[[str], None]) -> ModuleType | None:
     """Returns the kernels that the step is to compute with; `None`: TensorFlow's operations.
 
     Args:
         recipe: The recipe.
-        announce: Told why there are none, where they would be of use.
+        log: Called with a message that says why there are none, where they would be of use.
 
     Raises:
         UserError: The recipe asks for them, and they cannot be had.
@@ -103,9 +103,9 @@ def choose_kernels(recipe: Recipe, announce: Callable[[str], None]) -> ModuleTyp
     if wanted is None and sys.platform != "linux":  # the only system that they were tried on
         return None
     try:
-        return load_kernels(announce)
+        return load_kernels(log)
     except UserError as error:
         if wanted:
             raise
-        announce(f"The step computes with TensorFlow's own operations, which take longer. {error}")
+        log(f"The step computes with TensorFlow's own operations, which take longer. {error}")
         return None

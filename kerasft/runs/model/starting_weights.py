@@ -10,12 +10,12 @@ from kerasft.models.adapters.adapter import HOULSBY, LORA, describe_adapter, pre
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.tasks.task import Task
 from kerasft.training.checkpoints.adapter_file import load_adapter
-from kerasft.training.step.fine_tuner import FineTuner
 from kerasft.training.checkpoints.initial_weights import load_encoder_weights
+from kerasft.training.step.fine_tuner import FineTuner
 
 
 def load_starting_weights(
-    model: FineTuner, recipe: Recipe, task: Task, announce: Callable[[str], None]
+    model: FineTuner, recipe: Recipe, task: Task, log: Callable[[str], None]
 ) -> None:
     """Gives a model an earlier run's weights, as `model.init_from` and `adapter.init_from` say.
 
@@ -23,7 +23,7 @@ def load_starting_weights(
         model: With the preset's weights, and the recipe's adapter.
         recipe: The recipe.
         task: The task. An adapter's head is loaded if it was trained on the same labels.
-        announce: Told, in lines for people, what was loaded.
+        log: Called with messages: what was loaded.
 
     Raises:
         UserError: If there is no such run or adapter, or it belongs to another model.
@@ -33,12 +33,12 @@ def load_starting_weights(
     if first is not None:
         _check_plain(first)
         report = load_encoder_weights(first, pretrained_part(model.encoder), preset=preset)
-        announce(report.to_line())
+        log(report.to_line())
     if recipe.adapter.init_from is not None:
         loaded = load_adapter(
             recipe.adapter.init_from, model.encoder, model.head, preset=preset, task=task.record()
         )
-        announce(loaded.to_line())
+        log(loaded.to_line())
 
 
 def _check_plain(run: str) -> None:
@@ -54,8 +54,8 @@ def _check_plain(run: str) -> None:
         )
 
 
-def announce_adapter(model: FineTuner, announce: Callable[[str], None]) -> None:
+def log_adapter(model: FineTuner, log: Callable[[str], None]) -> None:
     """Tells how much of a model's encoder is trained, if it has an adapter."""
     report = describe_adapter(model.encoder)
     if report is not None:
-        announce(report.to_line())
+        log(report.to_line())

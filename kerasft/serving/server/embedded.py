@@ -49,14 +49,14 @@ class Settings:
 
 
 def serve_embedded(
-    folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+    folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
 ) -> int:
     """Serves until a signal comes: the first ends the server in peace, a second one at once.
 
     Args:
         folders: Folder of versions of each model, by name.
         settings: How.
-        tell: Takes lines for people.
+        log: Takes lines for people.
 
     Returns:
         The signal's number.
@@ -64,7 +64,7 @@ def serve_embedded(
     Raises:
         UserError: A port is taken, the address is not ours, or no model can be loaded.
     """
-    return asyncio.run(_serve_until_signal(folders, settings, tell))
+    return asyncio.run(_serve_until_signal(folders, settings, log))
 
 
 class EmbeddedServer:
@@ -73,7 +73,7 @@ class EmbeddedServer:
     Args:
         folders: Folder of versions of each model, by name.
         settings: How.
-        tell: Takes lines for people.
+        log: Takes lines for people.
 
     Attributes:
         port: Of REST.
@@ -83,22 +83,20 @@ class EmbeddedServer:
         UserError: A port is taken, or the address is not ours.
     """
 
-    def __init__(
-        self, folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
-    ):
+    def __init__(self, folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]):
         self._folders = folders
         self._settings = settings
-        self._tell = tell
+        self._log = log
         self._listener = take_port(settings.host, settings.port, "--port")
         self.port = self._listener.getsockname()[1]
         threads = max(4, os.cpu_count() or 1)
-        self._models = Models(folders, batching=settings.batching, threads=threads, tell=tell)
+        self._models = Models(folders, batching=settings.batching, threads=threads, log=log)
         try:
-            self._grpc, self.grpc_port = _build_grpc_server(self._models, settings, tell)
+            self._grpc, self.grpc_port = _build_grpc_server(self._models, settings, log)
         except UserError:
             self._listener.close()
             raise
-        self._rest = _build_rest_server(self._models, settings, tell)
+        self._rest = _build_rest_server(self._models, settings, log)
         self._tasks: list[asyncio.Task] = []
 
     async def start(self) -> None:
@@ -123,7 +121,7 @@ class EmbeddedServer:
         await self._wait_for_rest()
         host = in_address(self._settings.host)
         served = ", ".join(f"{name} version {number}" for name, number in serving.items())
-        self._tell(
+        self._log(
             "Embedded server, for trying and for tests; TensorFlow Serving is the one for "
             f"production.\nServing {served}: REST http://{host}:{self.port}, "
             f"gRPC {host}:{self.grpc_port}. Ctrl-C stops it."
@@ -153,11 +151,11 @@ class EmbeddedServer:
             try:
                 await self._models.update()
             except Exception:  # a bug here must not end the looking for versions
-                self._tell(traceback.format_exc())
+                self._log(traceback.format_exc())
 
 
 async def _serve_until_signal(
-    folders: Mapping[str, Path], settings: Settings, tell: Callable[[str], None]
+    folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
 ) -> int:
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
@@ -169,7 +167,7 @@ async def _serve_until_signal(
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, take, number)
-    server = EmbeddedServer(folders, settings, tell)
+    server = EmbeddedServer(folders, settings, log)
     seconds = 0.0
     starting = asyncio.create_task(server.start())
     try:
@@ -178,7 +176,7 @@ async def _serve_until_signal(
             await starting  # tells what went wrong
             await stop
             seconds = settings.limits.drain_seconds
-            tell("Stopping: no new requests; what is in the house is answered.")
+            log("Stopping: no new requests; what is in the house is answered.")
         return stop.result()
     finally:
         starting.cancel()
@@ -193,10 +191,10 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _Uvicorn:
+def _build_rest_server(models: Models, settings: Settings, log: Callable) -> _Uvicorn:
     limits = settings.limits
     config = uvicorn.Config(
-        RestApp(models, limits, tell),
+        RestApp(models, limits, log),
         http=protocol_with_patience(limits.head_seconds, limits.body_seconds),
         ws="none",
         lifespan="off",
@@ -211,7 +209,7 @@ def _build_rest_server(models: Models, settings: Settings, tell: Callable) -> _U
     return _Uvicorn(config)
 
 
-def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
+def _build_grpc_server(models: Models, settings: Settings, log: Callable):
     limits = settings.limits
     server = grpc.aio.server(
         options=[
@@ -222,9 +220,9 @@ def _build_grpc_server(models: Models, settings: Settings, tell: Callable):
         maximum_concurrent_rpcs=limits.connections,
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, limits, tell), server
+        PredictionService(models, limits, log), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, tell), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, log), server)
     try:
         address = f"{in_address(settings.host)}:{settings.grpc_port}"
         port = server.add_insecure_port(address)

@@ -42,13 +42,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     Args:
         models: Who answers.
         limits: What a request may take.
-        tell: Takes the traceback of a bug.
+        log: Takes the traceback of a bug.
     """
 
-    def __init__(self, models: Models, limits: Limits, tell: Callable[[str], None]):
+    def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
         self._models = models
         self._limits = limits
-        self._tell = tell
+        self._log = log
 
     async def Predict(self, request, context):  # noqa: N802 - the service's own name
         """Computes a signature's outputs."""
@@ -146,12 +146,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     Args:
         models: Whose state is told.
-        tell: Takes the traceback of a bug.
+        log: Takes the traceback of a bug.
     """
 
-    def __init__(self, models: Models, tell: Callable[[str], None]):
+    def __init__(self, models: Models, log: Callable[[str], None]):
         self._models = models
-        self._tell = tell
+        self._log = log
 
     async def GetModelStatus(self, request, context):  # noqa: N802
         """Tells the state of a model's versions."""
@@ -183,6 +183,6 @@ async def _guarded(answer: Awaitable[Message], service, context) -> Message:
     except ServingError as error:
         code, message = grpc.StatusCode[error.code], error.message
     except Exception:
-        service._tell(traceback.format_exc())
+        service._log(traceback.format_exc())
         code, message = grpc.StatusCode.INTERNAL, "Internal error."
     return await context.abort(code, message[:_MOST_CHARACTERS])

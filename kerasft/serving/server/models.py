@@ -87,7 +87,7 @@ class Models:
         folders: Folder of versions of each model, by name.
         batching: Whether requests are put together.
         threads: Threads that compute.
-        tell: Takes a line for the log.
+        log: Takes a line for the log.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Models:
         *,
         batching: bool,
         threads: int,
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
     ):
         self._models = {name: Model(name, folder) for name, folder in sorted(folders.items())}
         self._batching = batching
-        self._tell = tell
+        self._log = log
         self._computing: Executor = ThreadPoolExecutor(threads, "compute")
         self._loading: Executor = ThreadPoolExecutor(1, "load")
         self._draining: set[asyncio.Task] = set()
@@ -170,7 +170,7 @@ class Models:
                 if version is not None:
                     await self._load(model, version)
             except OSError as error:  # a folder that cannot be read now may be later
-                self._tell(f"{model.name}: {error}")
+                self._log(f"{model.name}: {error}")
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -190,13 +190,11 @@ class Models:
             known = as_serving_error(error)
             model.note_failure(version, known, fingerprint)
             stays = "" if model.serving is None else f"; version {model.serving.version} goes on"
-            self._tell(f"{model.name}: version {version} cannot be loaded: {known.message}{stays}")
+            self._log(f"{model.name}: version {version} cannot be loaded: {known.message}{stays}")
             return
         model.states[version] = _State("AVAILABLE")
         self._retire(model, servable)
-        self._tell(
-            f"{model.name}: version {version} answers, warmed up with {num_records} requests"
-        )
+        self._log(f"{model.name}: version {version} answers, warmed up with {num_records} requests")
 
     def _build(self, name: str, version: int, folder: Path) -> tuple[Servable, int]:
         servable = load_servable(name, version, folder)
@@ -211,9 +209,7 @@ class Models:
             return
         model.states[old.version] = _State("UNLOADING")
         if successor is None:
-            self._tell(
-                f"{model.name}: version {old.version} is gone from the disk, nothing answers"
-            )
+            self._log(f"{model.name}: version {old.version} is gone from the disk, nothing answers")
         draining = asyncio.create_task(self._drain(model, old))
         self._draining.add(draining)
         draining.add_done_callback(self._draining.discard)

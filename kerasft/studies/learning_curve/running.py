@@ -21,7 +21,7 @@ from kerasft.studies.learning_curve.plan import SERIES, Plan, base_name, recipes
 from kerasft.studies.learning_curve.plot import plot_learning_curve
 from kerasft.studies.series import Finished, Series, create_series, run_series, silence_retracing
 from kerasft.tasks.task import task_from_record
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 
 _MEASURED = "whole_validation.json"  # of a run: what all of validation says of it
 
@@ -29,16 +29,16 @@ _MEASURED = "whole_validation.json"  # of a run: what all of validation says of 
 def run_curve(
     plan: Plan,
     *,
-    new_events: Callable[[], Sequence[Events]] = tuple,
-    tell: Callable[[str], object] = lambda line: None,
+    new_callbacks: Callable[[], Sequence[Callback]] = tuple,
+    log: Callable[[str], object] = lambda line: None,
     runs_folder: str | Path = "runs",
 ) -> tuple[Curve, RunDir]:
     """Runs what is not finished yet, and writes the curve into the folder of the series.
 
     Args:
         plan: What to run.
-        new_events: Makes the listeners of a run.
-        tell: Told, in lines for people, how it gets on.
+        new_callbacks: Makes the callbacks of a run.
+        log: Called with messages: how it gets on.
         runs_folder: Where the folder of a new series is made.
 
     Returns:
@@ -48,27 +48,27 @@ def run_curve(
         UserError: For a mistake in recipe, data or surroundings.
     """
     silence_retracing()
-    series = plan.series or _begin(plan, new_events(), runs_folder)
+    series = plan.series or _begin(plan, new_callbacks(), runs_folder)
     folder = series.folder
 
     def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
         return workflow.run(
             recipe,
             resume=run_dir,
-            events=new_events(),
+            callbacks=new_callbacks(),
             runs_folder=folder.path,
             same_data_as=same_data_as,
         )
 
     try:
         found: dict[int, list[tuple[Finished, float]]] = {}
-        for finished in run_series(series, run, tell):
-            metric, value = _measure(finished, new_events)
+        for finished in run_series(series, run, log):
+            metric, value = _measure(finished, new_callbacks)
             found.setdefault(finished.recipe.data.train_examples, []).append((finished, value))
     except KeyboardInterrupt as error:
         # The run's own hint would go on with that run alone.
         command = f"{program('kerasft')} learning-curve --resume {shlex.quote(str(folder.path))}"
-        tell(f"Go on with all of it: {command}")
+        log(f"Go on with all of it: {command}")
         raise KeyboardInterrupt from error
     points = tuple(_point(size, of_size) for size, of_size in found.items())
     curve = Curve(base_name(series), metric, points, _notes(series, metric))
@@ -76,12 +76,12 @@ def run_curve(
     return curve, folder
 
 
-def _begin(plan: Plan, events: Sequence[Events], runs_folder: str | Path) -> Series:
+def _begin(plan: Plan, callbacks: Sequence[Callback], runs_folder: str | Path) -> Series:
     """Makes the series of a new curve, when its data is found to be enough."""
     whole = dataclasses.replace(
         plan.recipe, data=dataclasses.replace(plan.recipe.data, train_examples=None)
     )
-    session = Session(workflow.settle(whole), None, events)
+    session = Session(workflow.settle(whole), None, callbacks)
     session.load()
     available = session.data.splits.report["train_examples"]
     if plan.sizes[-1] > available:
@@ -98,7 +98,7 @@ def _begin(plan: Plan, events: Sequence[Events], runs_folder: str | Path) -> Ser
 
 
 def _measure(
-    finished: Finished, new_events: Callable[[], Sequence[Events]]
+    finished: Finished, new_callbacks: Callable[[], Sequence[Callback]]
 ) -> tuple[str, float | None]:
     """Returns the name of the headline metric, and its value for a run.
 
@@ -114,7 +114,7 @@ def _measure(
     if not _validation_is_held_out(finished.recipe):
         return metric, finished.metrics[metric]
     if not (finished.run_dir.path / _MEASURED).exists():
-        metrics = _evaluate_on_all_of_validation(finished, new_events())
+        metrics = _evaluate_on_all_of_validation(finished, new_callbacks())
         finished.run_dir.write_json(_MEASURED, metrics)
     return metric, finished.run_dir.read_json(_MEASURED)[headline]
 
@@ -125,23 +125,23 @@ def _validation_is_held_out(recipe: Recipe) -> bool:
 
 
 def _evaluate_on_all_of_validation(
-    finished: Finished, events: Sequence[Events]
+    finished: Finished, callbacks: Sequence[Callback]
 ) -> Mapping[str, float]:
     recipe = workflow.load_run_recipe(finished.run_dir)
     whole = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, train_examples=None))
-    session = Session(whole, finished.run_dir, events)
+    session = Session(whole, finished.run_dir, callbacks)
     session.load()
     labels = session.data.labels(VALIDATION)
-    session.events.on_evaluation_start(VALIDATION, len(labels))
+    session.callbacks.on_evaluation_start(VALIDATION, len(labels))
     outcome = session.outcome()
     logits = split_logits(
         outcome.forward(outcome.best_model()),
         session.data,
         VALIDATION,
         batch_size=whole.evaluation.batch_size,
-        on_batch=session.events.on_evaluation_batch,
+        on_batch=session.callbacks.on_evaluation_batch,
     )
-    session.events.close()
+    session.callbacks.close()
     task = task_from_record(finished.result["task"])  # with the thresholds that the run chose
     bins = whole.evaluation.calibration_bins
     return task.evaluate(labels, logits, calibration_bins=bins)

@@ -17,7 +17,7 @@ from kerasft.run_dir import RunDir, create_run_dir, describe_environment, write_
 if TYPE_CHECKING:
     from kerasft.runs.session import Session
     from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
-    from kerasft.training.callbacks.callback import Events
+    from kerasft.training.callbacks.callback import Callback
     from kerasft.training.step.fine_tuner import FineTuner
 
 SEARCH = "find_lr"  # begins the names of the folders, and is that of the files in them
@@ -127,7 +127,7 @@ def find_learning_rate(
     recipe: Recipe,
     rates: RateRange | None = None,
     *,
-    events: Sequence[Events] = (),
+    callbacks: Sequence[Callback] = (),
     runs_folder: str | Path = "runs",
 ) -> RateSearch:
     """Runs the learning-rate range test on a recipe, and writes down what it showed.
@@ -140,7 +140,7 @@ def find_learning_rate(
     Args:
         recipe: What to train.
         rates: The rates to go through; `None` is the usual range.
-        events: Told what happens, beside TensorBoard.
+        callbacks: Notified of what happens, beside TensorBoard.
         runs_folder: Where the folder `find_lr-<recipe>-<date>-<time>` is made.
 
     Raises:
@@ -151,20 +151,20 @@ def find_learning_rate(
 
     from kerasft.runs.session import Session
     from kerasft.runs.workflow import settle
-    from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+    from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 
-    session = Session(settle(_tested(recipe, rates.num_steps)), None, events)
+    session = Session(settle(_tested(recipe, rates.num_steps)), None, callbacks)
     session.load()  # before there is a folder: a mistake leaves none behind
     model = session.build_model()
     folder = create_run_dir(f"{SEARCH}-{recipe.name}", runs_folder)
     recipe_text = session.recipe.to_toml()
     folder.write_text(f"{SEARCH}.toml", recipe_text)
     folder.write_json("environment.json", describe_environment())
-    session.events.listeners.append(TensorBoardEvents(folder.tensorboard_folder, recipe_text))
+    session.callbacks.callbacks.append(TensorBoardCallback(folder.tensorboard_folder, recipe_text))
     try:
         curve = _test_rates(session, model, rates)
     finally:
-        session.events.close()
+        session.callbacks.close()
     return _write(session.recipe, folder, curve)
 
 
@@ -192,7 +192,7 @@ def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCur
     from kerasft.training.loop.out_of_memory import naming_memory
 
     data = training_data(session, model)
-    session.events.on_start(
+    session.callbacks.on_start(
         start_step=0, total_steps=rates.num_steps, steps_per_epoch=data.plan.steps_per_epoch
     )
     with naming_memory(lambda: "the learning-rate range test"):
@@ -201,7 +201,7 @@ def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCur
             session.strategy,
             data.batches(0),
             **rates._asdict(),
-            on_step=lambda result: session.events.on_step(result, data.stats(result.step - 1)),
+            on_step=lambda result: session.callbacks.on_step(result, data.stats(result.step - 1)),
         )
 
 

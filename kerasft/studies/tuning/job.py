@@ -65,7 +65,7 @@ class Job:
 
 
 def run_job(
-    job: Job, run: Callable[[], Outcome], recipe_path: Path, tell: Callable[[str], object]
+    job: Job, run: Callable[[], Outcome], recipe_path: Path, log: Callable[[str], object]
 ) -> Outcome:
     """Runs a job unless its folder says what came of it, and notes it there.
 
@@ -75,7 +75,7 @@ def run_job(
         job: The job.
         run: Runs it.
         recipe_path: The study's recipe.
-        tell: Told, in a line for people, that it begins.
+        log: Called with messages: that it begins.
     """
     outcome = job.outcome()
     if outcome is not None:
@@ -84,7 +84,7 @@ def run_job(
         load_recipe(recipe_path, job.changes)
     except UserError as error:
         return note(job, Outcome(FAILED, None, 0.0, reason=" ".join(str(error).split())))
-    tell(f"{job.name} {'goes on' if job.run_dir() else 'begins'}: {describe(job.changes)}")
+    log(f"{job.name} {'goes on' if job.run_dir() else 'begins'}: {describe(job.changes)}")
     return note(job, run())
 
 

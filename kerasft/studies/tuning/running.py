@@ -23,7 +23,7 @@ from kerasft.studies.tuning.trial import Trials
 def run_study(
     plan: Plan,
     *,
-    tell: Callable[[str], object] = lambda line: None,
+    log: Callable[[str], object] = lambda line: None,
     runs_folder: str | Path = "runs",
     runner: Runner | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -32,7 +32,7 @@ def run_study(
 
     Args:
         plan: From `make_plan`.
-        tell: Told, in lines for people, how it gets on.
+        log: Called with messages: how it gets on.
         runs_folder: Where the folder of a new study is made.
         runner: Runs its jobs; `None`: as processes on this machine.
         clock: Returns seconds, rising.
@@ -54,8 +54,8 @@ def run_study(
         if runner is None:
             runner = build_runner(plan, folder, gpus)
         names = [dimension.name for dimension in plan.recipe.tuning]
-        study = Study(plan, folder, runner, tell=tell, clock=clock)
-        tell(f"The search is kept in {folder.path}.")
+        study = Study(plan, folder, runner, log=log, clock=clock)
+        log(f"The search is kept in {folder.path}.")
         board = folder.path / "tensorboard"
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: write_trials(folder, study.tried(), names))
@@ -71,15 +71,15 @@ def run_study(
     return found, folder
 
 
-def join(plan: Plan, *, tell: Callable[[str], object] = lambda line: None) -> None:
+def join(plan: Plan, *, log: Callable[[str], object] = lambda line: None) -> None:
     """Runs trials of a study that another machine leads, until there are no more.
 
     Args:
         plan: From `join_plan`.
-        tell: Told, in lines for people, how it gets on.
+        log: Called with messages: how it gets on.
     """
     runner = build_runner(plan, plan.folder, visible_gpus())
-    join_study(plan, runner, plan.service.tuner_id, tell=tell)
+    join_study(plan, runner, plan.service.tuner_id, log=log)
 
 
 def build_runner(plan: Plan, folder: RunDir, gpus: tuple[str, ...]) -> Trials:

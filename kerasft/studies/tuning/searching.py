@@ -116,7 +116,7 @@ class Search:
         plan: Of the study.
         settled: By the recipe as it is.
         runner: Runs the jobs.
-        tell: Told, in lines for people, what begins and ends.
+        log: Called with messages: what begins and ends.
         check: Called again and again; may raise to stop.
     """
 
@@ -124,7 +124,7 @@ class Search:
     plan: Plan
     settled: Settled
     runner: Runner
-    tell: Callable[[str], object]
+    log: Callable[[str], object]
     check: Callable[[], object]
 
     def job(
@@ -207,8 +207,8 @@ class Search:
             value = best_of(Path(outcome.run_dir), metric, lower_is_better=lower)
             return dataclasses.replace(outcome, value=value, metric=metric)
 
-        outcome = run_job(job, run, self.folder.path / BASE, self.tell)
-        self.tell(f"{job.name} {describe_outcome(outcome)}")
+        outcome = run_job(job, run, self.folder.path / BASE, self.log)
+        self.log(f"{job.name} {describe_outcome(outcome)}")
         return outcome
 
 

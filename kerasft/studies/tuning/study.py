@@ -56,7 +56,7 @@ class Study:
         plan: What to search.
         folder: From `Plan.open`.
         runner: Runs the jobs.
-        tell: Told, in lines for people, how it gets on.
+        log: Called with messages: how it gets on.
         clock: Returns seconds, rising.
     """
 
@@ -66,7 +66,7 @@ class Study:
         folder: RunDir,
         runner: Runner,
         *,
-        tell: Callable[[str], object] = lambda line: None,
+        log: Callable[[str], object] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.plan = plan
@@ -75,8 +75,8 @@ class Study:
         used = self.journal.used_seconds()
         self.budget = Budget(plan.budget_seconds, used, plan.workers, clock)
         self.finals = plan.finals
-        self.search = Search(folder, plan, Settled(""), runner, tell, self._check)
-        self._tell = tell
+        self.search = Search(folder, plan, Settled(""), runner, log, self._check)
+        self._log = log
         self._errors: list[BaseException] = []
         self._failures = 0
         self._watch = InterruptWatch()
@@ -92,7 +92,7 @@ class Study:
             InterruptRequested: After Ctrl-C or SIGTERM; the study can be gone on with.
         """
         self.journal.add(OPENED)
-        self._watch = InterruptWatch(lambda: self._tell("Stopping: trials save checkpoints."))
+        self._watch = InterruptWatch(lambda: self._log("Stopping: trials save checkpoints."))
         try:
             with self._watch:
                 self._run_baseline()
@@ -100,7 +100,7 @@ class Study:
                 return self._finish(self._run_finals(), ending)
         except InterruptRequested:
             folder = shlex.quote(str(self.folder.path))
-            self._tell(f"Go on with it: {program('kerasft')} tune --resume {folder}")
+            self._log(f"Go on with it: {program('kerasft')} tune --resume {folder}")
             raise
 
     def tried(self) -> tuple[Tried, ...]:
@@ -134,7 +134,7 @@ class Study:
             wanted, outcome.seconds, fixed=self.plan.finals_fixed
         )
         if self.finals != wanted:
-            self._tell(
+            self._log(
                 f"The budget leaves room for {self.finals.finalists} finalists with "
                 f"{self.finals.seeds} seeds, not for {wanted.finalists} with {wanted.seeds}."
             )
@@ -173,7 +173,7 @@ class Study:
             points=count_points(plan.recipe.tuning),
             budget_seconds=plan.budget_seconds,
         )
-        self._tell(ending.message)
+        self._log(ending.message)
         if plan.method != HYPERBAND or ending.reason in (why.BRACKETS, why.EXHAUSTED):
             self._discard()  # Hyperband's runs are needed if the search is resumed
         tried = self.tried()
@@ -274,7 +274,7 @@ class Study:
         tested = find_test(self.journal.events)
         if tested is not None:
             return tested["metrics"]
-        self._tell(f"Testing the winner: {run_dir}")
+        self._log(f"Testing the winner: {run_dir}")
         metrics = self.search.runner.test(Path(run_dir), self._check)
         self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
         return metrics

@@ -1,13 +1,13 @@
-"""What a run tells while it runs: the listeners' interface.
+"""The interface of callbacks: what a run reports while it runs.
 
-Listeners: `training/history.py` (history.csv), `training/tensorboard.py`, `training/hparams.py`,
-`training/profiling.py`, `training/weights_and_biases.py`, `training/progress.py` (the terminal).
+The other files of this folder implement it: `history` (history.csv), `terminal`, `tensorboard`,
+`hparams`, `profiler`, `wandb`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,8 +81,8 @@ class BatchStats:
         }
 
 
-class Events:
-    """What happens in a run. Every method does nothing: a listener overrides what it wants.
+class Callback:
+    """What happens in a run. Every method does nothing: a subclass overrides what it wants.
 
     Evaluations also happen outside of training: before `on_start` and after `close`.
     """
@@ -150,67 +150,30 @@ class Events:
         """Training ended, well or not. May be called more than once."""
 
 
-class AllEvents(Events):
-    """Tells several listeners, in their order.
+class Callbacks(Callback):
+    """Calls several callbacks, in their order.
 
     Args:
-        listeners: Whom to tell; more may be added to the attribute of this name.
+        callbacks: Whom to call; more may be added to the attribute of this name.
     """
 
-    def __init__(self, listeners: Iterable[Events] = ()):
-        self.listeners = list(listeners)
-
-    def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_start(
-                start_step=start_step, total_steps=total_steps, steps_per_epoch=steps_per_epoch
-            )
-
-    def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_step(result, stats)
-
-    def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_epoch(epoch, step, metrics)
-
-    def on_evaluation_start(self, split: str, num_examples: int) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_evaluation_start(split, num_examples)
-
-    def on_evaluation_batch(self, num_examples: int) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_evaluation_batch(num_examples)
-
-    def on_evaluation(
-        self, split: str, step: int, metrics: Mapping[str, float], best: bool
-    ) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_evaluation(split, step, metrics, best)
-
-    def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_predictions(split, labels, logits)
-
-    def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_results(step, metrics)
-
-    def on_message(self, text: str) -> None:
-        """Passes it on."""
-        for listener in self.listeners:
-            listener.on_message(text)
+    def __init__(self, callbacks: Iterable[Callback] = ()):
+        self.callbacks = list(callbacks)
 
     def close(self) -> None:
-        """Closes every listener, also when one of them fails."""
+        """Closes every callback, also when one of them fails."""
         with contextlib.ExitStack() as stack:
-            for listener in reversed(self.listeners):
-                stack.callback(listener.close)
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.close)
+
+
+def _call_all(name: str) -> Callable[..., None]:
+    def call(self: Callbacks, *args: object, **kwargs: object) -> None:
+        for callback in self.callbacks:
+            getattr(callback, name)(*args, **kwargs)
+
+    return call
+
+
+for _name in [name for name in vars(Callback) if name.startswith("on_")]:
+    setattr(Callbacks, _name, _call_all(_name))

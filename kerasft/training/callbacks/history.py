@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors, write_atomically
-from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats, Events
+from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats, Callback
 
 if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
     from kerasft.training.loop.loop import StepResult
@@ -33,7 +33,7 @@ ALTERED_COLUMN = "altered_share"  # where training texts are altered
 _ALWAYS_FILLED = frozenset(STEP_COLUMNS) - {"idle_share"}
 
 
-class HistoryEvents(Events):
+class HistoryCallback(Callback):
     """Writes `history.csv`: one row a step, with the validation metrics where there was one.
 
     A row is on its way to the disk when its step is done, so that a killed run leaves all of them;

@@ -10,13 +10,13 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.summary import session_end_pb
 
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 
 FOLDER = "hparams"
 _SETTINGS_SUFFIX = ".settings"
 
 
-class HParamsEvents(Events):
+class HParamsCallback(Callback):
     """Writes a run's settings, and under `<split>/<metric>` what it reached so far.
 
     The tab takes for a run's metrics all scalars in the folder of its settings, so that this one

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from kerasft.training.callbacks.callback import BatchStats, Events
+from kerasft.training.callbacks.callback import BatchStats, Callback
 
 if TYPE_CHECKING:
     from kerasft.training.loop.loop import StepResult
 
 
-class ProfilerEvents(Events):
+class ProfilerCallback(Callback):
     """Records what a run computes from one step to another.
 
     Args:
         folder: TensorBoard's; the profile goes to `plugins/profile/` in it.
         steps: The first and the last step, such as `10-15`.
-        announce: Told, in a line for people, where the profile is.
+        log: Called with a message that says where the profile is.
     """
 
-    def __init__(self, folder: Path, steps: str, announce: Callable[[str], None]):
+    def __init__(self, folder: Path, steps: str, log: Callable[[str], None]):
         self._folder = folder
         self._first, self._last = map(int, steps.split("-"))
-        self._announce = announce
+        self._log = log
         self._total_steps = 0
         self._is_running = False
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
         """Begins, if the next step is to be recorded; says so if none will be."""
         if self._first > total_steps:
-            self._announce(
+            self._log(
                 f"Nothing is profiled: the run has {total_steps:,} steps, and "
                 f'training.profile_steps="{self._first}-{self._last}" begins later.'
             )
@@ -59,7 +59,7 @@ class ProfilerEvents(Events):
         if self._is_running:
             self._is_running = False
             tf.profiler.experimental.stop()
-            self._announce(
+            self._log(
                 f"The profile is in {self._folder / 'plugins' / 'profile'}. TensorBoard shows it "
                 "where its plugin is: pip install tensorboard-plugin-profile."
             )

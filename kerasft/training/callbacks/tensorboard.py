@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.training.callbacks import hparams
-from kerasft.training.callbacks.callback import BatchStats, Events
+from kerasft.training.callbacks.callback import BatchStats, Callback
 from kerasft.training.callbacks.scalars import STEP_TAGS, metric_scalars, step_scalars
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Pictures(Protocol):
         """Writes to the default writer; images too, if `plots`."""
 
 
-class TensorBoardEvents(Events):
+class TensorBoardCallback(Callback):
     """Writes scalars of every step, metrics and pictures of every evaluation, and the recipe.
 
     All are over the number of steps done. Leaving a writer's `as_default` flushes it: TensorBoard

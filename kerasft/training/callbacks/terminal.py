@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from kerasft.metrics.spread import show_figure
-from kerasft.training.callbacks.callback import BatchStats, Events, watched_metrics
+from kerasft.training.callbacks.callback import BatchStats, Callback, watched_metrics
 
 if TYPE_CHECKING:
     from kerasft.training.loop.loop import StepResult
@@ -79,7 +79,7 @@ def format_duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
-class ProgressEvents(Events):
+class ProgressCallback(Callback):
     """Shows how a run gets on.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasft.errors import UserError, first_line
-from kerasft.training.callbacks.callback import BatchStats, Events
+from kerasft.training.callbacks.callback import BatchStats, Callback
 from kerasft.training.callbacks.scalars import metric_scalars, step_scalars
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def require_wandb() -> None:
         )
 
 
-class WandbEvents(Events):
+class WandbCallback(Callback):
     """Tells Weights & Biases what TensorBoard is told: `train/step/loss`, `validation/epoch/loss`.
 
     Where to and as whom is a matter of its client: `wandb login`, `WANDB_MODE=offline`, and so on.

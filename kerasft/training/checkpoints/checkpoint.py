@@ -178,14 +178,14 @@ def step_of(path: Path) -> int:
 
 
 def restore_latest(
-    folder: Path, variables_at: Callable[[int], Sequence], *, warn: Callable[[str], None]
+    folder: Path, variables_at: Callable[[int], Sequence], *, log: Callable[[str], None]
 ) -> dict[str, Any] | None:
     """Restores the newest checkpoint that is whole.
 
     Args:
         folder: The run's folder of checkpoints.
         variables_at: From a step to the variables that were saved then, in the same order.
-        warn: Told about a damaged checkpoint that is passed over.
+        log: Called with a message about a damaged checkpoint that is passed over.
 
     Returns:
         Its state, or `None` if there is no checkpoint at all.
@@ -199,7 +199,7 @@ def restore_latest(
         try:
             return restore(path, variables_at(step_of(path)))
         except DamagedCheckpointError as error:
-            warn(f"{error} Going back to the checkpoint before it.")
+            log(f"{error} Going back to the checkpoint before it.")
     if found:
         raise UserError(
             f"No checkpoint in {folder} is whole.", fix="start the run anew, without --resume."

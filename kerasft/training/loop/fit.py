@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from kerasft.metrics.spread import show_figure
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import save_best
 from kerasft.training.checkpoints.writer import CheckpointWriter
 from kerasft.training.distribution.strategy import build_workers
@@ -35,7 +35,7 @@ class Fit:
         settings: When things happen.
         folder: Where checkpoints go.
         state: Where training stands; changed in place.
-        events: Told what happens.
+        callbacks: Notified of what happens.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Fit:
         settings: FitSettings,
         folder: Path,
         state: FitState,
-        events: Events,
+        callbacks: Callback,
     ):
         self.model = model
         self.strategy = strategy
@@ -56,7 +56,7 @@ class Fit:
         self.settings = settings
         self.folder = folder
         self.state = state
-        self.events = events
+        self.callbacks = callbacks
         self.writer = CheckpointWriter(folder, keep=settings.keep_checkpoints)
         self.saved_at = time.monotonic()
         self.compiled: set[tuple[int, int]] = set()  # shapes of batches
@@ -78,8 +78,8 @@ class Fit:
             UserError: If the monitored metric does not exist, the disk is full, or memory runs out.
         """
         start = time.monotonic() - self.state.seconds
-        with InterruptWatch(self._announce_interrupt) as watch:
-            self.events.on_start(
+        with InterruptWatch(self._log_interrupt) as watch:
+            self.callbacks.on_start(
                 start_step=self.state.step,
                 total_steps=self.settings.total_steps,
                 steps_per_epoch=self.data.plan.steps_per_epoch,
@@ -178,14 +178,14 @@ class Fit:
         if self.model.jit_compile and shape not in self.compiled:
             self.compiled.add(shape)
             self.state.compile_seconds += result.seconds
-        self.events.on_step(result, stats)
+        self.callbacks.on_step(result, stats)
         self._end_epoch(result.running)
 
     def _end_epoch(self, running: Mapping[str, float]) -> None:
         """Tells the events of an epoch that ends with the present step, if one does."""
         epoch, rest = divmod(self.state.step, self.data.plan.steps_per_epoch)
         if rest == 0:
-            self.events.on_epoch(epoch, self.state.step, running)
+            self.callbacks.on_epoch(epoch, self.state.step, running)
             self.model.reset_metrics()
 
     def _measure(self, watch: InterruptWatch) -> dict[str, float]:
@@ -193,7 +193,7 @@ class Fit:
 
         def on_batch(num_examples: int) -> None:
             watch.check(self.workers.any)
-            self.events.on_evaluation_batch(num_examples)
+            self.callbacks.on_evaluation_batch(num_examples)
 
         return self.data.evaluate(on_batch)
 
@@ -214,9 +214,9 @@ class Fit:
             self.soup.keep(self.model.weights, unaveraged(state.evaluations, state.averaged_step))
         state.evaluations_since_best = 0 if improves else state.evaluations_since_best + 1
         state.stopped_early = state.is_out_of_patience(self.settings.patience)
-        self.events.on_evaluation("validation", state.step, metrics, best)
+        self.callbacks.on_evaluation("validation", state.step, metrics, best)
         if state.stopped_early:
-            self.events.on_message(
+            self.callbacks.on_message(
                 f"Stopping early: {ranking.monitor} has not improved on "
                 f"{show_figure(state.best_value)} (step {state.best_step}) for "
                 f"{state.evaluations_since_best} evaluations."
@@ -238,8 +238,8 @@ class Fit:
             metrics = self._measure(watch)
             save_best(self.folder, weights, {"step": state.step, **metrics})
         value = ranking.value(metrics)
-        self.events.on_evaluation("validation", state.step, metrics, True)
-        self.events.on_message(
+        self.callbacks.on_evaluation("validation", state.step, metrics, True)
+        self.callbacks.on_message(
             f"The weights of the steps {', '.join(map(str, steps))} are averaged: "
             f"{ranking.monitor} {show_figure(value)}; the best single step had "
             f"{show_figure(state.best_value)}."
@@ -254,8 +254,8 @@ class Fit:
         self.writer.save(self.state.step, variables, dataclasses.asdict(self.state))
         self.saved_at = time.monotonic()
 
-    def _announce_interrupt(self) -> None:
-        self.events.on_message("Stopping: saving a checkpoint. Once more to stop without saving.")
+    def _log_interrupt(self) -> None:
+        self.callbacks.on_message("Stopping: saving a checkpoint. Again to stop without saving.")
 
 
 def checkpointed_variables(model) -> list:

@@ -99,7 +99,7 @@ class FineTuner(keras.Model):
                 replicas: `float32`, or `bfloat16`, which is half as much to send.
             updates_rows: Whether the lazy table of an `AdamW` that has one is updated row by row;
                 only on one device, and where nothing else makes a gradient of the whole table.
-            kernels: Of `models.fast.kernels`, for step and `AdamW`; `None`: TensorFlow's operations.
+            kernels: Of `models.fast.kernels`, for step and `AdamW`; `None`: TensorFlow's own ops.
             **options: Those of Keras.
         """
         self.all_reduce_dtype = all_reduce_dtype

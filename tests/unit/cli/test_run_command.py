@@ -8,7 +8,7 @@ import pytest
 
 from kerasft.recipe import load_recipe
 from kerasft.runs.terminal import build_progress
-from kerasft.training.callbacks.terminal import ProgressEvents
+from kerasft.training.callbacks.terminal import ProgressCallback
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_the_chief_of_each_run_shows_its_progress(monkeypatch, index, strategy, 
     config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": index}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     recipe = load_recipe("imdb_sample", {"training.strategy": strategy})
-    assert isinstance(build_progress(recipe), ProgressEvents) is shows
+    assert isinstance(build_progress(recipe), ProgressCallback) is shows

@@ -62,7 +62,7 @@ def test_a_checkout_finds_the_shared_folder_from_anywhere(no_home, monkeypatch, 
 
 def test_missing_data_falls_back_loudly_when_allowed(no_home):
     said = []
-    source = load_source("imdb_reviews", allow_builtin_sample=True, warn=said.append)
+    source = load_source("imdb_reviews", allow_builtin_sample=True, log=said.append)
     assert source.name == "builtin-sample"
     assert len(said) == 1
     for part in ("REAL DATA IS MISSING", "imdb_reviews", str(no_home), "synthetic", "TFDS_DATA"):

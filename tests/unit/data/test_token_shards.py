@@ -22,7 +22,7 @@ SPLIT = "train"
 def parts(tmp_path, monkeypatch):
     """The built-in sample in batches of 16, and a preprocessor for it."""
     monkeypatch.setattr(token_writer, "_BATCH_SIZE", 16)
-    source = load_source("builtin-sample", None, True, warn=lambda text: None)
+    source = load_source("builtin-sample", None, True, log=lambda text: None)
     preprocessor = WordPiecePreprocessor(load_vocabulary(), sequence_length=24)
     store = store_place(source, SPLIT, preprocessor, tmp_path / "tokens")
 

@@ -100,7 +100,7 @@ def test_a_damaged_store_is_rebuilt_with_a_warning(damage, name, build, make_sou
     good = {key: np.array(value) for key, value in vars(build(source)).items()}
     damage(folders(tmp_path)[0] / name)
     said = []
-    store = build(source, warn=said.append)
+    store = build(source, log=said.append)
     assert len(said) == 1
     assert "is damaged" in said[0]
     for key, value in good.items():

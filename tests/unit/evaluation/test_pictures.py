@@ -13,7 +13,7 @@ from kerasft.evaluation.pictures import EvaluationPictures, most_frequent
 from kerasft.tasks.classification import Classification
 from kerasft.tasks.multilabel import MultiLabel
 from kerasft.tasks.regression import Regression
-from kerasft.training.callbacks.tensorboard import TensorBoardEvents
+from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 
 NAMES = ("bad", "good", "so $o$")
 PLOTS = {"plots/confusion_matrix", "plots/reliability_diagram", "plots/roc_curves"}
@@ -27,7 +27,7 @@ def make_predictions(seed=0, num_examples=200):
 
 
 def write(folder, task, labels, logits, *, split="validation", best=True, step=7):
-    events = TensorBoardEvents(folder, "", pictures=EvaluationPictures(task, 5))
+    events = TensorBoardCallback(folder, "", pictures=EvaluationPictures(task, 5))
     events.on_predictions(split, labels, logits)
     events.on_evaluation(split, step, {"accuracy": 0.5}, best=best)
     events.close()
@@ -141,7 +141,7 @@ def test_images_of_the_best_evaluations_and_of_tests(tmp_path, split, best, draw
 
 def test_metrics_and_pictures_lie_in_one_file(tmp_path):
     """TensorBoard reads no file any more once it has seen a newer one beside it."""
-    events = TensorBoardEvents(tmp_path, "", pictures=EvaluationPictures(Classification(NAMES)))
+    events = TensorBoardCallback(tmp_path, "", pictures=EvaluationPictures(Classification(NAMES)))
     for step in (3, 6):
         events.on_predictions("validation", *make_predictions())
         events.on_evaluation("validation", step, {"accuracy": 0.5}, best=step == 3)
@@ -155,7 +155,7 @@ def test_numbers_have_no_pictures(tmp_path):
 
 
 def test_predictions_of_another_split_are_not_taken_for_its_own(tmp_path):
-    events = TensorBoardEvents(tmp_path, "", pictures=EvaluationPictures(Classification(NAMES)))
+    events = TensorBoardCallback(tmp_path, "", pictures=EvaluationPictures(Classification(NAMES)))
     events.on_predictions("validation", *make_predictions())
     events.on_evaluation("test", 7, {"accuracy": 0.5}, best=False)
     events.close()

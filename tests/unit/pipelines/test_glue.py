@@ -49,7 +49,7 @@ class FakeData:
             if file.name != "QQP.tsv":
                 self.splits.setdefault(file.dataset, {})[file.split] = file.num_examples
 
-    def __call__(self, dataset, data_dir=None, allow_builtin_sample=False, warn=print):
+    def __call__(self, dataset, data_dir=None, allow_builtin_sample=False, log=print):
         if dataset not in self.splits:
             raise UserError(f"The dataset {dataset} is not prepared.", fix="prepare it.")
         return FakeSource(dataset, self.splits[dataset])
@@ -89,11 +89,11 @@ class FakeWorkflow:
         run_dir.write_json("metrics.json", run.to_json() | {"task": {"headline": headline}})
         return run
 
-    def export_run(self, run_dir, events=(), name=None):
+    def export_run(self, run_dir, callbacks=(), name=None):
         self.exports.append(run_dir)
         return Path("saved_models") / run_dir.path.name.partition("-")[0] / "1"
 
-    def predict_source(self, run_dir, source, split, events=()):
+    def predict_source(self, run_dir, source, split, callbacks=()):
         self.predictions.append((run_dir, source.name, split))
         count = source.num_examples(split)
         file = next(f for f in FILES.values() if (f.dataset, f.split) == (source.name, split))

@@ -12,7 +12,7 @@ from kerasft.runs import session as session_module
 from kerasft.runs.data import data as run_data
 from kerasft.runs.data.augmentation import build_augmented_examples, check_augmentation
 from kerasft.runs.fitting import fit
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.fit_state import FitState
 
 CHANCES = {
@@ -23,7 +23,7 @@ CHANCES = {
 }
 
 
-class Counts(list, Events):
+class Counts(list, Callback):
     def on_step(self, result, stats):
         self.append(stats.altered)
 
@@ -102,17 +102,17 @@ def test_what_is_not_altered_is_cut_as_ever(load, changes):
 
 def test_a_run_counts_what_was_altered_and_resumes_with_the_same(load):
     counts, alone, none = Counts(), Counts(), Counts()
-    session = load({**CHANCES, "augmentation.share": 0.5}, events=[counts])
+    session = load({**CHANCES, "augmentation.share": 0.5}, callbacks=[counts])
     fit(session, session.build_model(), FitState())
     sizes = [len(session.plan.batch(step)) for step in range(4)]
     assert len(counts) == 4
     assert 0 < sum(counts) < sum(sizes)
 
-    resumed = load({**CHANCES, "augmentation.share": 0.5}, events=[alone])
+    resumed = load({**CHANCES, "augmentation.share": 0.5}, callbacks=[alone])
     fit(resumed, resumed.build_model(), FitState(step=2))
     assert alone == counts[2:]
 
-    plain = load(events=[none])
+    plain = load(callbacks=[none])
     fit(plain, plain.build_model(), FitState())
     assert none == [None] * 4
 

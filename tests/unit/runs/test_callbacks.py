@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.data.sources.builtin import iterate_builtin_sample
-from kerasft.runs.callbacks import build_listeners, chosen_settings, tensorboard_command
+from kerasft.runs.callbacks import build_callbacks, chosen_settings, tensorboard_command
 
 TINY = {"model.preset": "tiny_random", "export.enabled": False}
 
@@ -52,7 +52,7 @@ def finished(make_session, told):
         "logging.plots": True,
         "data.validation_fraction": 0.3,
     }
-    session = make_session({**TINY, **wanted}, events=[Listener()])
+    session = make_session({**TINY, **wanted}, callbacks=[Listener()])
     session.load()
     return session, session.run(session.build_model())
 
@@ -118,12 +118,12 @@ def _check_projector(session, folder):
 def test_processes_that_are_not_the_chief_write_history_alone(make_session):
     session = make_session(TINY)
     session.load()
-    full = [type(listener).__name__ for listener in build_listeners(session)]
-    assert full == ["HistoryEvents", "TensorBoardEvents", "HParamsEvents"]
+    full = [type(listener).__name__ for listener in build_callbacks(session)]
+    assert full == ["HistoryCallback", "TensorBoardCallback", "HParamsCallback"]
     session.workers.is_chief = False
-    [history] = build_listeners(session)
-    assert type(history).__name__ == "HistoryEvents"
+    [history] = build_callbacks(session)
+    assert type(history).__name__ == "HistoryCallback"
     session.workers.is_chief = True
     training = dataclasses.replace(session.recipe.training, profile_steps="1-2")
     session.recipe = dataclasses.replace(session.recipe, training=training)
-    assert type(build_listeners(session)[-1]).__name__ == "ProfilerEvents"
+    assert type(build_callbacks(session)[-1]).__name__ == "ProfilerCallback"

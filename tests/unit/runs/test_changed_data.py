@@ -14,7 +14,7 @@ from kerasft.run_dir import RunDir
 from kerasft.runs import workflow
 from kerasft.runs.data.record import read_data_record
 from kerasft.runs.resume import change_recipe
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import BEST, latest_step, read_checkpoint
 
 SETTINGS = {
@@ -32,7 +32,7 @@ SETTINGS = {
 RESUME = "say where it lies now"
 
 
-class StopAt(Events):
+class StopAt(Callback):
     """Breaks off after a step, as a kill would."""
 
     def __init__(self, step):
@@ -66,7 +66,7 @@ def recipe_of(**more):
 def interrupted(place):
     """A run that was broken off after step 3, with a checkpoint of step 2."""
     with pytest.raises(RuntimeError, match="broken off"):
-        workflow.run(recipe_of(), events=[StopAt(3)])
+        workflow.run(recipe_of(), callbacks=[StopAt(3)])
     (folder,) = (place / "runs").iterdir()
     return RunDir(folder)
 

@@ -34,7 +34,7 @@ def ready(make_session, monkeypatch):
 
 def test_the_probe_is_what_the_run_recorded_of_its_test_texts(ready):
     session, result, model = ready
-    logits = result.predict(model, session.data, "test", session.events)
+    logits = result.predict(model, session.data, "test", session.callbacks)
     probe = build_probe(result, session.data)
     assert probe.logits.tolist() == logits.tolist()
     (texts,) = probe.columns
@@ -81,13 +81,13 @@ def export(ready, load_data, **options):
     session, result, _ = ready
     lines = []
     settings = {"name": None, "options": ExportOptions(), "quantization": None, **options}
-    export_recorded(result, RECORDED, load_data, announce=lines.append, **settings)
+    export_recorded(result, RECORDED, load_data, log=lines.append, **settings)
     return session.exports[-1], lines
 
 
 def test_a_quantized_export_must_answer_as_the_rounded_model(ready):
     session, result, model = ready
-    result.predict(model, session.data, "test", session.events)
+    result.predict(model, session.data, "test", session.callbacks)
     options, _ = export(
         ready, lambda: session.data, quantization=Quantization("int8", max_loss=1.0)
     )

@@ -10,13 +10,13 @@ import pytest
 
 from kerasft.runs import workflow
 from kerasft.runs.finish import _undefined
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.fit_state import FitState
 
 MONITOR = "validation/expected_calibration_error"
 
 
-class Messages(list, Events):
+class Messages(list, Callback):
     on_message = list.append
 
 

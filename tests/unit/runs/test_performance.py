@@ -56,10 +56,10 @@ class TestKernels:
         self.gpus, self.said, self.failure = [], [], None
         monkeypatch.setattr(performance.tf.config, "list_logical_devices", lambda kind: self.gpus)
 
-        def load(announce):
+        def load(log):
             if self.failure is not None:
                 raise self.failure
-            announce("compiling")
+            log("compiling")
             return "kernels"
 
         monkeypatch.setattr(performance, "load_kernels", load)

@@ -9,14 +9,14 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
 from kerasft.runs import workflow
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
 from kerasft.training.loop.divergence import DivergedError
 from kerasft.training.loop.loop import loop
 
 
-class Messages(Events):
+class Messages(Callback):
     def __init__(self):
         self.told = []
 
@@ -42,11 +42,11 @@ def break_down(monkeypatch):
 def run(make_recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def start(events=(), **training):
+    def start(callbacks=(), **training):
         settings = {"training.steps": 6, "training.checkpoint_every_steps": 2}
         settings |= {f"training.{name}": value for name, value in training.items()}
         recipe = make_recipe({**settings, "export.enabled": False, "data.test_splits": ()})
-        return workflow.run(recipe, events=events)
+        return workflow.run(recipe, callbacks=callbacks)
 
     return start
 

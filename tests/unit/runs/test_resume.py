@@ -13,7 +13,7 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
 from kerasft.runs import workflow
 from kerasft.runs.resume import change_recipe, compare_devices, differences, open_resumed
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
 from kerasft.training.loop.fit_state import FitState
 from kerasft.training.step.schedule import build_schedule
@@ -99,11 +99,11 @@ def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, mo
     settings = {"export.enabled": False, "training.checkpoint_every_steps": 2, **WITHOUT_CHANCE}
     recipe = make_recipe({**settings, "training.strategy": "one_device"})
     # Two replicas update the token table whole: what one device owes its rows is settled.
-    undisturbed = workflow.run(changed(recipe, steps=4, strategy="mirrored"), events=[])
+    undisturbed = workflow.run(changed(recipe, steps=4, strategy="mirrored"), callbacks=[])
     messages = Messages()
-    first = RunDir(workflow.run(changed(recipe, steps=2), events=[messages]).path)
+    first = RunDir(workflow.run(changed(recipe, steps=2), callbacks=[messages]).path)
     first.metrics_path.unlink()
-    workflow.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, events=[messages])
+    workflow.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, callbacks=[messages])
     (said,) = [text for text in messages.told if "within rounding" in text]
     assert "OneDeviceStrategy, 1 x CPU, and goes on on MirroredStrategy, 2 x CPU" in said
     ours, theirs = (weights_of(run_dir) for run_dir in (first, RunDir(undisturbed.path)))
@@ -115,15 +115,15 @@ def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path
     monkeypatch.chdir(tmp_path)
     settings = {"export.enabled": False, "evaluation.test": False, "training.warmup_steps": 1}
     recipe = make_recipe(settings)
-    undisturbed = workflow.run(recipe, events=[])
+    undisturbed = workflow.run(recipe, callbacks=[])
     short = changed(recipe, stop_after_epochs=0.6)  # three of the four steps
-    run = workflow.run(short, events=[])
+    run = workflow.run(short, callbacks=[])
     assert [row["step"] for row in run.history] == [1, 2, 3]
     assert not any(name.startswith("test") for name in run.metrics)
     first = RunDir(run.path)
     first.metrics_path.unlink()
     longer = change_recipe(first, ["training.stop_after_epochs=9"])
-    workflow.run(longer, resume=first, events=[])
+    workflow.run(longer, resume=first, callbacks=[])
     ours, theirs = weights_of(first), weights_of(RunDir(undisturbed.path))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     rates = [row["learning_rate"] for row in run.history]
@@ -133,7 +133,7 @@ def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path
     assert float(own(2)) < 0.9 * rates[2]
 
 
-class Messages(Events):
+class Messages(Callback):
     def __init__(self):
         self.told = []
 

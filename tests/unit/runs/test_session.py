@@ -11,12 +11,12 @@ from kerasft.runs import session as session_module
 from kerasft.runs import workflow
 from kerasft.runs.fitting import training_data
 from kerasft.runs.session import Session
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.fit_state import FitState
 from kerasft.training.loop.interrupt import Interrupted
 
 
-class Messages(list, Events):
+class Messages(list, Callback):
     on_message = list.append
 
 
@@ -33,7 +33,7 @@ def no_data(monkeypatch, tmp_path):
 
 def test_falling_back_on_the_sample_is_loud_and_recorded(make_session, no_data):
     messages = Messages()
-    session = make_session({"model.preset": "tiny_random"}, name="imdb_quick", events=[messages])
+    session = make_session({"model.preset": "tiny_random"}, name="imdb_quick", callbacks=[messages])
     session.load()
     assert messages[0].startswith("THE REAL DATA IS MISSING: imdb_reviews")
     assert session.on_sample
@@ -49,7 +49,7 @@ def test_falling_back_on_the_sample_is_loud_and_recorded(make_session, no_data):
 def test_building_a_model_tells_of_the_fall_back_too(make_recipe, no_data):
     messages = Messages()
     recipe = make_recipe({"model.preset": "tiny_random"}, name="imdb_quick")
-    workflow.build(recipe, events=[messages])
+    workflow.build(recipe, callbacks=[messages])
     assert messages[0].startswith("THE REAL DATA IS MISSING")
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models.adapters.adapter import adapter_of
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.adapter_file import collect_adapter, save_adapter
 
 LORA = {"adapter.method": "lora", "adapter.rank": 4}
 
 
-class Messages(list, Events):
+class Messages(list, Callback):
     on_message = list.append
 
 
@@ -21,8 +21,8 @@ class Messages(list, Events):
 def load(make_session):
     """Loads a session of a recipe; returns it, its model still to be built."""
 
-    def load(overrides, events=()):
-        session = make_session(overrides, events=events)
+    def load(overrides, callbacks=()):
+        session = make_session(overrides, callbacks=callbacks)
         session.load()
         return session
 

@@ -40,7 +40,7 @@ class FakeWorkflow:
         run_dir.write_json("metrics.json", run.to_json() | {"task": {"headline": "accuracy"}})
         return run
 
-    def export_run(self, run_dir, events=(), name=None):
+    def export_run(self, run_dir, callbacks=(), name=None):
         self.exports.append(run_dir.path.name)
         return Path("saved_models/imdb/7")
 

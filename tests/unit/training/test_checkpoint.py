@@ -80,7 +80,7 @@ class TestOfAModel:
         fresh = checkpointed_variables(build(0))  # Keras has numbered its seed generators on
         assert [v.path for v in trained] != [v.path for v in fresh]
         save_checkpoint(tmp_path, 2, trained, {"a": 1})
-        state = restore_latest(tmp_path, lambda step: fresh, warn=refuse)
+        state = restore_latest(tmp_path, lambda step: fresh, log=refuse)
         assert (state["step"], state["a"]) == (2, 1)
         for received, expected in zip(fresh, trained, strict=True):
             received, expected = received.numpy(), expected.numpy()
@@ -103,7 +103,7 @@ class TestOfAModel:
     def test_training_goes_on_as_if_nothing_had_happened(self, build, tools, tmp_path):
         trained, resumed = build(2), build(0)
         save_checkpoint(tmp_path, 2, checkpointed_variables(trained), {})
-        restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), warn=refuse)
+        restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), log=refuse)
         batch = tools.as_tensors(tools.make_batch(4, seed=9))
         logs = [model.train_step(batch) for model in (trained, resumed)]
         assert float(logs[0]["batch_loss"]) == float(logs[1]["batch_loss"])
@@ -113,7 +113,7 @@ class TestOfAModel:
     def test_control_other_seeds_of_dropout_differ(self, build, tools, tmp_path):
         trained, resumed = build(2), build(0)
         save_checkpoint(tmp_path, 2, checkpointed_variables(trained), {})
-        restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), warn=refuse)
+        restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), log=refuse)
         for variable in resumed.variables:
             if "seed_generator" in variable.path:
                 variable.assign(variable + 1)
@@ -178,21 +178,21 @@ def test_later_ones_are_discarded(tmp_path, save):
 
 
 def test_no_checkpoint_is_none(tmp_path, variables):
-    assert restore_latest(tmp_path, lambda step: variables, warn=refuse) is None
-    assert restore_latest(tmp_path / "missing", lambda step: variables, warn=refuse) is None
+    assert restore_latest(tmp_path, lambda step: variables, log=refuse) is None
+    assert restore_latest(tmp_path / "missing", lambda step: variables, log=refuse) is None
 
 
 def test_saving_a_step_again_replaces_it(tmp_path, save, variables):
     save(3, note="first")
     save(3, note="second")
-    assert restore_latest(tmp_path, lambda step: variables, warn=refuse)["note"] == "second"
+    assert restore_latest(tmp_path, lambda step: variables, log=refuse)["note"] == "second"
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path, save, variables):
     path = save(7)
     path.rename(tmp_path / f".{path.name}.old")  # what such a kill leaves
     variables[1].assign(0.0)
-    assert restore_latest(tmp_path, lambda step: variables, warn=refuse)["step"] == 7
+    assert restore_latest(tmp_path, lambda step: variables, log=refuse)["step"] == 7
     assert variables[1].numpy() == 7
 
 
@@ -246,7 +246,7 @@ def test_goes_back_to_the_one_before(damage, tmp_path, save, variables):
     name, spoil = DAMAGES[damage]
     spoil(save(9) / name)
     warnings = []
-    assert restore_latest(tmp_path, lambda step: variables, warn=warnings.append)["step"] == 8
+    assert restore_latest(tmp_path, lambda step: variables, log=warnings.append)["step"] == 8
     assert values_of(variables)[0].tolist() == [8, 8, 8]
     assert len(warnings) == 1
     assert "step-00000009" in warnings[0]
@@ -258,7 +258,7 @@ def test_all_damaged(tmp_path, save, variables):
         flip(save(step) / "variables.safetensors")
     warnings = []
     with pytest.raises(UserError, match=r"No checkpoint in .* is whole\. Fix: start the run anew"):
-        restore_latest(tmp_path, lambda step: variables, warn=warnings.append)
+        restore_latest(tmp_path, lambda step: variables, log=warnings.append)
     assert len(warnings) == 2
 
 
@@ -285,13 +285,13 @@ def test_of_another_model(tmp_path, save, other):
     save(8)
     save(9)
     with pytest.raises(UserError, match=r"step-00000009 belongs to another model.*with the recipe"):
-        restore_latest(tmp_path, lambda step: other, warn=refuse)
+        restore_latest(tmp_path, lambda step: other, log=refuse)
 
 
 class TestFullDisk:
     def check_untouched(self, tmp_path, variables):
         assert {path.name for path in tmp_path.iterdir()} == {"step-00000008"}
-        assert restore_latest(tmp_path, lambda step: variables, warn=refuse)["step"] == 8
+        assert restore_latest(tmp_path, lambda step: variables, log=refuse)["step"] == 8
 
     def test_seen_before(self, tmp_path, save, variables, monkeypatch):
         save(8)

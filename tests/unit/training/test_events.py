@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasft.training.callbacks.callback import AllEvents, BatchStats, Events, watched_metrics
+from kerasft.training.callbacks.callback import BatchStats, Callback, Callbacks, watched_metrics
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
@@ -13,7 +13,7 @@ def step_result(step):
     return StepResult(step, 1 / step, 1e-4, 2.5, 0.5, {"loss": 0.7, "accuracy": 0.5})
 
 
-class Recorder(Events):
+class Recorder(Callback):
     def __init__(self):
         self.calls = []
 
@@ -39,24 +39,24 @@ def tell_everything(events):
 def test_all_listeners_are_told_everything():
     told, expected = [Recorder(), Recorder()], Recorder()
     tell_everything(expected)
-    tell_everything(AllEvents(told))
+    tell_everything(Callbacks(told))
     assert told[0].calls == told[1].calls == expected.calls
-    overridable = {name for name in vars(Events) if not name.startswith("_")}
+    overridable = {name for name in vars(Callback) if not name.startswith("_")}
     assert {name for name, _, _ in expected.calls} == overridable
 
 
 def test_the_base_class_ignores_everything():
-    tell_everything(Events())
+    tell_everything(Callback())
 
 
 def test_every_listener_is_closed_though_one_fails():
-    class Failing(Events):
+    class Failing(Callback):
         def close(self):
             raise OSError("disk")
 
     before, after = Recorder(), Recorder()
     with pytest.raises(OSError, match="disk"):
-        AllEvents([before, Failing(), after]).close()
+        Callbacks([before, Failing(), after]).close()
     assert before.calls == after.calls == [("close", (), {})]
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import (
     BEST,
     checkpoints_in,
@@ -31,7 +31,7 @@ STEPS_PER_EPOCH = 5
 NAN = float("nan")
 
 
-class Listener(Events):
+class Listener(Callback):
     """Writes down what it is told."""
 
     def __init__(self):

@@ -8,7 +8,7 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats
-from kerasft.training.callbacks.history import STEP_COLUMNS, HistoryEvents, read_history
+from kerasft.training.callbacks.history import STEP_COLUMNS, HistoryCallback, read_history
 from kerasft.training.loop.loop import StepResult
 
 WATCHED = [f"validation/{name}" for name in WATCHED_METRICS[0]]
@@ -21,7 +21,7 @@ def step_result(step):
 
 
 def start(path, *, start_step=0):
-    history = HistoryEvents(path)
+    history = HistoryCallback(path)
     history.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
     return history
 
@@ -62,7 +62,7 @@ def test_a_row_holds_the_step_its_speed_and_no_validation(tmp_path):
 
 def test_the_altered_share_has_a_column_where_texts_are_altered(tmp_path):
     path = tmp_path / "history.csv"
-    history = HistoryEvents(path, augments=True)
+    history = HistoryCallback(path, augments=True)
     history.on_start(start_step=0, total_steps=2, steps_per_epoch=2)
     history.on_step(step_result(1), dataclasses.replace(STATS, altered=8))
     history.on_step(step_result(2), dataclasses.replace(STATS, altered=0))
@@ -120,8 +120,8 @@ def test_a_killed_process_leaves_every_step(tmp_path):
 import os, signal, sys, types
 from pathlib import Path
 from kerasft.training.callbacks.callback import BatchStats
-from kerasft.training.callbacks.history import HistoryEvents
-history = HistoryEvents(Path(sys.argv[1]))
+from kerasft.training.callbacks.history import HistoryCallback
+history = HistoryCallback(Path(sys.argv[1]))
 history.on_start(start_step=0, total_steps=9, steps_per_epoch=9)
 for step in range(1, 6):
     result = types.SimpleNamespace(
@@ -176,7 +176,7 @@ def test_a_damaged_line_is_named(tmp_path, damaged):
 
 def test_columns_are_those_of_the_tasks_metrics(tmp_path):
     path = tmp_path / "history.csv"
-    history = HistoryEvents(path, ("pearson",))
+    history = HistoryCallback(path, ("pearson",))
     history.on_start(start_step=0, total_steps=20, steps_per_epoch=4)
     write_steps(history, 1, 1)
     history.on_evaluation("validation", 1, {"pearson": 0.5, "accuracy": 0.25}, best=True)

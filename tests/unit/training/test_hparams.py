@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
 
-from kerasft.training.callbacks.hparams import FOLDER, HParamsEvents
+from kerasft.training.callbacks.hparams import FOLDER, HParamsCallback
 from kerasft.training.callbacks.tensorboard import rewind_tensorboard
 
 SETTINGS = {"training.learning_rate": 5e-5, "model.preset": "tiny", "data.oversample": True}
@@ -16,7 +16,7 @@ WORSE, BETTER = {"accuracy": 0.5, "log_loss": 0.7}, {"accuracy": 0.75, "log_loss
 
 
 def start(folder, settings=SETTINGS, start_step=0):
-    events = HParamsEvents(folder, name="run-1", settings=settings, metrics=("accuracy",))
+    events = HParamsCallback(folder, name="run-1", settings=settings, metrics=("accuracy",))
     events.on_start(start_step=start_step, total_steps=9, steps_per_epoch=3)
     return events
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.training.callbacks.callback import BatchStats
-from kerasft.training.callbacks.profiler import ProfilerEvents
+from kerasft.training.callbacks.profiler import ProfilerCallback
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=1, tokens=1, positions=1)
@@ -22,7 +22,7 @@ def run(tmp_path, monkeypatch):
         profiler = tf.profiler.experimental
         monkeypatch.setattr(profiler, "start", lambda folder: calls.append(("start", done)))
         monkeypatch.setattr(profiler, "stop", lambda: calls.append(("stop", done)))
-        events = ProfilerEvents(tmp_path, steps, told.append)
+        events = ProfilerCallback(tmp_path, steps, told.append)
         events.on_start(start_step=start_step, total_steps=total_steps, steps_per_epoch=4)
         for done in range(start_step + 1, until + 1):
             events.on_step(StepResult(done, 1.0, 0.1, 1.0, 0.5, {}), STATS)
@@ -55,7 +55,7 @@ def test_a_run_that_is_too_short_says_so(run):
 
 def test_a_profile_is_written_and_people_are_told_where(tmp_path):
     told = []
-    events = ProfilerEvents(tmp_path, "1-2", told.append)
+    events = ProfilerCallback(tmp_path, "1-2", told.append)
     events.on_start(start_step=0, total_steps=8, steps_per_epoch=4)
     tf.linalg.matmul(tf.ones([8, 8]), tf.ones([8, 8]))
     events.close()

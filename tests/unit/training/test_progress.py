@@ -8,7 +8,7 @@ from rich.console import Console
 
 from kerasft.training.callbacks import terminal as progress
 from kerasft.training.callbacks.callback import BatchStats
-from kerasft.training.callbacks.terminal import DurationEstimate, ProgressEvents, format_duration
+from kerasft.training.callbacks.terminal import DurationEstimate, ProgressCallback, format_duration
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
@@ -105,7 +105,7 @@ def test_durations_as_people_say_them(seconds, text):
 
 def test_a_log_gets_a_line_every_ten_seconds(clock):
     console = in_a_log()
-    run_steps(ProgressEvents(console), clock, 1.0, total_steps=50)
+    run_steps(ProgressCallback(console), clock, 1.0, total_steps=50)
     lines = [line for line in text_of(console).splitlines() if line.startswith("Training")]
     assert [line.partition(",")[0] for line in lines] == [
         "Training 1/50",  # 31 s after the start
@@ -122,7 +122,7 @@ def test_a_log_gets_a_line_every_ten_seconds(clock):
 
 def test_the_duration_is_told_once_after_a_few_steps(clock):
     console = in_a_log()
-    run_steps(ProgressEvents(console, long_run_hint=HINT), clock, 4.0, total_steps=1407, steps=20)
+    run_steps(ProgressCallback(console, long_run_hint=HINT), clock, 4.0, total_steps=1407, steps=20)
     told = [line for line in text_of(console).splitlines() if line.startswith("About")]
     assert told == [f"About 1 h 34 min for 1,407 steps on this machine. {HINT}"]
     before_it = text_of(console).partition("About")[0]
@@ -132,21 +132,21 @@ def test_the_duration_is_told_once_after_a_few_steps(clock):
 
 def test_a_short_run_gets_no_hint(clock):
     console = in_a_log()
-    run_steps(ProgressEvents(console, long_run_hint=HINT), clock, 0.5, total_steps=1407, steps=20)
+    run_steps(ProgressCallback(console, long_run_hint=HINT), clock, 0.5, total_steps=1407, steps=20)
     assert "About 12 min for 1,407 steps on this machine.\n" in text_of(console)
     assert HINT not in text_of(console)
 
 
 def test_a_resumed_run_tells_what_remains(clock):
     console = in_a_log()
-    events = ProgressEvents(console)
+    events = ProgressCallback(console)
     run_steps(events, clock, 1.0, total_steps=1000, start_step=400, steps=10)
     assert "About 10 min for the remaining 600 steps on this machine." in text_of(console)
 
 
 def test_an_evaluation_shows_headline_and_monitored_metric():
     console = in_a_log()
-    events = ProgressEvents(console, headline="roc_auc", monitor="validation/f1/neg")
+    events = ProgressCallback(console, headline="roc_auc", monitor="validation/f1/neg")
     events.on_evaluation("validation", 3, METRICS, best=True)
     events.on_evaluation("test", 3, METRICS | {"roc_auc": float("nan")}, best=False)
     usual = "accuracy 0.8750, f1_macro 0.8700, log_loss 0.2500, f1/neg 0.8000"
@@ -158,7 +158,7 @@ def test_an_evaluation_shows_headline_and_monitored_metric():
 
 def test_a_log_tells_epochs_evaluations_and_messages(clock):
     console = in_a_log()
-    events = ProgressEvents(console)
+    events = ProgressCallback(console)
     events.on_message("Found the data in [bold]/some/folder[/bold]")
     events.on_epoch(1, 1407, {"loss": 0.5, "accuracy": 0.625})
     events.on_evaluation_start("validation", 100)
@@ -180,13 +180,13 @@ def test_a_log_tells_epochs_evaluations_and_messages(clock):
 
 def test_a_log_keeps_a_long_line_whole():
     console = in_a_log()
-    ProgressEvents(console).on_message("word " * 40)
+    ProgressCallback(console).on_message("word " * 40)
     assert len(text_of(console).splitlines()) == 1
 
 
 def test_a_terminal_shows_bars_within_80_columns(clock):
     console = on_a_terminal()
-    events = ProgressEvents(console, long_run_hint=HINT)
+    events = ProgressCallback(console, long_run_hint=HINT)
     run_steps(events, clock, 4.0, total_steps=12_345, steps=150)
     events.on_evaluation_start("validation", 12_345)
     events.on_evaluation_batch(64)
@@ -202,7 +202,7 @@ def test_a_terminal_shows_bars_within_80_columns(clock):
 
 def test_the_evaluation_bar_goes_and_the_training_bar_stays(clock):
     console = on_a_terminal()
-    events = ProgressEvents(console)
+    events = ProgressCallback(console)
     run_steps(events, clock, 1.0, total_steps=12)
     assert "12/12 took 42 s" in text_of(console)
     events.on_evaluation_start("test", 100)
@@ -216,7 +216,7 @@ def test_the_evaluation_bar_goes_and_the_training_bar_stays(clock):
 
 def test_an_interrupted_run_gives_the_terminal_back(clock):
     console = on_a_terminal()
-    events = ProgressEvents(console)
+    events = ProgressCallback(console)
     run_steps(events, clock, 1.0, total_steps=100, steps=5)
     assert is_live(console)
     events.close()
@@ -227,7 +227,7 @@ def test_an_interrupted_run_gives_the_terminal_back(clock):
 def test_ci_gets_lines_though_it_has_a_terminal(clock, monkeypatch):
     monkeypatch.setenv("CI", "true")
     console = on_a_terminal()
-    run_steps(ProgressEvents(console), clock, 20.0, total_steps=10)
+    run_steps(ProgressCallback(console), clock, 20.0, total_steps=10)
     assert "Training 2/10, epoch 0.02 of 0.1" in text_of(console)
     assert "━" not in text_of(console)
 

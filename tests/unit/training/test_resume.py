@@ -15,7 +15,7 @@ from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.evaluation.forward import build_forward, predict_logits
 from kerasft.models import tiny_random
 from kerasft.tasks.classification import Classification
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import BEST, checkpoints_in, restore_latest, step_of
 from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.loop.fit import Fit, checkpointed_variables
@@ -37,7 +37,7 @@ SETTINGS = FitSettings(
 )
 
 
-class Listener(Events):
+class Listener(Callback):
     """Writes down each step; sends a signal at one moment, if that is asked for."""
 
     def __init__(self, moment=None):
@@ -95,7 +95,7 @@ def train(tools, folder, listener, *, forget=None, settings=SETTINGS, ema_decay=
         settings.unfreezing.set_stage(model, max(step - 1, 0))
         return checkpointed_variables(model)
 
-    saved = restore_latest(folder, variables_at, warn=pytest.fail)
+    saved = restore_latest(folder, variables_at, log=pytest.fail)
     state = FitState.from_checkpoint(saved) if saved else FitState()
     for variable in checkpointed_variables(model):
         if forget and forget in variable.path:

@@ -21,7 +21,7 @@ from kerasft.training.callbacks.scalars import (
 )
 from kerasft.training.callbacks.tensorboard import (
     LENGTHS_TAG,
-    TensorBoardEvents,
+    TensorBoardCallback,
     rewind_tensorboard,
 )
 from kerasft.training.loop.loop import StepResult
@@ -38,7 +38,7 @@ def step_result(step):
 
 
 def start(folder, *, start_step=0):
-    events = TensorBoardEvents(folder, RECIPE)
+    events = TensorBoardCallback(folder, RECIPE)
     events.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
     return events
 
@@ -116,7 +116,7 @@ def test_the_memory_of_a_gpu_is_told_where_norms_are(monkeypatch):
 def test_the_lengths_of_the_texts_are_a_histogram_once(tmp_path):
     lengths = np.array([3, 3, 5, 12])
     for start_step in (0, 4):
-        events = TensorBoardEvents(tmp_path, RECIPE, lengths={"train": lengths})
+        events = TensorBoardCallback(tmp_path, RECIPE, lengths={"train": lengths})
         events.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
         events.close()
     [(step, buckets)] = read_values(tmp_path / "train")[LENGTHS_TAG].items()

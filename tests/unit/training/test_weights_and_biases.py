@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import AllEvents, BatchStats
-from kerasft.training.callbacks.tensorboard import TensorBoardEvents
-from kerasft.training.callbacks.wandb import WandbEvents, require_wandb
+from kerasft.training.callbacks.callback import BatchStats, Callbacks
+from kerasft.training.callbacks.tensorboard import TensorBoardCallback
+from kerasft.training.callbacks.wandb import WandbCallback, require_wandb
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000, altered=8)
@@ -79,8 +79,8 @@ def read_tensorboard(folder):
 
 
 def test_names_and_steps_are_those_of_tensorboard(client, tmp_path):
-    wandb = WandbEvents("films", run_id="run-1", folder=tmp_path, settings=SETTINGS)
-    run(AllEvents([TensorBoardEvents(tmp_path / "tensorboard", ""), wandb]))
+    wandb = WandbCallback("films", run_id="run-1", folder=tmp_path, settings=SETTINGS)
+    run(Callbacks([TensorBoardCallback(tmp_path / "tensorboard", ""), wandb]))
     expected = read_tensorboard(tmp_path / "tensorboard")
     timed = ("train/memory/resident_gigabytes",)
     assert client.logged.keys() == expected.keys()
@@ -104,7 +104,7 @@ def test_names_and_steps_are_those_of_tensorboard(client, tmp_path):
 
 
 def test_a_client_that_cannot_is_told_in_words(client, tmp_path):
-    events = WandbEvents("without a login", run_id="r", folder=tmp_path, settings={})
+    events = WandbCallback("without a login", run_id="r", folder=tmp_path, settings={})
     with pytest.raises(UserError, match="cannot be told of the run: api_key not configured"):
         events.on_start(start_step=0, total_steps=2, steps_per_epoch=2)
     events.close()
@@ -121,7 +121,7 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
 def test_the_real_client_takes_it_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    run(WandbEvents("films", run_id="run-1", folder=tmp_path, settings=SETTINGS))
+    run(WandbCallback("films", run_id="run-1", folder=tmp_path, settings=SETTINGS))
     importlib.import_module("wandb").teardown()  # its own process writes until it ends
     [folder] = tmp_path.glob("wandb/offline-run-*-run-1")
     [recorded] = folder.glob("*.wandb")

@@ -25,14 +25,14 @@ _WITHOUT = "set performance.kernels=false."
 _loaded: dict[str, ModuleType] = {}  # TensorFlow knows an operation once in a process
 
 
-def load_kernels(announce: Callable[[str], None] | None = None) -> ModuleType:
+def load_kernels(log: Callable[[str], None] | None = None) -> ModuleType:
     """Loads the kernels, which the first call on a machine compiles: about ten seconds.
 
     The library is kept in the cache folder, one for each version of TensorFlow, of the sources, of
     the compiler, and each kind of processor.
 
     Args:
-        announce: Told before something is compiled.
+        log: Called with a message before something is compiled.
 
     Returns:
         The operations, as functions: `kerasft_gelu`, ...
@@ -47,8 +47,8 @@ def load_kernels(announce: Callable[[str], None] | None = None) -> ModuleType:
     if fingerprint not in _loaded:
         library = cache_folder() / "kernels" / f"{fingerprint}.so"
         if not library.is_file():
-            if announce is not None:
-                announce(f"Compiling the kernels of the training step, once: {library}")
+            if log is not None:
+                log(f"Compiling the kernels of the training step, once: {library}")
             compile_kernels(compiler, library)
         _loaded[fingerprint] = _load(library)
     return _loaded[fingerprint]

@@ -59,13 +59,13 @@ class RestApp:
     Args:
         models: Who answers.
         limits: What a request may take.
-        tell: Takes the traceback of a bug.
+        log: Takes the traceback of a bug.
     """
 
-    def __init__(self, models: Models, limits: Limits, tell: Callable[[str], None]):
+    def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
         self._models = models
         self._limits = limits
-        self._tell = tell
+        self._log = log
         self._bytes = 0  # of all bodies that are in the house
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
@@ -82,7 +82,7 @@ class RestApp:
             except ClientGoneError:
                 return
             except Exception:
-                self._tell(traceback.format_exc())
+                self._log(traceback.format_exc())
                 status, content = 500, error_body("Internal error.")
         finally:
             self._bytes -= len(body)

@@ -100,7 +100,7 @@ class Proposer:
             job = job_of(trial.trial_id)
             outcome = self._outcome_of(job)
             self._journal.end(job, outcome)
-            self._tell(trial.trial_id, outcome)
+            self._log(trial.trial_id, outcome)
             self._ended(outcome)
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> kt.Trial:
@@ -123,7 +123,7 @@ class Proposer:
                 self._begin_again(job, event["worker"], event["values"])
             elif event["event"] == ENDED and job.startswith(PREFIX):
                 trial_id = next(i for i in self._oracle.trials if job_of(i) == job)
-                self._tell(trial_id, self._journal.outcome(job))
+                self._log(trial_id, self._journal.outcome(job))
         for worker in list(self._oracle.ongoing_trials):
             self._abandon(worker)
 
@@ -151,7 +151,7 @@ class Proposer:
         if trial is not None:
             self._oracle.ongoing_trials[f"{_ABANDONED}{trial.trial_id}"] = trial
 
-    def _tell(self, trial_id: str, outcome: Outcome) -> None:
+    def _log(self, trial_id: str, outcome: Outcome) -> None:
         trial = self._oracle.get_trial(trial_id)
         value = outcome.value
         if outcome.status == FAILED or value is None:

@@ -57,23 +57,23 @@ def offered(proposer: Proposer, address: str) -> Iterator[None]:
         server.stop(_POLL_SECONDS).wait()
 
 
-def join_study(plan: Plan, runner: Runner, tuner_id: str, *, tell: Callable[[str], object]) -> None:
+def join_study(plan: Plan, runner: Runner, tuner_id: str, *, log: Callable[[str], object]) -> None:
     """Runs trials of a study that another machine leads, until there are no more.
 
     Args:
         plan: Of the study, from its folder.
         runner: Runs them, on this machine.
         tuner_id: This worker's name.
-        tell: Told, in lines for people, how it gets on.
+        log: Called with messages: how it gets on.
 
     Raises:
         InterruptRequested: After Ctrl-C or SIGTERM.
     """
-    with InterruptWatch(lambda: tell("Stopping: the trial saves a checkpoint.")) as watch:
-        search = Search(plan.folder, plan, Settled(""), runner, tell, watch.check)
+    with InterruptWatch(lambda: log("Stopping: the trial saves a checkpoint.")) as watch:
+        search = Search(plan.folder, plan, Settled(""), runner, log, watch.check)
         while (baseline := search.outcome_of(BASELINE)) is None:
             watch.check()
             time.sleep(_POLL_SECONDS)
         settled = settle(plan.recipe, baseline)
-        search = Search(plan.folder, plan, settled, runner, tell, watch.check)
+        search = Search(plan.folder, plan, settled, runner, log, watch.check)
         search.work(OracleClient(None), tuner_id, 0)

@@ -75,7 +75,7 @@ def test_what_is_left_out_is_counted_by_reason_and_said(open_source):
 
 def test_guesses_and_kinds_are_announced(open_source):
     said = []
-    open_source(TRAIN, announce=said.append)
+    open_source(TRAIN, log=said.append)
     assert said[0] == 'Taking the column "text" for the text (--text).'
     assert said[-1] == 'The labels in "label" are 2 classes: neg, pos.'
 

@@ -16,7 +16,7 @@ from kerasft.runs.session import Session
 from kerasft.studies.learning_curve.plan import Plan
 from kerasft.studies.learning_curve.running import run_curve
 from kerasft.studies.series import open_series
-from kerasft.training.callbacks.callback import Events
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.interrupt import Interrupted
 
 QUICK = {
@@ -48,7 +48,7 @@ def plan(overrides=None, *, sizes=(16, 32), num_seeds=2):
     return Plan(load_recipe("imdb_sample", {**QUICK, **(overrides or {})}), sizes, num_seeds)
 
 
-class Evaluations(Events):
+class Evaluations(Callback):
     """Notes on how many examples each split is evaluated."""
 
     def __init__(self):
@@ -68,7 +68,7 @@ def metrics_of(run_dir):
 
 def test_each_size_is_run_with_each_seed_and_tested_on_the_same_examples():
     told = []
-    curve, folder = run_curve(plan({"data.test_examples": 40}), tell=told.append)
+    curve, folder = run_curve(plan({"data.test_examples": 40}), log=told.append)
     assert (curve.recipe, curve.metric) == ("imdb_sample", "test/accuracy")
     assert [(p.size, p.seeds) for p in curve.points] == [(16, (1, 2)), (32, (1, 2))]
     for point in curve.points:
@@ -93,7 +93,7 @@ def test_each_size_is_run_with_each_seed_and_tested_on_the_same_examples():
 def test_without_a_test_split_all_sizes_are_measured_on_all_of_validation(whole_size):
     evaluations = Evaluations()
     made = plan({"data.test_splits": ()}, sizes=(16, whole_size), num_seeds=1)
-    curve, folder = run_curve(made, new_events=lambda: [evaluations])
+    curve, folder = run_curve(made, new_callbacks=lambda: [evaluations])
     assert curve.metric == "validation/accuracy"
     assert "There is no test split: measured on validation" in curve.notes[0]
     # The control: the run's own validation shrinks with the training set.
@@ -110,7 +110,7 @@ def test_without_a_test_split_all_sizes_are_measured_on_all_of_validation(whole_
     # What was measured is not measured again.
     evaluations.counts.clear()
     again, _ = run_curve(
-        Plan(None, (), 1, open_series(folder.path)), new_events=lambda: [evaluations]
+        Plan(None, (), 1, open_series(folder.path)), new_callbacks=lambda: [evaluations]
     )
     assert evaluations.counts == []
     assert again.to_json() == curve.to_json()
@@ -131,7 +131,7 @@ class FakeRuns:
     def __init__(self, interrupt=None):
         self.calls, self.interrupt = [], interrupt
 
-    def __call__(self, recipe, *, resume=None, events=(), runs_folder="runs", **options):
+    def __call__(self, recipe, *, resume=None, callbacks=(), runs_folder="runs", **options):
         self.calls.append((recipe.name, recipe.training.seed, resume))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
         run_dir.write_text("recipe.toml", recipe.to_toml())
@@ -157,7 +157,7 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(fake):
     fake(interrupt=3)
     told = []
     with pytest.raises(KeyboardInterrupt):
-        run_curve(plan(), tell=told.append)
+        run_curve(plan(), log=told.append)
     (folder,) = Path("runs").iterdir()
     assert told[-1].endswith(f"kerasft learning-curve --resume {folder}")
     assert not (folder / "learning_curve.json").exists()

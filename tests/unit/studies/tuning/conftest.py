@@ -104,7 +104,7 @@ def study(tmp_path, monkeypatch):
     def run(runner, recipe="glue_mrpc", *overrides, clock=time.monotonic, told=None, **options):
         told = [] if told is None else told
         plan = make_plan(arguments_of(recipe, *overrides, **options))
-        found, folder = run_study(plan, runner=runner, tell=told.append, clock=clock)
+        found, folder = run_study(plan, runner=runner, log=told.append, clock=clock)
         return found, folder, told
 
     return run

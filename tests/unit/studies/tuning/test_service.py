@@ -54,7 +54,7 @@ def test_a_worker_shares_the_trials_of_a_chief(study, make_runner, make_argument
             plan = join_plan(make_arguments(None, join=folder))
             plain = there.run
             there.run = lambda job, **more: (go_on.set(), plain(job, **more))[1]
-            join_study(plan, there, plan.service.tuner_id, tell=lambda line: None)
+            join_study(plan, there, plan.service.tuner_id, log=lambda line: None)
         except BaseException as error:
             errors.append(error)
             go_on.set()

@@ -1,0 +1,1 @@
+"""One run of a recipe, from its data to its exported model."""

@@ -1,0 +1,1 @@
+"""The model of a run, made out of its recipe."""
