@@ -52,10 +52,10 @@ def run(name: str | os.PathLike[str], overrides: Mapping[str, object] | Iterable
 
     recipe = load_recipe(name, overrides)  # a mistake is told before TensorFlow takes its seconds
 
-    from kerasft.runs import workflow
+    from kerasft.runs import train
     from kerasft.runs.terminal import build_progress
 
-    return workflow.run(recipe, callbacks=[build_progress(recipe)])
+    return train.run(recipe, callbacks=[build_progress(recipe)])
 
 
 def load(path: str | os.PathLike[str]) -> Predictor:
@@ -88,10 +88,10 @@ def build(
 
     recipe = load_recipe(name, overrides)
 
-    from kerasft.runs import workflow
+    from kerasft.runs import train
     from kerasft.runs.terminal import build_progress
 
-    return workflow.build(recipe, callbacks=[build_progress(recipe)])
+    return train.build(recipe, callbacks=[build_progress(recipe)])
 
 
 def compare(

@@ -130,6 +130,16 @@ def resume_command(run_dir: Path, *overrides: str) -> str:
     return " ".join([f"{launch}{kerasft} run --resume {shlex.quote(str(run_dir))}", *overrides])
 
 
+def tensorboard_command(folder: Path, tensorboard: str | None = None) -> str:
+    """Returns the line that shows the runs in a folder.
+
+    Args:
+        folder: The folder.
+        tensorboard: The command; `None` is the one of this environment.
+    """
+    return f"{tensorboard or program('tensorboard')} --logdir {shlex.quote(str(folder))}"
+
+
 def predict_command(model: Path, *, has_pairs: bool = False, kerasft: str | None = None) -> str:
     """Returns the line that asks an exported model.
 

@@ -21,9 +21,9 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_intermixed_args(argv)
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
-        from kerasft.runs import workflow
+        from kerasft.runs import evaluate
 
-        metrics = workflow.evaluate_run(run_dir, [build_progress()], overrides=arguments.overrides)
+        metrics = evaluate.evaluate_run(run_dir, [build_progress()], overrides=arguments.overrides)
     if arguments.json:
         print_json({"run_dir": str(run_dir.path), "metrics": metrics})
     else:

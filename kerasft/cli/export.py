@@ -24,10 +24,10 @@ def main(argv: Sequence[str]) -> None:
     run_dir = open_run_dir(arguments.run_dir)
     with results_only():
         from kerasft.export.saved_model import ExportOptions
-        from kerasft.runs import workflow
+        from kerasft.runs import export
 
         texts, method = arguments.warmup_texts, arguments.quantize
-        saved_model = workflow.export_run(
+        saved_model = export.export_run(
             run_dir,
             [build_progress()],
             arguments.name,

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from kerasft.console import program
-
-if TYPE_CHECKING:
-    from kerasft.console import predict_command
+from kerasft.console import predict_command, tensorboard_command
 from kerasft.runs.result import Run
 
 _CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
@@ -20,7 +15,7 @@ _TEST, _VALIDATION = "test", "validation"
 def print_run(run: Run) -> None:
     """Prints a finished run to stdout: metrics, where everything is, what to do next."""
     lines = [f"run        {run.path}", f"report     {run.path / 'report.md'}"]
-    commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(run.path.parent))}"]
+    commands = [tensorboard_command(run.path.parent)]
     if run.saved_model is not None:
         lines.append(f"model      {run.saved_model}")
         commands.insert(0, predict_command(run.saved_model.parent, has_pairs=run.has_pairs))

@@ -59,10 +59,10 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     recipe, resumed = choose_run(arguments, usual_recipe)
     with results_only():
         # Only now, when the recipe is known to be good: this imports TensorFlow.
-        from kerasft.runs import workflow
+        from kerasft.runs import train
 
         callbacks = [build_progress(recipe, plain=arguments.json)]
-        run = workflow.run(
+        run = train.run(
             recipe,
             resume=resumed.run_dir,
             from_step=resumed.step,

@@ -1,24 +1,20 @@
-"""Who listens to a run: history, TensorBoard, its profiler, Weights & Biases."""
+"""The callbacks that write files of a run: history, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from kerasft.console import program
 from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.recipe import Recipe, describe_fields
 from kerasft.recipe.conflicts import augments
+from kerasft.run_dir import RunDir
+from kerasft.runs.context import RunContext
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.history import HistoryCallback
 from kerasft.training.callbacks.hparams import HParamsCallback
 from kerasft.training.callbacks.profiler import ProfilerCallback
 from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 from kerasft.training.callbacks.wandb import WandbCallback
-
-if TYPE_CHECKING:
-    from kerasft.runs.session import Session
 
 # Settings that a run is told apart by, also where they are the usual ones.
 _MAIN_SETTINGS = frozenset(
@@ -31,17 +27,18 @@ _MAIN_SETTINGS = frozenset(
 _NO_HYPERPARAMETERS = ("evaluation", "export", "logging")  # sections
 
 
-def build_callbacks(session: Session) -> list[Callback]:
-    """Builds those who write what happens in a run.
+def build_callbacks(context: RunContext, run_dir: RunDir) -> list[Callback]:
+    """Builds the callbacks that write what happens in a run.
 
     The processes of a run that are not the chief write what a run goes on from, and nothing else.
 
     Args:
-        session: A session that has loaded its data and has a run directory.
+        context: The run.
+        run_dir: Its folder.
     """
-    recipe, run_dir = session.recipe, session.run_dir
-    history = HistoryCallback(run_dir.history_path, session.watched, augments=augments(recipe))
-    if not session.workers.is_chief:
+    recipe = context.recipe
+    history = HistoryCallback(run_dir.history_path, context.watched, augments=augments(recipe))
+    if not context.workers.is_chief:
         return [history]
     # As it was written: read and written anew its comments may be others.
     written = run_dir.recipe_path.exists()
@@ -53,20 +50,20 @@ def build_callbacks(session: Session) -> list[Callback]:
         TensorBoardCallback(
             folder,
             recipe_text,
-            lengths=dict(_lengths(session)),
-            pictures=EvaluationPictures(session.task, bins) if recipe.logging.plots else None,
+            lengths=dict(_lengths(context)),
+            pictures=EvaluationPictures(context.task, bins) if recipe.logging.plots else None,
         ),
         HParamsCallback(
             folder,
             # With its folder: trials of a search that begin in one second have equal names.
             name=f"{run_dir.path.parent.name}/{name}",
             settings=chosen_settings(recipe),
-            metrics=session.watched,
+            metrics=context.watched,
         ),
     ]
     steps, project = recipe.training.profile_steps, recipe.logging.wandb
     if steps is not None:
-        callbacks.append(ProfilerCallback(folder, steps, session.callbacks.on_message))
+        callbacks.append(ProfilerCallback(folder, steps, context.log))
     if project is not None:
         callbacks.append(
             WandbCallback(project, run_id=name, folder=run_dir.path, settings=recipe.values())
@@ -93,13 +90,8 @@ def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:
     }
 
 
-def tensorboard_command(session: Session) -> str:
-    """Returns the shell line that shows the runs beside this one, and this one."""
-    return f"{program('tensorboard')} --logdir {shlex.quote(str(session.run_dir.path.parent))}"
-
-
-def _lengths(session: Session) -> Iterator[tuple[str, object]]:
+def _lengths(context: RunContext) -> Iterator[tuple[str, object]]:
     """Yields each split with the number of tokens of its texts, as far as they are kept."""
-    for split in ("train", "validation", *session.data.test_names):
-        store, indices = session.data.examples(split)
+    for split in ("train", "validation", *context.data.test_names):
+        store, indices = context.data.examples(split)
         yield split, store.lengths[indices]

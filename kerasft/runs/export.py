@@ -1,17 +1,14 @@
-"""A run's model as a SavedModel: what it must answer, in how many bits it is stored."""
+"""The export of a trained run: checked on its own texts, quantized if that costs little."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerasft.data.sources.raw_texts import read_raw_texts
-from kerasft.data.sources.source import BUILTIN_SAMPLE
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import build_forward
 from kerasft.export.layout import BFLOAT16
@@ -20,48 +17,104 @@ from kerasft.export.quantization import CompressedWeight, compress_weights, dtyp
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
 from kerasft.metrics.spread import show_figure
-from kerasft.runs.data.data import VALIDATION, Data, split_logits, store_logits
+from kerasft.run_dir import RunDir
+from kerasft.runs.data.data import VALIDATION, Data, load_data, store_logits
+from kerasft.runs.data.record import check_exported_data, describe_data
 from kerasft.runs.data.source import split_names, tested_splits
-from kerasft.runs.model.assembly import load_recipe_preset
-from kerasft.runs.outcome import Outcome, read_predictions
+from kerasft.runs.resume import change_run_recipe
+from kerasft.runs.trained import Trained, open_trained, read_predictions, require_best
+from kerasft.tasks.task import Task, task_from_record
+from kerasft.training.callbacks.callback import Callback, Callbacks
 from kerasft.training.step.fine_tuner import FineTuner
 
 
-def export_trained(
-    result: Outcome,
-    model: FineTuner,
-    data: Data,
-    metrics: Mapping[str, float],
-    on_sample: bool,
+def export_run(
+    run_dir: RunDir,
+    callbacks: Sequence[Callback] = (),
+    name: str | None = None,
+    *,
+    options: ExportOptions | None = None,
+    quantization: Quantization | None = None,
+    overrides: Sequence[str] = (),
 ) -> Path:
-    """Exports the model of a run that has just been tested; returns the version folder."""
-    verify = result.recipe.export.verify
-    options = ExportOptions(verify=verify, probe=build_probe(result, data) if verify else None)
-    return result.export(model, metrics=metrics, on_sample=on_sample, name=None, options=options)
+    """Exports a finished run's best checkpoint again; returns the version folder.
+
+    Args:
+        run_dir: A finished run.
+        callbacks: Notified of the progress.
+        name: Folder of the model; `None`: as the recipe says.
+        options: Of the export. Defaults to those of an export after training.
+        quantization: How weights are stored and computed with; `None`: in float32.
+        overrides: See `evaluate_run`.
+
+    Raises:
+        UserError: If the run has no best checkpoint yet, or was never finished; or quantization
+            costs more than allowed, or its data is gone.
+    """
+    require_best(run_dir)
+    recipe, log = change_run_recipe(run_dir, overrides), Callbacks(callbacks).on_message
+    recorded = run_dir.read_json("metrics.json")
+    task, trained = task_from_record(recorded["task"]), open_trained(recipe, run_dir)
+    options = options or ExportOptions(verify=recipe.export.verify)
+    model = trained.best_model(task)
+    data, facts = None, {}
+    if quantization is not None or options.verify:
+        try:
+            data = _load_same_data(trained, log)
+        except UserError as error:
+            if quantization is not None:
+                raise
+            log(f"Verified on the built-in sample, not on the run's own data: {error}")
+    if quantization is not None:
+        model, compressed, figures = quantize(model, trained, data, task, quantization, log)
+        options = dataclasses.replace(options, compressed=compressed)
+        facts = {"quantization": figures}
+    if data is not None and options.verify:
+        changed = model if options.compressed else None
+        options = dataclasses.replace(options, probe=build_probe(trained, data, changed))
+    return trained.export(model, recorded, task, name=name, options=options, facts=facts)
 
 
-def build_probe(result: Outcome, data: Data, model: FineTuner | None = None) -> Probe:
+def export_trained(
+    trained: Trained, model: FineTuner, data: Data, recorded: Mapping[str, Any], task: Task
+) -> Path:
+    """Exports the model of a run that has just been tested; returns the version folder.
+
+    Args:
+        trained: The run's.
+        model: With its best weights, for one device.
+        data: Its data.
+        recorded: What its `metrics.json` will hold.
+        task: The task, its thresholds tuned.
+    """
+    verify = trained.recipe.export.verify
+    options = ExportOptions(verify=verify, probe=build_probe(trained, data) if verify else None)
+    return trained.export(model, recorded, task, options=options)
+
+
+def build_probe(trained: Trained, data: Data, model: FineTuner | None = None) -> Probe:
     """Returns texts of the run's own data, and the logits that they must get.
 
     Args:
-        result: The run's outcome.
+        trained: The run's.
         data: The run's data.
         model: Whose logits they are; `None`: those that the run recorded.
 
     Returns:
         Up to 200 texts of the first split that was tested on, of validation where none was.
     """
-    split = (*tested_splits(result.recipe, data.test_names), VALIDATION)[0]
+    recipe = trained.recipe
+    split = (*tested_splits(recipe, data.test_names), VALIDATION)[0]
     store, indices = data.examples(split)
     indices = indices[:NUM_TEXTS]
-    own = split_names(result.recipe)[split]
+    own = split_names(recipe)[split]
     texts = read_raw_texts(
         data.source, own, indices, text_hashes=store.text_hashes, to_the_end=False
     )
     if model is None:
-        logits = read_predictions(result.run_dir, split)[: len(indices)]
+        logits = read_predictions(trained.run_dir, split)[: len(indices)]
     else:
-        batch_size = result.recipe.evaluation.batch_size
+        batch_size = recipe.evaluation.batch_size
         logits = store_logits(build_forward(model), store, indices, batch_size=batch_size)
     columns = tuple(zip(*(texts[row] for row in range(len(texts))), strict=True))
     return Probe(columns, logits, f"the run, on {len(indices)} texts of {split}")
@@ -69,17 +122,19 @@ def build_probe(result: Outcome, data: Data, model: FineTuner | None = None) -> 
 
 def quantize(
     model: FineTuner,
-    result: Outcome,
+    trained: Trained,
     data: Data,
+    task: Task,
     quantization: Quantization,
     log: Callable[[str], None],
 ) -> tuple[FineTuner, list[CompressedWeight], dict[str, Any]]:
     """Rounds a model's weights, and measures on validation what that costs.
 
     Args:
-        model: From `result.best_model`; its weights may be changed.
-        result: The run's outcome.
+        model: From `trained.best_model`; its weights may be changed.
+        trained: The run's.
         data: The run's data.
+        task: The task.
         quantization: The method, and what it may cost.
         log: Called with a message that says what it cost.
 
@@ -89,19 +144,19 @@ def quantize(
     Raises:
         UserError: It costs more than allowed.
     """
-    before = _validate(model, result, data)
+    before = _validate(model, trained, data, task)
     if math.isnan(before):
         raise UserError(
-            f"validation/{result.task.headline} is undefined, so that what quantization costs "
+            f"validation/{task.headline} is undefined, so that what quantization costs "
             "cannot be measured.",
             fix="export without --quantize, or train with another evaluation.headline.",
         )
     if quantization.method == BFLOAT16:
-        preset = load_recipe_preset(result.recipe, dtype=dtype_policy_of(BFLOAT16))
-        model = dataclasses.replace(result, preset=preset).best_model()
+        dtype = dtype_policy_of(BFLOAT16)
+        model = open_trained(trained.recipe, trained.run_dir, dtype=dtype).best_model(task)
     compressed = compress_weights(model, quantization.method)
-    after = _validate(model, result, data)
-    headline = result.task.headline
+    after = _validate(model, trained, data, task)
+    headline = task.headline
     figures = {
         "method": quantization.method,
         "metric": f"validation/{headline}",
@@ -127,60 +182,13 @@ def quantize(
     return model, compressed, figures
 
 
-def _validate(model: FineTuner, result: Outcome, data: Data) -> float:
-    logits = split_logits(
-        build_forward(model), data, VALIDATION, batch_size=result.recipe.evaluation.batch_size
-    )
-    metrics = result.task.evaluate(data.labels(VALIDATION), np.asarray(logits))
-    return float(metrics[result.task.headline])
+def _validate(model: FineTuner, trained: Trained, data: Data, task: Task) -> float:
+    logits = trained.logits(model, data, VALIDATION)
+    return float(task.evaluate(data.labels(VALIDATION), logits)[task.headline])
 
 
-def export_recorded(
-    result: Outcome,
-    recorded: dict[str, Any],
-    load_data: Callable[[], Data],
-    *,
-    name: str | None,
-    options: ExportOptions,
-    quantization: Quantization | None,
-    log: Callable[[str], None],
-) -> Path:
-    """Exports a finished run's best checkpoint; returns the version folder.
-
-    Args:
-        result: The run's outcome.
-        recorded: Its `metrics.json`.
-        load_data: Loads the run's data, which verification and quantization need.
-        name: Folder of the model; `None`: as the recipe says.
-        options: Of the export.
-        quantization: How weights are stored and computed with; `None`: in float32.
-        log: Called with messages: what was done.
-
-    Raises:
-        UserError: Quantization costs too much, or its data is gone.
-    """
-    model = result.best_model()
-    data = None
-    if quantization is not None or options.verify:
-        try:
-            data = load_data()
-        except UserError as error:
-            if quantization is not None:
-                raise
-            log(f"Verified on the built-in sample, not on the run's own data: {error}")
-    facts = {}
-    if quantization is not None:
-        model, compressed, figures = quantize(model, result, data, quantization, log)
-        options = dataclasses.replace(options, compressed=compressed)
-        facts = {"quantization": figures}
-    if data is not None and options.verify:
-        changed = model if options.compressed else None
-        options = dataclasses.replace(options, probe=build_probe(result, data, changed))
-    return result.export(
-        model,
-        metrics=recorded["metrics"],
-        on_sample=recorded["data"] == BUILTIN_SAMPLE,
-        name=name,
-        options=options,
-        facts=facts,
-    )
+def _load_same_data(trained: Trained, log: Callable[[str], None]) -> Data:
+    """Loads a run's data, and checks that it is what it was."""
+    data = load_data(trained.recipe, trained.preprocessor, log=log)
+    check_exported_data(trained.run_dir, describe_data(trained.recipe, data, trained.preprocessor))
+    return data

@@ -1,129 +1,94 @@
-"""The end of a session: its best weights evaluated in float32, results written, model exported."""
+"""The end of a run: best weights evaluated in float32, results written, model exported."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from kerasft.console import predict_command, tensorboard_command
+from kerasft.evaluation.report import DataFacts, ReportFacts, TrainingFacts, render_report
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.runs import outcome
+from kerasft.run_dir import RunDir, describe_environment
+from kerasft.runs.context import RunContext
 from kerasft.runs.data.data import VALIDATION
 from kerasft.runs.data.source import evaluation_data, left_out, tested_splits
 from kerasft.runs.export import export_trained
 from kerasft.runs.projection import pooled_vectors, write_projection
 from kerasft.runs.result import Run
+from kerasft.runs.trained import flat_metrics, open_trained, split_notes
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.distribution.strategy import describe_strategy
 from kerasft.training.loop.fit_state import FitState
 
-if TYPE_CHECKING:
-    from kerasft.runs.session import Session
 
-
-def finish(session: Session, state: FitState) -> Run | None:
+def finish(context: RunContext, run_dir: RunDir, state: FitState) -> Run | None:
     """Evaluates the best weights in float32, writes the results, exports.
 
     All processes of a run evaluate together; the chief does the rest.
 
     Args:
-        session: A session that is trained.
+        context: The run.
+        run_dir: Its folder.
         state: Where its training ended.
 
     Returns:
         What the run left behind; `None` where another process is the chief.
     """
-    data, result = session.data, session.outcome()
-    model = result.best_model()
-    tests = tested_splits(session.recipe, data.test_names)
-    again = [VALIDATION] if _validates_again(session, tests) else []
+    data, task = context.data, context.task
+    trained = open_trained(
+        context.recipe, run_dir, preprocessor=context.preprocessor, strategy=context.strategy
+    )
+    model = trained.best_model(task)
+    tests = tested_splits(context.recipe, data.test_names)
+    again = [VALIDATION] if _validates_again(context, tests) else []
     logits = {
-        split: result.predict(model, data, split, session.callbacks) for split in (*again, *tests)
+        split: trained.predict(model, data, split, context.callbacks) for split in (*again, *tests)
     }
-    vectors = pooled_vectors(session, result, model)
-    if not session.workers.is_chief:
+    vectors = pooled_vectors(context, model, trained.strategy)
+    if not context.workers.is_chief:
         return None
     if vectors is not None:
-        write_projection(session, model, vectors)
-    validation = None
-    if again:
-        result = result.tuned(data, logits[VALIDATION])
-        validation = result.describe(data, VALIDATION, logits[VALIDATION])
-    tested = [result.describe(data, split, logits[split]) for split in tests]
-    metrics = _validation_metrics(validation, state)
-    notes = _undefined(metrics) if validation is None else outcome.split_notes(validation)
-    for facts in tested:
-        metrics |= outcome.flat_metrics(facts)
-        notes += outcome.split_notes(facts)
-        split = facts.split
-        session.callbacks.on_predictions(split, data.labels(split), logits[split])
-        session.callbacks.on_evaluation(split, state.step, facts.metrics, best=False)
-    facts = tested[0] if tested else validation
-    return _write(session, result, model, state, metrics=metrics, notes=notes, facts=facts)
-
-
-def _write(
-    session: Session,
-    result: outcome.Outcome,
-    model,
-    state: FitState,
-    *,
-    metrics: dict[str, float],
-    notes: list[str],
-    facts: EvaluationFacts,
-) -> Run:
-    """Writes adapter, report and results, and exports; returns what the run left behind."""
-    result.save_adapter(model)
-    saved_model = None
-    if session.recipe.export.enabled:
-        if result.strategy is not None:
-            model = session.outcome(on_one_device=True).best_model()
-        saved_model = export_trained(result, model, session.data, metrics, session.on_sample)
-    recipe, data = session.recipe, session.data
-    splits = (VALIDATION, *tested_splits(recipe, data.test_names))
-    run = Run(
-        path=session.run_dir.path,
-        metrics=metrics,
-        saved_model=saved_model,
-        history=read_history(session.run_dir.history_path),
-        train=state.figures(),
-        preset=recipe.model.preset,
-        data=data.source.name,
-        label_names=session.task.label_names,
-        confusion=None if facts.confusion is None else facts.confusion.tolist(),
-        has_pairs=data.source.has_pairs,
-        notes=notes,
-        evaluation_data=evaluation_data(recipe, data.source, splits),
-        left_out=left_out(recipe, data.source, data.splits.report),
-    )
-    outcome.write_report(
-        result,
-        data,
-        state,
-        facts,
-        run=run,
-        device=describe_strategy(session.strategy),
-        monitor=session.monitor,
-    )
+        write_projection(context, run_dir, model, vectors)
+    if again and context.recipe.evaluation.tune_thresholds:
+        task = task.with_tuned_thresholds(data.labels(VALIDATION), logits[VALIDATION])
+    facts = {split: trained.describe(task, data, split, logits[split]) for split in logits}
+    metrics = _validation_metrics(facts.get(VALIDATION), state)
+    notes = split_notes(facts[VALIDATION]) if again else _undefined(metrics)
+    for split in tests:
+        metrics |= flat_metrics(facts[split])
+        notes += split_notes(facts[split])
+        context.callbacks.on_predictions(split, data.labels(split), logits[split])
+        context.callbacks.on_evaluation(split, state.step, facts[split].metrics, best=False)
+    trained.save_adapter(model, task)
+    reported = facts[tests[0] if tests else VALIDATION]
+    run = _collect(context, run_dir, state, metrics=metrics, notes=notes, facts=reported)
     details = {
         "label_names": run.label_names,
         "confusion": run.confusion,
-        "task": result.task.record(),
+        "task": task.record(),
         "has_pairs": run.has_pairs,
     }
+    if context.recipe.export.enabled:
+        if trained.strategy is not None:  # an exported model is for one device
+            trained = open_trained(context.recipe, run_dir, preprocessor=context.preprocessor)
+            model = trained.best_model(task)
+        saved_model = export_trained(trained, model, data, run.to_json() | details, task)
+        run = dataclasses.replace(run, saved_model=saved_model)
+    _write_report(context, state, run, reported)
     # Written last: it marks the run as finished.
-    session.run_dir.write_json("metrics.json", run.to_json() | details)
-    session.callbacks.on_results(state.step, metrics)
+    run_dir.write_json("metrics.json", run.to_json() | details)
+    context.callbacks.on_results(state.step, metrics)
     return run
 
 
-def _validates_again(session: Session, tests: Sequence[str]) -> bool:
+def _validates_again(context: RunContext, tests: Sequence[str]) -> bool:
     """Tells whether the best weights are validated once more, in float32, when training is over.
 
     Not where the figures of training are the same, and nothing is decided by them.
     """
-    tunes = session.task.has_thresholds and session.recipe.evaluation.tune_thresholds
-    training = session.recipe.training
+    tunes = context.task.has_thresholds and context.recipe.evaluation.tune_thresholds
+    training = context.recipe.training
     differs = training.dtype_policy != "float32" or training.average_checkpoints > 1
     return differs or tunes or not tests
 
@@ -144,3 +109,86 @@ def _undefined(metrics: dict[str, float]) -> list[str]:
         for name, value in metrics.items()
         if name.count("/") == 1 and math.isnan(value)
     ]
+
+
+def _collect(
+    context: RunContext,
+    run_dir: RunDir,
+    state: FitState,
+    *,
+    metrics: dict[str, float],
+    notes: list[str],
+    facts: EvaluationFacts,
+) -> Run:
+    """Returns what the run leaves behind, before its export."""
+    recipe, data = context.recipe, context.data
+    splits = (VALIDATION, *tested_splits(recipe, data.test_names))
+    return Run(
+        path=run_dir.path,
+        metrics=metrics,
+        saved_model=None,
+        history=read_history(run_dir.history_path),
+        train=state.figures(),
+        preset=recipe.model.preset,
+        data=data.source.name,
+        label_names=context.task.label_names,
+        confusion=None if facts.confusion is None else facts.confusion.tolist(),
+        has_pairs=data.source.has_pairs,
+        notes=notes,
+        evaluation_data=evaluation_data(recipe, data.source, splits),
+        left_out=left_out(recipe, data.source, data.splits.report),
+    )
+
+
+def _write_report(context: RunContext, state: FitState, run: Run, facts: EvaluationFacts) -> None:
+    """Writes `report.md`."""
+    recipe, data, figures = context.recipe, context.data, run.train
+    text = render_report(
+        ReportFacts(
+            title=run.path.name,
+            recipe=recipe.name,
+            preset=recipe.model.preset,
+            data=DataFacts(
+                source=data.source.name,
+                version=data.source.version,
+                num_examples={
+                    split: data.splits.report[f"{split}_examples"]
+                    for split in ("train", VALIDATION, *data.test_names)
+                },
+                dropped={
+                    f"{split}, {reason}": count
+                    for split, reasons in run.left_out.items()
+                    for reason, count in reasons.items()
+                },
+                evaluated=run.evaluation_data,
+            ),
+            training=TrainingFacts(
+                steps=state.step,
+                seconds=state.seconds,
+                examples_per_second=figures["examples_per_second"],
+                tokens_per_second=figures["tokens_per_second"],
+                padding_share=figures["padding_share"],
+                idle_share=figures["idle_share"],
+                compile_seconds=figures["compile_seconds"],
+                monitor=context.monitor,
+                best_step=state.best_step,
+                best_value=state.best_value,
+                dtype_policy=recipe.training.dtype_policy,
+                device=describe_strategy(context.strategy),
+            ),
+            evaluation=facts,
+            environment=describe_environment(),
+            overridden=sorted(recipe.overridden),
+            commands=_commands(run),
+        )
+    )
+    RunDir(run.path).write_text("report.md", text)
+
+
+def _commands(run: Run) -> list[str]:
+    """Returns the shell lines that use what a run left."""
+    commands = [tensorboard_command(run.path.parent, "tensorboard")]
+    if run.saved_model is not None:
+        command = predict_command(run.saved_model, has_pairs=run.has_pairs, kerasft="kerasft")
+        commands.insert(0, command)
+    return commands

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -12,28 +11,28 @@ from kerasft.data.example import MULTI, NUMBER
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.evaluation.forward import Forward
 from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.run_dir import RunDir
+from kerasft.runs.context import RunContext
 from kerasft.runs.data.data import VALIDATION, store_logits
 from kerasft.runs.data.source import split_names
 from kerasft.training.callbacks.projector import write_projector
 from kerasft.training.step.fine_tuner import FineTuner
 
-if TYPE_CHECKING:
-    from kerasft.runs.outcome import Outcome
-    from kerasft.runs.session import Session
 
-
-def pooled_vectors(session: Session, result: Outcome, model: FineTuner) -> np.ndarray | None:
+def pooled_vectors(
+    context: RunContext, model: FineTuner, strategy: tf.distribute.Strategy | None
+) -> np.ndarray | None:
     """Returns the pooled vectors of some validation texts; all processes of a run must ask.
 
     Args:
-        session: The session.
-        result: Of the session.
-        model: From `result.best_model`.
+        context: The run.
+        model: With the best weights.
+        strategy: That it was made under; `None`: one device.
 
     Returns:
         float32 `(num_texts, hidden_dim)`; `None` where the recipe wants no projector.
     """
-    if not session.recipe.logging.projector_texts:
+    if not context.recipe.logging.projector_texts:
         return None
 
     def pooled(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -43,40 +42,43 @@ def pooled_vectors(session: Session, result: Outcome, model: FineTuner) -> np.nd
         vectors = model.pooled(windows, training=False)
         return mean_over_windows(vectors, row_of_window, tf.shape(inputs["token_ids"])[0])
 
-    store, indices = _shown(session)
-    batch_size = session.recipe.evaluation.batch_size
-    return store_logits(Forward(pooled, result.strategy), store, indices, batch_size=batch_size)
+    store, indices = _shown(context)
+    batch_size = context.recipe.evaluation.batch_size
+    return store_logits(Forward(pooled, strategy), store, indices, batch_size=batch_size)
 
 
-def write_projection(session: Session, model: FineTuner, vectors: np.ndarray) -> None:
+def write_projection(
+    context: RunContext, run_dir: RunDir, model: FineTuner, vectors: np.ndarray
+) -> None:
     """Writes vectors, texts, labels and answers for TensorBoard's tab "Projector".
 
     Args:
-        session: The session.
+        context: The run.
+        run_dir: Its folder.
         model: Whose head answers.
         vectors: From `pooled_vectors`.
     """
-    store, indices = _shown(session)
-    own = split_names(session.recipe)[VALIDATION]
-    texts = read_raw_texts(session.data.source, own, indices, text_hashes=store.text_hashes)
+    store, indices = _shown(context)
+    own = split_names(context.recipe)[VALIDATION]
+    texts = read_raw_texts(context.data.source, own, indices, text_hashes=store.text_hashes)
     shown = [
         " | ".join(part.decode("utf-8", "replace") for part in texts[index])
         for index in range(len(texts))
     ]
-    labels = _in_words(session.task, store.labels[indices])
+    labels = _in_words(context.task, store.labels[indices])
     logits = model.head(tf.constant(vectors), training=False).numpy()
-    answers = _in_words(session.task, _answers(session.task, logits))
+    answers = _in_words(context.task, _answers(context.task, logits))
     right = ["right" if a == b else "wrong" for a, b in zip(labels, answers, strict=True)]
     columns = {"text": shown, "label": labels, "answer": answers}
-    if session.task.kind != NUMBER:
+    if context.task.kind != NUMBER:
         columns["verdict"] = right
-    write_projector(session.run_dir.tensorboard_folder / VALIDATION, vectors, columns)
+    write_projector(run_dir.tensorboard_folder / VALIDATION, vectors, columns)
 
 
-def _shown(session: Session):
+def _shown(context: RunContext):
     """Returns the store of validation, and which of its examples are shown: evenly many."""
-    store, indices = session.data.examples(VALIDATION)
-    count = min(session.recipe.logging.projector_texts, len(indices))
+    store, indices = context.data.examples(VALIDATION)
+    count = min(context.recipe.logging.projector_texts, len(indices))
     places = np.linspace(0, len(indices) - 1, count).astype(np.int64)
     return store, indices[places]
 

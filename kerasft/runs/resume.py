@@ -1,4 +1,4 @@
-"""What a run is resumed from, and which settings may have changed meanwhile."""
+"""What a run is resumed from, and which settings may change then: its length, above all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from kerasft.errors import UserError
 from kerasft.recipe import Recipe, describe_fields, load_recipe
 from kerasft.recipe.overrides import parse_overrides
 from kerasft.run_dir import RunDir, open_run_dir
+from kerasft.runs.resolved import read_resolved
 
 if TYPE_CHECKING:  # which imports TensorFlow
-    from kerasft.training.loop.fit_state import FitState
+    from kerasft.training.loop.fit_state import FitSettings, FitState
 
 OTHER_DATA = "The data is not the data that"  # how the error of changed data begins
 WRITTEN = "recipe_file.json"  # what the recipe's file said when a run began
@@ -110,6 +111,20 @@ def change_recipe(
     return dataclasses.replace(after, written={} if named is None else named.written)
 
 
+def change_run_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
+    """Returns the recipe of a run as its machine resolved it, with settings that may change.
+
+    Args:
+        run_dir: The run directory.
+        overrides: `section.key=value`.
+
+    Raises:
+        UserError: A setting is changed that the weights were made with.
+    """
+    recipe, resolved = change_recipe(run_dir, overrides), read_resolved(run_dir)
+    return recipe if resolved is None else resolved.apply(recipe)
+
+
 def _refusal(
     run_dir: RunDir, refused: Mapping[str, tuple[object, object]], edited: Recipe | None
 ) -> UserError:
@@ -177,21 +192,56 @@ def _show_changes(changes: Mapping[str, tuple[object, object]]) -> str:
     return ", ".join(f"{key}: {old!r} -> {new!r}" for key, (old, new) in changes.items())
 
 
-def compare_devices(state: FitState, devices: str, log: Callable[[str], object]) -> None:
-    """Says that a run goes on on other devices than before, and enters these in its state.
+def check_steps_are_left(
+    run_dir: RunDir, settings: FitSettings, state: FitState | None, from_step: int | None
+) -> None:
+    """Refuses a length or patience that the run is beyond already, before anything is changed.
 
     Args:
-        state: From the checkpoint.
-        devices: From `describe_strategy`.
-        log: Called with messages: what that means.
+        run_dir: The run.
+        settings: Of the training that is to go on.
+        state: Of the run's latest checkpoint; `None`: it has none.
+        from_step: Where it is to go on; `None`: at its latest checkpoint.
+
+    Raises:
+        UserError: It is beyond its length; or it is finished, and nothing is left to train.
     """
-    if state.devices not in (None, devices):
-        log(
-            f"So far it was trained on {state.devices}, and goes on on {devices}: sums are added "
-            "up in another order, and each replica draws its own dropout. Without dropout it ends "
-            "within rounding of what it would have been, and not bit for bit."
+    if state is None:
+        return
+    step = state.step if from_step is None else from_step
+    is_finished = run_dir.metrics_path.exists() and from_step is None
+    is_done = step >= settings.last_step if is_finished else step > settings.last_step
+    wants = []
+    if is_done:
+        short = settings.last_step < settings.total_steps
+        key = "training.stop_after_epochs" if short else "training.epochs, steps or examples"
+        wants.append(f"{key} for more than {step} steps")
+    if is_finished and state.is_out_of_patience(settings.patience):
+        enough = state.evaluations_since_best + 1
+        wants.append(f"training.early_stopping_patience={enough} or more, or 0 for no end")
+    if wants:
+        raise UserError(
+            f"The run {run_dir.path} has nothing left to train.",
+            received=f"steps done: {step} of {settings.last_step}; validations without an "
+            f"improvement: {state.evaluations_since_best}",
+            expected=" and ".join(wants),
+            fix="set these, or resume an earlier checkpoint: --resume "
+            f"{run_dir.checkpoints_folder}/step-N.",
         )
-    state.devices = devices
+
+
+def write_recipe(run_dir: RunDir, recipe: Recipe) -> None:
+    """Writes `recipe.toml`, if it is new or changed, and what the recipe's file said.
+
+    Args:
+        run_dir: The run.
+        recipe: As the user wrote it.
+    """
+    if recipe.written:
+        run_dir.write_json(WRITTEN, dict(recipe.written))
+    is_new = not run_dir.recipe_path.exists()
+    if is_new or any(differences(load_recipe(run_dir.recipe_path), recipe)):
+        run_dir.write_text("recipe.toml", recipe.to_toml())
 
 
 def differences(before: Recipe, after: Recipe) -> Iterator[tuple[str, tuple[object, object]]]:

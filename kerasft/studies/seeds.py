@@ -114,13 +114,13 @@ def run_all(
         go_on: The command that goes on with a folder, which is put behind it.
         title_of: What a recipe is called.
     """
-    from kerasft.runs import workflow
+    from kerasft.runs import train
     from kerasft.training.loop.ranking import is_better
 
     silence_retracing()
 
     def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
-        return workflow.run(
+        return train.run(
             recipe,
             resume=run_dir,
             callbacks=[build_progress(recipe, plain=plain)],
@@ -201,7 +201,7 @@ def _plan(arguments: argparse.Namespace, usual_recipe: str | None) -> Series:
 
 def _export(series: Series, best: Mapping[str, Finished]) -> dict[str, str | None]:
     """Exports of each recipe the model of its best seed, unless that was done already."""
-    from kerasft.runs import workflow
+    from kerasft.runs import export
 
     record = series.folder.path / _EXPORTS
     models = series.folder.read_json(_EXPORTS) if record.exists() else {}
@@ -210,7 +210,7 @@ def _export(series: Series, best: Mapping[str, Finished]) -> dict[str, str | Non
         if run.recipe.export.enabled:  # it did so itself
             models[name] = run.result["saved_model"]
         elif enabled[name] and name not in models:
-            models[name] = str(workflow.export_run(run.run_dir))
+            models[name] = str(export.export_run(run.run_dir))
             series.folder.write_json(_EXPORTS, models)
     return models
 

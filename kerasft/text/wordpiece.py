@@ -101,12 +101,31 @@ class WordPiecePreprocessor(tf.Module):
         if truncation == WINDOWS:
             _check_windows(sequence_length, self.window_stride, max_windows)
         self.break_tags = break_tags
+        self.vocabulary = tuple(vocabulary)
         self.vocabulary_size = len(vocabulary)
         self._vocabulary_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()
         self.padding_id, self._start_id, self._separator_id = (
             list(vocabulary).index(token) for token in (PADDING, START, SEPARATOR)
         )
-        self._tokenizer = _build_tokenizer(tuple(vocabulary))
+        self._tokenizer = _build_tokenizer(self.vocabulary)
+
+    def variant(self, **settings: object) -> WordPiecePreprocessor:
+        """Returns one that shares the tokenizer and differs in some settings.
+
+        Args:
+            **settings: See the class: `sequence_length=64`, say.
+        """
+        own = {
+            "lowercase": self.lowercase,
+            "strip_accents": self.strip_accents,
+            "sequence_length": self.sequence_length,
+            "truncation": self.truncation,
+            "head_fraction": self.head_fraction,
+            "break_tags": self.break_tags,
+            "window_stride": self.window_stride if self.truncation == WINDOWS else None,
+            "max_windows": self.max_windows,
+        }
+        return WordPiecePreprocessor(self.vocabulary, **(own | settings))
 
     def __call__(
         self, text: tf.Tensor | Sequence[str], text_pair: tf.Tensor | Sequence[str] | None = None
@@ -224,7 +243,7 @@ class WordPiecePreprocessor(tf.Module):
 
 @functools.lru_cache(maxsize=4)
 def _build_tokenizer(vocabulary: tuple[str, ...]) -> tf_text.FastWordpieceTokenizer:
-    """Builds what looks words up, once for each vocabulary: a run asks for it three times."""
+    """Builds the tokenizer; variants of a preprocessor share it."""
     with tf.init_scope():  # a constant of one graph would be of no use to another
         return tf_text.FastWordpieceTokenizer(
             list(vocabulary),

@@ -28,24 +28,23 @@ _TRACED, _TIMED = 3, 10
 def measure(overrides: dict[str, object]) -> dict[str, float]:
     """Trains a few steps; returns milliseconds of one, and what is kept for it."""
     from kerasft.recipe import load_recipe
-    from kerasft.runs import fitting
-    from kerasft.runs.session import Session
-    from kerasft.runs.workflow import settle
+    from kerasft.runs.context import load_context
+    from kerasft.runs.train import build_trained_model
+    from kerasft.runs.training_data import training_data
     from kerasft.training.loop.loop import train_steps
 
     recipe = load_recipe(RECIPE, SETTINGS[RECIPE] | overrides | {"data.test_splits": ()})
-    session = Session(settle(recipe), None, [])
-    session.load()
-    model = session.build_model()
-    batches = fitting.training_data(session, model).batches(0).take(_TRACED + _TIMED)
-    seconds = [step.seconds for step in train_steps(model, session.strategy, batches, start_step=0)]
+    context = load_context(recipe)
+    model = build_trained_model(context)
+    batches = training_data(context, model).batches(0).take(_TRACED + _TIMED)
+    seconds = [step.seconds for step in train_steps(model, context.strategy, batches, start_step=0)]
     kept = [variable.value for variable in model.optimizer.variables]
     result = {
         "step_ms": 1000 * statistics.median(seconds[_TRACED:]),
         "optimizer_mb": sum(v.shape.num_elements() * v.dtype.size for v in kept) / 1e6,
         "trained_weights": sum(v.shape.num_elements() for v in model.trainable_variables),
     }
-    del model, session
+    del model, context
     gc.collect()
     return result
 

@@ -75,10 +75,10 @@ TECHNIQUES = {
 def run_once(recipe_name: str, overrides: dict[str, object], folder: str) -> dict[str, float]:
     """Runs a recipe; returns its headline on the test, in percent."""
     from kerasft.recipe import load_recipe
-    from kerasft.runs import workflow
+    from kerasft.runs import train
 
     recipe = load_recipe(recipe_name, overrides | {"export.enabled": False})
-    run = workflow.run(recipe, runs_folder=folder)
+    run = train.run(recipe, runs_folder=folder)
     gc.collect()
     return {"accuracy": round(100 * run.metrics["test/accuracy"], 4)}
 

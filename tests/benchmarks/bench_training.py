@@ -37,16 +37,17 @@ def measure_ours(arguments) -> dict[str, float]:
     """Trains on the examples once; returns examples per second."""
     from kerasft.evaluation.forward import build_forward
     from kerasft.runs.data import data
+    from kerasft.runs.train import build_trained_model
     from kerasft.training.loop.loop import train_steps
 
-    session = open_session(arguments)
-    model = session.build_model()
+    context = open_context(arguments)
+    model = build_trained_model(context)
     batches = data.train_batches(
-        session.data, session.plan, total_steps=session.total_steps, replicas=1
+        context.data, context.plan, total_steps=context.settings.total_steps, replicas=1
     )
     dtype = model.encoder.compute_dtype
     gemm = [_gemm_gflops(dtype)]
-    seconds = [r.seconds for r in train_steps(model, session.strategy, batches(0), start_step=0)]
+    seconds = [r.seconds for r in train_steps(model, context.strategy, batches(0), start_step=0)]
     gemm.append(_gemm_gflops(dtype))
     widths = [inputs["token_ids"].shape[1] for inputs, *_ in batches(0)]
     size = arguments.batch_size
@@ -61,8 +62,8 @@ def measure_ours(arguments) -> dict[str, float]:
     if arguments.evaluate:
         predict = functools.partial(
             data.split_logits,
-            build_forward(model, session.strategy),
-            session.data,
+            build_forward(model, context.strategy),
+            context.data,
             "train",
             batch_size=EVALUATED_AT_ONCE,
         )
@@ -96,11 +97,10 @@ def _gemm_gflops(dtype: str, size: int = 4096) -> float:
     return 2 * size**3 / 1e9 / min(seconds)
 
 
-def open_session(arguments):
+def open_context(arguments):
     """Loads the recipe's data and encoder as a run would."""
     from kerasft.recipe import load_recipe
-    from kerasft.runs.session import Session
-    from kerasft.runs.workflow import settle
+    from kerasft.runs.context import load_context
 
     recipe = load_recipe(
         "imdb",
@@ -116,16 +116,14 @@ def open_session(arguments):
             "performance.kernels": False if arguments.no_kernels else None,
         },
     )
-    session = Session(settle(recipe), None, [])
-    session.load()
-    return session
+    return load_context(recipe)
 
 
-def write_examples(session, folder: Path) -> None:
+def write_examples(context, folder: Path) -> None:
     """Writes the very examples that kerasft trains on as the peer's JSON lines."""
-    wanted = set(session.data.examples("train")[1].tolist())
+    wanted = set(context.data.examples("train")[1].tolist())
     with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
-        for index, example in enumerate(session.data.source.iterate("train")):
+        for index, example in enumerate(context.data.source.iterate("train")):
             if index in wanted:
                 row = {"text": example.text.decode(), "label": int(example.label)}
                 file.write(json.dumps(row) + "\n")
@@ -178,7 +176,7 @@ def main() -> None:
     ours, peer = [], {size: [] for size in arguments.peer_batch_sizes}
     with tempfile.TemporaryDirectory() as folder:
         if arguments.peer_python:
-            write_examples(open_session(arguments), Path(folder))
+            write_examples(open_context(arguments), Path(folder))
         for _ in range(arguments.pairs):
             ours.append(run_self(arguments))
             for size, runs in peer.items() if arguments.peer_python else ():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasft import __main__, pipelines
+from kerasft import __main__, runs
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import create_run_dir
 
@@ -28,7 +28,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 class FakeWorkflow:
-    """Stands for `kerasft.runs.workflow`: remembers what it was asked for."""
+    """Stands for `train`, `evaluate` and `export` of `kerasft.runs`: remembers its calls."""
 
     metrics = {"test/accuracy": 0.75, "test/accuracy_lower": 0.7, "test/accuracy_upper": 0.8} | {
         f"test/{metric}/{label}": 0.5 for metric in ("precision", "recall", "f1") for label in "ab"
@@ -38,7 +38,7 @@ class FakeWorkflow:
         self.calls = []
         self.runs_folders = []
 
-    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
+    def run(self, recipe, *, resume=None, callbacks, runs_folder="runs", **options):
         print("a library's chatter")
         self.calls.append((recipe, resume))
         self.runs_folders.append(runs_folder)
@@ -57,14 +57,14 @@ class FakeWorkflow:
             to_json=lambda: result,
         )
 
-    def evaluate_run(self, run_dir, events, overrides):
+    def evaluate_run(self, run_dir, callbacks, overrides):
         print("a library's chatter")
         return self.metrics
 
-    def build(self, recipe, events):
+    def build(self, recipe, callbacks):
         return f"a model for {recipe.name}, seed {recipe.training.seed}"
 
-    def export_run(self, run_dir, events, name, **options):
+    def export_run(self, run_dir, callbacks, name, **options):
         print("a library's chatter")
         self.calls.append(options)
         return Path("saved_models") / (name or "imdb") / "4"
@@ -73,8 +73,9 @@ class FakeWorkflow:
 @pytest.fixture
 def workflow(monkeypatch):
     fake = FakeWorkflow()
-    monkeypatch.setitem(sys.modules, "kerasft.runs.workflow", fake)
-    monkeypatch.setattr(pipelines, "workflow", fake, raising=False)
+    for name in ("train", "evaluate", "export"):
+        monkeypatch.setitem(sys.modules, f"kerasft.runs.{name}", fake)
+        monkeypatch.setattr(runs, name, fake, raising=False)
     return fake
 
 

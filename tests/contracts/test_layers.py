@@ -214,7 +214,7 @@ BAD_IMPORTS = [
     ("kerasft.console", "import numpy as np", "at module level"),
     ("kerasft.recipe.load", "try:\n    import keras.ops\nexcept E:\n    pass", "at module level"),
     ("kerasft.cli.list", "class A:\n    from tensorflow import x", "at module level"),
-    ("kerasft", "from kerasft.runs import workflow", None),
+    ("kerasft", "from kerasft.runs import train", None),
 ]
 
 
@@ -244,7 +244,7 @@ def test_relative_imports_of_a_package_are_resolved():
         ("kerasft.training.loop.loop", "from kerasft.recipe import x\nfrom kerasft.data import y"),
         ("kerasft.cli.doctor", "def f():\n    import tensorflow\n    import kerasft.models"),
         ("kerasft.run_dir", "if TYPE_CHECKING:\n    import numpy"),
-        ("kerasft", "def run():\n    from kerasft.runs import workflow"),
+        ("kerasft", "def run():\n    from kerasft.runs import train"),
         ("kerasft.__main__", "from kerasft import cli, __version__"),
     ],
 )

@@ -9,37 +9,39 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-import numpy as np
 import pytest
 
 from kerasft.data.example import NUMBER
+from kerasft.data.sources import source as sources
 from kerasft.data.sources.builtin import iterate_builtin_sample
-from kerasft.data.sources.source import source as sources
 from kerasft.data.sources.tfds import DownloadError
 from kerasft.errors import UserError
 from kerasft.models.presets import load_preset
 from kerasft.recipe import describe_fields, load_recipe
-from kerasft.run_dir import create_run_dir
+from kerasft.run_dir import RunDir, create_run_dir
 from kerasft.runs import export as exporting
 from kerasft.runs import finish as finishing
-from kerasft.runs import outcome
+from kerasft.runs import trained as run_trained
 from kerasft.runs.callbacks import build_callbacks
+from kerasft.runs.context import RunContext, load_context
 from kerasft.runs.data import data as run_data
 from kerasft.runs.data.augmentation import build_augmented_examples
-from kerasft.runs.fitting import fit_settings
 from kerasft.runs.model import assembly, performance
 from kerasft.runs.model.performance import choose_kernels
 from kerasft.runs.projection import pooled_vectors
 from kerasft.runs.recover import leave_out
-from kerasft.runs.session import Session
+from kerasft.runs.train import build_trained_model
+from kerasft.runs.trained import Trained, flat_metrics, open_trained
 from kerasft.training.callbacks.callback import Callback
+from kerasft.training.checkpoints.checkpoint import save_best
 from kerasft.training.distribution.strategy import describe_strategy
+from kerasft.training.loop import loop
 from kerasft.training.loop.divergence import DivergedError
 from kerasft.training.loop.fit_state import FitState
-from kerasft.training.loop.loop import loop
 from kerasft.training.step.averaging import counted_weights
 
 BASE = """
@@ -62,40 +64,40 @@ bootstrap_resamples = 50
 """
 
 
-# --- where a difference shows: each takes a session that has loaded its data
+# --- where a difference shows: each takes the context of a run
 
 
-def examples(run: Session) -> dict[str, bytes]:
+def examples(run: RunContext) -> dict[str, bytes]:
     """Which texts train, validate and test."""
     splits = ("train", "validation", *run.data.test_names)
     stores = {split: run.data.examples(split) for split in splits}
     return {split: store.text_hashes[rows].tobytes() for split, (store, rows) in stores.items()}
 
 
-def _batches(run: Session, steps: int = 2):
+def _batches(run: RunContext, steps: int = 2):
     """The first training batches."""
     return run_data.train_batches(
         run.data,
         run.plan,
         total_steps=steps,
         replicas=1,
-        weights=run.weights,
-        augmented=build_augmented_examples(run.recipe, run.preset, run.data),
+        weights=run.example_weights,
+        augmented=build_augmented_examples(run.recipe, run.preprocessor, run.data),
     )(0)
 
 
-def batches(run: Session) -> list[bytes]:
+def batches(run: RunContext) -> list[bytes]:
     """The token ids of the first two training batches."""
     dataset = _batches(run)
     return [inputs["token_ids"].numpy().tobytes() for inputs, _, _ in dataset]
 
 
-def widths(run: Session) -> list[int]:
+def widths(run: RunContext) -> list[int]:
     """How wide the first three training batches are."""
     return [int(inputs["token_ids"].shape[1]) for inputs, _, _ in _batches(run)]
 
 
-def test_tokens(run: Session) -> bytes:
+def test_tokens(run: RunContext) -> bytes:
     """What evaluation and serving read."""
     return run.data.stores["test"].token_ids.tobytes()
 
@@ -103,9 +105,9 @@ def test_tokens(run: Session) -> bytes:
 test_tokens.__test__ = False
 
 
-def weights(run: Session, steps: int = 2) -> str:
+def weights(run: RunContext, steps: int = 2) -> str:
     """The weights after two steps."""
-    model = run.build_model()
+    model = build_trained_model(run)
     for batch in _batches(run, steps):
         model.train_step(batch)
     return hashlib.sha256(
@@ -113,19 +115,19 @@ def weights(run: Session, steps: int = 2) -> str:
     ).hexdigest()
 
 
-def later_weights(run: Session) -> str:
+def later_weights(run: RunContext) -> str:
     """The weights when the rate has begun to fall, and there are gradients to remember."""
     return weights(run, steps=3)
 
 
-def trained(run: Session) -> list[str]:
+def trained(run: RunContext) -> list[str]:
     """Which weights are trained from the start."""
-    return [weight.path for weight in run.build_model().trainable_weights]
+    return [weight.path for weight in build_trained_model(run).trainable_weights]
 
 
-def averaged(run: Session) -> bool:
+def averaged(run: RunContext) -> bool:
     """Whether evaluation stands on other weights than training, after two steps."""
-    model = run.build_model()
+    model = build_trained_model(run)
     for batch in _batches(run):
         model.train_step(batch)
     before = model.head.logits.kernel.numpy()
@@ -133,153 +135,158 @@ def averaged(run: Session) -> bool:
         return bool((before != model.head.logits.kernel.numpy()).any())
 
 
-def parts(run: Session) -> int:
+def parts(run: RunContext) -> int:
     """In how many parts a batch is computed; it changes no number."""
-    return run.build_model().accumulation_steps
+    return build_trained_model(run).accumulation_steps
 
 
-def sent(run: Session) -> str:
+def sent(run: RunContext) -> str:
     """As what gradients are sent; what it changes, `test_fine_tuner.py` shows over two replicas."""
-    return run.build_model().all_reduce_dtype
+    return build_trained_model(run).all_reduce_dtype
 
 
-def kernels(run: Session) -> bool:
+def kernels(run: RunContext) -> bool:
     """Whether the step computes with kernels of ours, where they can be had."""
     with mock.patch.object(performance, "load_kernels", return_value="kernels"):
         return choose_kernels(run.recipe, print) == "kernels"
 
 
-def kept(run: Session) -> bool:
+def kept(run: RunContext) -> bool:
     """Whether a step keeps what is inside the layers; it changes no number."""
-    return not run.build_model().encoder.gradient_checkpointing
+    return not build_trained_model(run).encoder.gradient_checkpointing
 
 
-def labels(run: Session) -> tuple:
+def labels(run: RunContext) -> tuple:
     """What is learnt."""
     return run.data.source.label_names, run.data.labels("train").tobytes()
 
 
-def starting(run: Session) -> str:
+def starting(run: RunContext) -> str:
     """The weights that training starts from, or why there are none."""
     try:
-        model = run.build_model()
+        model = build_trained_model(run)
     except UserError as error:
         return str(error)
     return hashlib.sha256(model.encoder.weights[0].numpy().tobytes()).hexdigest()
 
 
-def thresholds(run: Session) -> dict:
+def _trained(run: RunContext) -> Trained:
+    """The run's best checkpoint, as if the model had just been built."""
+    run_dir = create_run_dir("trained", "trained")
+    save_best(run_dir.checkpoints_folder, build_trained_model(run).weights, {"step": 0})
+    return open_trained(run.recipe, run_dir, preprocessor=run.preprocessor)
+
+
+def _finish(run: RunContext, **patches: object):
+    """Finishes a run whose model has just been built."""
+    folder, state = _trained(run).run_dir, FitState(best_value=0.0, evaluations=[{"step": 0}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "read_history", lambda path: [])
+        patch.setattr(exporting, "build_probe", lambda *_: None)
+        for name, value in {"export": lambda *_, **__: Path("1"), **patches}.items():
+            patch.setattr(Trained, name, value)
+        return finishing.finish(run, folder, state)
+
+
+def thresholds(run: RunContext) -> dict:
     """How validation changes what the task decides."""
-    labels = run.data.labels("validation")
-    return run.outcome().tuned(run.data, run.task.perfect_logits(labels) / 10 - 3).task.record()
+    wrong = -run.task.perfect_logits(run.data.labels("validation")) / 10 - 3
+    _finish(run, predict=lambda self, model, data, split, _: wrong)
+    run_dir = max(Path("trained").iterdir())
+    return RunDir(run_dir).read_json("metrics.json")["task"]
 
 
-def durations(run: Session) -> object:
+def durations(run: RunContext) -> object:
     """How long the run is, when it evaluates and saves, when it stops."""
-    return fit_settings(run)
+    return run.settings, run.warmup_steps
 
 
-def given_up(run: Session) -> bool:
+def given_up(run: RunContext) -> bool:
     """Whether a run with one batch left out gives up at the next that diverges."""
-    run.run_dir = create_run_dir("given_up", "given_up")
-    run.run_dir.write_json("divergences.json", [{"step": 1, "loss": 1.0, "examples": []}])
+    run_dir = create_run_dir("given_up", "given_up")
+    run_dir.write_json("divergences.json", [{"step": 1, "loss": 1.0, "examples": []}])
     try:
-        leave_out(run, DivergedError(2, 1.0, "", received="", expected=""))
+        leave_out(run, run_dir, DivergedError(2, 1.0, "", received="", expected=""))
     except UserError:
         return True
     return False
 
 
-def strategy(run: Session) -> str:
+def strategy(run: RunContext) -> str:
     """The devices."""
     return describe_strategy(run.strategy)
 
 
-def compiled(run: Session) -> bool:
+def compiled(run: RunContext) -> bool:
     """Whether the function of a step is made for XLA (compiling it takes too long here)."""
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "build_distributed", lambda *_, jit_compile: seen.append(jit_compile))
         dataset = run_data.train_batches(run.data, run.plan, total_steps=0, replicas=1)(0)
-        list(loop.train_steps(run.build_model(), run.strategy, dataset, start_step=0))
+        list(loop.train_steps(build_trained_model(run), run.strategy, dataset, start_step=0))
     return seen[0]
 
 
-def evaluation(run: Session) -> tuple:
+def evaluation(run: RunContext) -> tuple:
     """The sizes of the evaluation's batches, its metrics and the ends of its interval."""
 
     class Sizes(list, Callback):
         on_evaluation_batch = list.append
 
-    sizes, model = Sizes(), run.build_model()
+    sizes, model = Sizes(), build_trained_model(run)
     kernel = model.head.logits.kernel
     # Confident, or all predictions would lie in one bin; numbers stay near the labels.
     kernel.assign((5 if run.task.kind == NUMBER else 50) * kernel)
-    facts = run.outcome().evaluate(model, run.data, "test", sizes)
-    return sizes, outcome.flat_metrics(facts)
+    trained = Trained(run.recipe, create_run_dir("evaluated", "evaluated"), None, None)
+    facts = trained.describe(
+        run.task, run.data, "test", trained.predict(model, run.data, "test", sizes)
+    )
+    return sizes, flat_metrics(facts)
 
 
-def export_folder(run: Session) -> str:
+def export_folder(run: RunContext) -> str:
     """Where the model goes."""
+    recorded = {"metrics": {}, "data": run.data.source.name, "has_pairs": False}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome, "export_saved_model", lambda model, *, folder, **_: folder)
-        return str(run.outcome().export(None, metrics={}, on_sample=run.on_sample, name=None))
+        patch.setattr(run_trained, "export_saved_model", lambda model, *, folder, **_: folder)
+        trained = Trained(run.recipe, RunDir(Path("runs/r")), None, None)
+        return str(trained.export(None, recorded, run.task))
 
 
-def exported(run: Session) -> bool:
+def exported(run: RunContext) -> bool:
     """Whether a finished run exports its model."""
-    model, state = run.build_model(), FitState(best_value=0.0, evaluations=[{"step": 0}])
-    calls = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome.Outcome, "best_model", lambda self: model)
-        patch.setattr(outcome.Outcome, "export", lambda *_, **__: calls.append(True))
-        patch.setattr(finishing, "read_history", lambda path: [])
-        patch.setattr(exporting, "build_probe", lambda *_: None)
-        finishing.finish(run, state)
-    return bool(calls)
+    return _finish(run).saved_model is not None
 
 
-def finished(run: Session) -> list[str]:
+def finished(run: RunContext) -> list[str]:
     """The splits that a finished run has metrics of."""
-    model, state = run.build_model(), FitState(best_value=0.0, evaluations=[{"step": 0}])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outcome.Outcome, "best_model", lambda self: model)
-        patch.setattr(outcome.Outcome, "export", lambda *_, **__: None)
-        patch.setattr(finishing, "read_history", lambda path: [])
-        patch.setattr(exporting, "build_probe", lambda *_: None)
-        metrics = finishing.finish(run, state).metrics
-    return sorted({name.partition("/")[0] for name in metrics})
+    return sorted({name.partition("/")[0] for name in _finish(run).metrics})
 
 
-def verified(run: Session) -> bool:
+def verified(run: RunContext) -> bool:
     """Whether a finished run's export is verified."""
-    calls = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            outcome, "export_saved_model", lambda *_, options, **__: calls.append(options)
-        )
-        patch.setattr(exporting, "read_predictions", lambda *_: np.zeros((200, 2)))
-        exporting.export_trained(run.outcome(), None, run.data, {}, run.on_sample)
-    return calls[0].verify
+    seen = []
+    _finish(run, export=lambda *_, options, **__: seen.append(options.verify) or Path("1"))
+    return seen[0]
 
 
-def watched(run: Session | UserError) -> object:
+def watched(run: RunContext | UserError) -> object:
     """Who listens to the run, and whether evaluations are drawn; or why there is no run."""
     if isinstance(run, UserError):
         return str(run)
-    listeners = build_callbacks(run)
-    return [type(one).__name__ for one in listeners], [
-        vars(one).get("_pictures") is not None for one in listeners
+    callbacks = build_callbacks(run, create_run_dir("watched", "watched"))
+    return [type(one).__name__ for one in callbacks], [
+        vars(one).get("_pictures") is not None for one in callbacks
     ]
 
 
-def projected(run: Session) -> int:
+def projected(run: RunContext) -> int:
     """How many texts the embedding projector gets."""
-    vectors = pooled_vectors(run, run.outcome(), run.build_model())
+    vectors = pooled_vectors(run, build_trained_model(run), None)
     return 0 if vectors is None else len(vectors)
 
 
-def loading(run: Session | UserError) -> str:
+def loading(run: RunContext | UserError) -> str:
     """What was found, or the error that says why nothing was."""
     return str(run) if isinstance(run, UserError) else run.data.source.name
 
@@ -293,7 +300,7 @@ NEED_NO_MODEL = (examples, batches, test_tokens, labels, durations, strategy, lo
 
 class Probe(NamedTuple):
     value: Any  # unlike the base's
-    observe: Callable[[Session], object]  # where it must show
+    observe: Callable[[RunContext], object]  # where it must show
     given: Mapping[str, Any] = {}  # what the setting needs to matter, in the base as well
 
 
@@ -489,12 +496,11 @@ def observe(tmp_path_factory):
     def look(function, changes: Mapping[str, Any]):
         changes = dict(changes)
         recipe = load_recipe(changes.pop("recipe", base), changes)
-        run = Session(recipe, create_run_dir("base", folder / "runs"), ())
         load = load_once if function in NEED_NO_MODEL else load_preset
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assembly, "load_preset", load)
             try:
-                run.load()
+                run = load_context(recipe)
             except UserError as error:
                 return function(error)
             return function(run)

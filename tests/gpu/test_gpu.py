@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not GPUS, reason="needs a GPU that TensorFlow se
 
 
 def run_on(strategy: str, folder, monkeypatch, **settings):
-    from kerasft.runs import workflow
+    from kerasft.runs import train
 
     monkeypatch.chdir(folder)
     overrides = {
@@ -27,7 +27,7 @@ def run_on(strategy: str, folder, monkeypatch, **settings):
         "model.head_dropout": 0.0,
         "export.enabled": False,
     }
-    return workflow.run(load_recipe("imdb_sample", overrides | settings))
+    return train.run(load_recipe("imdb_sample", overrides | settings))
 
 
 def losses(run):

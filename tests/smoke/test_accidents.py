@@ -24,7 +24,7 @@ import kerasft
 from kerasft.errors import UserError
 from kerasft.pipelines import classify
 from kerasft.run_dir import RunDir
-from kerasft.runs import workflow
+from kerasft.runs.export import export_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -302,7 +302,7 @@ def test_best_weights_are_damaged_and_made_again_from_an_earlier_checkpoint(
     best = only_run(place).checkpoints_folder / "best" / "variables.safetensors"
     best.write_bytes(best.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match=r"checkpoints/best is damaged: .* Fix: ") as caught:
-        workflow.export_run(only_run(place))
+        export_run(only_run(place))
     checkpoint = re.search(r"kerasft run --resume (.*)$", str(caught.value))[1]
     assert checkpoint.endswith("/step-00000018")
     code, told = command_at(place, classify, "--resume", checkpoint)

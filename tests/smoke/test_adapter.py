@@ -16,7 +16,9 @@ from kerasft.export.options import Quantization
 from kerasft.export.saved_model import ExportOptions
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
-from kerasft.runs import workflow
+from kerasft.runs import train
+from kerasft.runs.evaluate import evaluate_run
+from kerasft.runs.export import export_run
 from kerasft.training.callbacks.callback import Callback
 
 pytestmark = pytest.mark.slow
@@ -63,7 +65,7 @@ def run_at(place):
                 patch.chdir(place)
                 patch.setenv("KERASFT_CACHE", str(place / "cache"))
                 recipe = load_recipe("imdb_sample", {**QUICK, **overrides})
-                finished[key] = Finished(workflow.run(recipe, callbacks=[messages]), list(messages))
+                finished[key] = Finished(train.run(recipe, callbacks=[messages]), list(messages))
         return finished[key]
 
     return run
@@ -134,9 +136,9 @@ def test_a_run_keeps_its_adapter_apart(here, run_at):
 def test_evaluating_and_exporting_again_give_the_same(here, run_at, overrides):
     run = run_at(overrides).run
     run_dir = open_run_dir(run.path)
-    again = workflow.evaluate_run(run_dir)
+    again = evaluate_run(run_dir)
     assert again == {k: v for k, v in run.metrics.items() if k.startswith("test/")}
-    exported = workflow.export_run(run_dir, name="again")
+    exported = export_run(run_dir, name="again")
     assert variables_of(exported) == variables_of(run.saved_model)
     assert np.abs(answers(exported) - answers(run.saved_model)).max() < 1e-6
 
@@ -145,7 +147,7 @@ def test_evaluating_and_exporting_again_give_the_same(here, run_at, overrides):
 def test_an_export_in_bfloat16_answers_nearly_alike(here, run_at, overrides):
     run = run_at(overrides).run
     lines = Messages()
-    exported = workflow.export_run(
+    exported = export_run(
         open_run_dir(run.path),
         [lines],
         "half",

@@ -11,7 +11,8 @@ import pytest
 
 import kerasft
 from kerasft.run_dir import open_run_dir
-from kerasft.runs import workflow
+from kerasft.runs.evaluate import evaluate_run
+from kerasft.runs.export import export_run
 
 FEELINGS = {"wonderful": "5", "bright": "5", "dull": "1", "broken": "1"}
 COLOURS = ("blue", "green", "red")
@@ -159,9 +160,9 @@ def test_windows_are_read_alike_in_evaluation_and_serving(classify, folder):
 def test_without_test_files_a_run_ends_with_validation_and_evaluates_again(classify):
     run, _ = classify(data__label_column="colours", data__test_files=[], export__name="untested")
     assert not [name for name in run.metrics if name.startswith("test")]
-    again = workflow.evaluate_run(open_run_dir(run.path))
+    again = evaluate_run(open_run_dir(run.path))
     assert again["validation/f1_micro"] == pytest.approx(run.metrics["validation/f1_micro"])
-    exported = workflow.export_run(open_run_dir(run.path))
+    exported = export_run(open_run_dir(run.path))
     assert kerasft.load(exported).predict(["This vase is dull, red."])[0]["scores"]
 
 

@@ -18,7 +18,8 @@ from kerasft.export.layout import RECORD
 from kerasft.export.saved_model import ExportOptions
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import open_run_dir
-from kerasft.runs import workflow
+from kerasft.runs.evaluate import evaluate_run
+from kerasft.runs.export import export_run
 from kerasft.runs.model import assembly
 from kerasft.training.callbacks.callback import WATCHED_METRICS
 from kerasft.training.callbacks.history import STEP_COLUMNS, read_history
@@ -217,7 +218,7 @@ def test_a_fresh_process_gave_the_runs_own_answers_before_it_was_published(run, 
 
 
 def test_evaluating_again_gives_the_same_metrics(run, folder):
-    again = workflow.evaluate_run(open_run_dir(folder))
+    again = evaluate_run(open_run_dir(folder))
     assert again == {k: v for k, v in run.metrics.items() if k.startswith("test/")}
 
 
@@ -228,9 +229,7 @@ def test_exporting_again_is_a_new_version_that_answers_alike(run, folder, test_t
         assembly, "load_preset", lambda *a, **options: presets.append(a) or load(*a, **options)
     )
     monkeypatch.setattr(saved_model, "verify", lambda version, probe, dtype: probes.append(probe))
-    again = workflow.export_run(
-        open_run_dir(folder), name="again", options=ExportOptions(verify=True)
-    )
+    again = export_run(open_run_dir(folder), name="again", options=ExportOptions(verify=True))
     assert str(again) == "saved_models/again_sample/1"
     assert len(presets) == 1  # large, and enough for the model and for its data
     assert probes[0].origin == "the run, on 200 texts of test"

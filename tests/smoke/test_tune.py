@@ -19,7 +19,7 @@ import pytest
 
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.runs import workflow
+from kerasft.runs import train
 from kerasft.studies.tuning.job import Job, finished_outcome, note
 from kerasft.studies.tuning.plan import make_plan
 from kerasft.studies.tuning.running import run_study
@@ -75,7 +75,7 @@ def make_runs(plan, folder: RunDir) -> None:
     short = dataclasses.replace(recipe.training, steps=2)
     job = Job("baseline", RunDir(folder.path / "trials" / "baseline"), {})
     recipe = dataclasses.replace(recipe, training=short)
-    path = workflow.run(recipe, runs_folder=job.folder.path).path
+    path = train.run(recipe, runs_folder=job.folder.path).path
     note(job, finished_outcome(job, 1.0))
     for name in ("baseline", "trial-001"):
         final = Job(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from kerasft.models.encoder import Encoder
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import create_run_dir
-from kerasft.runs.session import Session
+from kerasft.runs.context import load_context
 from kerasft.tasks.classification import Classification
 from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.step.fine_tuner import FineTuner
@@ -133,14 +133,24 @@ def make_recipe():
 
 
 @pytest.fixture
-def make_session(make_recipe, tmp_path, monkeypatch):
-    """Makes a session with a new run directory, in an empty folder; its data is not loaded."""
+def make_context(make_recipe, tmp_path, monkeypatch):
+    """Makes the context of a run of a recipe, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def make(overrides=None, *, callbacks=(), **options):
-        recipe = make_recipe(overrides, **options)
-        run_dir = create_run_dir(recipe.name)
-        run_dir.write_text("recipe.toml", recipe.to_toml())
-        return Session(recipe, run_dir, callbacks)
+        return load_context(make_recipe(overrides, **options), callbacks)
+
+    return make
+
+
+@pytest.fixture
+def make_run_dir(tmp_path):
+    """Makes the run directory of a context."""
+
+    def make(context):
+        run_dir = create_run_dir(context.recipe.name, tmp_path / "runs")
+        context.resolved.write(run_dir)
+        run_dir.write_text("recipe.toml", context.asked.to_toml())
+        return run_dir
 
     return make

@@ -11,7 +11,7 @@ from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, LeaderboardFile
 from kerasft.data.sources.source import Source, load_source
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors
-from kerasft.runs import workflow
+from kerasft.runs.evaluate import predict_source
 from kerasft.studies.series import Finished
 from kerasft.training.callbacks.callback import Callback
 
@@ -85,7 +85,7 @@ def write_submission(
     written = []
     for name, run in runs.items():
         for file, source in find_test_data(TASKS[name], run.recipe.data.data_dir, log):
-            outputs = workflow.predict_source(run.run_dir, source, file.split, callbacks)
+            outputs = predict_source(run.run_dir, source, file.split, callbacks)
             rows = source.read_column(file.split, "idx")
             answers = leaderboard.answers_of(file, outputs)
             leaderboard.write_answers(

@@ -28,7 +28,7 @@ from kerasft.errors import UserError
 SPLITS = ("train", "validation", "test")
 _MOST_CONFLICTS = 3
 _SHOWN_CHARACTERS = 60
-_UNTRUNCATED = 10_000_000
+UNTRUNCATED = 10_000_000  # tokens: more than any text has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,7 @@ def length_preprocessor(
     from kerasft.text.wordpiece import WordPiecePreprocessor
 
     return WordPiecePreprocessor(
-        vocabulary, lowercase=lowercase, break_tags=break_tags, sequence_length=_UNTRUNCATED
+        vocabulary, lowercase=lowercase, break_tags=break_tags, sequence_length=UNTRUNCATED
     )
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kerasft.data.batches.augmented_batches import AugmentedExamples, build_augmented_dataset
 from kerasft.data.batches.token_batches import build_evaluation_dataset, build_train_dataset
-from kerasft.data.example import SINGLE
+from kerasft.data.example import NUMBER, SINGLE
 from kerasft.data.files.source import FileSource
 from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.plan.splits import Splits, build_splits, oversample
@@ -20,9 +20,7 @@ from kerasft.data.sources.source import Source
 from kerasft.data.store.token_store import TokenStore, load_or_build_token_store
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import Forward, predict_logits
-from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
-from kerasft.runs.data.augmentation import check_augmentation
 from kerasft.runs.data.lost_labels import check_no_label_is_lost
 from kerasft.runs.data.source import (
     TEST,
@@ -32,9 +30,11 @@ from kerasft.runs.data.source import (
     open_source,
     split_names,
 )
-from kerasft.runs.model.assembly import WINDOWS, build_preprocessor
+from kerasft.runs.model.assembly import training_preprocessor
 from kerasft.runs.model.performance import evaluation_length_multiple, length_multiple
-from kerasft.text.wordpiece import WordPiecePreprocessor
+from kerasft.tasks.regression import check_value_range, target_scaling
+from kerasft.text.wordpiece import WINDOWS, WordPiecePreprocessor
+from kerasft.training.loop.fit_state import FitState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,15 +66,16 @@ class Data:
         return store.labels[indices]
 
 
-def load_data(recipe: Recipe, preset: Preset, *, log: Callable[[str], None]) -> Data:
+def load_data(
+    recipe: Recipe, preprocessor: WordPiecePreprocessor, *, log: Callable[[str], None]
+) -> Data:
     """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
 
     Args:
         recipe: The recipe.
-        preset: The encoder, whose vocabulary the texts are written in.
+        preprocessor: From text to the tokens of evaluation.
         log: Called with messages: what was found and what was left out.
     """
-    check_augmentation(recipe, preset)
     source = open_source(recipe, log=log)
     if source.has_pairs and recipe.model.truncation == WINDOWS:
         raise UserError(
@@ -84,8 +85,8 @@ def load_data(recipe: Recipe, preset: Preset, *, log: Callable[[str], None]) -> 
         )
     names = split_names(recipe)
     if isinstance(source, FileSource):
-        inspect(recipe, preset, source, log=log)
-    stores = _load_stores(recipe, preset, source, names, log)
+        inspect(recipe, preprocessor, source, log=log)
+    stores = _load_stores(plan_stores(recipe, preprocessor, names), source, log)
     tests = tuple(name for name in names if name.startswith(TEST))
     given = names[VALIDATION] != names["train"]
     train = stores["train"]
@@ -112,30 +113,30 @@ def load_data(recipe: Recipe, preset: Preset, *, log: Callable[[str], None]) -> 
 
 
 def plan_stores(
-    recipe: Recipe, preset: Preset, names: Mapping[str, str]
+    recipe: Recipe, preprocessor: WordPiecePreprocessor, names: Mapping[str, str]
 ) -> dict[str, tuple[str, WordPiecePreprocessor]]:
     """Returns what the token store of each split is made from.
 
     Args:
         recipe: The recipe.
-        preset: The encoder.
+        preprocessor: From text to the tokens of evaluation.
         names: From `split_names`.
 
     Returns:
-        By split the dataset's own name of it, and what tokenizes it: training may keep fewer
-        tokens than evaluation.
+        By split the dataset's own name of it, and what tokenizes it.
     """
-    whole = build_preprocessor(recipe, preset)
-    cut, length = whole, recipe.training.sequence_length
-    if length not in (None, recipe.model.sequence_length):
-        cut = build_preprocessor(recipe, preset, sequence_length=length)
-    return {name: (own, cut if name == "train" else whole) for name, own in names.items()}
+    cut = training_preprocessor(recipe, preprocessor)
+    return {name: (own, cut if name == "train" else preprocessor) for name, own in names.items()}
 
 
-def _load_stores(recipe, preset, source, names, log) -> dict[str, TokenStore]:
+def _load_stores(
+    plan: Mapping[str, tuple[str, WordPiecePreprocessor]],
+    source: Source,
+    log: Callable[[str], None],
+) -> dict[str, TokenStore]:
     """Returns the stores by split, each made or opened once."""
     opened, stores = {}, {}
-    for name, (own, preprocessor) in plan_stores(recipe, preset, names).items():
+    for name, (own, preprocessor) in plan.items():
         key = own, id(preprocessor)
         if key not in opened:
             opened[key] = load_or_build_token_store(source, own, preprocessor=preprocessor, log=log)
@@ -182,6 +183,24 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
             expected="a weight above 0 for a class that has training examples",
         )
     return of_examples
+
+
+def find_scaling(recipe: Recipe, data: Data, saved: FitState | None) -> tuple[float, float]:
+    """Returns mean and standard deviation of the targets; 0 and 1 where they are no numbers.
+
+    Args:
+        recipe: The recipe.
+        data: The data.
+        saved: Of the run's latest checkpoint: weights are used with what they were trained with.
+
+    Raises:
+        UserError: Targets lie outside of the range that the recipe gives them.
+    """
+    if data.source.label_kind != NUMBER:
+        return 0.0, 1.0
+    targets = data.labels("train")
+    check_value_range(recipe.model.minimum_value, recipe.model.maximum_value, targets)
+    return target_scaling(targets) if saved is None else saved.target_scaling
 
 
 def _check_single(source: Source, received: str) -> None:

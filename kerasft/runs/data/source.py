@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from kerasft.data.files.source import FileSource
-from kerasft.data.inspection import inspect_source, length_preprocessor
+from kerasft.data.inspection.inspection import UNTRUNCATED, inspect_source
 from kerasft.data.sources.source import Source, load_source
-from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
 from kerasft.recipe.conflicts import FILES, require_train_files
-from kerasft.runs.model.assembly import WINDOWS
+from kerasft.text.wordpiece import WINDOWS, WordPiecePreprocessor
 
 VALIDATION, TEST = "validation", "test"
 
@@ -129,22 +128,24 @@ def group_hashes(source: Source, names: Mapping[str, str], given: bool) -> dict[
 
 
 def inspect(
-    recipe: Recipe, preset: Preset, source: FileSource, *, log: Callable[[str], None]
+    recipe: Recipe,
+    preprocessor: WordPiecePreprocessor,
+    source: FileSource,
+    *,
+    log: Callable[[str], None],
 ) -> None:
     """Looks over files of the user's own before anything is learnt from them.
 
     Args:
         recipe: The recipe.
-        preset: The encoder, in whose tokens lengths are told.
+        preprocessor: In whose tokens lengths are reported.
         source: The files.
         log: Called with messages: what was found.
 
     Raises:
         UserError: If the data cannot be trained on.
     """
-    measure = length_preprocessor(
-        preset.vocabulary, lowercase=preset.lowercase, break_tags=recipe.data.break_tags
-    )
+    measure = preprocessor.variant(sequence_length=UNTRUNCATED, truncation="head")
     windows = recipe.model.max_windows if recipe.model.truncation == WINDOWS else 1
     inspection = inspect_source(
         source,

@@ -15,7 +15,7 @@ from kerasft.errors import UserError
 from kerasft.recipe import Recipe
 from kerasft.runs.data.data import plan_stores
 from kerasft.runs.data.source import open_source, split_names
-from kerasft.runs.model.assembly import load_recipe_preset
+from kerasft.runs.model.assembly import build_preprocessor, load_recipe_preset
 
 
 class Tokenized(NamedTuple):
@@ -135,9 +135,9 @@ def usable_processes() -> int:
 def _open(recipe: Recipe, log: Callable[[str], None]):
     """Opens the source; returns of each token store, once, what it is made from and its place."""
     source = open_source(recipe, log=log)
-    preset = load_recipe_preset(recipe, dtype="float32")
+    whole = build_preprocessor(recipe, load_recipe_preset(recipe, dtype="float32"))
     plan, seen = {}, set()
-    for split, (own, preprocessor) in plan_stores(recipe, preset, split_names(recipe)).items():
+    for split, (own, preprocessor) in plan_stores(recipe, whole, split_names(recipe)).items():
         place = store_place(source, own, preprocessor)
         if place not in seen:
             seen.add(place)

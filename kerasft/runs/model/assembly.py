@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import keras
-
 from kerasft.data.example import MULTI, NUMBER, SINGLE
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.data.sources.source import Source
@@ -17,49 +15,62 @@ from kerasft.models.presets import Preset, load_preset
 from kerasft.recipe import Recipe, resolve_duration
 from kerasft.runs.model.performance import attention_chunk, lazy_table, updates_rows
 from kerasft.tasks.task import Task, build_task
-from kerasft.text.wordpiece import WordPiecePreprocessor
+from kerasft.text.wordpiece import WINDOWS, WordPiecePreprocessor
 from kerasft.training.step.fine_tuner import FEATURES, FineTuner
 from kerasft.training.step.objective import Objective
 from kerasft.training.step.optimizer import build_optimizer
 from kerasft.training.step.penalties import Penalties
 from kerasft.training.step.schedule import build_schedule
 
-WINDOWS = "windows"
 
-
-def build_preprocessor(
-    recipe: Recipe, preset: Preset, *, sequence_length: int | None = None
-) -> WordPiecePreprocessor:
-    """Builds the graph from raw text to token ids.
+def build_preprocessor(recipe: Recipe, preset: Preset) -> WordPiecePreprocessor:
+    """Builds the graph from raw text to the token ids of evaluation and serving.
 
     Args:
         recipe: The recipe.
         preset: The encoder.
-        sequence_length: Tokens kept; `None` is what evaluation and serving keep.
 
     Raises:
-        UserError: If the recipe's sequences are longer than the preset's positions reach.
+        UserError: The recipe's sequences are longer than the preset's positions reach, or it
+            alters what the preset does not see.
     """
-    key = "model.sequence_length" if sequence_length is None else "training.sequence_length"
-    sequence_length = sequence_length or recipe.model.sequence_length
     longest = getattr(preset.backbone, "max_sequence_length", None)
-    if longest is not None and sequence_length > longest:
+    for section in ("model", "training"):
+        length = getattr(recipe, section).sequence_length
+        if None not in (longest, length) and length > longest:
+            raise UserError(
+                f"{section}.sequence_length is longer than {preset.name} can read.",
+                received=length,
+                expected=f"at most {longest}",
+                fix=f"set {section}.sequence_length={longest}.",
+            )
+    if recipe.augmentation.casing and preset.lowercase:
         raise UserError(
-            f"{key} is longer than {preset.name} can read.",
-            received=sequence_length,
-            expected=f"at most {longest}",
-            fix=f"set {key}={longest}.",
+            "A change of case does nothing to a preset that reads all text in lower case.",
+            received=f"augmentation.casing={recipe.augmentation.casing} with {preset.name}",
+            expected="a cased preset; kerasft presets lists them",
+            fix="leave augmentation.casing out, or set another model.preset.",
         )
     return WordPiecePreprocessor(
         preset.vocabulary,
         lowercase=preset.lowercase,
-        sequence_length=sequence_length,
+        sequence_length=recipe.model.sequence_length,
         truncation=recipe.model.truncation,
         head_fraction=recipe.model.head_fraction,
         break_tags=recipe.data.break_tags,
         window_stride=recipe.model.window_stride,
         max_windows=recipe.model.max_windows,
     )
+
+
+def training_preprocessor(
+    recipe: Recipe, preprocessor: WordPiecePreprocessor
+) -> WordPiecePreprocessor:
+    """Returns the preprocessor of training texts, which may keep fewer tokens."""
+    length = recipe.training.sequence_length
+    if length in (None, preprocessor.sequence_length):
+        return preprocessor
+    return preprocessor.variant(sequence_length=length)
 
 
 def build_recipe_task(
@@ -254,8 +265,3 @@ def steps_of(recipe: Recipe, plan: BatchPlan, family: str, total_steps: int | No
         batch_size=plan.batch_size,
         total_steps=total_steps,
     )
-
-
-def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and TensorFlow."""
-    keras.utils.set_random_seed(seed)

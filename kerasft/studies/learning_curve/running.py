@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kerasft.console import program
@@ -12,15 +12,15 @@ from kerasft.errors import UserError
 from kerasft.metrics.spread import spread
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, write_atomically
-from kerasft.runs import workflow
-from kerasft.runs.data.data import VALIDATION, split_logits
-from kerasft.runs.data.source import TEST, split_names
-from kerasft.runs.session import Session
+from kerasft.runs import train
+from kerasft.runs.context import load_context
+from kerasft.runs.data.source import TEST, VALIDATION, split_names
+from kerasft.runs.evaluate import measure_validation
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.studies.learning_curve.curve import Curve, Point
 from kerasft.studies.learning_curve.plan import SERIES, Plan, base_name, recipes_of_sizes
 from kerasft.studies.learning_curve.plot import plot_learning_curve
 from kerasft.studies.series import Finished, Series, create_series, run_series, silence_retracing
-from kerasft.tasks.task import task_from_record
 from kerasft.training.callbacks.callback import Callback
 
 _MEASURED = "whole_validation.json"  # of a run: what all of validation says of it
@@ -52,7 +52,7 @@ def run_curve(
     folder = series.folder
 
     def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
-        return workflow.run(
+        return train.run(
             recipe,
             resume=run_dir,
             callbacks=new_callbacks(),
@@ -81,19 +81,19 @@ def _begin(plan: Plan, callbacks: Sequence[Callback], runs_folder: str | Path) -
     whole = dataclasses.replace(
         plan.recipe, data=dataclasses.replace(plan.recipe.data, train_examples=None)
     )
-    session = Session(workflow.settle(whole), None, callbacks)
-    session.load()
-    available = session.data.splits.report["train_examples"]
+    context = load_context(whole, callbacks)
+    available = context.data.splits.report["train_examples"]
     if plan.sizes[-1] > available:
         raise UserError(
             "There are not so many examples to train on.",
             received=f"--sizes up to {plan.sizes[-1]:,}",
-            expected=f"at most {available:,}: so many of {session.data.source.name} are left to "
+            expected=f"at most {available:,}: so many of {context.data.source.name} are left to "
             "train on, without those held out",
             fix=f"end with {available}.",
         )
-    # The session's own recipe: it says so if the built-in sample stands in for the data.
-    recipes = recipes_of_sizes(session.recipe, plan.sizes)
+    # With the data that was found, perhaps the built-in sample.
+    found = dataclasses.replace(whole, data=context.recipe.data)
+    recipes = recipes_of_sizes(found, plan.sizes)
     return create_series(SERIES, recipes, plan.num_seeds, runs_folder)
 
 
@@ -114,7 +114,10 @@ def _measure(
     if not _validation_is_held_out(finished.recipe):
         return metric, finished.metrics[metric]
     if not (finished.run_dir.path / _MEASURED).exists():
-        metrics = _evaluate_on_all_of_validation(finished, new_callbacks())
+        recipe = load_run_recipe(finished.run_dir)
+        whole = dataclasses.replace(recipe.data, train_examples=None)
+        recipe = dataclasses.replace(recipe, data=whole)
+        metrics = measure_validation(recipe, finished.run_dir, new_callbacks())
         finished.run_dir.write_json(_MEASURED, metrics)
     return metric, finished.run_dir.read_json(_MEASURED)[headline]
 
@@ -122,29 +125,6 @@ def _measure(
 def _validation_is_held_out(recipe: Recipe) -> bool:
     names = split_names(recipe)
     return names[VALIDATION] == names["train"]
-
-
-def _evaluate_on_all_of_validation(
-    finished: Finished, callbacks: Sequence[Callback]
-) -> Mapping[str, float]:
-    recipe = workflow.load_run_recipe(finished.run_dir)
-    whole = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, train_examples=None))
-    session = Session(whole, finished.run_dir, callbacks)
-    session.load()
-    labels = session.data.labels(VALIDATION)
-    session.callbacks.on_evaluation_start(VALIDATION, len(labels))
-    outcome = session.outcome()
-    logits = split_logits(
-        outcome.forward(outcome.best_model()),
-        session.data,
-        VALIDATION,
-        batch_size=whole.evaluation.batch_size,
-        on_batch=session.callbacks.on_evaluation_batch,
-    )
-    session.callbacks.close()
-    task = task_from_record(finished.result["task"])  # with the thresholds that the run chose
-    bins = whole.evaluation.calibration_bins
-    return task.evaluate(labels, logits, calibration_bins=bins)
 
 
 def _point(size: int, found: Sequence[tuple[Finished, float | None]]) -> Point:

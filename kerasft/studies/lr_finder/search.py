@@ -15,7 +15,7 @@ from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment, write_atomically
 
 if TYPE_CHECKING:
-    from kerasft.runs.session import Session
+    from kerasft.runs.context import RunContext
     from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
     from kerasft.training.callbacks.callback import Callback
     from kerasft.training.step.fine_tuner import FineTuner
@@ -149,23 +149,23 @@ def find_learning_rate(
     rates = rates or RateRange()
     rates.check()
 
-    from kerasft.runs.session import Session
-    from kerasft.runs.workflow import settle
+    from kerasft.runs.context import load_context
+    from kerasft.runs.train import build_trained_model
     from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 
-    session = Session(settle(_tested(recipe, rates.num_steps)), None, callbacks)
-    session.load()  # before there is a folder: a mistake leaves none behind
-    model = session.build_model()
+    # Before there is a folder: a mistake leaves none behind.
+    context = load_context(_tested(recipe, rates.num_steps), callbacks)
+    model = build_trained_model(context)
     folder = create_run_dir(f"{SEARCH}-{recipe.name}", runs_folder)
-    recipe_text = session.recipe.to_toml()
+    recipe_text = context.recipe.to_toml()
     folder.write_text(f"{SEARCH}.toml", recipe_text)
     folder.write_json("environment.json", describe_environment())
-    session.callbacks.callbacks.append(TensorBoardCallback(folder.tensorboard_folder, recipe_text))
+    context.callbacks.replace_writers([TensorBoardCallback(folder.tensorboard_folder, recipe_text)])
     try:
-        curve = _test_rates(session, model, rates)
+        curve = _test_rates(context, model, rates)
     finally:
-        session.callbacks.close()
-    return _write(session.recipe, folder, curve)
+        context.callbacks.close()
+    return _write(context.recipe, folder, curve)
 
 
 def _tested(recipe: Recipe, num_steps: int) -> Recipe:
@@ -186,22 +186,22 @@ def _tested(recipe: Recipe, num_steps: int) -> Recipe:
     return dataclasses.replace(recipe, training=training)
 
 
-def _test_rates(session: Session, model: FineTuner, rates: RateRange) -> RateCurve:
-    from kerasft.runs.fitting import training_data
+def _test_rates(context: RunContext, model: FineTuner, rates: RateRange) -> RateCurve:
+    from kerasft.runs.training_data import training_data
     from kerasft.studies.lr_finder.finder import run_rate_test
     from kerasft.training.loop.out_of_memory import naming_memory
 
-    data = training_data(session, model)
-    session.callbacks.on_start(
+    data = training_data(context, model)
+    context.callbacks.on_start(
         start_step=0, total_steps=rates.num_steps, steps_per_epoch=data.plan.steps_per_epoch
     )
     with naming_memory(lambda: "the learning-rate range test"):
         return run_rate_test(
             model,
-            session.strategy,
+            context.strategy,
             data.batches(0),
             **rates._asdict(),
-            on_step=lambda result: session.callbacks.on_step(result, data.stats(result.step - 1)),
+            on_step=lambda result: context.callbacks.on_step(result, data.stats(result.step - 1)),
         )
 
 

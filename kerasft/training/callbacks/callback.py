@@ -154,22 +154,37 @@ class Callbacks(Callback):
     """Calls several callbacks, in their order.
 
     Args:
-        callbacks: Whom to call; more may be added to the attribute of this name.
+        callbacks: Those of a whole run.
     """
 
     def __init__(self, callbacks: Iterable[Callback] = ()):
-        self.callbacks = list(callbacks)
+        self._callbacks = list(callbacks)
+        self._writers: list[Callback] = []
+
+    def replace_writers(self, writers: Iterable[Callback]) -> None:
+        """Closes those that write files, and calls others: training goes back to an earlier step.
+
+        Args:
+            writers: Called after the callbacks of the whole run.
+        """
+        for writer in self._writers:
+            writer.close()
+        self._writers = list(writers)
+
+    def all(self) -> list[Callback]:
+        """Returns whom it calls."""
+        return [*self._callbacks, *self._writers]
 
     def close(self) -> None:
         """Closes every callback, also when one of them fails."""
         with contextlib.ExitStack() as stack:
-            for callback in reversed(self.callbacks):
+            for callback in reversed(self.all()):
                 stack.callback(callback.close)
 
 
 def _call_all(name: str) -> Callable[..., None]:
     def call(self: Callbacks, *args: object, **kwargs: object) -> None:
-        for callback in self.callbacks:
+        for callback in self.all():
             getattr(callback, name)(*args, **kwargs)
 
     return call

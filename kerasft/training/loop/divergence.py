@@ -7,6 +7,7 @@ import statistics
 
 from kerasft.errors import UserError
 
+SKIP = "skip"  # of training.on_divergence: leave the batch out, and go on
 _WINDOW = 100  # steps whose losses a loss is compared with
 _FEWEST = 20  # before which nothing is compared
 

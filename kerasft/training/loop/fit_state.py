@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ import tensorflow as tf
 from kerasft.data.plan.balance import Split, padded_length
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.checkpoints.checkpoint import latest_state
 from kerasft.training.loop.ranking import Ranking
 from kerasft.training.loop.unfreezing import GradualUnfreezing
 
@@ -144,6 +146,12 @@ class FitState:
             "idle_share": 1.0 - self.busy / self.capacity if self.capacity else 0.0,
             "best_step": self.best_step,
         }
+
+
+def saved_state(folder: Path) -> FitState | None:
+    """Returns the state of the newest checkpoint in a folder, if there is one."""
+    saved = latest_state(folder)
+    return None if saved is None else FitState.from_checkpoint(saved)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from kerasft.data.sources import builtin as builtin_sample
 from kerasft.data.sources.builtin import iterate_builtin_sample, split_templates
-from kerasft.data.sources.source import builtin as builtin_sample
 from kerasft.errors import UserError
 
 # When the output changes on purpose: bump BUILTIN_SAMPLE_VERSION, then write both here. Token

@@ -2,9 +2,9 @@ import socket
 
 import pytest
 
+from kerasft.data.sources import source as sources
 from kerasft.data.sources.builtin import iterate_builtin_sample
 from kerasft.data.sources.source import load_source, search_folders
-from kerasft.data.sources.source import source as sources
 from kerasft.data.sources.tfds import DownloadError
 from kerasft.errors import UserError
 

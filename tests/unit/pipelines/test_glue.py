@@ -13,11 +13,11 @@ import pytest
 
 from kerasft.benchmarks.glue import submission as glue_submission
 from kerasft.benchmarks.glue.tasks import FILES, TASKS
-from kerasft.data.sources.source import source as sources
+from kerasft.data.sources import source as sources
 from kerasft.errors import UserError
 from kerasft.pipelines import glue
 from kerasft.run_dir import RunDir, create_run_dir, open_run_dir
-from kerasft.runs import workflow
+from kerasft.runs import export, train
 from kerasft.runs.result import Run
 from kerasft.training.loop.interrupt import Interrupted
 
@@ -56,7 +56,7 @@ class FakeData:
 
 
 class FakeWorkflow:
-    """Stands for `workflow`: seed 2 is best on validation, seed 1 on what is reported."""
+    """Stands for runs: seed 2 is best on validation, seed 1 on what is reported."""
 
     def __init__(self):
         self.runs, self.exports, self.predictions, self.interrupt = [], [], [], None
@@ -115,8 +115,9 @@ def data(monkeypatch):
 @pytest.fixture
 def fake(monkeypatch):
     made = FakeWorkflow()
-    for name in ("run", "export_run", "predict_source"):
-        monkeypatch.setattr(workflow, name, getattr(made, name))
+    monkeypatch.setattr(train, "run", made.run)
+    monkeypatch.setattr(export, "export_run", made.export_run)
+    monkeypatch.setattr(glue_submission, "predict_source", made.predict_source)
     return made
 
 

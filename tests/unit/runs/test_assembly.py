@@ -9,6 +9,7 @@ from kerasft.errors import UserError
 from kerasft.evaluation.forward import build_forward
 from kerasft.runs.data import data as run_data
 from kerasft.runs.model import assembly
+from kerasft.runs.train import build_trained_model
 from kerasft.training.loop.loop import train_steps
 
 
@@ -18,14 +19,14 @@ def preset(make_recipe):
 
 
 @pytest.mark.parametrize("section", ["model", "training"])
-def test_sequences_longer_than_the_preset_reads_are_refused(make_session, section):
+def test_sequences_longer_than_the_preset_reads_are_refused(make_context, section):
     key = f"{section}.sequence_length"
     expected = (
         rf"{key} is longer than tiny_random can read\. Received: 513\. Expected: at most 512\."
         rf".*set {key}=512"
     )
     with pytest.raises(UserError, match=expected):
-        make_session({key: 513}).load()
+        make_context({key: 513})
 
 
 def test_the_longest_sequence_is_taken(make_recipe, preset):
@@ -33,38 +34,34 @@ def test_the_longest_sequence_is_taken(make_recipe, preset):
     assert assembly.build_preprocessor(recipe, preset).config()["sequence_length"] == 512
 
 
-def test_training_may_keep_fewer_tokens_than_evaluation(make_session):
-    session = make_session({"training.sequence_length": 10})
-    session.load()
-    longest = {split: max(store.lengths) for split, store in session.data.stores.items()}
+def test_training_may_keep_fewer_tokens_than_evaluation(make_context):
+    context = make_context({"training.sequence_length": 10})
+    longest = {split: max(store.lengths) for split, store in context.data.stores.items()}
     assert longest == {"train": 10, "validation": 16, "test": 16}
     # The same examples, whatever is kept of them.
-    train, whole = session.data.stores["train"], session.data.stores["validation"]
+    train, whole = context.data.stores["train"], context.data.stores["validation"]
     assert np.array_equal(train.text_hashes, whole.text_hashes)
 
 
-def test_one_store_serves_where_lengths_agree(make_session):
-    session = make_session({"training.sequence_length": 16})
-    session.load()
-    assert session.data.stores["train"] is session.data.stores["validation"]
+def test_one_store_serves_where_lengths_agree(make_context):
+    context = make_context({"training.sequence_length": 16})
+    assert context.data.stores["train"] is context.data.stores["validation"]
 
 
-def test_a_warm_up_longer_than_the_run_is_the_whole_run(make_session):
-    session = make_session({"training.warmup_steps": 1000, "training.learning_rate": 0.01})
-    session.load()
-    model = session.build_model()
-    data = run_data.train_batches(session.data, session.plan, total_steps=4, replicas=1)(0)
-    rates = [r.learning_rate for r in train_steps(model, session.strategy, data, start_step=0)]
+def test_a_warm_up_longer_than_the_run_is_the_whole_run(make_context):
+    context = make_context({"training.warmup_steps": 1000, "training.learning_rate": 0.01})
+    model = build_trained_model(context)
+    data = run_data.train_batches(context.data, context.plan, total_steps=4, replicas=1)(0)
+    rates = [r.learning_rate for r in train_steps(model, context.strategy, data, start_step=0)]
     assert rates == pytest.approx([0.0, 0.0025, 0.005, 0.0075])
 
 
-def test_logits_come_in_the_order_of_the_split(make_session):
+def test_logits_come_in_the_order_of_the_split(make_context):
     """Evaluation batches are sorted by length: one example at a time must say the same."""
-    session = make_session()
-    session.load()
-    forward = build_forward(session.build_model())
-    logits = run_data.split_logits(forward, session.data, "test", batch_size=8)
-    store, indices = session.data.examples("test")
+    context = make_context()
+    forward = build_forward(build_trained_model(context))
+    logits = run_data.split_logits(forward, context.data, "test", batch_size=8)
+    store, indices = context.data.examples("test")
     assert len(set(store.lengths[indices])) > 1
     for index, expected in zip(indices, logits, strict=True):
         example = store.example(index)

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.console import tensorboard_command
 from kerasft.data.sources.builtin import iterate_builtin_sample
-from kerasft.runs.callbacks import build_callbacks, chosen_settings, tensorboard_command
+from kerasft.run_dir import RunDir
+from kerasft.runs.callbacks import build_callbacks, chosen_settings
+from kerasft.runs.train import run
+from kerasft.runs.trained import open_trained
+from kerasft.training.distribution.workers import Cluster, Workers
 
 TINY = {"model.preset": "tiny_random", "export.enabled": False}
 
@@ -39,7 +44,7 @@ def told():
 
 
 @pytest.fixture
-def finished(make_session, told):
+def finished(make_context, told):
     """A run of four steps with all that can be watched."""
 
     class Listener:
@@ -52,9 +57,8 @@ def finished(make_session, told):
         "logging.plots": True,
         "data.validation_fraction": 0.3,
     }
-    session = make_session({**TINY, **wanted}, callbacks=[Listener()])
-    session.load()
-    return session, session.run(session.build_model())
+    context = make_context({**TINY, **wanted})
+    return context, run(context.asked, callbacks=[Listener()])
 
 
 def read(folder):
@@ -70,30 +74,32 @@ def read(folder):
 
 
 def test_a_run_writes_what_there_is_to_watch(finished, told):
-    session, run = finished
-    folder = session.run_dir.tensorboard_folder
+    context, run = finished
+    run_dir = RunDir(run.path)
+    folder = run_dir.tensorboard_folder
     train, validation, test, hparams = (
         read(folder / name) for name in ("train", "validation", "test", "hparams")
     )
     norms = ["weight_norm/head", "gradient_norm/layer_0", "update_ratio/embeddings"]
     assert [list(train[name]) for name in norms] == [[1, 2, 4]] * 3
     for split, values in (("train", train), ("validation", validation), ("test", test)):
-        store, indices = session.data.examples(split)
+        store, indices = context.data.examples(split)
         assert values["tokens_per_text"][0][:, 2].sum() == len(indices)
         assert values["tokens_per_text"][0][0, 0] == min(store.lengths[indices])
     assert {"plots/confusion_matrix", "pr_curve/neg/pr_curves"} <= validation.keys() & test.keys()
-    logits = np.load(session.run_dir.path / "predictions-test.npz")["logits"]
+    logits = np.load(run_dir.path / "predictions-test.npz")["logits"]
     predicted = logits[:, 1] > logits[:, 0]
     curve = test["pr_curve/pos/pr_curves"][4]
     assert curve[0, 100] + curve[1, 100] == predicted.sum()
     found = {name: values[4] for name, values in hparams.items() if 4 in values}
     for name in ("test/accuracy", "validation/log_loss"):
         assert found[name] == pytest.approx(run.metrics[name])
-    assert (f"To watch it: {tensorboard_command(session)}",) in told
-    _check_projector(session, folder / "validation")
+    assert (f"To watch it: {tensorboard_command(run.path.parent)}",) in told
+    _check_projector(context, run_dir)
 
 
-def _check_projector(session, folder):
+def _check_projector(context, run_dir):
+    folder = run_dir.tensorboard_folder / "validation"
     rows = [
         line.split("\t")
         for line in (folder / "projector_texts.tsv").read_text("utf-8").splitlines()
@@ -108,22 +114,22 @@ def _check_projector(session, folder):
         assert label == true_label
         assert verdict == ("right" if label == answer else "wrong")
     vectors = np.loadtxt(folder / "projector_vectors.tsv")
-    result = session.outcome()
-    model = result.best_model()
+    model = open_trained(context.recipe, run_dir).best_model(context.task)
     logits = model.head(tf.constant(vectors, tf.float32)).numpy()
     assert [("neg", "pos")[i] for i in logits.argmax(axis=1)] == [row[2] for row in rows[1:]]
-    assert vectors.shape == (5, session.preset.backbone.hidden_dim)
+    assert vectors.shape == (5, context.preset.backbone.hidden_dim)
 
 
-def test_processes_that_are_not_the_chief_write_history_alone(make_session):
-    session = make_session(TINY)
-    session.load()
-    full = [type(listener).__name__ for listener in build_callbacks(session)]
-    assert full == ["HistoryCallback", "TensorBoardCallback", "HParamsCallback"]
-    session.workers.is_chief = False
-    [history] = build_callbacks(session)
-    assert type(history).__name__ == "HistoryCallback"
-    session.workers.is_chief = True
-    training = dataclasses.replace(session.recipe.training, profile_steps="1-2")
-    session.recipe = dataclasses.replace(session.recipe, training=training)
-    assert type(build_callbacks(session)[-1]).__name__ == "ProfilerCallback"
+def test_processes_that_are_not_the_chief_write_history_alone(make_context, make_run_dir):
+    context = make_context(TINY)
+    run_dir = make_run_dir(context)
+
+    def names(**changes):
+        callbacks = build_callbacks(dataclasses.replace(context, **changes), run_dir)
+        return [type(callback).__name__ for callback in callbacks]
+
+    assert names() == ["HistoryCallback", "TensorBoardCallback", "HParamsCallback"]
+    assert names(workers=Workers(context.strategy, Cluster(2, 1))) == ["HistoryCallback"]
+    training = dataclasses.replace(context.recipe.training, profile_steps="1-2")
+    profiled = dataclasses.replace(context.recipe, training=training)
+    assert names(recipe=profiled)[-1] == "ProfilerCallback"

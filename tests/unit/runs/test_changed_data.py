@@ -11,8 +11,9 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.runs import workflow
+from kerasft.runs import train
 from kerasft.runs.data.record import read_data_record
+from kerasft.runs.evaluate import evaluate_run
 from kerasft.runs.resume import change_recipe
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import BEST, latest_step, read_checkpoint
@@ -66,13 +67,13 @@ def recipe_of(**more):
 def interrupted(place):
     """A run that was broken off after step 3, with a checkpoint of step 2."""
     with pytest.raises(RuntimeError, match="broken off"):
-        workflow.run(recipe_of(), callbacks=[StopAt(3)])
+        train.run(recipe_of(), callbacks=[StopAt(3)])
     (folder,) = (place / "runs").iterdir()
     return RunDir(folder)
 
 
 def resume(run_dir, *overrides):
-    return workflow.run(change_recipe(run_dir, overrides), resume=run_dir)
+    return train.run(change_recipe(run_dir, overrides), resume=run_dir)
 
 
 def weights_of(path):
@@ -105,7 +106,7 @@ class TestResuming:
             resume(interrupted)
 
     def test_the_same_bytes_elsewhere_are_the_same_data(self, place, interrupted):
-        undisturbed = weights_of(workflow.run(recipe_of()).path)
+        undisturbed = weights_of(train.run(recipe_of()).path)
         (place / "moved").mkdir()
         (place / "train.csv").rename(place / "moved" / "renamed.csv")
         with pytest.raises(UserError, match=f"no such file.*looked for in {place}"):
@@ -116,7 +117,7 @@ class TestResuming:
 
     def test_control_the_comparison_of_weights_tells_runs_apart(self, place):
         first, other = (
-            weights_of(workflow.run(recipe_of(**{"training.seed": s})).path) for s in (1, 2)
+            weights_of(train.run(recipe_of(**{"training.seed": s})).path) for s in (1, 2)
         )
         assert any(not np.array_equal(first[name], other[name]) for name in first)
 
@@ -132,47 +133,47 @@ class TestResuming:
 class TestAFinishedRun:
     @pytest.fixture
     def finished(self, place):
-        return RunDir(workflow.run(recipe_of()).path)
+        return RunDir(train.run(recipe_of()).path)
 
     def test_is_evaluated_on_its_own_test_alone(self, place, finished):
         kept = (finished.path / "predictions-test.npz").read_bytes()
         (place / "test.csv").write_text(table(10, first=100))
         with pytest.raises(UserError, match=r"test: 10 examples, 12 before.*train a new run"):
-            workflow.evaluate_run(finished)
+            evaluate_run(finished)
         assert (finished.path / "predictions-test.npz").read_bytes() == kept
 
     def test_is_evaluated_on_data_that_was_moved(self, place, finished):
-        before = workflow.evaluate_run(finished)
+        before = evaluate_run(finished)
         for name in ("train.csv", "test.csv"):
             (place / name).rename(place / f"moved-{name}")
         moved = ["data.train_files=moved-train.csv", "data.test_files=moved-test.csv"]
         with pytest.raises(UserError, match="no such file"):
-            workflow.evaluate_run(finished)
-        assert workflow.evaluate_run(finished, overrides=moved) == before
+            evaluate_run(finished)
+        assert evaluate_run(finished, overrides=moved) == before
         with pytest.raises(UserError, match="begun with other settings"):
-            workflow.evaluate_run(finished, overrides=["training.learning_rate=1e-5"])
+            evaluate_run(finished, overrides=["training.learning_rate=1e-5"])
 
     def test_is_not_evaluated_under_other_labels(self, place, finished):
         for name in ("train.csv", "test.csv"):
             path = place / name
             path.write_text(path.read_text().replace(",pos", ",awesome"))
         with pytest.raises(UserError, match="the labels without pos; the labels with awesome"):
-            workflow.evaluate_run(finished)
+            evaluate_run(finished)
 
     def test_is_evaluated_when_train_alone_has_grown(self, place, finished):
         (place / "train.csv").write_text(table(48))
-        assert workflow.evaluate_run(finished)["test/accuracy"] >= 0
+        assert evaluate_run(finished)["test/accuracy"] >= 0
         with pytest.raises(UserError, match="train: 48 examples, 40 before"):
-            workflow.evaluate_run(finished, split="validation")
+            evaluate_run(finished, split="validation")
 
 
 def test_a_run_of_a_series_reads_the_data_of_the_first(place):
-    first = RunDir(workflow.run(recipe_of()).path)
+    first = RunDir(train.run(recipe_of()).path)
     again = recipe_of(**{"training.seed": 2, "model.sequence_length": 32, "training.steps": 1})
-    assert workflow.run(again, same_data_as=first).metrics
+    assert train.run(again, same_data_as=first).metrics
     (place / "train.csv").write_text(table(48))
     with pytest.raises(UserError, match=r"train: 48 examples, 40 before.*cannot be compared"):
-        workflow.run(again, same_data_as=first)
+        train.run(again, same_data_as=first)
 
 
 class TestNumbers:
@@ -185,7 +186,7 @@ class TestNumbers:
         )
 
     def test_what_the_weights_were_trained_with_is_kept_by_the_checkpoint(self, years):
-        run = RunDir(workflow.run(years).path)
+        run = RunDir(train.run(years).path)
         before = run.read_json("metrics.json")["task"]
         assert before["target_mean"] == pytest.approx(1980, abs=5)
         assert before["target_scale"] == pytest.approx(20, abs=2)
@@ -194,7 +195,7 @@ class TestNumbers:
         assert run.read_json("metrics.json")["task"] == before
 
     def test_a_checkpoint_of_an_earlier_version_goes_on_unstandardized(self, years):
-        run = RunDir(workflow.run(years).path)
+        run = RunDir(train.run(years).path)
         for path in run.checkpoints_folder.glob("step-*/state.json"):
             state = json.loads(path.read_text())
             del state["target_scaling"]
@@ -209,11 +210,11 @@ class TestNumbers:
             years, model=dataclasses.replace(years.model, **{name[6:]: float(value)})
         )
         with pytest.raises(UserError, match=rf"{name} lies beyond all training.*1950 to 2010"):
-            workflow.run(recipe)
+            train.run(recipe)
 
     def test_class_weights_are_refused_as_such(self, years):
         recipe = dataclasses.replace(
             years, training=dataclasses.replace(years.training, class_weights="balanced")
         )
         with pytest.raises(UserError, match="Only classes can be balanced, one to a text"):
-            workflow.run(recipe)
+            train.run(recipe)

@@ -45,40 +45,36 @@ def test_split_names(make_recipe, overrides, names):
     assert run_data.split_names(make_recipe(overrides)) == names
 
 
-def test_classes_are_weighed_in_the_batches(make_session):
-    session = make_session({"training.class_weights": "neg=3"})
-    session.load()
+def test_classes_are_weighed_in_the_batches(make_context):
+    context = make_context({"training.class_weights": "neg=3"})
     batches = run_data.train_batches(
-        session.data, session.plan, total_steps=2, replicas=1, weights=session.weights
+        context.data, context.plan, total_steps=2, replicas=1, weights=context.example_weights
     )
     for _, labels, weights in batches(0):
         assert weights.numpy().tolist() == np.where(labels.numpy() == 0, 3.0, 1.0).tolist()
 
 
-def test_oversampling_makes_the_classes_equal(make_session):
-    session = make_session({"data.oversample": True, "data.train_examples": 41})
-    session.load()
-    counts = np.bincount(session.data.labels("train"))
+def test_oversampling_makes_the_classes_equal(make_context):
+    context = make_context({"data.oversample": True, "data.train_examples": 41})
+    counts = np.bincount(context.data.labels("train"))
     assert counts[0] == counts[1] > 20
-    plain = make_session({"data.train_examples": 41})
-    plain.load()
+    plain = make_context({"data.train_examples": 41})
     assert len(set(np.bincount(plain.data.labels("train")))) == 2  # control: they were unequal
-    assert np.isin(session.data.splits.train, plain.data.splits.train).all()
-    assert session.plan.steps_per_epoch == -(-counts.sum() // 8)
+    assert np.isin(context.data.splits.train, plain.data.splits.train).all()
+    assert context.plan.steps_per_epoch == -(-counts.sum() // 8)
 
 
-def test_balanced_classes_are_headed_by_macro_f1(make_session):
-    session = make_session({"training.class_weights": "balanced"})
-    session.load()
-    assert session.task.headline == "f1_macro"
-    assert session.monitor == "validation/f1_macro"
+def test_balanced_classes_are_headed_by_macro_f1(make_context):
+    context = make_context({"training.class_weights": "balanced"})
+    assert context.task.headline == "f1_macro"
+    assert context.monitor == "validation/f1_macro"
 
 
-def test_hidden_labels_are_refused(make_session, monkeypatch):
+def test_hidden_labels_are_refused(make_context, monkeypatch):
     monkeypatch.setattr(run_data, "load_or_build_token_store", _hide(run_data))
     expected = r"labels of the split test are hidden.*Received: '600 of 600.*test_splits="
     with pytest.raises(UserError, match=expected):
-        make_session({"data.test_examples": None}).load()
+        make_context({"data.test_examples": None})
 
 
 def _hide(module):
@@ -96,8 +92,7 @@ def _hide(module):
     return load_hidden
 
 
-def test_a_run_without_test_splits_ends_with_validation(make_session):
-    session = make_session({"data.test_splits": ()})
-    session.load()
-    assert session.data.test_names == ()
-    assert set(session.data.stores) == {"train", "validation"}
+def test_a_run_without_test_splits_ends_with_validation(make_context):
+    context = make_context({"data.test_splits": ()})
+    assert context.data.test_names == ()
+    assert set(context.data.stores) == {"train", "validation"}

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from kerasft.runs import workflow
+from kerasft.runs.evaluate import evaluate_run
 from kerasft.runs.finish import _undefined
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.fit_state import FitState
@@ -44,7 +44,7 @@ def run(tmp_path_factory):
     }
     from kerasft.recipe import load_recipe
 
-    return workflow.run(load_recipe("classify", overrides), runs_folder=folder / "runs")
+    return train.run(load_recipe("classify", overrides), runs_folder=folder / "runs")
 
 
 def test_what_is_left_out_is_counted(run):
@@ -80,7 +80,7 @@ def test_evaluating_again_says_it_and_keeps_the_predictions(run):
 
     path, messages = run.path / "predictions-test.npz", Messages()
     before = dict(np.load(path))
-    metrics = workflow.evaluate_run(open_run_dir(run.path), [messages])
+    metrics = evaluate_run(open_run_dir(run.path), [messages])
     assert math.isnan(metrics["test/roc_auc"])
     assert 'test: All examples are "good", so ROC-AUC is undefined.' in messages
     after = dict(np.load(path))

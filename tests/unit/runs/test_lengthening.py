@@ -9,7 +9,8 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
-from kerasft.runs import workflow
+from kerasft.runs import train
+from kerasft.runs.export import export_run
 from kerasft.runs.resume import change_recipe
 from kerasft.training.checkpoints.checkpoint import BEST, read_checkpoint
 from kerasft.training.step.schedule import build_schedule
@@ -27,11 +28,11 @@ SETTINGS = {
 @pytest.fixture
 def finished(make_recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return RunDir(workflow.run(make_recipe(SETTINGS)).path)
+    return RunDir(train.run(make_recipe(SETTINGS)).path)
 
 
 def resume(run_dir, *overrides):
-    return workflow.run(change_recipe(run_dir, overrides), resume=run_dir)
+    return train.run(change_recipe(run_dir, overrides), resume=run_dir)
 
 
 def test_the_schedule_is_that_of_the_new_length_with_the_first_warmup(finished):
@@ -52,7 +53,7 @@ def test_the_schedule_is_that_of_the_new_length_with_the_first_warmup(finished):
 
 
 def test_a_longer_run_exports_a_new_version_and_keeps_the_earlier_one(finished, tmp_path):
-    first = workflow.export_run(finished)
+    first = export_run(finished)
     run = resume(finished, "training.steps=12", "export.enabled=true")
     assert (first.name, run.saved_model.name) == ("1", "2")
     assert (first / "saved_model.pb").exists()
@@ -80,14 +81,14 @@ def test_a_refused_length_changes_nothing(finished, is_finished):
     shorter = change_recipe(finished, ["training.steps=4"])
     for step in (None, 5):
         with pytest.raises(UserError, match="has nothing left to train"):
-            workflow.run(shorter, resume=finished, from_step=step)
+            train.run(shorter, resume=finished, from_step=step)
     after = {path: path.read_bytes() for path in finished.path.rglob("*") if path.is_file()}
     assert after == before
 
 
 def test_a_run_that_stopped_short_names_what_holds_it(make_recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = RunDir(workflow.run(make_recipe({**SETTINGS, "training.stop_after_epochs": 0.6})).path)
+    run = RunDir(train.run(make_recipe({**SETTINGS, "training.stop_after_epochs": 0.6})).path)
     with pytest.raises(UserError, match=r"training\.stop_after_epochs for more than 3 steps"):
         resume(run, "training.steps=20")
     assert resume(run, "training.stop_after_epochs=1").history[-1]["step"] == 5
@@ -102,11 +103,11 @@ def test_an_averaged_run_goes_back_and_on(make_recipe, tmp_path, monkeypatch):
         "training.keep_checkpoints": 4,
         "training.average_checkpoints": 2,
     }
-    run = RunDir(workflow.run(make_recipe(settings)).path)
+    run = RunDir(train.run(make_recipe(settings)).path)
     undisturbed = read_checkpoint(run.checkpoints_folder / BEST)
     state = json.loads((run.checkpoints_folder / "step-00000010" / "state.json").read_text())
     assert state["best_step"] == state["averaged_step"] == undisturbed[0]["step"] == 10
-    workflow.run(change_recipe(run, ()), resume=run, from_step=4)
+    train.run(change_recipe(run, ()), resume=run, from_step=4)
     again = read_checkpoint(run.checkpoints_folder / BEST)
     assert all(np.array_equal(again[1][name], value) for name, value in undisturbed[1].items())
     assert resume(run, "training.steps=14").history[-1]["step"] == 14
@@ -121,7 +122,7 @@ def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypa
         "training.early_stopping_patience": 1,
         "training.learning_rate": 1e-7,  # nothing improves
     }
-    run = RunDir(workflow.run(make_recipe(settings)).path)
+    run = RunDir(train.run(make_recipe(settings)).path)
     state = json.loads((next(run.checkpoints_folder.glob("step-*")) / "state.json").read_text())
     assert state["stopped_early"]
     with pytest.raises(UserError, match=r"nothing left to train.*patience=2 or more"):
@@ -132,6 +133,6 @@ def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypa
 def test_a_run_of_one_step_learns_at_the_peak(make_recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for length in ({"training.steps": 1}, {"training.stop_after_epochs": 0.2}):
-        run = workflow.run(make_recipe({**SETTINGS, **length}))
+        run = train.run(make_recipe({**SETTINGS, **length}))
         (row,) = run.history
         assert row["learning_rate"] == pytest.approx(1e-3)

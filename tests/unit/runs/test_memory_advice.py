@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
 from kerasft.cli import run as run_command
 from kerasft.evaluation import forward as forward_module
-from kerasft.runs import workflow
+from kerasft.run_dir import RunDir
+from kerasft.runs import train
 from kerasft.runs.memory_advice import advising_memory
 from kerasft.training.checkpoints.checkpoint import latest_step
 from kerasft.training.distribution.workers import Cluster, Workers
-from kerasft.training.loop.loop import fit as fit_module
+from kerasft.training.loop import fit as fit_module
 from kerasft.training.loop.out_of_memory import OutOfMemoryError
 
 NO_ROOM = [2**30, 2**20]  # floats: more bytes than a process can address
@@ -52,7 +54,7 @@ def test_out_of_memory_in_a_step_and_on_in_parts(here, make_recipe, monkeypatch)
     monkeypatch.setattr(fit_module, "train_steps", short_of_memory)
     expected = r"in step 3, a batch of 8 texts and \d+ tokens with padding.*4,194,304\.00 GiB"
     with pytest.raises(OutOfMemoryError, match=expected) as caught:
-        workflow.run(make_recipe(OFTEN))
+        train.run(make_recipe(OFTEN))
     (folder,) = (here / "runs").iterdir()
     assert latest_step(folder / "checkpoints") == 2
     run, settings = overrides_of(str(caught.value))
@@ -75,7 +77,7 @@ def test_out_of_memory_in_an_evaluation(here, make_recipe, monkeypatch):
     with pytest.raises(
         OutOfMemoryError, match=r"in an evaluation, a batch of 20 x 16 tok"
     ) as caught:
-        workflow.run(make_recipe({**OFTEN, "evaluation.batch_size": 16}))
+        train.run(make_recipe({**OFTEN, "evaluation.batch_size": 16}))
     run, settings = overrides_of(str(caught.value))
     assert settings == ["evaluation.batch_size=4"]
     run_command.main(["--resume", run, *settings])
@@ -95,23 +97,31 @@ def test_out_of_memory_in_an_evaluation(here, make_recipe, monkeypatch):
         ({"training.batch_size": 1, "performance.gradient_checkpointing": True}, []),
     ],
 )
-def test_only_what_helps_and_may_stand_beside_the_rest_is_named(make_session, overrides, changes):
-    told = advice(make_session({"training.batch_size": 8, **overrides}))
+def test_only_what_helps_and_may_stand_beside_the_rest_is_named(advice, overrides, changes):
+    told = advice({"training.batch_size": 8, **overrides})
     assert re.findall(r"(?:training|performance)\.gradient_\w+=\w+", told) == changes
     assert ("--resume" in told) is bool(changes)
     assert "start a new run with a smaller training.batch_size, training.sequence_length" in told
 
 
-def advice(session, cluster=ALONE, in_evaluation=False):
-    session.strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    session.workers = Workers(session.strategy, cluster)
-    with pytest.raises(OutOfMemoryError) as caught, advising_memory(session):
-        raise OutOfMemoryError("1 GiB", "step 1", "", in_evaluation=in_evaluation)
-    return str(caught.value)
+@pytest.fixture
+def advice(make_recipe, tmp_path):
+    """Returns the advice for a run of a recipe: nothing else of its context is read."""
+
+    def advise(overrides, cluster=ALONE, in_evaluation=False):
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+        context = SimpleNamespace(
+            recipe=make_recipe(overrides), strategy=strategy, workers=Workers(strategy, cluster)
+        )
+        with pytest.raises(OutOfMemoryError) as caught, advising_memory(context, RunDir(tmp_path)):
+            raise OutOfMemoryError("1 GiB", "step 1", "", in_evaluation=in_evaluation)
+        return str(caught.value)
+
+    return advise
 
 
-def test_an_evaluation_of_single_texts_has_nothing_to_give(make_session):
-    told = advice(make_session({"evaluation.batch_size": 1}), in_evaluation=True)
+def test_an_evaluation_of_single_texts_has_nothing_to_give(advice):
+    told = advice({"evaluation.batch_size": 1}, in_evaluation=True)
     assert "Fix: start a new run with" in told
 
 
@@ -123,8 +133,8 @@ def test_an_evaluation_of_single_texts_has_nothing_to_give(make_session):
         (0, False, "the same command in all processes, with --resume and training.gradient"),
     ],
 )
-def test_several_processes(make_session, monkeypatch, index, launched, command):
+def test_several_processes(advice, monkeypatch, index, launched, command):
     if launched:
         monkeypatch.setenv("KERASFT_LAUNCHED_WORKERS", "2")
-    told = advice(make_session(), Cluster(2, index)).replace(".venv/bin/", "")
+    told = advice({}, Cluster(2, index)).replace(".venv/bin/", "")
     assert command in re.sub(r"\S*/kerasft", "kerasft", told)

@@ -8,12 +8,12 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
-from kerasft.runs import workflow
+from kerasft.runs import train
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
+from kerasft.training.loop import loop
 from kerasft.training.loop.divergence import DivergedError
-from kerasft.training.loop.loop import loop
 
 
 class Messages(Callback):
@@ -46,7 +46,7 @@ def run(make_recipe, tmp_path, monkeypatch):
         settings = {"training.steps": 6, "training.checkpoint_every_steps": 2}
         settings |= {f"training.{name}": value for name, value in training.items()}
         recipe = make_recipe({**settings, "export.enabled": False, "data.test_splits": ()})
-        return workflow.run(recipe, callbacks=callbacks)
+        return train.run(recipe, callbacks=callbacks)
 
     return start
 
@@ -91,7 +91,7 @@ def test_by_default_it_stops(run, break_down):
 
 def test_a_loss_that_blows_up_is_one(run, monkeypatch):
     """The steps are too few to compare with, so that the window is made short."""
-    from kerasft.training.loop.loop import divergence
+    from kerasft.training.loop import divergence
 
     monkeypatch.setattr(divergence, "_FEWEST", 1)
     with pytest.raises(DivergedError, match="The loss blew up at step"):

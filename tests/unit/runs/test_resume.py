@@ -11,11 +11,10 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
-from kerasft.runs import workflow
-from kerasft.runs.resume import change_recipe, compare_devices, differences, open_resumed
+from kerasft.runs import train
+from kerasft.runs.resume import change_recipe, differences, open_resumed
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
-from kerasft.training.loop.fit_state import FitState
 from kerasft.training.step.schedule import build_schedule
 
 # A constant rate: the decay would depend on how long the run was meant to be.
@@ -86,24 +85,16 @@ def test_without_a_change_it_is_the_run_s_own(run_dir):
     assert change_recipe(run_dir, []) == load_recipe(run_dir.recipe_path)
 
 
-def test_other_devices_are_told_of_once():
-    state, told = FitState(devices="one"), []
-    for devices in ("one", "two", "two"):
-        compare_devices(state, devices, told.append)
-    (said,) = told
-    assert re.search(r"trained on one, and goes on on two: .* within rounding", said)
-
-
 def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"export.enabled": False, "training.checkpoint_every_steps": 2, **WITHOUT_CHANCE}
     recipe = make_recipe({**settings, "training.strategy": "one_device"})
     # Two replicas update the token table whole: what one device owes its rows is settled.
-    undisturbed = workflow.run(changed(recipe, steps=4, strategy="mirrored"), callbacks=[])
+    undisturbed = train.run(changed(recipe, steps=4, strategy="mirrored"), callbacks=[])
     messages = Messages()
-    first = RunDir(workflow.run(changed(recipe, steps=2), callbacks=[messages]).path)
+    first = RunDir(train.run(changed(recipe, steps=2), callbacks=[messages]).path)
     first.metrics_path.unlink()
-    workflow.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, callbacks=[messages])
+    train.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, callbacks=[messages])
     (said,) = [text for text in messages.told if "within rounding" in text]
     assert "OneDeviceStrategy, 1 x CPU, and goes on on MirroredStrategy, 2 x CPU" in said
     ours, theirs = (weights_of(run_dir) for run_dir in (first, RunDir(undisturbed.path)))
@@ -115,15 +106,15 @@ def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path
     monkeypatch.chdir(tmp_path)
     settings = {"export.enabled": False, "evaluation.test": False, "training.warmup_steps": 1}
     recipe = make_recipe(settings)
-    undisturbed = workflow.run(recipe, callbacks=[])
+    undisturbed = train.run(recipe, callbacks=[])
     short = changed(recipe, stop_after_epochs=0.6)  # three of the four steps
-    run = workflow.run(short, callbacks=[])
+    run = train.run(short, callbacks=[])
     assert [row["step"] for row in run.history] == [1, 2, 3]
     assert not any(name.startswith("test") for name in run.metrics)
     first = RunDir(run.path)
     first.metrics_path.unlink()
     longer = change_recipe(first, ["training.stop_after_epochs=9"])
-    workflow.run(longer, resume=first, callbacks=[])
+    train.run(longer, resume=first, callbacks=[])
     ours, theirs = weights_of(first), weights_of(RunDir(undisturbed.path))
     assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     rates = [row["learning_rate"] for row in run.history]

@@ -7,6 +7,8 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models.adapters.adapter import adapter_of
+from kerasft.run_dir import RunDir
+from kerasft.runs.train import build_trained_model
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.adapter_file import collect_adapter, save_adapter
 
@@ -18,21 +20,31 @@ class Messages(list, Callback):
 
 
 @pytest.fixture
-def load(make_session):
-    """Loads a session of a recipe; returns it, its model still to be built."""
+def build(make_context):
+    """Builds the model of a recipe."""
 
-    def load(overrides, callbacks=()):
-        session = make_session(overrides, callbacks=callbacks)
-        session.load()
-        return session
+    def build(overrides, callbacks=(), resume=None):
+        return build_trained_model(make_context(overrides, callbacks=callbacks), resume)
 
-    return load
+    return build
 
 
 @pytest.fixture
-def saved(load, tmp_path):
+def run_of(make_recipe, tmp_path):
+    """Makes the folder of a run of a recipe, without checkpoints."""
+
+    def make(overrides):
+        run_dir = RunDir(tmp_path / "earlier")
+        run_dir.write_text("recipe.toml", make_recipe(overrides).to_toml())
+        return run_dir.path
+
+    return make
+
+
+@pytest.fixture
+def saved(build, tmp_path):
     """The folder of an adapter whose trained weights are all 0.5."""
-    model = load(LORA).build_model()
+    model = build(LORA)
     for variable in model.trainable_weights:
         variable.assign(np.full(variable.shape, 0.5))
     adapter = collect_adapter(model.encoder, model.head)
@@ -40,47 +52,47 @@ def saved(load, tmp_path):
     return save_adapter(tmp_path / "mine", adapter, preset="tiny_random", task=task)
 
 
-def test_the_recipes_adapter_is_built_as_it_says(load):
+def test_the_recipes_adapter_is_built_as_it_says(build):
     settings = {**LORA, "adapter.alpha": 6.0, "adapter.dropout": 0.2, "adapter.matrices": ("key",)}
-    adapter = adapter_of(load(settings).build_model().encoder)
+    adapter = adapter_of(build(settings).encoder)
     expected = {"matrices": ["key"], "rank": 4, "alpha": 6.0, "dropout": 0.2}
     assert (adapter.method, adapter.settings) == ("lora", expected)
     houlsby = {"adapter.method": "houlsby", "adapter.bottleneck_dim": 7}
-    assert adapter_of(load(houlsby).build_model().encoder).settings == {"bottleneck_dim": 7}
-    assert adapter_of(load({}).build_model().encoder) is None
+    assert adapter_of(build(houlsby).encoder).settings == {"bottleneck_dim": 7}
+    assert adapter_of(build({}).encoder) is None
 
 
-def test_an_adapter_is_loaded_and_announced(load, saved):
+def test_an_adapter_is_loaded_and_announced(build, saved):
     messages = Messages()
-    model = load({**LORA, "adapter.init_from": str(saved)}, [messages]).build_model()
+    model = build({**LORA, "adapter.init_from": str(saved)}, [messages])
     assert all(np.all(variable.numpy() == 0.5) for variable in model.trainable_weights)
     assert messages[-2:] == [
         f"The adapter goes on from {saved} (lora, tiny_random); with its head.",
         next(message for message in messages if message.startswith("Adapter lora: ")),
     ]
-    fresh = load(LORA).build_model()  # control
+    fresh = build(LORA)  # control
     assert not all(np.all(variable.numpy() == 0.5) for variable in fresh.trainable_weights)
 
 
-def test_a_checkpoint_to_go_on_from_comes_before_an_adapter_that_may_be_gone(load):
+def test_a_checkpoint_to_go_on_from_comes_before_an_adapter_that_may_be_gone(build, tmp_path):
     overrides = {**LORA, "adapter.init_from": "no/such/adapter"}
     with pytest.raises(UserError, match=r"There is no such folder.*no/such/adapter"):
-        load(overrides).build_model()
-    session = load(overrides)
-    (session.run_dir.checkpoints_folder / "step-00000002").mkdir(parents=True)
-    session.build_model()
+        build(overrides)
+    resume = RunDir(tmp_path)
+    (resume.checkpoints_folder / "step-00000002").mkdir(parents=True)
+    build(overrides, resume=resume)
 
 
 @pytest.mark.parametrize("method", ["lora", "houlsby"])
-def test_the_encoder_of_a_run_with_an_adapter_is_no_start_for_another(load, method):
-    run = load({"adapter.method": method}).run_dir.path
+def test_the_encoder_of_a_run_with_an_adapter_is_no_start_for_another(build, run_of, method):
+    run = run_of({"adapter.method": method})
     expected = rf'model\.init_from: .* with adapter\.method="{method}".*adapter\.init_from={run}'
     with pytest.raises(UserError, match=expected):
-        load({"model.init_from": str(run)}).build_model()
+        build({"model.init_from": str(run)})
 
 
-def test_the_encoder_of_a_bitfit_run_is_a_plain_one(load):
+def test_the_encoder_of_a_bitfit_run_is_a_plain_one(build, run_of):
     """It is refused for what it lacks, and not for its adapter."""
-    run = load({"adapter.method": "bitfit"}).run_dir.path
+    run = run_of({"adapter.method": "bitfit"})
     with pytest.raises(UserError, match="has no best checkpoint"):
-        load({"model.init_from": str(run)}).build_model()
+        build({"model.init_from": str(run)})

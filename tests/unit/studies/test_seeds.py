@@ -12,13 +12,13 @@ import pytest
 from kerasft.metrics.spread import spread
 from kerasft.pipelines import imdb
 from kerasft.run_dir import create_run_dir
-from kerasft.runs import workflow
+from kerasft.runs import export, train
 from kerasft.runs.result import Run
 from kerasft.training.loop.interrupt import Interrupted
 
 
 class FakeWorkflow:
-    """Stands for `workflow`: seed 2 is best on validation, seed 1 on the test."""
+    """Stands for `train` and `export`: seed 2 is best on validation, seed 1 on the test."""
 
     def __init__(self):
         self.runs, self.exports, self.interrupt = [], [], None
@@ -48,8 +48,8 @@ class FakeWorkflow:
 @pytest.fixture
 def fake(monkeypatch):
     made = FakeWorkflow()
-    for name in ("run", "export_run"):
-        monkeypatch.setattr(workflow, name, getattr(made, name))
+    monkeypatch.setattr(train, "run", made.run)
+    monkeypatch.setattr(export, "export_run", made.export_run)
     return made
 
 

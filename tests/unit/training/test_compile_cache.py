@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from kerasft.training.loop import compile_cache
 from kerasft.training.loop.compile_cache import VARIABLE, keep_compiled_programs
-from kerasft.training.loop.loop import compile_cache
 
 PROGRAM = """
 import sys

@@ -21,10 +21,10 @@ from kerasft.training.checkpoints.checkpoint import (
     restore,
     restore_best,
 )
+from kerasft.training.loop import fit as fit_module
 from kerasft.training.loop.fit import Fit, checkpointed_variables
 from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.loop.loop import StepResult
-from kerasft.training.loop.loop import fit as fit_module
 from kerasft.training.loop.ranking import Ranking
 
 STEPS_PER_EPOCH = 5

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import Forward
-from kerasft.training.loop.loop import memory
+from kerasft.training.loop import memory
 from kerasft.training.loop.memory import available_bytes
 from kerasft.training.loop.out_of_memory import OutOfMemoryError, naming_memory
 

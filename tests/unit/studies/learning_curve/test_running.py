@@ -11,8 +11,8 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
-from kerasft.runs import workflow
-from kerasft.runs.session import Session
+from kerasft.runs import train
+from kerasft.runs.context import load_context
 from kerasft.studies.learning_curve.plan import Plan
 from kerasft.studies.learning_curve.running import run_curve
 from kerasft.studies.series import open_series
@@ -39,9 +39,8 @@ def _empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def whole_size():
     """How many examples of the sample there are to train on, where none are for the test."""
-    session = Session(load_recipe("imdb_sample", QUICK | {"data.test_splits": ()}), None, ())
-    session.load()
-    return session.data.splits.report["train_examples"]
+    recipe = load_recipe("imdb_sample", QUICK | {"data.test_splits": ()})
+    return load_context(recipe).data.splits.report["train_examples"]
 
 
 def plan(overrides=None, *, sizes=(16, 32), num_seeds=2):
@@ -126,7 +125,7 @@ def test_a_size_above_what_there_is_is_refused_before_anything_runs():
 
 
 class FakeRuns:
-    """Stands for `workflow.run`: larger sets are better, and the third run is cut off."""
+    """Stands for `train.run`: larger sets are better, and the third run is cut off."""
 
     def __init__(self, interrupt=None):
         self.calls, self.interrupt = [], interrupt
@@ -147,7 +146,7 @@ class FakeRuns:
 def fake(monkeypatch):
     def install(**options):
         made = FakeRuns(**options)
-        monkeypatch.setattr(workflow, "run", made)
+        monkeypatch.setattr(train, "run", made)
         return made
 
     return install
@@ -182,7 +181,7 @@ def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
         run_dir.write_json("metrics.json", record)
         return run_dir
 
-    monkeypatch.setattr(workflow, "run", run)
+    monkeypatch.setattr(train, "run", run)
     curve, folder = run_curve(made)
     assert curve.metric == "validation/accuracy"
     assert not list(folder.path.rglob("whole_validation.json"))

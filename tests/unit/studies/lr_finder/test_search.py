@@ -13,7 +13,7 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, open_run_dir
-from kerasft.runs import workflow
+from kerasft.runs import train
 from kerasft.studies.lr_finder import finder as rate_finder
 from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
 from kerasft.studies.lr_finder.search import RateRange, RateSearch, find_learning_rate
@@ -74,7 +74,7 @@ def test_the_folder_is_not_taken_for_that_of_a_run(make_recipe):
 def test_the_steps_are_those_of_a_run(make_recipe):
     """The first loss comes before any update, so that no rate tells one from the other."""
     first = find_learning_rate(make_recipe(), RATES).curve.losses[0]
-    assert first == pytest.approx(workflow.run(make_recipe()).history[0]["loss"], rel=1e-6)
+    assert first == pytest.approx(train.run(make_recipe()).history[0]["loss"], rel=1e-6)
     other = find_learning_rate(make_recipe({"training.seed": 2}), RATES).curve.losses[0]
     assert first != pytest.approx(other, rel=1e-4)
 

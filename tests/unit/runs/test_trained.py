@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
-from kerasft.runs import outcome
+from kerasft.runs import trained
+from kerasft.runs.finish import _commands
+from kerasft.runs.result import Run
 
 
 @pytest.fixture
-def export_folder(make_session, monkeypatch):
+def export_folder(make_recipe, monkeypatch):
     """The folder that a recipe's model would go to."""
-    monkeypatch.setattr(outcome, "export_saved_model", lambda model, *, folder, **_: folder)
+    monkeypatch.setattr(trained, "export_saved_model", lambda model, *, folder, **_: folder)
 
-    def find(overrides=None, *, on_sample=False, name=None, **options):
-        session = make_session(overrides, **options)
-        session.load()
-        return session.outcome().export(None, metrics={}, on_sample=on_sample, name=name)
+    def find(overrides=None, *, on_sample=False, name=None):
+        recorded = {
+            "data": "builtin-sample" if on_sample else "imdb",
+            "has_pairs": False,
+            "metrics": {},
+        }
+        run_dir = RunDir(Path("runs/imdb-1"))
+        made = trained.Trained(make_recipe(overrides), run_dir, preset=None, preprocessor=None)
+        return made.export(None, recorded, None, name=name)
 
     return find
 
@@ -47,20 +55,21 @@ def test_a_model_of_the_sample_says_so_in_its_name(export_folder):
 )
 def test_pipeline_of(recipe, pipeline):
     """A name that begins with `_` must not export to the folder of all models."""
-    assert outcome.pipeline_of(recipe) == pipeline
+    assert trained.pipeline_of(recipe) == pipeline
 
 
 def test_the_reports_commands_can_be_pasted():
-    run_dir = RunDir(Path("my runs/imdb-1"))
-    assert outcome._commands(run_dir, Path("my models/imdb/3")) == [
+    run = Run(Path("my runs/imdb-1"), {}, None, [], {}, "tiny_random", "imdb", (), None)
+    assert _commands(run) == ["tensorboard --logdir 'my runs'"]
+    exported = dataclasses.replace(run, saved_model=Path("my models/imdb/3"))
+    assert _commands(exported) == [
         "kerasft predict 'my models/imdb/3' \"A quiet, moving film.\"",
         "tensorboard --logdir 'my runs'",
     ]
-    pairs = outcome._commands(run_dir, Path("m/1"), has_pairs=True)[0]
-    assert pairs == 'kerasft predict m/1 --pair "A film." "A second text."'
-    assert outcome._commands(run_dir, None) == ["tensorboard --logdir 'my runs'"]
+    pairs = dataclasses.replace(run, saved_model=Path("m/1"), has_pairs=True)
+    assert _commands(pairs)[0] == 'kerasft predict m/1 --pair "A film." "A second text."'
 
 
 def test_a_run_without_a_best_checkpoint_says_how_to_go_on(tmp_path):
     with pytest.raises(UserError, match=r"has no best checkpoint.*--resume .*imdb-1"):
-        outcome.require_best(RunDir(tmp_path / "imdb-1"))
+        trained.require_best(RunDir(tmp_path / "imdb-1"))

@@ -1,0 +1,204 @@
+"""One run of a recipe, from its data to its exported model.
+
+`run` is the whole of it. `load_context` finds what the run works with, `train` does the steps, and
+`finish` evaluates the best weights, writes the results and exports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from kerasft.console import tensorboard_command
+from kerasft.errors import first_line
+from kerasft.recipe import Recipe
+from kerasft.run_dir import RunDir, create_run_dir, describe_environment
+from kerasft.runs.callbacks import build_callbacks
+from kerasft.runs.context import RunContext, load_context
+from kerasft.runs.data.record import check_data_of_series, check_resumed_data, write_data_record
+from kerasft.runs.finish import finish
+from kerasft.runs.memory_advice import advising_memory
+from kerasft.runs.model.assembly import build_model, compile_model, settle_training
+from kerasft.runs.model.starting_weights import load_starting_weights, log_adapter
+from kerasft.runs.recover import leave_out, read_divergences, restore
+from kerasft.runs.result import Run
+from kerasft.runs.resume import check_steps_are_left, refuse_finished, write_recipe
+from kerasft.runs.training_data import training_data
+from kerasft.training.callbacks.callback import Callback
+from kerasft.training.callbacks.tensorboard import rewind_tensorboard
+from kerasft.training.checkpoints.checkpoint import discard_after, latest_step
+from kerasft.training.distribution.worker_folder import working_folder
+from kerasft.training.distribution.workers import WorkerLostError, expected_cluster
+from kerasft.training.loop.divergence import DivergedError
+from kerasft.training.loop.fit import Fit
+from kerasft.training.loop.fit_state import FitState
+from kerasft.training.loop.interrupt import Interrupted
+from kerasft.training.step.fine_tuner import FineTuner
+
+
+def run(
+    recipe: Recipe,
+    *,
+    resume: RunDir | None = None,
+    from_step: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    runs_folder: str | Path = "runs",
+    same_data_as: RunDir | None = None,
+) -> Run | None:
+    """Runs a recipe to its end.
+
+    Args:
+        recipe: What to run. When resuming, the run's own, perhaps changed: see `change_recipe`.
+        resume: The run directory to resume; a new one is made if `None`.
+        from_step: Resume from the checkpoint of this step and remove later ones. `None`: from the
+            latest.
+        callbacks: Notified of what happens, beside TensorBoard and `history.csv`.
+        runs_folder: Where a new run directory is made.
+        same_data_as: Another run, with whose data this one's must agree. `None`: none.
+
+    Returns:
+        What the run left behind; `None` in a process of several that is not the chief.
+
+    Raises:
+        UserError: For a mistake in recipe, data or surroundings.
+        Interrupted: After Ctrl-C or SIGTERM, when a checkpoint has been saved.
+        OutOfMemoryError: Memory ran out in this process.
+        WorkerLostError: Another process of the run is gone.
+    """
+    is_chief = expected_cluster(recipe.training.strategy).is_chief
+    with contextlib.ExitStack() as stack:
+        if resume is not None and is_chief:
+            stack.enter_context(resume.lock())
+            if from_step is None:
+                refuse_finished(resume, recipe)
+        # All mistakes show before anything is written: they leave no run directory behind.
+        context = load_context(recipe, callbacks, resume)
+        if resume is not None:
+            check_resumed_data(resume, recipe, context.data_record)
+            check_steps_are_left(resume, context.settings, context.saved, from_step)
+        if same_data_as is not None:
+            check_data_of_series(same_data_as, context.data_record)
+        model = build_trained_model(context, resume)
+
+        def open_folder() -> RunDir:
+            run_dir = resume or create_run_dir(recipe.name, runs_folder)
+            if resume is None:
+                stack.enter_context(run_dir.lock())
+            _write_records(context, run_dir, is_new=resume is None, from_step=from_step)
+            return run_dir
+
+        run_dir = stack.enter_context(working_folder(context.workers, resume, open_folder))
+        context.log(f"To watch it: {tensorboard_command(run_dir.path.parent)}")
+        with _explaining_failures(context, run_dir):
+            state = train(context, run_dir, model)
+            finished = finish(context, run_dir, state)
+        context.workers.barrier()
+        return finished
+
+
+def build(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> FineTuner:
+    """Builds the compiled model of a recipe, to be trained with `fit`.
+
+    The data is read, since the schedule's length and the label names depend on it.
+
+    Args:
+        recipe: What to build.
+        callbacks: Notified of what was found, with a warning if the sample replaces the data.
+    """
+    return build_trained_model(load_context(recipe, callbacks))
+
+
+def build_trained_model(context: RunContext, resume: RunDir | None = None) -> FineTuner:
+    """Builds and compiles the model of a run under its strategy.
+
+    Args:
+        context: The run.
+        resume: The run directory that is resumed. A checkpoint in it holds all weights, so
+            those that a new run would start from are not loaded: they may be gone by now.
+    """
+    recipe, task, unfreezing = context.recipe, context.task, context.settings.unfreezing
+    with context.strategy.scope():
+        model = build_model(recipe, context.preset, task)
+        if resume is None or not latest_step(resume.checkpoints_folder):
+            load_starting_weights(model, recipe, task, context.log)
+        settle_training(model, recipe)
+        unfreezing.set_stage(model, 0)
+        compile_model(
+            model,
+            recipe,
+            task,
+            total_steps=context.settings.total_steps,
+            warmup_steps=context.warmup_steps,
+            unfreeze_every=unfreezing.every,
+            kernels=context.kernels,
+        )
+    log_adapter(model, context.log)
+    return model
+
+
+def train(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
+    """Trains to the end, from the latest checkpoint; from there again if training diverged."""
+    while True:
+        state = restore(context, run_dir, model)
+        rewind_tensorboard(run_dir.tensorboard_folder, state.step)
+        context.callbacks.replace_writers(build_callbacks(context, run_dir))
+        left_out = frozenset(step["step"] for step in read_divergences(run_dir))
+        fit = Fit(
+            model,
+            context.strategy,
+            data=training_data(context, model),
+            settings=dataclasses.replace(context.settings, skip=left_out),
+            folder=run_dir.checkpoints_folder,
+            state=state,
+            callbacks=context.callbacks,
+        )
+        try:
+            return fit.run()
+        except DivergedError as error:
+            leave_out(context, run_dir, error)
+
+
+def _write_records(
+    context: RunContext, run_dir: RunDir, *, is_new: bool, from_step: int | None
+) -> None:
+    """Records what is run, and on which data; the recipe last: it makes the folder a run's."""
+    if is_new:
+        run_dir.write_json("environment.json", describe_environment())
+    elif run_dir.metrics_path.exists():  # it is made longer: these metrics are of an earlier step
+        step = latest_step(run_dir.checkpoints_folder)
+        run_dir.metrics_path.rename(run_dir.path / f"metrics-step-{step}.json")
+    if from_step is not None:
+        discard_after(run_dir.checkpoints_folder, from_step)
+    write_data_record(run_dir, context.data_record)
+    context.resolved.write(run_dir)
+    write_recipe(run_dir, context.asked)
+
+
+@contextlib.contextmanager
+def _explaining_failures(context: RunContext, run_dir: RunDir) -> Iterator[None]:
+    """Says how to resume when a run is interrupted, runs out of memory or loses a process."""
+    try:
+        with advising_memory(context, run_dir):
+            yield
+    except KeyboardInterrupt as error:
+        # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
+        saved = latest_step(run_dir.checkpoints_folder)
+        number = getattr(error, "signal_number", signal.SIGINT)
+        if not context.workers.is_chief:
+            raise SystemExit(128 + number) from error  # the chief says how to resume
+        raise Interrupted(run_dir.path, saved, number) from error
+    except tf.errors.OpError as error:
+        if context.workers.count == 1:
+            raise
+        raise WorkerLostError(
+            f"Another process of this run is gone, so that it cannot go on: {first_line(error)}",
+            fix="look for what it said itself (`kerasft launch` repeats it at the end), mend "
+            "that, and start all of them again, with --resume.",
+        ) from error
+    finally:
+        context.callbacks.close()
