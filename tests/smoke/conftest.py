@@ -170,6 +170,7 @@ def results(read_scalars):
             "tensorboard": _untimed(read_scalars(run_dir.tensorboard_folder)),
             "logits": predictions["logits"].tobytes(),
             "recipe": run_dir.recipe_path.read_text(),
+            "resolved": (run_dir.path / "resolved.toml").read_text(),
         }
 
     return read

@@ -17,10 +17,11 @@ from kerasft.export import saved_model
 from kerasft.export.layout import RECORD
 from kerasft.export.saved_model import ExportOptions
 from kerasft.recipe import load_recipe
-from kerasft.run_dir import open_run_dir
+from kerasft.run_dir import RunDir, open_run_dir
 from kerasft.runs.evaluate import evaluate_run
 from kerasft.runs.export import export_run
 from kerasft.runs.model import assembly
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.training.callbacks.callback import WATCHED_METRICS
 from kerasft.training.callbacks.history import STEP_COLUMNS, read_history
 from kerasft.training.callbacks.scalars import STEP_TAGS
@@ -76,7 +77,7 @@ def test_it_learns(run):
 
 def test_what_a_run_leaves(folder):
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    if 'dtype_policy = "float32"' not in (folder / "recipe.toml").read_text():
+    if 'dtype_policy = "float32"' not in (folder / "resolved.toml").read_text():
         names.remove("predictions-validation.npz")  # validated once more, in float32
     assert sorted(names) == [
         "checkpoints",
@@ -88,6 +89,7 @@ def test_what_a_run_leaves(folder):
         "recipe.toml",
         "recipe_file.json",
         "report.md",
+        "resolved.toml",
         "tensorboard",
     ]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
@@ -99,11 +101,12 @@ def test_what_a_run_leaves(folder):
 
 
 def test_the_recipe_reloads_to_what_was_run(folder):
-    shipped = load_recipe("imdb_sample")
-    reloaded = load_recipe(folder / "recipe.toml")
-    assert reloaded.name == shipped.name
-    changed = {k: v for k, v in reloaded.values().items() if v != shipped.values()[k]}
-    # The two settings that depend on the machine are written as they were resolved.
+    shipped, asked = load_recipe("imdb_sample"), load_recipe(folder / "recipe.toml")
+    assert asked.name == shipped.name
+    assert asked.values() == shipped.values()
+    resolved = load_run_recipe(RunDir(folder)).values()
+    changed = {k: v for k, v in resolved.items() if v != shipped.values()[k]}
+    # The two settings that depend on the machine.
     assert changed.pop("training.dtype_policy") in ("float32", "mixed_bfloat16")
     assert changed.pop("performance.kernels") in (True, False)
     assert changed == {}
