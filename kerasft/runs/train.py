@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 from kerasft.console import tensorboard_command
-from kerasft.errors import first_line
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.runs.callbacks import build_callbacks
 from kerasft.runs.context import RunContext, load_context
 from kerasft.runs.data.record import check_data_of_series, check_resumed_data, write_data_record
+from kerasft.runs.failures import explaining_failures
 from kerasft.runs.finish import finish
-from kerasft.runs.memory_advice import advising_memory
 from kerasft.runs.model.assembly import build_model, compile_model, settle_training
 from kerasft.runs.model.starting_weights import load_starting_weights, log_adapter
 from kerasft.runs.recover import leave_out, read_divergences, restore
@@ -33,11 +29,10 @@ from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.tensorboard import rewind_tensorboard
 from kerasft.training.checkpoints.checkpoint import discard_after, latest_step
 from kerasft.training.distribution.worker_folder import working_folder
-from kerasft.training.distribution.workers import WorkerLostError, expected_cluster
+from kerasft.training.distribution.workers import expected_cluster
 from kerasft.training.loop.divergence import DivergedError
 from kerasft.training.loop.fit import Fit
 from kerasft.training.loop.fit_state import FitState
-from kerasft.training.loop.interrupt import Interrupted
 from kerasft.training.step.fine_tuner import FineTuner
 
 
@@ -94,7 +89,7 @@ def run(
 
         run_dir = stack.enter_context(working_folder(context.workers, resume, open_folder))
         context.log(f"To watch it: {tensorboard_command(run_dir.path.parent)}")
-        with _explaining_failures(context, run_dir):
+        with explaining_failures(context, run_dir):
             state = train(context, run_dir, model)
             finished = finish(context, run_dir, state)
         context.workers.barrier()
@@ -177,28 +172,3 @@ def _write_records(
     write_data_record(run_dir, context.data_record)
     context.resolved.write(run_dir)
     write_recipe(run_dir, context.asked)
-
-
-@contextlib.contextmanager
-def _explaining_failures(context: RunContext, run_dir: RunDir) -> Iterator[None]:
-    """Says how to resume when a run is interrupted, runs out of memory or loses a process."""
-    try:
-        with advising_memory(context, run_dir):
-            yield
-    except KeyboardInterrupt as error:
-        # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
-        saved = latest_step(run_dir.checkpoints_folder)
-        number = getattr(error, "signal_number", signal.SIGINT)
-        if not context.workers.is_chief:
-            raise SystemExit(128 + number) from error  # the chief says how to resume
-        raise Interrupted(run_dir.path, saved, number) from error
-    except tf.errors.OpError as error:
-        if context.workers.count == 1:
-            raise
-        raise WorkerLostError(
-            f"Another process of this run is gone, so that it cannot go on: {first_line(error)}",
-            fix="look for what it said itself (`kerasft launch` repeats it at the end), mend "
-            "that, and start all of them again, with --resume.",
-        ) from error
-    finally:
-        context.callbacks.close()

@@ -13,7 +13,7 @@ from kerasft.cli import run as run_command
 from kerasft.evaluation import forward as forward_module
 from kerasft.run_dir import RunDir
 from kerasft.runs import train
-from kerasft.runs.memory_advice import advising_memory
+from kerasft.runs.failures import advising_memory
 from kerasft.training.checkpoints.checkpoint import latest_step
 from kerasft.training.distribution.workers import Cluster, Workers
 from kerasft.training.loop import fit as fit_module

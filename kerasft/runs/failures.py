@@ -1,20 +1,55 @@
-"""How to resume a run whose memory ran out: the settings that may change, as a command."""
+"""How a run ends early: interrupted, out of memory, without one of its processes.
+
+Each error says how to resume.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
+import signal
 from collections.abc import Iterator
 
+import tensorflow as tf
+
 from kerasft.console import LAUNCHED_WORKERS, resume_command
+from kerasft.errors import first_line
 from kerasft.recipe.conflicts import find_conflicts
 from kerasft.run_dir import RunDir
 from kerasft.runs.context import RunContext
+from kerasft.training.checkpoints.checkpoint import latest_step
+from kerasft.training.distribution.workers import WorkerLostError
+from kerasft.training.loop.interrupt import Interrupted
 from kerasft.training.loop.out_of_memory import OutOfMemoryError, naming_memory
 
 _SMALLER = "a smaller training.batch_size, training.sequence_length or model.sequence_length"
 _FACTOR = 4  # of the parts that a batch is computed in
+
+
+@contextlib.contextmanager
+def explaining_failures(context: RunContext, run_dir: RunDir) -> Iterator[None]:
+    """Says how to resume when a run is interrupted, runs out of memory or loses a process."""
+    try:
+        with advising_memory(context, run_dir):
+            yield
+    except KeyboardInterrupt as error:
+        # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
+        saved = latest_step(run_dir.checkpoints_folder)
+        number = getattr(error, "signal_number", signal.SIGINT)
+        if not context.workers.is_chief:
+            raise SystemExit(128 + number) from error  # the chief says how to resume
+        raise Interrupted(run_dir.path, saved, number) from error
+    except tf.errors.OpError as error:
+        if context.workers.count == 1:
+            raise
+        raise WorkerLostError(
+            f"Another process of this run is gone, so that it cannot go on: {first_line(error)}",
+            fix="look for what it said itself (`kerasft launch` repeats it at the end), mend "
+            "that, and start all of them again, with --resume.",
+        ) from error
+    finally:
+        context.callbacks.close()
 
 
 @contextlib.contextmanager
