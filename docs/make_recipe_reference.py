@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from kerasft.metric import METRICS
 from kerasft.recipe import DURATION_FAMILIES, Setting, describe_fields
 from kerasft.recipe.durations import DurationFamily
 
@@ -60,6 +61,13 @@ _FAMILY_WORDS = {
     "unfreeze_every": "time until one more layer is trained",
 }
 
+_METRICS = """\
+## Metrics
+
+What a run reports of each split, by the kind of label. The first of a kind is its headline where
+the recipe names none. `training.monitor` may be any that is not of one label alone.
+"""
+
 _SPECIAL = str.maketrans({"|": r"\|", "<": r"\<", "[": r"\[", "*": r"\*"})
 
 
@@ -72,7 +80,8 @@ def render_page(
         settings: Every setting, those of one section together.
         families: The durations by name.
     """
-    return "\n".join([_INTRODUCTION, *_render_sections(settings), *_render_durations(families)])
+    parts = (_render_sections(settings), _render_durations(families), _render_metrics())
+    return "\n".join([_INTRODUCTION, *itertools.chain(*parts)])
 
 
 def _render_sections(settings: Iterable[Setting]) -> Iterator[str]:
@@ -96,6 +105,24 @@ def _render_durations(families: Mapping[str, DurationFamily]) -> Iterator[str]:
         for name, family in families.items()
     ]
     yield from _render_table(("duration", "one of", "default"), rows)
+
+
+def _render_metrics() -> Iterator[str]:
+    yield _METRICS
+    rows = [
+        (
+            kind,
+            f"`{spec.name}{'/<label>' * spec.by_label}`",
+            spec.unit,
+            "more" if spec.higher_is_better else "less",
+            "yes" if spec.is_headline else "",
+        )
+        for kind, specs in METRICS.items()
+        for spec in specs
+    ]
+    yield from _render_table(
+        ("kind of label", "metric", "unit", "better", "may be the headline"), rows
+    )
 
 
 def _family_default(family: DurationFamily) -> str:

@@ -37,12 +37,7 @@ def check_labels(labels: ArrayLike, num_classes: int, name: str = "labels") -> n
         ValueError: Not one-dimensional integers.
     """
     labels = np.asarray(labels)
-    if labels.size == 0:
-        raise UserError(
-            f"There is nothing to evaluate: {name} is empty.",
-            received=labels.shape,
-            expected="at least one example",
-        )
+    _check_not_empty(labels, name)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             f"`{name}` must be class indices. Received: {labels.dtype} of shape {labels.shape}. "
@@ -71,27 +66,13 @@ def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
         ValueError: Another shape, fewer than two classes, or rows that are no distributions.
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.size == 0:
-        raise UserError(
-            "There is nothing to evaluate: probabilities is empty.",
-            received=probabilities.shape,
-            expected="at least one example",
-        )
+    _check_not_empty(probabilities, "probabilities")
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise ValueError(
             f"`probabilities` has the wrong shape. Received: {probabilities.shape}. "
             "Expected: (num_examples, num_classes) with at least two classes."
         )
-    not_finite = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if not_finite.size:
-        row = int(not_finite[0])
-        raise UserError(
-            f"{not_finite.size} of {len(probabilities)} probability rows are not finite; "
-            f"the first is example {row}.",
-            received=probabilities[row].tolist(),
-            expected="finite probabilities",
-            fix=_DIVERGED,
-        )
+    _check_finite(probabilities, "probabilities", rows="probability rows", fix=_DIVERGED)
     _check_distributions(probabilities)
     return probabilities
 
@@ -124,12 +105,7 @@ def check_numbers(numbers: ArrayLike, name: str = "labels") -> np.ndarray:
         ValueError: Another shape.
     """
     numbers = np.asarray(numbers, dtype=np.float64)
-    if numbers.size == 0:
-        raise UserError(
-            f"There is nothing to evaluate: {name} is empty.",
-            received=numbers.shape,
-            expected="at least one example",
-        )
+    _check_not_empty(numbers, name)
     if numbers.ndim != 1:
         raise ValueError(
             f"`{name}` has the wrong shape. Received: {numbers.shape}. Expected: (num_examples,)."
@@ -160,12 +136,7 @@ def check_label_sets(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, 
             f"Received: shapes {labels.shape} and {scores.shape}. "
             "Expected: both (num_examples, num_labels)."
         )
-    if not len(labels):
-        raise UserError(
-            "There is nothing to evaluate: labels is empty.",
-            received=labels.shape,
-            expected="at least one example",
-        )
+    _check_not_empty(labels, "labels")
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(
             f"`labels` must be zeros and ones. Received: {np.unique(labels)[:5].tolist()}. "
@@ -200,12 +171,21 @@ def check_label_names(label_names: Sequence[str], num_labels: int) -> None:
         )
 
 
-def _check_finite(values: np.ndarray, name: str, *, fix: str) -> None:
+def _check_not_empty(values: np.ndarray, name: str) -> None:
+    if values.size == 0:
+        raise UserError(
+            f"There is nothing to evaluate: {name} is empty.",
+            received=values.shape,
+            expected="at least one example",
+        )
+
+
+def _check_finite(values: np.ndarray, name: str, *, fix: str, rows: str | None = None) -> None:
     is_wrong = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if is_wrong.any():
         row = int(np.argmax(is_wrong))
         raise UserError(
-            f"{np.count_nonzero(is_wrong)} of {len(values)} {name} are not finite; "
+            f"{np.count_nonzero(is_wrong)} of {len(values)} {rows or name} are not finite; "
             f"the first is example {row}.",
             received=values[row].tolist(),
             expected=f"finite {name}",

@@ -10,15 +10,6 @@ import numpy as np
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.calibration import ReliabilityBin
 
-# Of all other metrics, more is better. Names without the split: `endswith` takes both.
-LOWER_IS_BETTER = (
-    "log_loss",
-    "expected_calibration_error",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "hamming_loss",
-)
-
 
 @dataclass(frozen=True)
 class EvaluationFacts:

@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score
 from kerasft.metrics.checks import check_label_names, check_label_sets
 
 DEFAULT_THRESHOLD = 0.5
+KINDS = ("precision", "recall", "f1")  # what is counted of each label
 
 
 def multilabel_metrics(
@@ -50,23 +51,20 @@ def multilabel_metrics(
     labels, scores = check_label_sets(labels, scores)
     selected = np.asarray(selected, dtype=bool)
     check_label_names(label_names, labels.shape[1])
-    hits, given, support = label_counts(labels, selected)
+    counts = label_counts(labels, selected)
+    summed = counts.sum(axis=1)
+    by_label = {name: of_counts(name, *counts) for name in KINDS}
+    by_label["support"] = counts[2]
     overall = {
-        "f1_micro": ratio(2 * hits.sum(), given.sum() + support.sum()),
-        "f1_macro": ratio(2 * hits, given + support).mean(),
+        "f1_micro": of_counts("f1", *summed),
+        "f1_macro": by_label["f1"].mean(),
         "f1_samples": example_f1(labels, selected).mean(),
-        "precision_micro": ratio(hits.sum(), given.sum()),
-        "recall_micro": ratio(hits.sum(), support.sum()),
+        "precision_micro": of_counts("precision", *summed),
+        "recall_micro": of_counts("recall", *summed),
         "subset_accuracy": (labels == selected).all(axis=1).mean(),
         "hamming_loss": (labels != selected).mean(),
         "average_precision_macro": np.mean(_average_precisions(labels, scores)),
         "log_loss": example_log_loss(labels, scores).mean(),
-    }
-    by_label = {
-        "precision": ratio(hits, given),
-        "recall": ratio(hits, support),
-        "f1": ratio(2 * hits, given + support),
-        "support": support,
     }
     metrics = overall | {
         f"{metric}/{name}": values[index]
@@ -140,15 +138,29 @@ def label_counts(labels: np.ndarray, selected: np.ndarray) -> np.ndarray:
     return np.stack([np.count_nonzero(a, axis=0) for a in (labels & selected, selected, labels)])
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divides counts, 0 where there is nothing to divide by: precision, recall and F1."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+def ratio(part: np.ndarray, whole: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    """Divides, and returns another number, 0 by default, where there is nothing to divide by."""
+    out = np.full(np.shape(whole), float(otherwise))
+    return np.divide(part, whole, out=out, where=np.asarray(whole) > 0)
+
+
+def of_counts(name: str, hits: np.ndarray, given: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Returns precision, recall or F1 from how often labels were rightly given, given, and apply.
+
+    Args:
+        name: One of `KINDS`.
+        hits: Counts of any shape.
+        given: Of the same shape.
+        support: Of the same shape.
+    """
+    if name == "f1":
+        return ratio(2 * hits, given + support)
+    return ratio(hits, given if name == "precision" else support)
 
 
 def example_f1(labels: np.ndarray, selected: np.ndarray) -> np.ndarray:
     """Returns the F1 of each example over its labels, 0 where it has none and is given none."""
-    hits, given, support = label_counts(labels.T, selected.T)
-    return ratio(2 * hits, given + support)
+    return of_counts("f1", *label_counts(labels.T, selected.T))
 
 
 def example_log_loss(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

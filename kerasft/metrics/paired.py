@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from kerasft.metrics.bootstrap import resampled_weights
+from kerasft.metrics.bootstrap import percentile_interval, resampled_weights
 from kerasft.metrics.weighted import Weighted
 
 
@@ -93,14 +93,13 @@ def paired_bootstrap(
 
 
 def _difference(estimate: float, resampled: np.ndarray) -> Difference:
-    defined = resampled[np.isfinite(resampled)]
-    num_left_out = len(resampled) - len(defined)
-    if not len(defined) or not np.isfinite(estimate):
-        return Difference(estimate, np.nan, np.nan, np.nan, num_left_out)
-    lower, upper = np.quantile(defined, [0.025, 0.975])
-    against = min((defined <= 0).sum(), (defined >= 0).sum())
-    p_value = min(1.0, 2 * (against + 1) / (len(defined) + 1))
-    return Difference(estimate, float(lower), float(upper), float(p_value), num_left_out)
+    interval = percentile_interval(estimate, resampled)
+    if not np.isfinite([estimate, interval.lower]).all():
+        return Difference(estimate, np.nan, np.nan, np.nan, interval.num_left_out)
+    against = min((resampled <= 0).sum(), (resampled >= 0).sum())  # neither holds of a NaN
+    num_defined = len(resampled) - interval.num_left_out
+    p_value = min(1.0, 2 * (against + 1) / (num_defined + 1))
+    return Difference(*interval[:3], float(p_value), interval.num_left_out)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

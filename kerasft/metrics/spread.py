@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kerasft.metric import is_defined
+
 _CONFIDENCE = 0.95
 _SMALL = 1e-3
 
@@ -23,11 +25,6 @@ class Spread(NamedTuple):
     mean: float
     std: float | None
     values: tuple[float, ...]
-
-
-def is_defined(value: float | None) -> bool:
-    """Tells whether a metric has a value: neither `None` nor NaN."""
-    return value is not None and not math.isnan(value)
 
 
 def show_figure(value: float | None) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from kerasft.metric import MONITORS
 from kerasft.recipe.durations import settle_durations
-from kerasft.recipe.metric_names import MONITORS
 from kerasft.recipe.rules import (
     CLASS_WEIGHTS,
     STEP_RANGE,

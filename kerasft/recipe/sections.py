@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from kerasft.metric import HEADLINES
 from kerasft.recipe.learning_sections import (
     AdapterSettings,
     AugmentationSettings,
@@ -15,7 +16,6 @@ from kerasft.recipe.learning_sections import (
     RegularizationSettings,
     TrainingSettings,
 )
-from kerasft.recipe.metric_names import HEADLINES
 from kerasft.recipe.rules import (
     DISTINCT,
     FOLDER_NAME,

@@ -15,6 +15,7 @@ import tensorflow as tf
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.data.sources.source import BUILTIN_SAMPLE
 from kerasft.errors import UserError
+from kerasft.metric import loss_metric, watched_metrics
 from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir
@@ -37,7 +38,7 @@ from kerasft.runs.model.performance import choose_kernels
 from kerasft.runs.resolved import Resolved, read_resolved
 from kerasft.tasks.task import Task
 from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.callbacks.callback import Callback, Callbacks, watched_metrics
+from kerasft.training.callbacks.callback import Callback, Callbacks
 from kerasft.training.callbacks.wandb import require_wandb
 from kerasft.training.distribution.strategy import build_strategy, build_workers
 from kerasft.training.distribution.workers import Workers
@@ -234,9 +235,7 @@ def _choose_metrics(recipe: Recipe, data: Data, task: Task) -> tuple[Ranking, tu
             for perfect predictions.
     """
     monitor = recipe.training.monitor
-    ranking = Ranking(
-        f"validation/{task.headline}" if monitor == "auto" else monitor, task.loss_metric
-    )
+    ranking = Ranking(f"validation/{task.headline}" if monitor == "auto" else monitor)
     labels = data.labels(VALIDATION)
     metrics = task.evaluate(labels, task.perfect_logits(labels))
     if math.isnan(monitored(metrics, ranking.monitor)):
@@ -246,7 +245,7 @@ def _choose_metrics(recipe: Recipe, data: Data, task: Task) -> tuple[Ranking, tu
             received=f"{len(labels):,} validation examples with {_count_distinct(labels)}",
             expected="labels on which it is defined, such as two that differ",
             fix="use other validation data, or another metric: "
-            f"training.monitor=validation/{task.loss_metric}.",
+            f"training.monitor=validation/{loss_metric(metrics)}.",
         )
     if task.headline not in metrics:
         raise UserError(

@@ -16,6 +16,7 @@ from kerasft.export.options import Quantization
 from kerasft.export.quantization import CompressedWeight, compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions
 from kerasft.export.verification import NUM_TEXTS, Probe
+from kerasft.metric import merit
 from kerasft.metrics.spread import show_figure
 from kerasft.run_dir import RunDir
 from kerasft.runs.data.data import VALIDATION, Data, load_data, store_logits
@@ -171,8 +172,8 @@ def quantize(
         f"matrices {figures['weights_bytes_before'] / 1e6:,.1f} -> "
         f"{figures['weights_bytes'] / 1e6:,.1f} MB."
     )
-    # Not `before - after > max_loss`: a metric that has become NaN is lost.
-    if not before - after <= quantization.max_loss:
+    # Not `lost > max_loss`: a metric that has become NaN is lost.
+    if not merit(headline, before) - merit(headline, after) <= quantization.max_loss:
         raise UserError(
             f"Quantization to {quantization.method} loses too much of validation/{headline}.",
             received=f"{before:.4f} before, {after:.4f} after",

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from kerasft.console import log, print_json, results_only
 from kerasft.errors import UserError
-from kerasft.metrics.spread import Spread, is_defined, show_figure, spread
+from kerasft.metric import is_defined
+from kerasft.metrics.spread import Spread, show_figure, spread
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.recipe.conflicts import require_train_files
 from kerasft.run_dir import RunDir
@@ -115,7 +116,6 @@ def run_all(
         title_of: What a recipe is called.
     """
     from kerasft.runs import train
-    from kerasft.training.loop.ranking import is_better
 
     silence_retracing()
 
@@ -133,7 +133,7 @@ def run_all(
         for finished in run_series(series, run, log):
             runs.setdefault(finished.recipe.name, []).append(finished)
         # Never by what is reported: that would be choosing a model on the test.
-        best = {name: best_by_validation(found, is_better) for name, found in runs.items()}
+        best = {name: best_by_validation(found) for name, found in runs.items()}
         for name, chosen in best.items():
             if len(runs[name]) > 1:
                 log(describe_best(title_of(chosen.recipe), runs[name], chosen))

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import SINGLE
-from kerasft.metrics.by_example import weighted_of_classes
+from kerasft.metric import METRICS
+from kerasft.metrics.bootstrap import bootstrap_interval
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import (
     classification_metrics,
@@ -18,8 +19,7 @@ from kerasft.metrics.classification import (
     confusion,
 )
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.metrics.intervals import classification_interval
-from kerasft.metrics.weighted import Weighted
+from kerasft.metrics.weighted import WeightedMetric, weighted_of_classes
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import FocalLoss, SmoothedCrossEntropy, class_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -44,7 +44,6 @@ class Classification:
 
     kind = SINGLE
     has_thresholds = False
-    loss_metric = "log_loss"
     output_names = ("label", "score", "probabilities", "logits")
 
     def __init__(
@@ -63,7 +62,7 @@ class Classification:
         if label_smoothing and focal_gamma is not None:
             raise ValueError("Received `label_smoothing` and `focal_gamma`. Expected one of them.")
         self.label_names = tuple(label_names)
-        self.headline = headline or "accuracy"
+        self.headline = headline or METRICS[SINGLE][0].name
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
 
@@ -150,12 +149,8 @@ class Classification:
         )
         intervals, notes = interval_facts(
             self.headline,
-            classification_interval(
-                self.headline,
-                labels,
-                probabilities,
-                names,
-                calibration_bins=calibration_bins,
+            bootstrap_interval(
+                weighted_of_classes(self.headline, labels, probabilities, names),
                 num_resamples=bootstrap_resamples,
                 seed=seed,
             ),
@@ -172,17 +167,15 @@ class Classification:
             notes=[*classification_notes(labels, probabilities, names), *notes],
         )
 
-    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
-        """Returns a metric of `evaluate` as a function of weights of the examples.
+    def weighted_metric(
+        self, name: str, labels: np.ndarray, logits: np.ndarray
+    ) -> WeightedMetric | None:
+        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
 
         Args:
             name: The metric.
             labels: Class indices, int `(num_examples,)`.
             logits: float `(num_examples, num_classes)`.
-
-        Returns:
-            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
-            not to be had so.
         """
         return weighted_of_classes(name, labels, self.probabilities(logits), self.label_names)
 

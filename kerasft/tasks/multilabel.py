@@ -10,16 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from kerasft.data.example import MULTI
-from kerasft.metrics.by_example import weighted_of_label_sets
+from kerasft.metric import METRICS
+from kerasft.metrics.bootstrap import bootstrap_interval
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.metrics.intervals import multilabel_interval
 from kerasft.metrics.multilabel import (
     DEFAULT_THRESHOLD,
     multilabel_metrics,
     multilabel_notes,
     tune_thresholds,
 )
-from kerasft.metrics.weighted import Weighted
+from kerasft.metrics.weighted import WeightedMetric, weighted_of_label_sets
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import label_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -44,7 +44,6 @@ class MultiLabel:
 
     kind = MULTI
     has_thresholds = True
-    loss_metric = "log_loss"
     output_names = ("labels", "scores", "selected", "logits")
 
     def __init__(
@@ -56,7 +55,7 @@ class MultiLabel:
         focal_gamma: float | None = None,
     ):
         self.label_names = tuple(label_names)
-        self.headline = headline or "f1_micro"
+        self.headline = headline or METRICS[MULTI][0].name
         self.focal_gamma = focal_gamma
         if thresholds is None:
             thresholds = [DEFAULT_THRESHOLD] * len(self.label_names)
@@ -148,11 +147,8 @@ class MultiLabel:
         thresholds = zip(names, self.thresholds, strict=True)
         intervals, notes = interval_facts(
             self.headline,
-            multilabel_interval(
-                self.headline,
-                labels,
-                *decisions,
-                names,
+            bootstrap_interval(
+                weighted_of_label_sets(self.headline, labels, *decisions, names),
                 num_resamples=bootstrap_resamples,
                 seed=seed,
             ),
@@ -167,17 +163,15 @@ class MultiLabel:
             notes=[*multilabel_notes(labels, *decisions, names), *notes],
         )
 
-    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
-        """Returns a metric of `evaluate` as a function of weights of the examples.
+    def weighted_metric(
+        self, name: str, labels: np.ndarray, logits: np.ndarray
+    ) -> WeightedMetric | None:
+        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
 
         Args:
             name: The metric.
             labels: Zeros and ones, `(num_examples, num_labels)`.
             logits: float `(num_examples, num_labels)`.
-
-        Returns:
-            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
-            not to be had so.
         """
         return weighted_of_label_sets(name, labels, *self._decisions(logits), self.label_names)
 

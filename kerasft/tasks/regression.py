@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from kerasft.data.example import NUMBER
 from kerasft.errors import UserError
-from kerasft.metrics.by_example import weighted_of_numbers
+from kerasft.metric import METRICS
+from kerasft.metrics.bootstrap import bootstrap_interval
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.metrics.intervals import regression_interval
 from kerasft.metrics.regression import regression_metrics, regression_notes
-from kerasft.metrics.weighted import Weighted
+from kerasft.metrics.weighted import WeightedMetric, weighted_of_numbers
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import StandardizedLoss, number_divergence
 from kerasft.tasks.measuring import interval_facts
@@ -89,7 +89,6 @@ class Regression:
     label_names: tuple[str, ...] = ()
     has_thresholds = False
     num_outputs = 1
-    loss_metric = "mean_squared_error"
     output_names = ("value", "logits")
 
     def __init__(
@@ -100,7 +99,7 @@ class Regression:
         huber_delta: float | None = None,
         target_scaling: tuple[float, float] = (0.0, 1.0),
     ):
-        self.headline = headline or "pearson"
+        self.headline = headline or METRICS[NUMBER][0].name
         self.huber_delta = huber_delta
         low, high = value_range
         if low is not None and high is not None and not low < high:
@@ -193,8 +192,10 @@ class Regression:
         metrics = regression_metrics(labels, values)
         intervals, notes = interval_facts(
             self.headline,
-            regression_interval(
-                self.headline, labels, values, num_resamples=bootstrap_resamples, seed=seed
+            bootstrap_interval(
+                weighted_of_numbers(self.headline, labels, values),
+                num_resamples=bootstrap_resamples,
+                seed=seed,
             ),
         )
         return EvaluationFacts(
@@ -207,17 +208,15 @@ class Regression:
             notes=[*regression_notes(labels, values), *notes],
         )
 
-    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
-        """Returns a metric of `evaluate` as a function of weights of the examples.
+    def weighted_metric(
+        self, name: str, labels: np.ndarray, logits: np.ndarray
+    ) -> WeightedMetric | None:
+        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
 
         Args:
             name: The metric.
             labels: Numbers, float `(num_examples,)`.
             logits: float `(num_examples, 1)`.
-
-        Returns:
-            A function from float64 `(rows, num_examples)` to `(rows,)`; `None` for a metric that is
-            not to be had so.
         """
         return weighted_of_numbers(name, labels, self._values(logits))
 

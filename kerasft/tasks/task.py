@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasft.data.example import LABEL_KINDS, MULTI, NUMBER, SINGLE
 from kerasft.errors import UserError
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.metrics.weighted import Weighted
+from kerasft.metrics.weighted import WeightedMetric
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.classification import Classification
 from kerasft.tasks.multilabel import MultiLabel
@@ -26,7 +26,6 @@ class Task(Protocol):
         kind: One of `kerasft.data.example.LABEL_KINDS`.
         label_names: In label order; empty where answers are numbers.
         headline: The metric of `evaluate` that counts.
-        loss_metric: The metric of `evaluate` that is closest to the loss; less is better.
         has_thresholds: Whether `with_tuned_thresholds` changes anything.
         num_outputs: Number of logits.
         output_names: The keys of `decode`, in its order.
@@ -35,7 +34,6 @@ class Task(Protocol):
     kind: str
     label_names: tuple[str, ...]
     headline: str
-    loss_metric: str
     has_thresholds: bool
     num_outputs: int
     output_names: tuple[str, ...]
@@ -72,7 +70,9 @@ class Task(Protocol):
     ) -> EvaluationFacts:
         """Computes all that is reported of a split, the headline's interval included."""
 
-    def weighted_metric(self, name: str, labels: np.ndarray, logits: np.ndarray) -> Weighted | None:
+    def weighted_metric(
+        self, name: str, labels: np.ndarray, logits: np.ndarray
+    ) -> WeightedMetric | None:
         """Returns a metric of `evaluate` as a function of weights of the examples, or `None`."""
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Task:

@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kerasft.errors import UserError
+from kerasft.metric import find_metric
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, open_run_dir
 from kerasft.runs.resume import differences
 
 _TEST, _VALIDATION = "test", "validation"
 _NAMES = string.ascii_uppercase
-_ENDS = ("_lower", "_upper")  # of intervals
-_NO_METRICS = ("support/", "threshold/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +38,15 @@ class ComparedRun:
     result: Mapping[str, Any]
 
     def metrics(self, split: str) -> dict[str, float | None]:
-        """Returns the metrics of a split, their names without it; `None` is an undefined one."""
+        """Returns the metrics of a split, their names without it; `None` is an undefined one.
+
+        Supports, thresholds and ends of intervals are none.
+        """
         prefix = f"{split}/"
-        found = {
+        return {
             name.removeprefix(prefix): value
             for name, value in self.result["metrics"].items()
-            if name.startswith(prefix)
-        }
-        return {
-            name: value
-            for name, value in found.items()
-            if not name.startswith(_NO_METRICS)
-            and not (name.endswith(_ENDS) and name[: -len(_ENDS[0])] in found)
+            if name.startswith(prefix) and find_metric(name.removeprefix(prefix))
         }
 
     def splits(self) -> list[str]:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasft.errors import UserError, nearest
-from kerasft.metrics.by_example import RIGHT_OR_WRONG
 from kerasft.metrics.paired import holm, mcnemar, paired_bootstrap
 from kerasft.studies.compare.compared_runs import (
     ComparedRun,
@@ -102,22 +101,12 @@ def _test_pairs(
         differences = paired_bootstrap(weighted, len(labels), **settings)
         for (first, second), difference in differences.items():
             method = BOOTSTRAP
-            if metric in RIGHT_OR_WRONG:
-                right = (_right(metric, tasks[i], labels, predictions[i]) for i in (first, second))
+            right = [weighted[i].is_right for i in (first, second)]
+            if right[0] is not None:  # nor is the other one
                 difference, method = difference._replace(p_value=mcnemar(*right)), MCNEMAR
             raw.append((metric, runs[first].name, runs[second].name, method, difference))
     adjusted = holm([test[-1].p_value for test in raw])
     return [PairedTest(*test, p) for test, p in zip(raw, adjusted, strict=True)]
-
-
-def _right(
-    metric: str, task: Task, labels: np.ndarray, predictions: dict[str, np.ndarray]
-) -> np.ndarray:
-    """Returns in which examples a model is right, bool: its metric on each example alone."""
-    answer = task.decode(predictions["logits"])
-    if metric == "subset_accuracy":
-        return (answer["selected"].numpy() == labels.astype(bool)).all(axis=1)
-    return answer["probabilities"].numpy().argmax(axis=1) == labels
 
 
 def _check_metrics(runs: Sequence[ComparedRun], split: str, metrics: Sequence[str]) -> list[str]:

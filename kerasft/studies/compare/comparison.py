@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kerasft.metrics.facts import LOWER_IS_BETTER
+from kerasft.metric import merit
 from kerasft.metrics.paired import Difference
 from kerasft.metrics.spread import show_figure
 from kerasft.studies.compare.compared_runs import ComparedRun
@@ -52,8 +52,7 @@ class PairedTest(NamedTuple):
             )
         if size == 0:
             return f"{self.first} and {self.second} are equally good in {self.metric}."
-        lower_is_better = self.metric.endswith(LOWER_IS_BETTER)
-        second_leads = (self.difference.estimate > 0) != lower_is_better
+        second_leads = merit(self.metric, self.difference.estimate) > 0
         better, worse = (self.second, self.first) if second_leads else (self.first, self.second)
         if not self.is_noise:
             return (

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kerasft.metric import merit
 from kerasft.metrics.spread import Spread, interval_of_mean, spread
 
 
@@ -37,7 +38,7 @@ class Curve:
 
     Args:
         recipe: Name of the recipe.
-        metric: What was measured, `test/accuracy`; more of it is better.
+        metric: What was measured, `test/accuracy`.
         points: At least two, of rising size, with the same seeds.
         notes: Sentences on what limits the comparison.
     """
@@ -88,7 +89,7 @@ class Curve:
         change += f" (95 % interval over {len(gain.values)} seeds: {low:+.4f} to {high:+.4f})"
         if low <= 0 <= high:
             return f"{change}: these runs do not tell whether more examples would help."
-        if high < 0:
+        if merit(self.metric, gain.mean) < 0:
             return f"{change}: more examples did harm. Look at the data, and train for longer."
         per_doubling = gain.mean / math.log2(last.size / before.size)
         return (

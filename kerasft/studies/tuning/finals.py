@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerasft.metrics.spread import Spread, interval_of_mean, is_defined, show_figure, spread
-from kerasft.studies.choosing import loss_rank
+from kerasft.metric import is_defined, lower_is_better, merit, rank
+from kerasft.metrics.spread import Spread, interval_of_mean, show_figure, spread
 from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, Outcome
 
 BASELINE = "baseline"
@@ -49,7 +49,7 @@ class Finalist:
     losses: tuple[float | None, ...] = ()
 
 
-def choose_finalists(tried: Sequence[Tried], count: int, *, lower_is_better: bool) -> list[Tried]:
+def choose_finalists(tried: Sequence[Tried], count: int, metric: str) -> list[Tried]:
     """Returns the best trials, of equal settings the first; those that trained longest first.
 
     A trial whose metric is undefined is none of them. Ties go to the lower loss on validation, then
@@ -58,16 +58,15 @@ def choose_finalists(tried: Sequence[Tried], count: int, *, lower_is_better: boo
     Args:
         tried: All trials, the recipe as it is among them or not: it is in the finals anyway.
         count: How many at most.
-        lower_is_better: Whether less of the metric is better.
+        metric: Of validation.
     """
     completed = [
         t
         for t in tried
         if t.outcome.status == COMPLETED and t.job != BASELINE and is_defined(t.outcome.value)
     ]
-    sign = 1 if lower_is_better else -1
     completed.sort(
-        key=lambda t: (-(t.epochs or 0), sign * t.outcome.value, loss_rank(t.outcome.loss))
+        key=lambda t: (t.epochs or 0, *rank(metric, t.outcome.value, t.outcome.loss)), reverse=True
     )
     chosen: list[Tried] = []
     for trial in completed:
@@ -84,50 +83,43 @@ def alone(trial: Tried) -> Finalist:
     )
 
 
-def choose_winner(finalists: Sequence[Finalist], *, lower_is_better: bool) -> Finalist | None:
-    """Returns the finalist with the best mean. `None`: each of them failed with a seed.
+def choose_winner(finalists: Sequence[Finalist], metric: str) -> Finalist | None:
+    """Returns the finalist with the best mean of a metric. `None`: each of them failed with a seed.
 
     Ties go to the lower mean loss on validation, then to the earlier finalist.
     """
     usable = [f for f in finalists if is_defined(f.figure.mean)]
-    sign = 1 if lower_is_better else -1
-    return min(
+    return max(
         usable,
-        key=lambda f: (sign * f.figure.mean, loss_rank(spread(f.losses or (None,)).mean)),
+        key=lambda f: rank(metric, f.figure.mean, spread(f.losses or (None,)).mean),
         default=None,
     )
 
 
-def best_run(winner: Finalist, *, lower_is_better: bool) -> str | None:
+def best_run(winner: Finalist, metric: str) -> str | None:
     """Returns the run of a finalist whose seed was the best on validation.
 
     Ties go to the lower loss on validation, then to the earlier seed. `None`: the metric is
     undefined for every seed.
     """
-    sign = 1 if lower_is_better else -1
     losses = winner.losses or (None,) * len(winner.run_dirs)
     seeds = zip(winner.figure.values, losses, winner.run_dirs, strict=True)
     ranked = [
-        (sign * value, loss_rank(loss), index, run_dir)
-        for index, (value, loss, run_dir) in enumerate(seeds)
-        if is_defined(value)
+        (rank(metric, value, loss), run_dir) for value, loss, run_dir in seeds if is_defined(value)
     ]
-    return min(ranked)[-1] if ranked else None
+    return max(ranked, key=lambda seed: seed[0])[1] if ranked else None
 
 
-def gain_of(winner: Finalist, baseline: Finalist, *, lower_is_better: bool) -> Spread:
+def gain_of(winner: Finalist, baseline: Finalist, metric: str) -> Spread:
     """Returns by how much a finalist is ahead of the recipe as it is, seed by seed.
 
     The two runs of a seed share what it draws. More is better, whatever the metric.
     """
-    sign = -1 if lower_is_better else 1
     pairs = zip(winner.figure.values, baseline.figure.values, strict=True)
-    return spread([sign * (ours - theirs) for ours, theirs in pairs])
+    return spread([merit(metric, ours - theirs) for ours, theirs in pairs])
 
 
-def conclude(
-    winner: Finalist | None, finalists: Sequence[Finalist], metric: str, *, lower_is_better: bool
-) -> str:
+def conclude(winner: Finalist | None, finalists: Sequence[Finalist], metric: str) -> str:
     """Says in a sentence or two whether the search has found something better than the recipe.
 
     The gain counts only if the 95 % interval of its mean over the seeds does not hold zero.
@@ -136,7 +128,6 @@ def conclude(
         winner: Of the finalists; `None`: there is none.
         finalists: All of them; the first is the recipe as it is, with the same seeds.
         metric: Of validation.
-        lower_is_better: Whether less of it is better.
     """
     baseline = finalists[0]
     failed = [finalist.job for finalist in finalists if not is_defined(finalist.figure.mean)]
@@ -144,23 +135,23 @@ def conclude(
         return "The recipe as it is could not be compared: nothing is concluded."
     if len(failed) == len(finalists) - 1:
         return "No finalist came to its end with every seed: nothing is concluded."
-    said = _compare(winner, baseline, metric, lower_is_better=lower_is_better)
+    said = _compare(winner, baseline, metric)
     left_out = f" Not compared, since a seed failed: {', '.join(failed)}." if failed else ""
     return f"{said}{left_out}"
 
 
-def _compare(winner: Finalist, baseline: Finalist, metric: str, *, lower_is_better: bool) -> str:
+def _compare(winner: Finalist, baseline: Finalist, metric: str) -> str:
     seeds = len(baseline.figure.values)
     own = f"{metric} {_show(baseline.figure)} over {seeds} new seed{'s' * (seeds > 1)}"
     if winner.job == BASELINE:
-        more = "less" if lower_is_better else "more"
+        more = "less" if lower_is_better(metric) else "more"
         return f"The search does not beat the recipe as it is: {own}, and no finalist has {more}."
     if winner.figure.mean == baseline.figure.mean:
         return (
             f"{winner.job} equals the recipe as it is, {own}, with a lower loss on validation: the "
             "search is not shown to beat the recipe."
         )
-    gain = gain_of(winner, baseline, lower_is_better=lower_is_better)
+    gain = gain_of(winner, baseline, metric)
     ahead = (
         f"{winner.job} is ahead of the recipe as it is by {gain.mean:+.4f}: "
         f"{metric} {_show(winner.figure)} against {_show(baseline.figure)}"
@@ -180,22 +171,18 @@ def _compare(winner: Finalist, baseline: Finalist, metric: str, *, lower_is_bett
     )
 
 
-def conclude_without_finals(
-    best: Tried | None, baseline: Tried, metric: str, *, lower_is_better: bool
-) -> str:
+def conclude_without_finals(best: Tried | None, baseline: Tried, metric: str) -> str:
     """Says what may be said where no finalist was run with new seeds: not much.
 
     Args:
         best: The best trial; `None`: none came to its end.
         baseline: The recipe as it is.
         metric: Of validation.
-        lower_is_better: Whether less of it is better.
     """
     own = baseline.outcome.value
     if best is None:
         return f"No trial came to its end: the recipe as it is has {metric} {own:.4f}."
-    sign = -1 if lower_is_better else 1
-    gain = sign * (best.outcome.value - own)
+    gain = merit(metric, best.outcome.value - own)
     place = "behind" if gain < 0 else "ahead of" if gain > 0 else "level with"
     by = f" by {abs(gain):.4f}" if gain else ""
     return (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError
-from kerasft.metrics.spread import is_defined
+from kerasft.metric import is_defined, merit
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.choosing import monitor_of, validation_loss
@@ -148,10 +148,10 @@ def why_failed(job: Job, code: int) -> str:
     return (told or lines or [f"exit code {code}"])[-1].removeprefix("error: ")
 
 
-def best_of(run_dir: Path, metric: str, *, lower_is_better: bool) -> float | None:
+def best_of(run_dir: Path, metric: str) -> float | None:
     """Returns the best value that a run has reached so far; `None` before its first."""
     values = [e.value for e in read_curve(run_dir, metric) if not math.isnan(e.value)]
-    return (min if lower_is_better else max)(values, default=None)
+    return max(values, key=lambda value: merit(metric, value), default=None)
 
 
 def describe(changes: Mapping[str, Any]) -> str:

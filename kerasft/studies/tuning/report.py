@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerasft.metric import rank
 from kerasft.metrics.spread import show_figure
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
@@ -48,14 +49,11 @@ def table_rows(
 ) -> tuple[list[str], list[list[str]]]:
     """Returns header and rows of the table of trials for the terminal, the best at the top."""
     own = load_recipe(folder.path / BASE).values()
-    sign = 1 if found.settled.lower_is_better else -1
-    ranked = sorted(
-        found.tried,
-        key=lambda t: (t.outcome.value is None, sign * (t.outcome.value or 0.0)),
-    )
+    metric = found.settled.metric
+    ranked = sorted(found.tried, key=lambda t: rank(metric, t.outcome.value, None), reverse=True)
     header = [
         "trial",
-        found.settled.metric.partition("/")[2],
+        metric.partition("/")[2],
         *(name.partition(".")[2] for name in names),
     ]
     by_rungs = any(trial.epochs for trial in ranked)  # of Hyperband

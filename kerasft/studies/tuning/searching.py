@@ -24,7 +24,6 @@ from kerasft.studies.tuning.keras_tuner.oracle import IDLE, STOPPED, job_of, rea
 from kerasft.studies.tuning.plan import BASE, Plan
 from kerasft.studies.tuning.space import HYPERBAND
 from kerasft.studies.tuning.watching import Pruner
-from kerasft.training.loop.ranking import lower_is_better
 
 _IDLE_SECONDS = 0.5
 
@@ -69,11 +68,6 @@ class Settled:
     metric: str
     run_dir: Path | None = None
     pins: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether less of the metric is better."""
-        return lower_is_better(self.metric)
 
 
 def settle(recipe: Recipe, outcome: Outcome) -> Settled:
@@ -157,9 +151,7 @@ class Search:
             tuner_id: The worker's name.
             slot: Its number on this machine, from 0.
         """
-        pruner = Pruner(
-            self.outcomes, self.settled.metric, lower_is_better=self.settled.lower_is_better
-        )
+        pruner = Pruner(self.outcomes, self.settled.metric)
         prunes = self.plan.pruning and self.plan.method != HYPERBAND
         while True:
             self.check()
@@ -203,8 +195,8 @@ class Search:
             outcome = self.runner.run(job, slot=slot, check=self.check, watch=watch or _go_on)
             if outcome.status != PRUNED:
                 return outcome
-            metric, lower = self.settled.metric, self.settled.lower_is_better
-            value = best_of(Path(outcome.run_dir), metric, lower_is_better=lower)
+            metric = self.settled.metric
+            value = best_of(Path(outcome.run_dir), metric)
             return dataclasses.replace(outcome, value=value, metric=metric)
 
         outcome = run_job(job, run, self.folder.path / BASE, self.log)

@@ -146,7 +146,7 @@ class Study:
             plan.method,
             plan.recipe.tuning,
             seed=plan.recipe.training.seed,
-            lower_is_better=settled.lower_is_better,
+            metric=settled.metric,
             max_epochs=int(plan.recipe.training.epochs) if plan.method == HYPERBAND else None,
             endless=plan.trials is not None or plan.budget_seconds is not None,
         )
@@ -208,14 +208,13 @@ class Study:
         discard_weights(outcomes, None if best is None else best.outcome.run_dir)
 
     def _best_trial(self) -> Tried | None:
-        lower = self.search.settled.lower_is_better
-        best = end.choose_finalists(self.tried(), 1, lower_is_better=lower)
+        best = end.choose_finalists(self.tried(), 1, self.search.settled.metric)
         return best[0] if best else None
 
     def _run_finals(self) -> tuple[Finalist, ...]:
         """Runs the best trials and the recipe as it is with new seeds."""
-        lower = self.search.settled.lower_is_better
-        chosen = end.choose_finalists(self.tried(), self.finals.finalists, lower_is_better=lower)
+        metric = self.search.settled.metric
+        chosen = end.choose_finalists(self.tried(), self.finals.finalists, metric)
         if not chosen:
             return ()
         baseline = self.tried()[0]
@@ -248,17 +247,15 @@ class Study:
 
     def _finish(self, finalists: tuple[Finalist, ...], ending: Ending) -> Found:
         """Chooses the winner, and tests it."""
-        settled, lower = self.search.settled, self.search.settled.lower_is_better
+        settled, metric = self.search.settled, self.search.settled.metric
         if finalists:
-            winner = end.choose_winner(finalists, lower_is_better=lower)
-            conclusion = end.conclude(winner, finalists, settled.metric, lower_is_better=lower)
+            winner = end.choose_winner(finalists, metric)
+            conclusion = end.conclude(winner, finalists, metric)
         else:
             best = self._best_trial()
             winner = None if best is None else end.alone(best)
-            conclusion = end.conclude_without_finals(
-                best, self.tried()[0], settled.metric, lower_is_better=lower
-            )
-        run = None if winner is None else end.best_run(winner, lower_is_better=lower)
+            conclusion = end.conclude_without_finals(best, self.tried()[0], metric)
+        run = None if winner is None else end.best_run(winner, metric)
         untested = why_untested(self.plan.recipe, run)
         test = {} if untested else self._test(run)
         if test:

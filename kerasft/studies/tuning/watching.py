@@ -23,15 +23,11 @@ class Pruner:
     Args:
         outcomes: Returns what came of each job that has ended.
         metric: What is compared.
-        lower_is_better: Whether less of it is better.
     """
 
-    def __init__(
-        self, outcomes: Callable[[], dict[str, Outcome]], metric: str, *, lower_is_better: bool
-    ):
+    def __init__(self, outcomes: Callable[[], dict[str, Outcome]], metric: str):
         self._outcomes = outcomes
         self._metric = metric
-        self._lower_is_better = lower_is_better
         self._curves: dict[str, list[Evaluation]] = {}
 
     def why_end(self, run_dir: Path) -> str | None:
@@ -42,8 +38,7 @@ class Pruner:
         for job, outcome in self._outcomes().items():
             if outcome.status == COMPLETED and outcome.run_dir and job not in self._curves:
                 self._curves[job] = read_curve(Path(outcome.run_dir), self._metric)
-        finished = list(self._curves.values())
-        return why_prune(curve, finished, lower_is_better=self._lower_is_better)
+        return why_prune(curve, list(self._curves.values()), self._metric)
 
 
 def check_time_of_one(

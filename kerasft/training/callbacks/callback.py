@@ -7,7 +7,7 @@ The other files of this folder implement it: `history` (history.csv), `terminal`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,31 +15,6 @@ if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
     import numpy as np
 
     from kerasft.training.loop.loop import StepResult
-
-# What people watch, by task: classes, several labels, numbers. A split has those of one row.
-WATCHED_METRICS = (
-    ("accuracy", "f1_macro", "log_loss"),
-    ("f1_micro", "f1_macro", "log_loss"),
-    ("pearson", "spearman", "mean_squared_error"),
-)
-
-
-def watched_metrics(
-    names: Collection[str], headline: str | None = None, monitor: str | None = None
-) -> tuple[str, ...]:
-    """Returns the few metrics that are shown while training.
-
-    Args:
-        names: The metrics that there are.
-        headline: The metric that counts, shown first. `None`: the task's usual one.
-        monitor: The metric that chooses the best checkpoint, such as `validation/log_loss`, shown
-            last. `None`: the headline.
-    """
-    whole = [row for row in WATCHED_METRICS if set(row) <= set(names)]
-    watched = whole[0] if whole else tuple(names)[:3]
-    first = () if headline is None or headline in watched else (headline,)
-    last = () if monitor is None else (monitor.removeprefix("validation/"),)
-    return tuple(dict.fromkeys((*first, *watched, *last)))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors, write_atomically
-from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats, Callback
+from kerasft.training.callbacks.callback import BatchStats, Callback
 
 if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
     from kerasft.training.loop.loop import StepResult
@@ -46,9 +46,7 @@ class HistoryCallback(Callback):
         augments: Whether the share of altered examples gets a column. Defaults to no.
     """
 
-    def __init__(
-        self, path: Path, metrics: Sequence[str] = WATCHED_METRICS[0], *, augments: bool = False
-    ):
+    def __init__(self, path: Path, metrics: Sequence[str], *, augments: bool = False):
         self._path = path
         self._metrics = tuple(metrics)
         altered = (ALTERED_COLUMN,) if augments else ()

@@ -15,8 +15,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from kerasft.metric import watched_metrics
 from kerasft.metrics.spread import show_figure
-from kerasft.training.callbacks.callback import BatchStats, Callback, watched_metrics
+from kerasft.training.callbacks.callback import BatchStats, Callback
 
 if TYPE_CHECKING:
     from kerasft.training.loop.loop import StepResult

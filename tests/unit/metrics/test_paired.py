@@ -1,35 +1,18 @@
-"""Paired tests against published cases, scipy, scikit-learn and what they promise."""
-
-import functools
+"""Paired tests against published cases, scipy and what they promise."""
 
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import f1_score
 
 from kerasft.errors import UserError
-from kerasft.metrics.bootstrap import resampled_weights
-from kerasft.metrics.by_example import (
-    weighted_of_classes,
-    weighted_of_label_sets,
-    weighted_of_numbers,
-)
-from kerasft.metrics.classification import classification_metrics
-from kerasft.metrics.multilabel import multilabel_metrics
 from kerasft.metrics.paired import holm, mcnemar, paired_bootstrap
-from kerasft.metrics.regression import regression_metrics
-
-NAMES = ("neg", "neutral", "pos")
+from kerasft.metrics.weighted import weighted_mean
 
 
 def right_in(both, only_first, only_second, neither):
     first = [True] * both + [True] * only_first + [False] * only_second + [False] * neither
     second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
     return first, second
-
-
-def weighted_mean(values):
-    return lambda weights: weights @ values / weights.sum(axis=1)
 
 
 class TestMcNemar:
@@ -151,70 +134,3 @@ class TestHolm:
         assert holm([0.3]) == [0.3]
         assert holm([0.9, 0.8]) == [1.0, 1.0]
         assert holm([np.nan, 0.02, 0.03]) == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)
-
-
-# --- metrics as functions of weights
-
-
-def of_classes():
-    generator = np.random.default_rng(0)
-    labels = generator.integers(3, size=60)
-    probabilities = 0.7 * generator.dirichlet(np.ones(3), 60) + 0.3 * np.eye(3)[labels]
-    metrics = functools.partial(classification_metrics, label_names=NAMES)
-    return metrics, lambda n, *a: weighted_of_classes(n, *a, NAMES), (labels, probabilities)
-
-
-def of_label_sets():
-    generator = np.random.default_rng(1)
-    labels = generator.random((60, 3)) < 0.4
-    scores = np.clip(0.7 * generator.random(labels.shape) + 0.25 * labels, 0, 1)
-    metrics = functools.partial(multilabel_metrics, label_names=NAMES)
-    weighted = lambda n, *a: weighted_of_label_sets(n, *a, NAMES)  # noqa: E731
-    return metrics, weighted, (labels, scores, scores > 0.5)
-
-
-def of_numbers():
-    generator = np.random.default_rng(2)
-    labels = generator.normal(size=60)
-    predictions = labels + generator.normal(size=60)
-    return regression_metrics, weighted_of_numbers, (labels, predictions)
-
-
-@pytest.mark.parametrize("case", [of_classes, of_label_sets, of_numbers])
-def test_every_metric_with_weights_is_that_of_examples_repeated_as_often(case):
-    metrics, weighted, examples = case()
-    (weights,) = resampled_weights(60, num_resamples=4)
-    repeated = [np.repeat(np.arange(60), row.astype(int)) for row in weights]
-    expected = [metrics(*(array[rows] for array in examples)) for rows in repeated]
-    tested = []
-    for name in expected[0]:
-        metric = weighted(name, *examples)
-        if metric is not None:
-            tested.append(name)
-            assert metric(weights) == pytest.approx([e[name] for e in expected], abs=1e-9), name
-    untested = {name for name in expected[0] if name not in tested}
-    assert {name.partition("/")[0] for name in untested} <= {
-        "support",
-        "expected_calibration_error",
-    }
-
-
-def test_control_another_averaging_is_another_metric():
-    _, weighted, (labels, probabilities) = of_classes()
-    found = weighted("f1_macro", labels, probabilities)(np.ones((1, 60)))
-    predictions = probabilities.argmax(axis=1)
-    assert found == pytest.approx(f1_score(labels, predictions, average="macro"))
-    assert found != pytest.approx(f1_score(labels, predictions, average="micro"))
-
-
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_roc_auc_of_one_class_is_undefined_with_any_weights(num_classes):
-    labels, probabilities = np.zeros(4, int), np.full((4, num_classes), 1 / num_classes)
-    weighted = weighted_of_classes("roc_auc", labels, probabilities, "abc"[:num_classes])
-    assert np.isnan(weighted(np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]]))).all()
-
-
-def test_metrics_that_are_not_to_be_had():
-    labels, probabilities = np.zeros(4, int), np.full((4, 2), 0.5)
-    assert weighted_of_classes("nonsense", labels, probabilities, "ab") is None
-    assert weighted_of_numbers("accuracy", labels, labels) is None

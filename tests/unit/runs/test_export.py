@@ -81,13 +81,29 @@ def test_quantization_is_measured_and_told(ready):
     assert "Quantized to int8: validation/accuracy" in lines[0]
 
 
-@pytest.mark.parametrize("after", [0.7, np.nan])
-def test_quantization_that_costs_too_much_is_refused(ready, monkeypatch, after):
+@pytest.mark.parametrize(
+    ("headline", "after"),
+    [("accuracy", 0.7), ("accuracy", np.nan), ("log_loss", 0.9), ("log_loss", np.nan)],
+)
+def test_quantization_that_costs_too_much_is_refused(ready, monkeypatch, headline, after):
     context, trained, model, _ = ready
     found = iter([0.8, after])
     monkeypatch.setattr(exporting, "_validate", lambda *_: next(found))
+    monkeypatch.setattr(context.task, "headline", headline)
     with pytest.raises(UserError, match=r"int8 loses too much.*0\.8000 before.*at most 0\.01"):
         quantize(model, trained, context.data, context.task, Quantization("int8"), print)
+
+
+@pytest.mark.parametrize(
+    ("headline", "after"), [("accuracy", 0.9), ("accuracy", 0.795), ("log_loss", 0.7)]
+)
+def test_quantization_that_gains_or_costs_little_is_not(ready, monkeypatch, headline, after):
+    context, trained, model, _ = ready
+    found = iter([0.8, after])
+    monkeypatch.setattr(exporting, "_validate", lambda *_: next(found))
+    monkeypatch.setattr(context.task, "headline", headline)
+    figures = quantize(model, trained, context.data, context.task, Quantization("int8"), print)[-1]
+    assert (figures["metric"], figures["after"]) == (f"validation/{headline}", after)
 
 
 def test_what_cannot_be_measured_is_not_quantized(ready, monkeypatch):

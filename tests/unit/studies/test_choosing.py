@@ -10,7 +10,6 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.choosing import best_by_validation, describe_best, validation_loss
 from kerasft.studies.series import Finished
-from kerasft.training.loop.fit import is_better
 
 PEARSON = "validation/pearson"
 
@@ -35,6 +34,7 @@ def finished_of(values, metric=PEARSON, monitor="auto", losses=None):
         (PEARSON, "auto", [None, -0.4, math.nan], 1),
         (PEARSON, "auto", [-0.4, None, math.nan], 0),
         (PEARSON, "auto", [None, math.nan], 0),
+        (PEARSON, "auto", [math.nan, 0.2, 0.3, math.nan], 2),
         ("validation/log_loss", "validation/log_loss", [0.3, 0.8, 0.1], 2),
         ("validation/log_loss", "validation/log_loss", [math.nan, 0.8, None], 1),
         ("validation/accuracy", "validation/accuracy", [0.3, 0.8, 0.1], 1),
@@ -42,7 +42,7 @@ def finished_of(values, metric=PEARSON, monitor="auto", losses=None):
 )
 def test_the_best_seed_is_that_of_the_monitored_metric(metric, monitor, values, best):
     runs = finished_of(values, metric, monitor)
-    assert best_by_validation(runs, is_better) is runs[best]
+    assert best_by_validation(runs) is runs[best]
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,7 @@ def test_the_best_seed_is_that_of_the_monitored_metric(metric, monitor, values, 
 )
 def test_ties_go_to_the_lower_loss_then_to_the_earlier_seed(values, losses, best):
     runs = finished_of(values, losses=losses)
-    assert best_by_validation(runs, is_better) is runs[best]
-
-
-@pytest.mark.parametrize("first_is_better", [True, False])
-def test_an_undefined_metric_never_wins_whatever_the_first_comparison_says(first_is_better):
-    def compare(value, best, metric):
-        if best is None or math.isnan(best):
-            return first_is_better
-        return value > best
-
-    runs = finished_of([math.nan, 0.2, 0.3, math.nan])
-    assert best_by_validation(runs, compare) is runs[2]
+    assert best_by_validation(runs) is runs[best]
 
 
 @pytest.mark.parametrize(
@@ -82,13 +71,13 @@ def test_an_undefined_metric_never_wins_whatever_the_first_comparison_says(first
 )
 def test_what_is_said_of_the_choice_is_true(values, losses, said):
     runs = finished_of(values, losses=losses)
-    assert said in describe_best("STS-B", runs, best_by_validation(runs, is_better))
+    assert said in describe_best("STS-B", runs, best_by_validation(runs))
 
 
 def test_a_run_without_the_metric_is_a_bug():
     runs = finished_of([0.5], "test/pearson")
     with pytest.raises(ValueError, match=r"has no validation/pearson: \['test/pearson'\]"):
-        best_by_validation(runs, is_better)
+        best_by_validation(runs)
 
 
 def test_the_loss_is_that_of_the_task_and_defined():

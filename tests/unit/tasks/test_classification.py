@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.metrics.bootstrap import bootstrap_mean_interval
+from kerasft.metrics.bootstrap import bootstrap_interval
+from kerasft.metrics.weighted import weighted_mean
 from kerasft.tasks.classification import Classification
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [-1.0, 4.0, 0.5]], "float32")
@@ -151,7 +152,9 @@ class TestFacts:
         (interval,) = task.facts(
             "test", self.LABELS, LOGITS, bootstrap_resamples=50, seed=7
         ).intervals.values()
-        assert interval == bootstrap_mean_interval([1.0, 1.0, 0.0], num_resamples=50, seed=7)
+        assert interval == bootstrap_interval(
+            weighted_mean([1.0, 1.0, 0.0]), num_resamples=50, seed=7
+        )
 
     def test_the_interval_is_the_headlines(self):
         task = Classification(NAMES, headline="f1_macro")

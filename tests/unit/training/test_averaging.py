@@ -11,7 +11,7 @@ from kerasft.training.loop.ranking import Ranking
 from kerasft.training.step.averaging import Soup, candidate_steps, counted_weights
 from kerasft.training.step.optimizer import AdamW
 
-RANKING = Ranking("validation/accuracy", "log_loss")
+RANKING = Ranking("validation/accuracy")
 EVALUATIONS = [
     {"step": 2, "accuracy": 0.7, "log_loss": 0.4},
     {"step": 4, "accuracy": 0.9, "log_loss": 0.5},
@@ -33,7 +33,7 @@ EVALUATIONS = [
     ],
 )
 def test_candidates(monitor, count, choose, expected):
-    ranking = Ranking(monitor, "log_loss")
+    ranking = Ranking(monitor)
     assert candidate_steps(EVALUATIONS, ranking, count=count, choose=choose) == expected
 
 

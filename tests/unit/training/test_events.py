@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasft.training.callbacks.callback import BatchStats, Callback, Callbacks, watched_metrics
+from kerasft.training.callbacks.callback import BatchStats, Callback, Callbacks
 from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
@@ -58,29 +58,3 @@ def test_every_listener_is_closed_though_one_fails():
     with pytest.raises(OSError, match="disk"):
         Callbacks([before, Failing(), after]).close()
     assert before.calls == after.calls == [("close", (), {})]
-
-
-@pytest.mark.parametrize(
-    ("names", "headline", "watched"),
-    [
-        (
-            {"log_loss", "accuracy", "f1_macro", "roc_auc"},
-            None,
-            ("accuracy", "f1_macro", "log_loss"),
-        ),
-        ({"spearman", "pearson", "mean_squared_error", "r2"}, "pearson", None),
-        ({"f1_micro", "f1_macro", "log_loss"}, "f1_macro", ("f1_micro", "f1_macro", "log_loss")),
-        (["a", "b", "c", "d"], "d", ("d", "a", "b", "c")),
-    ],
-)
-def test_watched_metrics(names, headline, watched):
-    expected = watched or ("pearson", "spearman", "mean_squared_error")
-    assert watched_metrics(names, headline) == expected
-
-
-def test_the_monitored_metric_is_watched_once():
-    names = ["accuracy", "f1_macro", "log_loss", "roc_auc"]
-    usual = ("accuracy", "f1_macro", "log_loss")
-    assert watched_metrics(names, monitor="validation/roc_auc") == (*usual, "roc_auc")
-    assert watched_metrics(names, "roc_auc", "validation/roc_auc") == ("roc_auc", *usual)
-    assert watched_metrics(names, monitor="validation/log_loss") == usual

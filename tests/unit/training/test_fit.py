@@ -93,7 +93,7 @@ def run(tmp_path, monkeypatch):
             total_steps=steps,
             evaluate_every=evaluate_every,
             checkpoint_every=checkpoint_every,
-            ranking=Ranking(more.pop("monitor", "validation/accuracy"), "log_loss"),
+            ranking=Ranking(more.pop("monitor", "validation/accuracy")),
             **more,
         )
         plan = BatchPlan(np.arange(1, 19), batch_size=4)  # five steps, the last of two examples

@@ -7,11 +7,12 @@ import sys
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import WATCHED_METRICS, BatchStats
+from kerasft.training.callbacks.callback import BatchStats
 from kerasft.training.callbacks.history import STEP_COLUMNS, HistoryCallback, read_history
 from kerasft.training.loop.loop import StepResult
 
-WATCHED = [f"validation/{name}" for name in WATCHED_METRICS[0]]
+METRICS = ("accuracy", "f1_macro", "log_loss")
+WATCHED = [f"validation/{name}" for name in METRICS]
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 VALIDATION = {"accuracy": 0.875, "f1_macro": 0.8712345678, "log_loss": 0.3, "f1/neg": 0.9}
 
@@ -21,7 +22,7 @@ def step_result(step):
 
 
 def start(path, *, start_step=0):
-    history = HistoryCallback(path)
+    history = HistoryCallback(path, METRICS)
     history.on_start(start_step=start_step, total_steps=20, steps_per_epoch=4)
     return history
 
@@ -62,7 +63,7 @@ def test_a_row_holds_the_step_its_speed_and_no_validation(tmp_path):
 
 def test_the_altered_share_has_a_column_where_texts_are_altered(tmp_path):
     path = tmp_path / "history.csv"
-    history = HistoryCallback(path, augments=True)
+    history = HistoryCallback(path, METRICS, augments=True)
     history.on_start(start_step=0, total_steps=2, steps_per_epoch=2)
     history.on_step(step_result(1), dataclasses.replace(STATS, altered=8))
     history.on_step(step_result(2), dataclasses.replace(STATS, altered=0))
@@ -121,7 +122,7 @@ import os, signal, sys, types
 from pathlib import Path
 from kerasft.training.callbacks.callback import BatchStats
 from kerasft.training.callbacks.history import HistoryCallback
-history = HistoryCallback(Path(sys.argv[1]))
+history = HistoryCallback(Path(sys.argv[1]), ["accuracy"])
 history.on_start(start_step=0, total_steps=9, steps_per_epoch=9)
 for step in range(1, 6):
     result = types.SimpleNamespace(

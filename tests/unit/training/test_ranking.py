@@ -47,12 +47,12 @@ def test_order(monitor, worst_first):
         {"step": 4, "accuracy": None, "log_loss": 0.5},  # NaN, as JSON keeps it
         {"step": 5, "accuracy": math.nan, "log_loss": math.nan},
     ]
-    ranked = sorted(evaluations, key=Ranking(monitor, "log_loss").key)
+    ranked = sorted(evaluations, key=Ranking(monitor).key)
     assert [evaluation["step"] for evaluation in ranked] == worst_first
 
 
 def test_equal_in_all_the_later_step_ranks_higher():
-    key = Ranking("validation/accuracy", "log_loss").key
+    key = Ranking("validation/accuracy").key
     assert key({"step": 9, "accuracy": 1.0, "log_loss": 0.1}) > key(
         {"step": 3, "accuracy": 1.0, "log_loss": 0.1}
     )

@@ -33,7 +33,7 @@ SETTINGS = FitSettings(
     total_steps=TOTAL_STEPS,
     evaluate_every=3,
     checkpoint_every=100,
-    ranking=Ranking("validation/log_loss", "log_loss"),
+    ranking=Ranking("validation/log_loss"),
 )
 
 

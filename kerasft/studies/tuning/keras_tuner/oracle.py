@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras_tuner
 from keras_tuner.engine import trial as kt
 
+from kerasft.metric import lower_is_better
 from kerasft.recipe import Dimension
 from kerasft.recipe.space import LOG
 from kerasft.studies.tuning.ending import BRACKETS, EXHAUSTED, NO_PROPOSAL
@@ -45,7 +46,7 @@ def build_oracle(
     space: Sequence[Dimension],
     *,
     seed: int,
-    lower_is_better: bool,
+    metric: str,
     max_epochs: int | None = None,
     endless: bool = False,
 ) -> keras_tuner.Oracle:
@@ -55,12 +56,12 @@ def build_oracle(
         method: `random`, `bayesian`, `hyperband` or `grid`.
         space: What is searched.
         seed: Of its draws.
-        lower_is_better: Whether less of the metric is better.
+        metric: Such as `validation/accuracy`.
         max_epochs: Of Hyperband: epochs of the longest trials.
         endless: Of Hyperband: begin anew when all brackets are done.
     """
     settings = {
-        "objective": keras_tuner.Objective(OBJECTIVE, "min" if lower_is_better else "max"),
+        "objective": keras_tuner.Objective(OBJECTIVE, "min" if lower_is_better(metric) else "max"),
         "hyperparameters": build_hyperparameters(space),
         "seed": seed + 1,  # 0 would mean a random one
         "tune_new_entries": False,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kerasft.errors import UserError
+from kerasft.metric import merit
 from kerasft.run_dir import RunDir
 from kerasft.training.callbacks.history import read_history
 
@@ -53,8 +54,8 @@ def read_curve(folder: Path, metric: str) -> list[Evaluation]:
 def why_prune(
     curve: Sequence[Evaluation],
     finished: Sequence[Sequence[Evaluation]],
+    metric: str,
     *,
-    lower_is_better: bool,
     min_finished: int = MIN_FINISHED,
 ) -> str | None:
     """Says why a trial is not worth going on with; `None` if it is.
@@ -62,7 +63,7 @@ def why_prune(
     Args:
         curve: Its evaluations so far.
         finished: Those of the trials that were run to their end.
-        lower_is_better: Whether less of the metric is better.
+        metric: Such as `validation/accuracy`.
         min_finished: With fewer finished trials nothing is judged.
     """
     if not curve:
@@ -73,9 +74,8 @@ def why_prune(
         return None
     median = statistics.median(averages)
     values = [e.value for e in curve if not math.isnan(e.value)]
-    best = (min if lower_is_better else max)(values, default=math.nan)
-    worse = best > median if lower_is_better else best < median
-    if not worse and not math.isnan(best):
+    best = max(values, key=lambda value: merit(metric, value), default=math.nan)
+    if merit(metric, best) >= merit(metric, median):
         return None
     return (
         f"after {epoch:.3g} epochs its best was {best:.4f}, the median of {len(averages)} finished "

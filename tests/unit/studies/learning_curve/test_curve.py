@@ -18,12 +18,13 @@ def point(size, *values):
     )
 
 
-def curve(*points):
-    return Curve("imdb_quick", "test/accuracy", points, ("A note.",))
+def curve(*points, metric="test/accuracy"):
+    return Curve("imdb_quick", metric, points, ("A note.",))
 
 
-def conclude(before, last, sizes=(1000, 4000)):
-    return curve(point(100, *before), point(sizes[0], *before), point(sizes[1], *last)).conclude()
+def conclude(before, last, metric="test/accuracy"):
+    points = point(100, *before), point(1000, *before), point(4000, *last)
+    return curve(*points, metric=metric).conclude()
 
 
 def test_a_clear_gain_is_told_and_not_carried_on():
@@ -55,6 +56,13 @@ def test_two_seeds_that_agree_tell_less_than_three():
 def test_a_loss_is_told():
     text = conclude([0.8, 0.81, 0.82], [0.7, 0.712, 0.718])
     assert "-0.1050 to -0.0950): more examples did harm." in text
+
+
+def test_less_of_a_loss_is_a_gain():
+    high, low = [0.8, 0.81, 0.82], [0.7, 0.712, 0.718]
+    text = conclude(high, low, metric="test/mean_squared_error")
+    assert "-0.1050 to -0.0950), -0.0500 a doubling: more examples still helped." in text
+    assert "more examples did harm" in conclude(low, high, metric="test/mean_squared_error")
 
 
 def test_no_change_at_all_tells_nothing():

@@ -21,7 +21,7 @@ from kerasft.studies.tuning.finals import (
 )
 from kerasft.studies.tuning.keras_tuner.journal import Outcome
 
-METRIC = "validation/accuracy"
+METRIC, LOSS = "validation/accuracy", "validation/log_loss"
 
 
 def tried(job, value, status="completed", epochs=None, **values):
@@ -48,9 +48,9 @@ TRIED = [
 
 
 def test_finalists_are_the_best_that_came_to_their_end():
-    assert names(choose_finalists(TRIED, 2, lower_is_better=False)) == ["c", "a"]
-    assert names(choose_finalists(TRIED, 9, lower_is_better=True)) == ["e", "a", "c"]
-    assert choose_finalists(TRIED[:1], 9, lower_is_better=False) == []
+    assert names(choose_finalists(TRIED, 2, METRIC)) == ["c", "a"]
+    assert names(choose_finalists(TRIED, 9, LOSS)) == ["e", "a", "c"]
+    assert choose_finalists(TRIED[:1], 9, METRIC) == []
 
 
 def test_equal_settings_are_one_finalist_and_longer_training_comes_first():
@@ -59,19 +59,19 @@ def test_equal_settings_are_one_finalist_and_longer_training_comes_first():
         tried("b", 0.8, epochs=3, x=1),
         tried("c", 0.95, epochs=1),
     ]
-    assert names(choose_finalists(rungs, 3, lower_is_better=False)) == ["b", "c"]
+    assert names(choose_finalists(rungs, 3, METRIC)) == ["b", "c"]
 
 
 def test_the_winner_has_the_best_mean_and_all_of_its_seeds():
     several = [finalist("a", 0.7, 0.9), finalist("b", 0.82, 0.8), finalist("c", 1.0, None)]
-    assert choose_winner(several, lower_is_better=False).job == "b"
-    assert choose_winner(several, lower_is_better=True).job == "a"
-    assert choose_winner(several[2:], lower_is_better=False) is None
+    assert choose_winner(several, METRIC).job == "b"
+    assert choose_winner(several, LOSS).job == "a"
+    assert choose_winner(several[2:], METRIC) is None
 
 
 def test_the_run_that_is_tested_is_the_best_on_validation():
-    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=False) == "a-1"
-    assert best_run(finalist("a", 0.7, 0.9, 0.8), lower_is_better=True) == "a-0"
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), METRIC) == "a-1"
+    assert best_run(finalist("a", 0.7, 0.9, 0.8), LOSS) == "a-0"
 
 
 def test_the_interval_is_students():
@@ -92,34 +92,34 @@ CASES = [
 @pytest.mark.parametrize(("winner", "expected"), CASES)
 def test_what_is_concluded(winner, expected):
     finalists = (BASELINE, finalist("a", 0.9, 0.7, 0.85))
-    said = conclude(winner, finalists, METRIC, lower_is_better=False)
+    said = conclude(winner, finalists, METRIC)
     assert re.search(expected, said), said
 
 
 def test_less_is_better_of_a_loss():
     winner = finalist("a", 0.20, 0.21, 0.19)
-    said = conclude(winner, (BASELINE, winner), "validation/log_loss", lower_is_better=True)
+    said = conclude(winner, (BASELINE, winner), LOSS)
     assert said.startswith("The search beats the recipe. a is ahead of the recipe as it is by +0.6")
 
 
 def test_one_seed_concludes_nothing():
     winner = finalist("a", 0.9)
     finalists = (finalist("baseline", 0.8), winner)
-    said = conclude(winner, finalists, METRIC, lower_is_better=False)
+    said = conclude(winner, finalists, METRIC)
     assert "One seed does not tell" in said
 
 
 def test_a_recipe_that_failed_with_a_seed_concludes_nothing():
     finalists = (finalist("baseline", 0.8, math.nan), finalist("a", 0.9, 0.9))
-    said = conclude(finalists[1], finalists, METRIC, lower_is_better=False)
+    said = conclude(finalists[1], finalists, METRIC)
     assert said == "The recipe as it is could not be compared: nothing is concluded."
 
 
 def test_without_finals_nothing_is_concluded():
-    said = conclude_without_finals(TRIED[3], TRIED[1], METRIC, lower_is_better=False)
+    said = conclude_without_finals(TRIED[3], TRIED[1], METRIC)
     assert said.startswith("c is ahead of the recipe as it is by 0.1000")
     assert said.endswith("nothing is concluded.")
-    none = conclude_without_finals(None, TRIED[1], METRIC, lower_is_better=False)
+    none = conclude_without_finals(None, TRIED[1], METRIC)
     assert none == "No trial came to its end: the recipe as it is has validation/accuracy 0.7000."
 
 
@@ -129,13 +129,13 @@ def losing(job, losses, *values):
 
 def test_an_undefined_figure_never_wins():
     several = [tried("a", math.nan), tried("b", 0.1), tried("c", None), tried("d", 0.2)]
-    assert names(choose_finalists(several, 4, lower_is_better=False)) == ["d", "b"]
-    assert names(choose_finalists(several, 4, lower_is_better=True)) == ["b", "d"]
-    for lower in (True, False):
-        assert best_run(finalist("a", math.nan, 0.5, math.nan), lower_is_better=lower) == "a-1"
-        assert best_run(finalist("a", math.nan), lower_is_better=lower) is None
+    assert names(choose_finalists(several, 4, METRIC)) == ["d", "b"]
+    assert names(choose_finalists(several, 4, LOSS)) == ["b", "d"]
+    for metric in (METRIC, LOSS):
+        assert best_run(finalist("a", math.nan, 0.5, math.nan), metric) == "a-1"
+        assert best_run(finalist("a", math.nan), metric) is None
         undefined = finalist("a", math.nan, 0.9)
-        chosen = choose_winner([undefined, finalist("b", 0.1, 0.1)], lower_is_better=lower)
+        chosen = choose_winner([undefined, finalist("b", 0.1, 0.1)], metric)
         assert chosen.job == "b"
 
 
@@ -146,40 +146,40 @@ def test_ties_go_to_the_lower_loss_then_to_the_earlier_one():
         dataclasses.replace(t, outcome=dataclasses.replace(t.outcome, loss=losses[t.job]))
         for t in several
     ]
-    assert names(choose_finalists(several, 4, lower_is_better=False)) == ["d", "c", "b", "a"]
+    assert names(choose_finalists(several, 4, METRIC)) == ["d", "c", "b", "a"]
     pair = [losing("a", (0.3, 0.4), 0.8, 0.9), losing("b", (0.3, 0.2), 0.9, 0.8)]
-    assert choose_winner(pair, lower_is_better=False).job == "b"
-    assert choose_winner([finalist("a", 0.8), finalist("b", 0.8)], lower_is_better=True).job == "a"
+    assert choose_winner(pair, METRIC).job == "b"
+    assert choose_winner([finalist("a", 0.8), finalist("b", 0.8)], LOSS).job == "a"
     seeds = losing("a", (0.3, 0.2, 0.2, None), 0.8, 0.8, 0.8, 0.8)
-    assert best_run(seeds, lower_is_better=False) == "a-1"
-    assert best_run(finalist("a", 0.8, 0.8), lower_is_better=False) == "a-0"
+    assert best_run(seeds, METRIC) == "a-1"
+    assert best_run(finalist("a", 0.8, 0.8), METRIC) == "a-0"
 
 
 def test_a_finalist_that_failed_with_a_seed_is_not_said_to_be_beaten():
     failed = finalist("a", 0.9, math.nan, 0.9)
-    said = conclude(BASELINE, (BASELINE, failed), METRIC, lower_is_better=False)
+    said = conclude(BASELINE, (BASELINE, failed), METRIC)
     assert said == "No finalist came to its end with every seed: nothing is concluded."
     others = (BASELINE, failed, finalist("b", 0.1, 0.1, 0.1))
-    said = conclude(BASELINE, others, METRIC, lower_is_better=False)
+    said = conclude(BASELINE, others, METRIC)
     assert said.startswith("The search does not beat the recipe as it is")
     assert said.endswith("no finalist has more. Not compared, since a seed failed: a.")
 
 
 def test_a_winner_by_the_loss_alone_is_not_said_to_be_ahead():
     equal = losing("a", (0.1, 0.1, 0.1), 0.79, 0.80, 0.81)
-    said = conclude(equal, (BASELINE, equal), METRIC, lower_is_better=False)
+    said = conclude(equal, (BASELINE, equal), METRIC)
     assert said.startswith("a equals the recipe as it is, validation/accuracy 0.8000 ± 0.0100")
     assert "ahead" not in said
 
 
 @pytest.mark.parametrize(
-    ("value", "lower", "said"),
+    ("value", "metric", "said"),
     [
-        (0.6, False, "a is behind the recipe as it is by 0.1000"),
-        (0.6, True, "a is ahead of the recipe as it is by 0.1000"),
-        (0.7, False, "a is level with the recipe as it is: "),
+        (0.6, METRIC, "a is behind the recipe as it is by 0.1000"),
+        (0.6, LOSS, "a is ahead of the recipe as it is by 0.1000"),
+        (0.7, METRIC, "a is level with the recipe as it is: "),
     ],
 )
-def test_without_finals_the_order_is_told_as_it_is(value, lower, said):
-    found = conclude_without_finals(tried("a", value), TRIED[1], METRIC, lower_is_better=lower)
+def test_without_finals_the_order_is_told_as_it_is(value, metric, said):
+    found = conclude_without_finals(tried("a", value), TRIED[1], metric)
     assert found.startswith(said)

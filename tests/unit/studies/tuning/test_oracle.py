@@ -44,7 +44,7 @@ def make(tmp_path):
     """Makes a proposer on the journal of this test."""
 
     def make(method="random", space=SPACE, outcome=None, seed=1, **more):
-        oracle = build_oracle(method, space, seed=seed, lower_is_better=False, max_epochs=9)
+        oracle = build_oracle(method, space, seed=seed, metric="validation/accuracy", max_epochs=9)
         outcome = outcome or Outcome("completed", 0.5, 1.0)
         journal = Journal(tmp_path / "journal.jsonl")
         return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
@@ -134,7 +134,7 @@ def test_a_replayed_oracle_proposes_what_the_first_one_would_have(tmp_path_facto
     path = tmp_path_factory.mktemp("replay") / "journal.jsonl"
 
     def build():
-        oracle = build_oracle(method, SPACE[2:], seed=3, lower_is_better=True, max_epochs=9)
+        oracle = build_oracle(method, SPACE[2:], seed=3, metric="validation/log_loss", max_epochs=9)
         value = lambda job: Outcome("completed", int(job[-3:]) % 4 / 4, 1.0)  # noqa: E731
         return Proposer(oracle, Journal(path), outcome_of=value)
 
@@ -171,7 +171,7 @@ def test_a_failed_trial_is_not_told_as_a_value(make):
 
 def test_hyperband_would_wait_for_ever_for_a_trial_that_failed():
     """The trap: the day KerasTuner promotes without it, ours need not lie about the value."""
-    oracle = build_oracle("hyperband", (RATE,), seed=1, lower_is_better=False, max_epochs=3)
+    oracle = build_oracle("hyperband", (RATE,), seed=1, metric="validation/accuracy", max_epochs=3)
     promoted = False
     for number in range(30):
         trial = oracle.create_trial("w")
@@ -231,7 +231,7 @@ def test_threads_may_ask_at_the_same_time(make):
 
 def test_the_versions_oracles_are_what_is_built():
     for method in ("random", "bayesian", "hyperband", "grid"):
-        oracle = build_oracle(method, (RATE,), seed=0, lower_is_better=True, max_epochs=3)
+        oracle = build_oracle(method, (RATE,), seed=0, metric="validation/log_loss", max_epochs=3)
         assert isinstance(oracle, keras_tuner.Oracle)
         assert oracle.objective.direction == "min"
         assert oracle.seed == 1  # 0 would be drawn at random

@@ -10,6 +10,7 @@ from kerasft.studies.tuning.keras_tuner.journal import STARTED, Journal, Outcome
 from kerasft.studies.tuning.keras_tuner.oracle import RUNNING, STOPPED, build_oracle
 from kerasft.studies.tuning.keras_tuner.proposer import Proposer
 
+METRIC = "validation/accuracy"
 RATE = Dimension("training.learning_rate", "log", (1e-5, 1e-3))
 FOUR = (
     Dimension("training.batch_size", "choices", (8, 16)),
@@ -24,7 +25,9 @@ def make(tmp_path):
     """Makes a proposer on the journal of this test."""
 
     def make(method, space, **more):
-        oracle = build_oracle(method, space, seed=1, lower_is_better=False, max_epochs=3, **more)
+        oracle = build_oracle(
+            method, space, seed=1, metric="validation/accuracy", max_epochs=3, **more
+        )
         journal = Journal(tmp_path / "journal.jsonl")
         return Proposer(oracle, journal, outcome_of=lambda job: Outcome("completed", 0.5, 1.0))
 

@@ -33,38 +33,39 @@ def test_it_is_the_median_of_the_running_averages(own, others, lower):
     best, median = (min if lower else max)(own), np.median(reached)
     assume(abs(best - median) > 1e-9)
     expected = best > median if lower else best < median
-    found = why_prune(curve(*own), [curve(*other) for other in others], lower_is_better=lower)
+    metric = "validation/log_loss" if lower else METRIC
+    found = why_prune(curve(*own), [curve(*other) for other in others], metric)
     assert (found is not None) == expected
 
 
 def test_the_reason_has_the_figures():
-    found = why_prune(curve(0.5, 0.4), [curve(0.6, 0.8)] * 5, lower_is_better=False)
+    found = why_prune(curve(0.5, 0.4), [curve(0.6, 0.8)] * 5, METRIC)
     assert found == "after 2 epochs its best was 0.5000, the median of 5 finished trials 0.7000"
 
 
 def test_nothing_is_judged_too_early():
     finished = [curve(0.9)] * MIN_FINISHED
-    assert why_prune([], finished, lower_is_better=False) is None
-    assert why_prune(curve(0.1), finished[1:], lower_is_better=False) is None
-    assert why_prune(curve(0.1), finished, lower_is_better=False) is not None
+    assert why_prune([], finished, METRIC) is None
+    assert why_prune(curve(0.1), finished[1:], METRIC) is None
+    assert why_prune(curve(0.1), finished, METRIC) is not None
 
 
 def test_trials_that_were_evaluated_later_only_have_no_say():
     late = [[Evaluation(3, 0.9)]] * MIN_FINISHED
-    assert why_prune(curve(0.1, 0.1), late, lower_is_better=False) is None
-    assert why_prune(curve(0.1, 0.1, 0.1), late, lower_is_better=False) is not None
+    assert why_prune(curve(0.1, 0.1), late, METRIC) is None
+    assert why_prune(curve(0.1, 0.1, 0.1), late, METRIC) is not None
 
 
 def test_a_trial_whose_metric_is_never_a_number_is_ended():
     finished = [curve(0.9)] * MIN_FINISHED
-    assert why_prune(curve(math.nan), finished, lower_is_better=False) is not None
-    assert why_prune(curve(math.nan, 0.95), finished, lower_is_better=False) is None
+    assert why_prune(curve(math.nan), finished, METRIC) is not None
+    assert why_prune(curve(math.nan, 0.95), finished, METRIC) is None
 
 
 def test_batches_of_another_size_meet_at_the_same_epoch():
     finished = [[Evaluation(0.5, 0.9), Evaluation(1, 0.1)]] * MIN_FINISHED
-    assert why_prune([Evaluation(0.5 - 1e-9, 0.8)], finished, lower_is_better=False) is not None
-    assert why_prune([Evaluation(1, 0.8)], finished, lower_is_better=False) is None
+    assert why_prune([Evaluation(0.5 - 1e-9, 0.8)], finished, METRIC) is not None
+    assert why_prune([Evaluation(1, 0.8)], finished, METRIC) is None
 
 
 @pytest.mark.parametrize("rows", [[], [0.5, None, 0.75]])
