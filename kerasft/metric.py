@@ -15,6 +15,7 @@ EXPLAINED = "share of the variance, at most 1"
 NATS = "nats"
 OF_LABEL = "unit of the labels"
 OF_LABEL_SQUARED = "unit of the labels, squared"
+BY_LABEL = ("precision", "recall", "f1")  # what there is of each label
 _SPLITS = ("train", "validation", "test")
 
 
@@ -43,7 +44,7 @@ class MetricSpec:
 
 _F1_MACRO = MetricSpec("f1_macro", is_headline=True, is_watched=True)
 _LOG_LOSS = MetricSpec("log_loss", NATS, higher_is_better=False, is_watched=True, is_loss=True)
-_BY_LABEL = tuple(MetricSpec(name, by_label=True) for name in ("precision", "recall", "f1"))
+_OF_A_LABEL = tuple(MetricSpec(name, by_label=True) for name in BY_LABEL)
 
 # By the kind of label, as `kerasft.data.example.LABEL_KINDS` has them. The first is the headline.
 METRICS: Mapping[str, tuple[MetricSpec, ...]] = {
@@ -56,7 +57,7 @@ METRICS: Mapping[str, tuple[MetricSpec, ...]] = {
         MetricSpec("roc_auc", is_headline=True),
         _LOG_LOSS,
         MetricSpec("expected_calibration_error", higher_is_better=False),
-        *_BY_LABEL,
+        *_OF_A_LABEL,
     ),
     "multi": (
         MetricSpec("f1_micro", is_headline=True, is_watched=True),
@@ -68,7 +69,7 @@ METRICS: Mapping[str, tuple[MetricSpec, ...]] = {
         MetricSpec("subset_accuracy", is_headline=True),
         MetricSpec("hamming_loss", higher_is_better=False),
         _LOG_LOSS,
-        *_BY_LABEL,
+        *_OF_A_LABEL,
     ),
     "number": (
         MetricSpec("pearson", CORRELATION, is_headline=True, is_watched=True),

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kerasft.metric import BY_LABEL
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.calibration import ReliabilityBin
 from kerasft.metrics.spread import show_figure
 
 _MAX_MATRIX_WIDTH = 80  # a wider confusion matrix would wrap: its largest errors are listed instead
 _MAX_CONFUSIONS = 10
-_BY_CLASS = ("precision", "recall", "f1", "support")
+_BY_CLASS = (*BY_LABEL, "support")
 _THRESHOLD = "threshold"
 _ABSENT = "-"
 Rows = tuple[Sequence[str], list[Sequence[str]]]  # a header and rows of cells

@@ -31,6 +31,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from kerasft.metric import BY_LABEL
 from kerasft.metrics.calibration import expected_calibration_error
 from kerasft.metrics.checks import check_label_names, check_labels, check_predictions
 
@@ -67,7 +68,7 @@ def classification_metrics(
     predictions = probabilities.argmax(axis=1)
     per_class = _per_class_metrics(labels, predictions, label_names)
     metrics = {"accuracy": accuracy_score(labels, predictions)}
-    for name in ("precision", "recall", "f1"):
+    for name in BY_LABEL:
         values = [value for key, value in per_class.items() if key.startswith(f"{name}/")]
         metrics[f"{name}_macro"] = np.nanmean(values)
     metrics["matthews_correlation"] = _matthews_correlation(labels, predictions)
@@ -146,7 +147,7 @@ def _per_class_metrics(
     seen = set(labels.tolist()) | set(predictions.tolist())
     metrics = {}
     for index, (name, *values) in enumerate(zip(label_names, *scores, strict=True)):
-        named = dict(zip(("precision", "recall", "f1", "support"), values, strict=True))
+        named = dict(zip((*BY_LABEL, "support"), values, strict=True))
         if index not in seen:
             named = dict.fromkeys(named, math.nan) | {"support": 0}
         metrics |= {f"{metric}/{name}": value for metric, value in named.items()}

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score
 
+from kerasft.metric import BY_LABEL
 from kerasft.metrics.checks import check_label_names, check_label_sets
 
 DEFAULT_THRESHOLD = 0.5
-KINDS = ("precision", "recall", "f1")  # what is counted of each label
 
 
 def multilabel_metrics(
@@ -53,7 +53,7 @@ def multilabel_metrics(
     check_label_names(label_names, labels.shape[1])
     counts = label_counts(labels, selected)
     summed = counts.sum(axis=1)
-    by_label = {name: of_counts(name, *counts) for name in KINDS}
+    by_label = {name: of_counts(name, *counts) for name in BY_LABEL}
     by_label["support"] = counts[2]
     overall = {
         "f1_micro": of_counts("f1", *summed),
@@ -148,7 +148,7 @@ def of_counts(name: str, hits: np.ndarray, given: np.ndarray, support: np.ndarra
     """Returns precision, recall or F1 from how often labels were rightly given, given, and apply.
 
     Args:
-        name: One of `KINDS`.
+        name: One of `kerasft.metric.BY_LABEL`.
         hits: Counts of any shape.
         given: Of the same shape.
         support: Of the same shape.

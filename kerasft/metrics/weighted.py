@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import sparse
 
-from kerasft.metrics.multilabel import KINDS, example_f1, example_log_loss, of_counts, ratio
+from kerasft.metric import BY_LABEL
+from kerasft.metrics.multilabel import example_f1, example_log_loss, of_counts, ratio
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 
@@ -209,11 +210,11 @@ def _average(
     """
     kind, _, label = name.partition("/")
     columns = slice(None)
-    if kind in KINDS and label in label_names:
+    if kind in BY_LABEL and label in label_names:
         columns = [list(label_names).index(label)]
     else:
         kind, _, label = name.partition("_")
-        if kind not in KINDS or label not in ("macro", "micro"):
+        if kind not in BY_LABEL or label not in ("macro", "micro"):
             return None
 
     def average(*counts: np.ndarray) -> np.ndarray:

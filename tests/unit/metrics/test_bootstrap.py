@@ -1,7 +1,6 @@
 """Bootstrap intervals against SciPy, against theory, and against an interval that is wrong."""
 
 import dataclasses
-import functools
 import time
 
 import numpy as np
@@ -10,14 +9,10 @@ from scipy import stats
 
 from kerasft.errors import UserError
 from kerasft.metrics.bootstrap import bootstrap_interval, percentile_interval
-from kerasft.metrics.classification import classification_metrics
-from kerasft.metrics.multilabel import multilabel_metrics
-from kerasft.metrics.regression import regression_metrics
 from kerasft.metrics.weighted import (
     WeightedMetric,
     weighted_mean,
     weighted_of_classes,
-    weighted_of_label_sets,
     weighted_of_numbers,
 )
 
@@ -57,54 +52,16 @@ def test_accuracy_interval_is_the_binomial_one():
     assert interval.upper == pytest.approx(0.9 + half_width, abs=0.05 * 2 * half_width)
 
 
-def of_classes():
+@pytest.fixture
+def examples():
     generator = np.random.default_rng(0)
     labels = generator.integers(3, size=120)
-    probabilities = 0.7 * generator.dirichlet(np.ones(3), 120) + 0.3 * np.eye(3)[labels]
-    metrics = functools.partial(classification_metrics, label_names=NAMES)
-    return metrics, lambda n, *a: weighted_of_classes(n, *a, NAMES), (labels, probabilities)
-
-
-def of_label_sets():
-    generator = np.random.default_rng(1)
-    labels = generator.random((120, 3)) < 0.4
-    scores = np.clip(0.7 * generator.random(labels.shape) + 0.25 * labels, 0, 1)
-    metrics = functools.partial(multilabel_metrics, label_names=NAMES)
-    weighted = lambda n, *a: weighted_of_label_sets(n, *a, NAMES)  # noqa: E731
-    return metrics, weighted, (labels, scores, scores >= 0.5)
-
-
-def of_numbers():
-    generator = np.random.default_rng(2)
-    labels = generator.uniform(0, 5, 120)
-    predictions = labels + generator.normal(size=120)
-    return regression_metrics, weighted_of_numbers, (labels, predictions)
-
-
-@pytest.mark.parametrize("case", [of_classes, of_label_sets, of_numbers])
-def test_it_is_the_interval_of_the_metric_on_drawn_examples(case):
-    metrics, weighted, examples = case()
-    rows = np.random.default_rng(8).integers(120, size=(400, 120))
-    drawn = [metrics(*(array[row] for array in examples)) for row in rows]
-    for name, value in metrics(*examples).items():
-        found = bootstrap_interval(weighted(name, *examples), num_resamples=400, seed=3)
-        if found is None:
-            assert name.startswith(("support", "expected_calibration_error"))
-            continue
-        lower, upper = np.quantile([d[name] for d in drawn], [0.025, 0.975])
-        # Two resamplings of 400 place an end within some tenths of the interval's width.
-        tolerance = 0.25 * (upper - lower)
-        assert found.estimate == pytest.approx(value)
-        assert found.lower == pytest.approx(lower, abs=tolerance), name
-        assert found.upper == pytest.approx(upper, abs=tolerance), name
-        assert found.lower < found.upper
-        assert (found.confidence_level, found.num_left_out) == (0.95, 0)
+    return labels, 0.7 * generator.dirichlet(np.ones(3), 120) + 0.3 * np.eye(3)[labels]
 
 
 @pytest.mark.parametrize("name", ["accuracy", "f1_macro", "matthews_correlation"])
-def test_drawing_kinds_agrees_with_drawing_examples(name):
-    _, weighted, examples = of_classes()
-    of_kinds = weighted(name, *examples)
+def test_drawing_kinds_agrees_with_drawing_examples(name, examples):
+    of_kinds = weighted_of_classes(name, *examples, NAMES)
     of_examples = dataclasses.replace(of_kinds, kinds=None)
     first, second = (bootstrap_interval(m, num_resamples=4000) for m in (of_kinds, of_examples))
     assert first.estimate == second.estimate
@@ -166,8 +123,8 @@ def test_a_metric_that_is_undefined_on_every_resample_has_no_ends():
     assert np.isnan([interval.lower, interval.upper]).all()
 
 
-def test_what_is_undefined_has_no_interval():
-    labels, probabilities = of_classes()[2]
+def test_what_is_undefined_has_no_interval(examples):
+    labels, probabilities = examples
     only_two = probabilities * [1, 1, 0]
     only_two /= only_two.sum(axis=1, keepdims=True)
     for metric in (
