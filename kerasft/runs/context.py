@@ -137,7 +137,6 @@ def load_context(
 
     saved = None if resume is None else saved_state(resume.checkpoints_folder)
     task = build_recipe_task(recipe, data.source, target_scaling=find_scaling(recipe, data, saved))
-    weights = example_weights(recipe, data)
     ranking, watched = _choose_metrics(recipe, data, task)
     data_record = describe_data(recipe, data, preprocessor)
     plan = build_plan(recipe, data, replicas=strategy.num_replicas_in_sync)
@@ -151,7 +150,6 @@ def load_context(
     )
     recipe = resolved.apply(asked)
     settings = fit_settings(recipe, plan, ranking)
-    warmup_steps = steps_of(recipe, plan, "warmup", settings.total_steps)
     return RunContext(
         asked=asked,
         resolved=resolved,
@@ -163,11 +161,10 @@ def load_context(
         data=data,
         data_record=data_record,
         task=task,
-        example_weights=weights,
+        example_weights=example_weights(recipe, data),
         plan=plan,
         settings=settings,
-        # Of one step it would be all there is: a step with the rate 0.
-        warmup_steps=0 if settings.last_step == 1 else warmup_steps,
+        warmup_steps=_warmup_steps(recipe, plan, settings),
         watched=watched,
         kernels=kernels,
         saved=saved,
@@ -254,6 +251,12 @@ def _choose_metrics(recipe: Recipe, data: Data, task: Task) -> tuple[Ranking, tu
             expected=f"one of {', '.join(sorted(metrics))}",
         )
     return ranking, watched_metrics(metrics, task.headline, ranking.monitor)
+
+
+def _warmup_steps(recipe: Recipe, plan: BatchPlan, settings: FitSettings) -> int:
+    if settings.last_step == 1:
+        return 0  # it would be all there is: a step with the rate 0
+    return steps_of(recipe, plan, "warmup", settings.total_steps)
 
 
 def _count_distinct(labels: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasft import tuning
+from kerasft.studies import tuning
 from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.ending import Ending

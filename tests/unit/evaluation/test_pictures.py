@@ -8,7 +8,7 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix, precision_score, recall_score, roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasft.evaluation import evaluation_pictures
+from kerasft.evaluation import pictures as evaluation_pictures
 from kerasft.evaluation.pictures import EvaluationPictures, most_frequent
 from kerasft.tasks.classification import Classification
 from kerasft.tasks.multilabel import MultiLabel

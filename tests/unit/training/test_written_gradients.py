@@ -12,7 +12,8 @@ from kerasft.evaluation import forward
 from kerasft.evaluation.forward import Forward
 from kerasft.models.fast.fast_ops import gelu
 from kerasft.training.distribution.strategy import build_strategy
-from kerasft.training.loop import loop, train_steps
+from kerasft.training.loop import loop
+from kerasft.training.loop.loop import train_steps
 
 
 def train(tools, graphs):

@@ -12,7 +12,7 @@ from kerasft.errors import UserError
 from kerasft.metrics.paired import Difference
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.runs.outcome import split_notes
+from kerasft.runs.trained import split_notes
 from kerasft.studies.compare.compared_runs import choose_split, differing_settings, open_runs
 from kerasft.studies.compare.comparing import compare_runs
 from kerasft.studies.compare.comparison import BOOTSTRAP, MCNEMAR, PairedTest
