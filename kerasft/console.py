@@ -11,15 +11,12 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from kerasft.errors import UserError
 from kerasft.run_dir import to_json
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 EXIT_BUG = 1
 _SIGNALLED = 128  # and the signal's number, as shells have it
@@ -157,21 +154,6 @@ def log(message: str) -> None:
     with contextlib.suppress(OSError):  # with nobody to read it, the exit code has to say it
         sys.stderr.write(message.rstrip("\n") + "\n")
         sys.stderr.flush()
-
-
-def build_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Builds a table for the terminal: the first column is text, the others are figures."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    # Cells are Text, never str: a label called "[red]" is a label and not markup.
-    table = Table(box=box.HORIZONTALS)
-    for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
 
 
 def _quiet_tensorflow() -> None:

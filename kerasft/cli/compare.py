@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import build_table, print_json, print_lines, results_only
+from kerasft.console import print_json, print_lines, results_only
 from kerasft.studies.compare.compared_runs import choose_split, open_runs
+from kerasft.tables import build_table, print_table
 
 if TYPE_CHECKING:
     from kerasft.studies.compare.comparison import Comparison
@@ -43,23 +43,20 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from rich.console import Console
-
     from kerasft.metrics.spread import show_figure
 
-    console = Console(file=sys.stdout)
     names = [run.name for run in comparison.runs]
     print_lines(f"{run.name}  {run.run_dir.path}" for run in comparison.runs)
     if comparison.settings:
         rows = [[key, *map(_setting, row)] for key, row in comparison.settings.items()]
-        console.print(build_table(["setting", *names], rows))
+        print_table(build_table(["setting", *names], rows))
     else:
         print_lines(["", "No setting differs.", ""])
     rows = [[name, *map(show_figure, row)] for name, row in comparison.metrics.items()]
-    console.print(build_table([f"metric ({comparison.split})", *names], rows))
+    print_table(build_table([f"metric ({comparison.split})", *names], rows))
     header, rows = _test_rows(comparison)
     if rows:
-        console.print(build_table(header, rows))
+        print_table(build_table(header, rows))
     print_lines([*comparison.conclusions(), *comparison.notes])
 
 

@@ -14,6 +14,7 @@ from kerasft.metrics.spread import show_figure
 from kerasft.runs.arguments import add_run_arguments
 from kerasft.runs.terminal import build_progress
 from kerasft.studies.learning_curve.plan import SERIES, USUAL_SEEDS, make_plan
+from kerasft.tables import build_table, print_table
 
 if TYPE_CHECKING:
     from kerasft.metrics.spread import Spread
@@ -58,17 +59,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _print(curve: Curve, files: dict[str, str]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.HORIZONTALS)
-    for title in ("training examples", curve.metric, "training", "seeds"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for point in curve.points:
-        seconds = f"{point.seconds.mean:,.0f} s"
-        table.add_row(f"{point.size:,}", _show(point.figure), seconds, str(len(point.seeds)))
-    Console(file=sys.stdout).print(table)
+    header = ("training examples", curve.metric, "training", "seeds")
+    rows = [
+        (f"{p.size:,}", _show(p.figure), f"{p.seconds.mean:,.0f} s", str(len(p.seeds)))
+        for p in curve.points
+    ]
+    print_table(build_table(header, rows, text_columns=0, wrap=False))
     lines = [curve.conclude(), *curve.notes, ""]
     lines += [f"curve      {files['csv']}", f"plot       {files['png']}"]
     lines += [f"runs       {Path(files['csv']).parent}"]

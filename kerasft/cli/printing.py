@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kerasft.console import predict_command, tensorboard_command
 from kerasft.runs.result import Run
+from kerasft.tables import print_table
 
 _CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
 _TEST, _VALIDATION = "test", "validation"
@@ -39,8 +40,6 @@ def print_metrics(metrics: Mapping[str, float], split: str) -> None:
         metrics: Flat metrics, `<split>/<metric>`; of other splits, too.
         split: Which to show.
     """
-    from rich.console import Console
-
     from kerasft.evaluation.report import evaluation_table
     from kerasft.metrics.bootstrap import Interval
 
@@ -59,18 +58,16 @@ def print_metrics(metrics: Mapping[str, float], split: str) -> None:
     }
     # Every label has a support, also one without F1, and numbers have no labels at all.
     label_names = [name.removeprefix("support/") for name in shown if name.startswith("support/")]
-    Console(file=sys.stdout).print(evaluation_table(shown, label_names, intervals))
+    print_table(evaluation_table(shown, label_names, intervals))
 
 
 def print_confusion(run: Run) -> None:
     """Prints how often each class was taken for which, to stdout; nothing without classes."""
     if run.confusion is None:
         return
-    from rich.console import Console
-
     from kerasft.evaluation.report import confusion_table
 
-    Console(file=sys.stdout).print(confusion_table(run.confusion, run.label_names))
+    print_table(confusion_table(run.confusion, run.label_names))
 
 
 def _tested_splits(metrics: Mapping[str, float]) -> list[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import build_table, log, print_json, print_lines, program, results_only
+from kerasft.console import log, print_json, print_lines, program, results_only
 from kerasft.runs.arguments import LATEST
 from kerasft.studies.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
 from kerasft.studies.tuning.space import METHODS
+from kerasft.tables import build_table, print_table
 
 if TYPE_CHECKING:
     from kerasft.run_dir import RunDir
@@ -98,8 +98,6 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
-    from rich.console import Console
-
     from kerasft.studies.tuning.report import (
         BEST,
         TABLE,
@@ -109,11 +107,10 @@ def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
         table_rows,
     )
 
-    console = Console(file=sys.stdout)
-    console.print(build_table(*table_rows(folder, found, names)))
+    print_table(build_table(*table_rows(folder, found, names)))
     print_lines(failures(found))
     if found.finalists:
-        console.print(build_table(*finalist_rows(found)))
+        print_table(build_table(*finalist_rows(found)))
     print_lines(["", found.ending.message, found.conclusion, line_on_test(found)])
     print_lines(["", f"trials     {folder.path / TABLE}"])
     best = folder.path / BEST

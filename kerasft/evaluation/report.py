@@ -12,7 +12,6 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from kerasft.console import build_table
 from kerasft.evaluation.report_rows import (
     Rows,
     bin_rows,
@@ -25,6 +24,7 @@ from kerasft.evaluation.report_rows import (
 from kerasft.metrics.bootstrap import Interval
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.spread import show_figure
+from kerasft.tables import build_table
 
 _MARKDOWN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|<*`[]"} | {"\n": " ", "\r": " "})
 

@@ -20,7 +20,7 @@ MAX_FUNCTION_LINES = 60
 
 # A room is a module or package directly in kerasft; "" is kerasft itself.
 LAYERS = {
-    0: ("errors", "folders", "metric", "recipe", "run_dir", "console", "processor"),
+    0: ("errors", "folders", "metric", "recipe", "run_dir", "console", "tables", "processor"),
     1: ("data", "text", "models", "metrics"),
     2: ("tasks",),
     3: ("training", "export"),
