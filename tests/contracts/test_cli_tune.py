@@ -16,7 +16,7 @@ from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.ending import Ending
 from kerasft.studies.tuning.finals import Finalist, Tried
 from kerasft.studies.tuning.found import Found
-from kerasft.studies.tuning.keras_tuner.journal import Outcome
+from kerasft.studies.tuning.keras_tuner.journal import JobResult
 from kerasft.studies.tuning.plan import BASE
 from kerasft.studies.tuning.report import write_results
 from kerasft.studies.tuning.searching import Settled
@@ -26,7 +26,7 @@ VALUES = {"training.learning_rate": 3.14159e-5, "training.batch_size": 16}
 
 
 def outcome(status, value, reason=""):
-    return Outcome(status, value, 65.4, METRIC, "runs/x", reason)
+    return JobResult(status, value, 65.4, METRIC, "runs/x", reason)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasft.metric import is_defined, lower_is_better, merit, rank
 from kerasft.metrics.spread import Spread, interval_of_mean, show_figure, spread
-from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, JobResult
 
 BASELINE = "baseline"
 
@@ -26,7 +26,7 @@ class Tried:
 
     job: str
     values: Mapping[str, Any]
-    outcome: Outcome
+    outcome: JobResult
     epochs: int | None = None
 
 

@@ -15,7 +15,7 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.choosing import monitor_of, validation_loss
 from kerasft.studies.series import read_finished
-from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, JobResult
 from kerasft.studies.tuning.keras_tuner.pruning import read_curve
 
 TRIALS, OUTCOME, STDERR = "trials", "outcome.json", "stderr.txt"
@@ -57,16 +57,16 @@ class Job:
         found = sorted(self.folder.path.glob("*/recipe.toml"))
         return RunDir(found[-1].parent) if found else None
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> JobResult | None:
         """Returns what came of it; `None` while it has not ended."""
         if not (self.folder.path / OUTCOME).exists():
             return None
-        return Outcome(**self.folder.read_json(OUTCOME))
+        return JobResult(**self.folder.read_json(OUTCOME))
 
 
 def run_job(
-    job: Job, run: Callable[[], Outcome], recipe_path: Path, log: Callable[[str], object]
-) -> Outcome:
+    job: Job, run: Callable[[], JobResult], recipe_path: Path, log: Callable[[str], object]
+) -> JobResult:
     """Runs a job unless its folder says what came of it, and notes it there.
 
     A recipe that contradicts itself with the job's settings fails without a process.
@@ -83,12 +83,12 @@ def run_job(
     try:
         load_recipe(recipe_path, job.changes)
     except UserError as error:
-        return note(job, Outcome(FAILED, None, 0.0, reason=" ".join(str(error).split())))
+        return note(job, JobResult(FAILED, None, 0.0, reason=" ".join(str(error).split())))
     log(f"{job.name} {'goes on' if job.run_dir() else 'begins'}: {describe(job.changes)}")
     return note(job, run())
 
 
-def note(job: Job, outcome: Outcome) -> Outcome:
+def note(job: Job, outcome: JobResult) -> JobResult:
     """Writes what came of a job into its folder, and returns it."""
     job.folder.path.mkdir(parents=True, exist_ok=True)
     job.folder.write_json(OUTCOME, dataclasses.asdict(outcome))
@@ -104,7 +104,7 @@ def is_finished(job: Job) -> bool:
     return job.epochs is None or stop == job.epochs
 
 
-def finished_outcome(job: Job, seconds: float) -> Outcome:
+def finished_outcome(job: Job, seconds: float) -> JobResult:
     """Reads what came of a finished run."""
     run_dir = job.run_dir()
     finished = read_finished(load_recipe(run_dir.recipe_path), run_dir.path)
@@ -113,11 +113,11 @@ def finished_outcome(job: Job, seconds: float) -> Outcome:
     known = {"seconds": seconds, "metric": metric, "run_dir": str(run_dir.path)}
     known["loss"] = validation_loss(finished)
     if not is_defined(value):
-        return Outcome(FAILED, None, **known, reason=f"{metric} is undefined")
-    return Outcome(COMPLETED, value, **known)
+        return JobResult(FAILED, None, **known, reason=f"{metric} is undefined")
+    return JobResult(COMPLETED, value, **known)
 
 
-def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> Outcome:
+def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> JobResult:
     """Returns what came of a job whose process has ended.
 
     Args:
@@ -131,8 +131,8 @@ def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> Outco
     run_dir = job.run_dir()
     where = None if run_dir is None else str(run_dir.path)
     if pruned is not None:
-        return Outcome(PRUNED, None, seconds, run_dir=where, reason=pruned)
-    return Outcome(FAILED, None, seconds, run_dir=where, reason=why_failed(job, code))
+        return JobResult(PRUNED, None, seconds, run_dir=where, reason=pruned)
+    return JobResult(FAILED, None, seconds, run_dir=where, reason=why_failed(job, code))
 
 
 def why_failed(job: Job, code: int) -> str:

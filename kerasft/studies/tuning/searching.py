@@ -19,7 +19,7 @@ from kerasft.run_dir import RunDir
 from kerasft.runs.data.source import TEST, split_names
 from kerasft.studies.tuning.budget import write_time
 from kerasft.studies.tuning.job import TRIAL_SETTINGS, TRIALS, Job, best_of, note, run_job
-from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, JobResult
 from kerasft.studies.tuning.keras_tuner.oracle import IDLE, STOPPED, job_of, read_proposal
 from kerasft.studies.tuning.plan import BASE, Plan
 from kerasft.studies.tuning.space import HYPERBAND
@@ -38,7 +38,7 @@ class Runner(Protocol):
         slot: int,
         check: Callable[[], object],
         watch: Callable[[Path], str | None] = ...,
-    ) -> Outcome:
+    ) -> JobResult:
         """Runs a job to its end; see `Trials.run`."""
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
@@ -70,7 +70,7 @@ class Settled:
     pins: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def settle(recipe: Recipe, outcome: Outcome) -> Settled:
+def settle(recipe: Recipe, outcome: JobResult) -> Settled:
     """Returns what a finished run of the recipe as it is settles.
 
     Args:
@@ -133,11 +133,11 @@ class Search:
         changes = {**self.settled.pins, **values, **TRIAL_SETTINGS}
         return Job(name, folder, changes, epochs, continues, self.settled.run_dir)
 
-    def outcome_of(self, name: str) -> Outcome | None:
+    def outcome_of(self, name: str) -> JobResult | None:
         """Returns what came of a job, from its folder; `None` while it has not ended."""
         return self.job(name, {}).outcome()
 
-    def outcomes(self) -> dict[str, Outcome]:
+    def outcomes(self) -> dict[str, JobResult]:
         """Returns what came of each job that has a folder and has ended."""
         folders = sorted((self.folder.path / TRIALS).glob("*/"))
         found = {folder.name: self.outcome_of(folder.name) for folder in folders}
@@ -165,7 +165,7 @@ class Search:
             self.run_trial(trial, slot, watch)
             oracle.end_trial(trial)
 
-    def run_trial(self, trial: Trial, slot: int, watch: Callable[[Path], str | None]) -> Outcome:
+    def run_trial(self, trial: Trial, slot: int, watch: Callable[[Path], str | None]) -> JobResult:
         """Runs a trial, and leaves in its folder what came of it."""
         name = job_of(trial.trial_id)
         proposal = read_proposal(name, trial.hyperparameters.values, self.plan.recipe.tuning)
@@ -174,7 +174,7 @@ class Search:
             before = self.outcome_of(proposal.continues)
             if before.status != COMPLETED:
                 reason = f"{proposal.continues}, with which it would go on, has failed"
-                outcome = Outcome(FAILED, None, 0.0, reason=reason)
+                outcome = JobResult(FAILED, None, 0.0, reason=reason)
                 return note(self.job(name, proposal.values), outcome)
             continues = Path(before.run_dir)
         job = self.job(name, proposal.values, proposal.epochs, continues)
@@ -182,7 +182,7 @@ class Search:
 
     def run_job(
         self, job: Job, slot: int, watch: Callable[[Path], str | None] | None = None
-    ) -> Outcome:
+    ) -> JobResult:
         """Runs a job unless its folder says what came of it.
 
         Args:
@@ -191,7 +191,7 @@ class Search:
             watch: Says of a run directory why its run is to be ended; `None`: never.
         """
 
-        def run() -> Outcome:
+        def run() -> JobResult:
             outcome = self.runner.run(job, slot=slot, check=self.check, watch=watch or _go_on)
             if outcome.status != PRUNED:
                 return outcome
@@ -204,7 +204,7 @@ class Search:
         return outcome
 
 
-def describe_outcome(outcome: Outcome) -> str:
+def describe_outcome(outcome: JobResult) -> str:
     """Says in a line what came of a job."""
     value = "" if outcome.value is None else f", {outcome.metric} {outcome.value:.4f}"
     reason = f": {outcome.reason}" if outcome.reason else ""

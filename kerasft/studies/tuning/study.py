@@ -25,8 +25,8 @@ from kerasft.studies.tuning.keras_tuner.journal import (
     OPENED,
     STARTED,
     TESTED,
+    JobResult,
     Journal,
-    Outcome,
     find_test,
 )
 from kerasft.studies.tuning.keras_tuner.oracle import build_oracle, read_proposal
@@ -196,7 +196,7 @@ class Study:
         seconds = [t.outcome.seconds for t in self.tried() if t.outcome.status == COMPLETED]
         return "" if self.budget.fits(seconds, self.finals.runs) else why.BUDGET
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: JobResult) -> None:
         """Is told of each trial that ends, here or on another machine."""
         self._failures = self._failures + 1 if outcome.status == FAILED else 0
         if self.plan.method != HYPERBAND:  # which goes on with what has ended
@@ -276,7 +276,7 @@ class Study:
         self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
         return metrics
 
-    def _journaled(self, job: Job, run: Callable[[], Outcome], **fields: object) -> None:
+    def _journaled(self, job: Job, run: Callable[[], JobResult], **fields: object) -> None:
         """Runs a job that no oracle has proposed, between two lines of the journal."""
         if all(event["job"] != job.name for event in self.journal.of(STARTED)):
             self.journal.add(STARTED, job=job.name, **fields)

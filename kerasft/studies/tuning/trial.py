@@ -25,7 +25,7 @@ from kerasft.studies.tuning.job import (
     outcome_of,
     write_value,
 )
-from kerasft.studies.tuning.keras_tuner.journal import Outcome
+from kerasft.studies.tuning.keras_tuner.journal import JobResult
 
 _GRACE_SECONDS = 60.0  # to save a checkpoint, before a process is killed
 
@@ -63,7 +63,7 @@ class Trials:
         slot: int,
         check: Callable[[], object],
         watch: Callable[[Path], str | None] = lambda run_dir: None,
-    ) -> Outcome:
+    ) -> JobResult:
         """Runs a job to its end, from where an earlier try left it.
 
         Args:

@@ -10,7 +10,7 @@ from kerasft.errors import UserError
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.budget import Budget, write_time
-from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, JobResult
 from kerasft.studies.tuning.keras_tuner.pruning import Evaluation, read_curve, why_prune
 from kerasft.training.callbacks.history import read_history
 
@@ -25,7 +25,7 @@ class Pruner:
         metric: What is compared.
     """
 
-    def __init__(self, outcomes: Callable[[], dict[str, Outcome]], metric: str):
+    def __init__(self, outcomes: Callable[[], dict[str, JobResult]], metric: str):
         self._outcomes = outcomes
         self._metric = metric
         self._curves: dict[str, list[Evaluation]] = {}
@@ -88,7 +88,7 @@ def share_done(recipe: Recipe, run_dir: RunDir | None) -> float:
     return rows[-1]["step"] / steps
 
 
-def discard_weights(outcomes: dict[str, Outcome], keep: str | None) -> None:
+def discard_weights(outcomes: dict[str, JobResult], keep: str | None) -> None:
     """Removes the checkpoints of trials that have ended, all but those of the best one.
 
     A search makes more of them than disks like; settings are what it is for.

@@ -24,7 +24,7 @@ COMPLETED, PRUNED, FAILED = "completed", "pruned", "failed"
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """What came of a trial.
 
     Args:
@@ -74,15 +74,15 @@ class Journal:
                 os.fsync(file.fileno())
             self.events.append(json.loads(to_json(line)))
 
-    def end(self, job: str, outcome: Outcome) -> None:
+    def end(self, job: str, outcome: JobResult) -> None:
         """Notes what came of a trial or another run."""
         self.add(ENDED, job=job, **dataclasses.asdict(outcome))
 
-    def outcome(self, job: str) -> Outcome | None:
+    def outcome(self, job: str) -> JobResult | None:
         """Returns what came of a job; `None` while it has not ended."""
         return self.outcomes().get(job)
 
-    def outcomes(self) -> dict[str, Outcome]:
+    def outcomes(self) -> dict[str, JobResult]:
         """Returns what came of each job that has ended, in the order in which they did."""
         return {event["job"]: _outcome(event) for event in self.of(ENDED)}
 
@@ -105,9 +105,9 @@ class Journal:
         return used if start is None else used + last - start
 
 
-def _outcome(event: Mapping[str, Any]) -> Outcome:
-    names = {field.name for field in dataclasses.fields(Outcome)}
-    return Outcome(**{name: value for name, value in event.items() if name in names})
+def _outcome(event: Mapping[str, Any]) -> JobResult:
+    names = {field.name for field in dataclasses.fields(JobResult)}
+    return JobResult(**{name: value for name, value in event.items() if name in names})
 
 
 def find_test(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

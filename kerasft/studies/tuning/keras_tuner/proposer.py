@@ -18,7 +18,7 @@ from keras_tuner.engine import trial as kt
 from sklearn.exceptions import ConvergenceWarning
 
 from kerasft.errors import UserError
-from kerasft.studies.tuning.keras_tuner.journal import ENDED, FAILED, STARTED, Journal, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import ENDED, FAILED, STARTED, JobResult, Journal
 from kerasft.studies.tuning.keras_tuner.oracle import OBJECTIVE, PREFIX, RUNNING, STOPPED, job_of
 
 _ABANDONED = "abandoned-"  # stands for the worker of a trial that has none
@@ -46,8 +46,8 @@ class Proposer:
         journal: Journal,
         *,
         why_stop: Callable[[], str] = lambda: "",
-        outcome_of: Callable[[str], Outcome],
-        ended: Callable[[Outcome], object] = lambda outcome: None,
+        outcome_of: Callable[[str], JobResult],
+        ended: Callable[[JobResult], object] = lambda outcome: None,
     ):
         self._oracle = oracle
         self._journal = journal
@@ -151,7 +151,7 @@ class Proposer:
         if trial is not None:
             self._oracle.ongoing_trials[f"{_ABANDONED}{trial.trial_id}"] = trial
 
-    def _log(self, trial_id: str, outcome: Outcome) -> None:
+    def _log(self, trial_id: str, outcome: JobResult) -> None:
         trial = self._oracle.get_trial(trial_id)
         value = outcome.value
         if outcome.status == FAILED or value is None:

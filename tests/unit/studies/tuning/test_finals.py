@@ -19,13 +19,13 @@ from kerasft.studies.tuning.finals import (
     conclude,
     conclude_without_finals,
 )
-from kerasft.studies.tuning.keras_tuner.journal import Outcome
+from kerasft.studies.tuning.keras_tuner.journal import JobResult
 
 METRIC, LOSS = "validation/accuracy", "validation/log_loss"
 
 
 def tried(job, value, status="completed", epochs=None, **values):
-    return Tried(job, values or {"x": job}, Outcome(status, value, 1.0), epochs)
+    return Tried(job, values or {"x": job}, JobResult(status, value, 1.0), epochs)
 
 
 def finalist(job, *values):

@@ -12,11 +12,11 @@ from kerasft.studies.tuning.keras_tuner.journal import (
     FAILED,
     OPENED,
     STARTED,
+    JobResult,
     Journal,
-    Outcome,
 )
 
-GOOD = Outcome("completed", 0.8, 12.5, "validation/accuracy", "runs/a")
+GOOD = JobResult("completed", 0.8, 12.5, "validation/accuracy", "runs/a")
 
 
 class Clock:
@@ -35,7 +35,7 @@ def test_it_reads_back_what_was_written(path):
     journal = Journal(path)
     journal.add(STARTED, job="trial-001", values={"training.learning_rate": 1 / 3})
     journal.end("trial-001", GOOD)
-    journal.end("trial-002", Outcome(FAILED, float("nan"), 1.0, reason="x"))
+    journal.end("trial-002", JobResult(FAILED, float("nan"), 1.0, reason="x"))
     again = Journal(path)
     assert again.events == journal.events
     assert again.of(STARTED)[0]["values"] == {"training.learning_rate": 1 / 3}  # to the last bit

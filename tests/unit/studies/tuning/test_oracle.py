@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kerasft.errors import UserError
 from kerasft.recipe.space import Dimension
-from kerasft.studies.tuning.keras_tuner.journal import FAILED, Journal, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import FAILED, JobResult, Journal
 from kerasft.studies.tuning.keras_tuner.oracle import (
     IDLE,
     RUNNING,
@@ -45,7 +45,7 @@ def make(tmp_path):
 
     def make(method="random", space=SPACE, outcome=None, seed=1, **more):
         oracle = build_oracle(method, space, seed=seed, metric="validation/accuracy", max_epochs=9)
-        outcome = outcome or Outcome("completed", 0.5, 1.0)
+        outcome = outcome or JobResult("completed", 0.5, 1.0)
         journal = Journal(tmp_path / "journal.jsonl")
         return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
 
@@ -135,7 +135,7 @@ def test_a_replayed_oracle_proposes_what_the_first_one_would_have(tmp_path_facto
 
     def build():
         oracle = build_oracle(method, SPACE[2:], seed=3, metric="validation/log_loss", max_epochs=9)
-        value = lambda job: Outcome("completed", int(job[-3:]) % 4 / 4, 1.0)  # noqa: E731
+        value = lambda job: JobResult("completed", int(job[-3:]) % 4 / 4, 1.0)  # noqa: E731
         return Proposer(oracle, Journal(path), outcome_of=value)
 
     proposer, running = build(), {}
@@ -163,7 +163,7 @@ def test_a_journal_of_more_trials_than_there_are_is_refused(make, tmp_path):
 
 
 def test_a_failed_trial_is_not_told_as_a_value(make):
-    proposer = make(outcome=Outcome(FAILED, None, 1.0))
+    proposer = make(outcome=JobResult(FAILED, None, 1.0))
     for _ in range(5):  # KerasTuner would raise after three
         proposer.end_trial(proposer.create_trial("w"))
     assert proposer.create_trial("w").status == RUNNING

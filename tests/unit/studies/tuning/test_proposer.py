@@ -6,7 +6,7 @@ import pytest
 
 from kerasft.recipe.space import Dimension
 from kerasft.studies.tuning.ending import BRACKETS, EXHAUSTED, NO_PROPOSAL
-from kerasft.studies.tuning.keras_tuner.journal import STARTED, Journal, Outcome
+from kerasft.studies.tuning.keras_tuner.journal import STARTED, JobResult, Journal
 from kerasft.studies.tuning.keras_tuner.oracle import RUNNING, STOPPED, build_oracle
 from kerasft.studies.tuning.keras_tuner.proposer import Proposer
 
@@ -29,7 +29,7 @@ def make(tmp_path):
             method, space, seed=1, metric="validation/accuracy", max_epochs=3, **more
         )
         journal = Journal(tmp_path / "journal.jsonl")
-        return Proposer(oracle, journal, outcome_of=lambda job: Outcome("completed", 0.5, 1.0))
+        return Proposer(oracle, journal, outcome_of=lambda job: JobResult("completed", 0.5, 1.0))
 
     return make
 
@@ -81,7 +81,7 @@ def test_a_journal_of_an_earlier_version_with_a_point_twice_is_replayed(make, tm
     journal = Journal(tmp_path / "journal.jsonl")
     values = journal.of(STARTED)[0]["values"]
     journal.add(STARTED, job="trial-005", worker="w", values=values)
-    journal.end("trial-005", Outcome("completed", 0.5, 1.0))
+    journal.end("trial-005", JobResult("completed", 0.5, 1.0))
     again = make("bayesian", FOUR)
     assert again.create_trial("w").status == STOPPED
     assert again.stopped_because == EXHAUSTED

@@ -18,7 +18,7 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.runs.resume import OTHER_DATA
 from kerasft.studies.tuning.job import STDERR, TRIAL_SETTINGS, Job, is_finished, run_job
-from kerasft.studies.tuning.keras_tuner.journal import Outcome
+from kerasft.studies.tuning.keras_tuner.journal import JobResult
 from kerasft.studies.tuning.trial import Trials
 
 FINISHES = """
@@ -239,14 +239,14 @@ def test_ctrl_c_reaches_the_study_alone(run, tmp_path):
 def test_what_came_of_a_job_stands_in_its_folder(tmp_path):
     (tmp_path / "base.toml").write_text("")
     job = make_job(tmp_path, {"training.batch_size": 8})
-    outcome = Outcome("completed", 0.5, 3.0, "validation/accuracy", "runs/a")
+    outcome = JobResult("completed", 0.5, 3.0, "validation/accuracy", "runs/a")
     told, runs = [], [outcome]
     arguments = (runs.pop, tmp_path / "base.toml", told.append)
     assert run_job(job, *arguments) == outcome
     assert run_job(job, *arguments) == outcome  # and is not run again
     assert told == ["trial-001 begins: training.batch_size=8"]
     written = json.loads((tmp_path / "trial-001" / "outcome.json").read_text())
-    assert Outcome(**written) == outcome == job.outcome()
+    assert JobResult(**written) == outcome == job.outcome()
 
 
 def test_a_test_that_fails_is_told(tmp_path, monkeypatch):
