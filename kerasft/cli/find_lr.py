@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 
 from kerasft.cli import command_parser
-from kerasft.console import print_json, program, results_only
+from kerasft.console import print_json, print_lines, program, results_only
 from kerasft.recipe import load_recipe
 from kerasft.recipe.conflicts import require_train_files
 from kerasft.runs.terminal import build_progress
@@ -62,10 +61,10 @@ def _print(search: RateSearch, recipe: str, overrides: Sequence[str]) -> None:
     """Prints for people, the setting alone on its line."""
     suggestion, settings = search.suggestion, search.overrides
     if settings:
-        _write_lines([*settings, suggestion.reason])
+        print_lines([*settings, suggestion.reason])
     else:
-        _write_lines(["No learning rate is suggested.", suggestion.reason])
-    _write_lines(
+        print_lines(["No learning rate is suggested.", suggestion.reason])
+    print_lines(
         ["", f"curve      {search.csv_path}", f"plot       {search.plot_path}", "", "Next:"]
     )
     folder = shlex.quote(str(search.folder.path.parent))
@@ -73,8 +72,4 @@ def _print(search: RateSearch, recipe: str, overrides: Sequence[str]) -> None:
     if settings:
         kept = [text for text in overrides if text.partition("=")[0].strip() not in search.settings]
         commands.insert(0, f"{program('kerasft')} run {shlex.join([recipe, *kept, *settings])}")
-    _write_lines([f"  {command}" for command in commands])
-
-
-def _write_lines(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    print_lines([f"  {command}" for command in commands])

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
-from kerasft.console import log, print_json, results_only
+from kerasft.cli.series_arguments import choose_series, reporting_to
+from kerasft.console import print_json, print_lines, program, results_only
+from kerasft.errors import UserError
 from kerasft.metrics.spread import show_figure
-from kerasft.runs.arguments import add_run_arguments
-from kerasft.runs.terminal import build_progress
-from kerasft.studies.learning_curve.plan import SERIES, USUAL_SEEDS, make_plan
+from kerasft.recipe import load_recipe
+from kerasft.recipe.conflicts import require_train_files
+from kerasft.runs.arguments import add_recipe, add_run_arguments
+from kerasft.studies.learning_curve import running
+from kerasft.studies.learning_curve.running import EXAMPLE, SERIES, USUAL_SEEDS
 from kerasft.tables import build_table, print_table
 
 if TYPE_CHECKING:
     from kerasft.metrics.spread import Spread
     from kerasft.studies.learning_curve.curve import Curve
+    from kerasft.studies.series import Series
 
 
 def main(argv: Sequence[str]) -> None:
@@ -27,12 +33,7 @@ def main(argv: Sequence[str]) -> None:
         "learning-curve",
         "Each size is run with each seed and measured on the same examples. Nothing is exported.",
     )
-    parser.add_argument(
-        "recipe",
-        nargs="?",
-        metavar="RECIPE",
-        help="name of a recipe, or a TOML file; may be left out with --resume FOLDER",
-    )
+    add_recipe(parser)
     parser.add_argument(
         "--sizes", metavar="N,N,...", help="numbers of training examples: 100,300,1000,3000"
     )
@@ -41,21 +42,34 @@ def main(argv: Sequence[str]) -> None:
         seeds_help=f"run with seeds 1 to N ({USUAL_SEEDS}; one alone where training.seed is given)",
     )
     arguments = parser.parse_intermixed_args(argv)
-    plan = make_plan(arguments)
-    recipe = plan.recipe or plan.series.recipes[0]
+    sizes = None if arguments.sizes is None else running.read_sizes(arguments.sizes)
+    names = [] if arguments.recipe is None else [arguments.recipe]
+    open_named = functools.partial(running.open_curve, sizes=sizes)
+    series = choose_series(arguments, SERIES, names, lambda: _plan(arguments, sizes), open_named)
     with results_only():
-        from kerasft.studies.learning_curve.running import run_curve
-
-        curve, folder = run_curve(
-            plan,
-            new_callbacks=lambda: [build_progress(recipe, plain=arguments.json)],
-            log=log,
-        )
+        command = f"{program('kerasft')} learning-curve"
+        curve, folder = running.run_curve(series, reporting_to(arguments, command))
     files = {kind: str(folder.path / f"{SERIES}.{kind}") for kind in ("csv", "json", "png")}
     if arguments.json:
         print_json({"run_dir": str(folder.path), **curve.to_json(), "files": files})
     else:
         _print(curve, files)
+
+
+def _plan(arguments: argparse.Namespace, sizes: Sequence[int] | None) -> Series:
+    if arguments.recipe is None:
+        raise UserError(
+            "Which recipe?", expected="its name", fix=f"kerasft learning-curve imdb {EXAMPLE}"
+        )
+    if sizes is None:
+        raise UserError(
+            "How many training examples?",
+            expected="--sizes with two whole numbers or more, rising",
+            fix=f"kerasft learning-curve {arguments.recipe} {EXAMPLE}",
+        )
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    require_train_files(recipe)
+    return running.plan_curve(recipe, sizes, arguments.seeds)
 
 
 def _print(curve: Curve, files: dict[str, str]) -> None:
@@ -65,10 +79,9 @@ def _print(curve: Curve, files: dict[str, str]) -> None:
         for p in curve.points
     ]
     print_table(build_table(header, rows, text_columns=0, wrap=False))
-    lines = [curve.conclude(), *curve.notes, ""]
-    lines += [f"curve      {files['csv']}", f"plot       {files['png']}"]
-    lines += [f"runs       {Path(files['csv']).parent}"]
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    print_lines([curve.conclude(), *curve.notes, ""])
+    print_lines([f"curve      {files['csv']}", f"plot       {files['png']}"])
+    print_lines([f"runs       {Path(files['csv']).parent}"])
 
 
 def _show(figure: Spread) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Mapping, Sequence
 
-from kerasft.console import predict_command, tensorboard_command
+from kerasft.console import predict_command, print_lines, tensorboard_command
+from kerasft.metrics.spread import Spread, show_figure
 from kerasft.runs.result import Run
-from kerasft.tables import print_table
+from kerasft.studies.series import Finished
+from kerasft.tables import build_table, print_table
 
 _CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
 _TEST, _VALIDATION = "test", "validation"
@@ -24,13 +26,34 @@ def print_run(run: Run) -> None:
     shown = tested or [_VALIDATION]
     for split in shown:
         if len(tested) > 1:
-            _print_lines(["", f"{split}:"])
+            print_lines(["", f"{split}:"])
         print_metrics(run.metrics, split)
     print_confusion(run)
     measured = "Tested" if tested else "No test split: validated"
     data = " and ".join(dict.fromkeys(run.evaluation_data.get(split, run.data) for split in shown))
-    _print_lines([*run.notes, f"{measured} on {data}, with the preset {run.preset}.", *lines])
-    _print_lines(["", "Next:", *(f"  {command}" for command in commands)])
+    print_lines([*run.notes, f"{measured} on {data}, with the preset {run.preset}.", *lines])
+    print_lines(["", "Next:", *(f"  {command}" for command in commands)])
+
+
+def print_seeds(runs: Sequence[Finished], figures: Mapping[str, Spread], model: str | None) -> None:
+    """Prints what came of a recipe's runs with several seeds: of the tests, or of validation.
+
+    Args:
+        runs: The runs, in one folder.
+        figures: Each metric over the seeds.
+        model: The exported model's version folder; `None` if export is off.
+    """
+    tested = {name: f for name, f in figures.items() if not name.startswith(f"{_VALIDATION}/")}
+    rows = []
+    for name, figure in (tested or figures).items():
+        # "undefined" for each seed would not fit into 80 columns.
+        further = (math.nan if x is None else x for x in (figure.std, *figure.values))
+        cells = ("" if math.isnan(x) else show_figure(x) for x in further)
+        rows.append([name, show_figure(figure.mean), *cells])
+    header = ["metric", "mean", "± std", *(f"seed {run.seed}" for run in runs)]
+    print_table(build_table(header, rows, wrap=False))
+    print_lines([f"runs       {runs[0].run_dir.path.parent}"])
+    print_lines([] if model is None else [f"model      {model}"])
 
 
 def print_metrics(metrics: Mapping[str, float], split: str) -> None:
@@ -73,8 +96,3 @@ def print_confusion(run: Run) -> None:
 def _tested_splits(metrics: Mapping[str, float]) -> list[str]:
     splits = dict.fromkeys(name.partition("/")[0] for name in metrics)
     return [split for split in splits if split == _TEST or split.startswith(f"{_TEST}_")]
-
-
-def _print_lines(lines: Sequence[str]) -> None:
-    # Not through rich, which would wrap a path or a command at the terminal's edge.
-    sys.stdout.write("\n".join(lines) + "\n")

@@ -7,18 +7,13 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.cli.run_command import run_from_arguments
 from kerasft.run_dir import open_run_dir
-from kerasft.runs.arguments import add_run_arguments, is_override
+from kerasft.runs.arguments import add_recipe, add_run_arguments, is_override
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs a recipe, as `python -m kerasft.pipelines.<name> --recipe ...` does."""
     parser = command_parser("run")
-    parser.add_argument(
-        "recipe",
-        nargs="?",
-        metavar="RECIPE",
-        help="name of a recipe, or a TOML file; may be left out with --resume RUN_DIR",
-    )
+    add_recipe(parser, "RUN_DIR")
     add_run_arguments(parser)
     parser.add_argument(
         "--runs-folder",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
 from kerasft.console import log, print_json, print_lines, program, results_only
-from kerasft.runs.arguments import LATEST
+from kerasft.runs.arguments import LATEST, add_recipe
 from kerasft.studies.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
 from kerasft.studies.tuning.space import METHODS
 from kerasft.tables import build_table, print_table
@@ -46,12 +46,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "Every trial is a run of its own, measured on validation. The space is the recipe's "
         "[tuning]; settings that are given here are held fixed.",
     )
-    parser.add_argument(
-        "recipe",
-        nargs="?",
-        metavar="RECIPE",
-        help="name of a recipe, or a TOML file; may be left out with --resume FOLDER",
-    )
+    add_recipe(parser)
     parser.add_argument("--method", help=f"{', '.join(METHODS)} ({METHODS[0]})")
     parser.add_argument(
         "--trials",

@@ -7,13 +7,20 @@ from kerasft.run_dir.files import (
     to_json,
     write_atomically,
 )
-from kerasft.run_dir.folder import RunDir, create_run_dir, latest_run_dir, open_run_dir
+from kerasft.run_dir.folder import (
+    RunDir,
+    create_run_dir,
+    find_folders,
+    latest_run_dir,
+    open_run_dir,
+)
 
 __all__ = [
     "RunDir",
     "check_disk_space",
     "create_run_dir",
     "describe_environment",
+    "find_folders",
     "installed_version",
     "latest_run_dir",
     "open_run_dir",

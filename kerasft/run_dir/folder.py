@@ -167,7 +167,7 @@ def open_run_dir(path: str | os.PathLike[str]) -> RunDir:
     """
     run_dir = RunDir(Path(path))
     if not run_dir.recipe_path.is_file():
-        siblings = [found.path.name for found in _find_runs(run_dir.path.parent)]
+        siblings = [found.path.name for found in _stamped(run_dir.path.parent)]
         raise UserError(
             f"This is not a run directory.{nearest(run_dir.path.name, siblings)}",
             received=os.fspath(path),
@@ -186,17 +186,30 @@ def latest_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> R
     Raises:
         UserError: There is none.
     """
-    found = _find_runs(Path(runs_folder))
-    names = sorted({_name_and_time(run_dir)[0] for run_dir in found})
-    runs = [run_dir for run_dir in found if _name_and_time(run_dir)[0] == name]
-    if not runs:
+    found = find_folders(name, "recipe.toml", runs_folder)
+    if not found:
+        names = sorted({_name_and_time(run_dir)[0] for run_dir in _stamped(Path(runs_folder))})
         raise UserError(
             f"There is no run of this name in {runs_folder}.{nearest(name, names)}",
             received=name,
             expected=f"one of {', '.join(names)}" if names else "a run; there is none at all",
             fix="Start one, or give the run directory itself.",
         )
-    return max(runs, key=_name_and_time)
+    return found[-1]
+
+
+def find_folders(
+    name: str, holding: str, runs_folder: str | os.PathLike[str] = "runs"
+) -> list[RunDir]:
+    """Returns the folders `<name>-<date>-<time>` that hold a certain file, the newest last.
+
+    Args:
+        name: Of a recipe, or of what else `create_run_dir` made a folder for.
+        holding: Name of the file.
+        runs_folder: The folder of all runs.
+    """
+    found = _stamped(Path(runs_folder), holding)
+    return sorted((f for f in found if _name_and_time(f)[0] == name), key=_name_and_time)
 
 
 def _take_lock(file: TextIO, folder: Path) -> None:
@@ -216,9 +229,9 @@ def _take_lock(file: TextIO, folder: Path) -> None:
     file.flush()
 
 
-def _find_runs(folder: Path) -> list[RunDir]:
-    runs = [RunDir(recipe.parent) for recipe in folder.glob("*/recipe.toml")]
-    return [run_dir for run_dir in runs if _STAMP.fullmatch(run_dir.path.name)]
+def _stamped(folder: Path, holding: str = "recipe.toml") -> list[RunDir]:
+    found = [RunDir(path.parent) for path in folder.glob(f"*/{holding}")]
+    return [run_dir for run_dir in found if _STAMP.fullmatch(run_dir.path.name)]
 
 
 def _name_and_time(run_dir: RunDir) -> tuple[str, str, int]:

@@ -17,6 +17,16 @@ _SEEDS_HELP = "run with seeds 1 to N: mean and standard deviation, and the best 
 _OVERRIDES_HELP = "settings that replace the recipe's, the value a TOML literal: training.epochs=1"
 
 
+def add_recipe(parser: argparse.ArgumentParser, resumed: str = "FOLDER") -> None:
+    """Adds the recipe of a command that can resume; `resumed` is what it names then."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help=f"name of a recipe, or a TOML file; may be left out with --resume {resumed}",
+    )
+
+
 def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_HELP) -> None:
     """Adds the arguments of a run, all but its recipe."""
     parser.add_argument("--seeds", type=int, metavar="N", help=seeds_help)

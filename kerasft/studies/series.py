@@ -6,6 +6,7 @@ where it stopped: finished runs are read, the one that was cut off is resumed, t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import logging
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kerasft.errors import UserError
 from kerasft.recipe import DataSettings, Recipe, load_recipe
-from kerasft.run_dir import RunDir, create_run_dir
+from kerasft.run_dir import RunDir, create_run_dir, find_folders
 from kerasft.runs.resume import change_recipe, edited_settings
 
 if TYPE_CHECKING:
-    from kerasft.runs.result import Run
+    from kerasft.training.callbacks.callback import Callback
 
 _RECORD = "series.json"
 _RECIPES = "recipes"
@@ -44,19 +45,65 @@ class Finished(NamedTuple):
         return self.recipe.training.seed
 
 
-@dataclasses.dataclass(frozen=True)
-class Series:
-    """A folder of runs that belong together.
+class Reporting(NamedTuple):
+    """How people are told how a series gets on.
 
-    Args:
-        folder: The folder.
-        recipes: What is to be run in it, each with every seed.
-        num_seeds: Run with seeds 1, 2, ... up to this one; `None`: with the recipe's own.
+    Attributes:
+        command: The command that runs it, to be resumed with after Ctrl-C.
+        log: Called with messages.
+        new_callbacks: Makes the callbacks of a recipe's run.
     """
 
-    folder: RunDir
+    command: str
+    log: Callable[[str], object] = lambda line: None
+    new_callbacks: Callable[[Recipe], Sequence[Callback]] = lambda recipe: ()
+
+    @contextlib.contextmanager
+    def resume_hint(self, series: Series) -> Iterator[None]:
+        """Says after Ctrl-C how to resume all of a series: a run's hint names that run alone."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            folder = shlex.quote(str(series.folder.path))
+            self.log(f"Go on with all of it: {self.command} --resume {folder}")
+            raise KeyboardInterrupt from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Runs that belong together.
+
+    Args:
+        recipes: What is to be run, each with every seed.
+        num_seeds: Run with seeds 1, 2, ... up to this one; `None`: with the recipe's own.
+        folder: Where the runs are kept; `None` until `begin`.
+    """
+
     recipes: tuple[Recipe, ...]
     num_seeds: int | None = None
+    folder: RunDir | None = None
+
+    def begin(self, name: str, runs_folder: str | Path = "runs") -> Series:
+        """Makes the folder `<runs_folder>/<name>-<date>-<time>`, unless there is one already.
+
+        Args:
+            name: Begins the folder's name; `<recipe>` in it stands for the name of the recipe.
+            runs_folder: The folder of all runs.
+
+        Returns:
+            The series in its folder, where its recipes are kept.
+
+        Raises:
+            UserError: If the folder cannot be made.
+        """
+        if self.folder is not None:
+            return self
+        folder = create_run_dir(self._fill_in(name), runs_folder)
+        for recipe in self.recipes:
+            folder.write_text(f"{_RECIPES}/{recipe.name}.toml", recipe.to_toml())
+            folder.write_json(f"{_RECIPES}/{recipe.name}.json", dict(recipe.written))
+        folder.write_json(_RECORD, self._record())
+        return dataclasses.replace(self, folder=folder)
 
     def planned(self) -> list[Recipe]:
         """Returns the recipes to run, seed after seed of each.
@@ -81,21 +128,37 @@ class Series:
             for recipe, run_dir in zip(recipes, found, strict=True)
         }
 
+    def latest(self, name: str, runs_folder: str | Path = "runs") -> Series:
+        """Opens the newest series of exactly these recipes and as many seeds.
 
-def create_series(
-    name: str, recipes: Sequence[Recipe], num_seeds: int | None, runs_folder: str | Path = "runs"
-) -> Series:
-    """Makes the folder `<runs_folder>/<name>-<date>-<time>` of a series, and notes its plan there.
+        Args:
+            name: As `begin` takes it.
+            runs_folder: The folder of all runs.
 
-    Raises:
-        UserError: If the folder cannot be made.
-    """
-    folder = create_run_dir(name, runs_folder)
-    for recipe in recipes:
-        folder.write_text(f"{_RECIPES}/{recipe.name}.toml", recipe.to_toml())
-        folder.write_json(f"{_RECIPES}/{recipe.name}.json", dict(recipe.written))
-    folder.write_json(_RECORD, _record(recipes, num_seeds))
-    return Series(folder, tuple(recipes), num_seeds)
+        Raises:
+            UserError: There is none, or a recipe was edited since it began.
+        """
+        name = self._fill_in(name)
+        folders = find_folders(name, _RECORD, runs_folder)
+        same = [folder for folder in folders if folder.read_json(_RECORD) == self._record()]
+        if not same:
+            others = ", ".join(sorted(str(folder.path) for folder in folders))
+            own = self.num_seeds
+            seeds = "the seed of the recipe" if own is None else f"seeds 1 to {own}"
+            raise UserError(
+                "There is nothing to resume: no series of these recipes and seeds was begun.",
+                received=f"{', '.join(recipe.name for recipe in self.recipes)}; {seeds}",
+                expected=f"one of {others}" if others else f"a folder {runs_folder}/{name}-...",
+                fix="start it, without --resume, or name its folder.",
+            )
+        _refuse_edits(same[-1], self.recipes)
+        return open_series(same[-1].path)
+
+    def _record(self) -> dict[str, object]:
+        return {"recipes": [recipe.name for recipe in self.recipes], "num_seeds": self.num_seeds}
+
+    def _fill_in(self, name: str) -> str:
+        return name.replace("<recipe>", self.recipes[0].name)
 
 
 def is_series(path: str | Path) -> bool:
@@ -103,60 +166,68 @@ def is_series(path: str | Path) -> bool:
     return (Path(path) / _RECORD).is_file()
 
 
-def open_series(path: str | Path) -> Series:
+def open_series(path: str | Path, name: str = "<recipe>", what: str = "several runs") -> Series:
     """Opens a series that was begun earlier.
 
+    Args:
+        path: Its folder.
+        name: Begins the names of such folders.
+        what: What such series are.
+
     Raises:
-        UserError: If its record or a recipe is missing or damaged.
+        UserError: If it is no series, or its record or a recipe is missing or damaged.
     """
+    if not is_series(path):
+        raise other_folder(path, name, what)
     folder = RunDir(Path(path))
     record = folder.read_json(_RECORD)
     recipes = [load_recipe(folder.path / _RECIPES / f"{name}.toml") for name in record["recipes"]]
-    return Series(folder, tuple(recipes), record["num_seeds"])
+    return Series(tuple(recipes), record["num_seeds"], folder)
 
 
-def latest_series(
-    name: str, recipes: Sequence[Recipe], num_seeds: int | None, runs_folder: str | Path = "runs"
-) -> Series:
-    """Opens the newest series of exactly these recipes and as many seeds.
-
-    Raises:
-        UserError: There is none.
-    """
-    wanted = _record(recipes, num_seeds)
-    folders = [path.parent for path in Path(runs_folder).glob(f"{name}-*/{_RECORD}")]
-    same = [folder for folder in folders if RunDir(folder).read_json(_RECORD) == wanted]
-    if not same:
-        others = ", ".join(str(folder) for folder in sorted(folders))
-        raise UserError(
-            "There is nothing to resume: no series of these recipes and seeds was begun.",
-            received=f"{', '.join(wanted['recipes'])}; {_describe_seeds(num_seeds)}",
-            expected=f"one of {others}" if others else f"a folder {runs_folder}/{name}-...",
-            fix="start it, without --resume, or name its folder.",
-        )
-    stamp = slice(len(f"{name}-20000101-000000"))
-    # Folders of one second are numbered: of those the longer name is the later one.
-    latest = max(same, key=lambda path: (path.name[stamp], len(path.name), path.name))
-    _refuse_edits(RunDir(latest), recipes)
-    return open_series(latest)
-
-
-def run_series(
-    series: Series,
-    run: Callable[[Recipe, RunDir | None, RunDir | None], Run],
-    log: Callable[[str], object],
-) -> Iterator[Finished]:
-    """Runs what a series holds, one after the other, and yields each run when it is finished.
+def open_named_series(path: str, name: str, recipes: Sequence[str], seeds: int | None) -> Series:
+    """Opens the series in a folder; what else the command line says must not differ from it.
 
     Args:
-        series: The series. What is finished in its folder is not run again.
-        run: Runs a recipe, from the start or on from the run directory that it is given; on the
-            same data as the run that it is given then, if any.
-        log: Called with messages: which run begins.
+        path: The folder.
+        name: Begins the names of such folders.
+        recipes: The recipes that are named beside it; none where the folder says it.
+        seeds: The number of seeds that is given beside it.
+
+    Raises:
+        UserError: If something differs, or the series is damaged.
+    """
+    series = open_series(path, name)
+    own = [recipe.name for recipe in series.recipes]
+    loaded = [load_recipe(recipe) for recipe in recipes]
+    named = [recipe.name for recipe in loaded] or own
+    if (named, seeds or series.num_seeds) != (own, series.num_seeds):
+        raise UserError(
+            f"The runs in {path} are others than those named.",
+            received=f"{', '.join(named)}; --seeds {seeds}",
+            expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
+            fix=f"--resume {shlex.quote(path)} alone.",
+        )
+    _refuse_edits(series.folder, loaded)
+    return series
+
+
+def run_series(series: Series, reporting: Reporting) -> Iterator[Finished]:
+    """Runs what a series holds, one after the other, and yields each run when it is finished.
+
+    What is finished in its folder is not run again, what was cut off is resumed, and recipes that
+    read the same data must find it unchanged.
+
+    Args:
+        series: The series, which has begun.
+        reporting: How people are told how it gets on.
 
     Raises:
         UserError: If another process works on the series, or a run fails by the user's mistake.
     """
+    from kerasft.runs import train  # imports TensorFlow
+
+    _silence_retracing()
     planned = series.planned()
     with series.folder.lock():
         earlier = series.earlier()
@@ -164,18 +235,57 @@ def run_series(
             run_dir = earlier.get((recipe.name, recipe.training.seed))
             title = f"{recipe.name}, seed {recipe.training.seed} ({number} of {len(planned)})"
             if run_dir is not None and run_dir.metrics_path.exists():
-                log(f"{title}: finished earlier in {run_dir.path}.")
+                reporting.log(f"{title}: finished earlier in {run_dir.path}.")
                 yield read_finished(recipe, run_dir.path)
                 continue
-            log(f"{title}.")
+            reporting.log(f"{title}.")
             # A run that was cut off goes on with its own recipe, in which nothing is left open.
             begun = recipe if run_dir is None else change_recipe(run_dir, ())
-            finished = read_finished(
-                recipe, run(begun, run_dir, _run_on_the_same_data(begun, earlier.values())).path
+            run = train.run(
+                begun,
+                resume=run_dir,
+                callbacks=reporting.new_callbacks(begun),
+                runs_folder=series.folder.path,
+                same_data_as=_run_on_the_same_data(begun, earlier.values()),
             )
+            finished = read_finished(recipe, run.path)
             earlier[recipe.name, recipe.training.seed] = finished.run_dir
             yield finished
             gc.collect()  # models hold themselves in circles, and the next one needs the room
+
+
+def other_folder(path: str | Path, name: str, what: str) -> UserError:
+    """Returns the error of a folder that holds no series of a kind; see `open_series`."""
+    return UserError(
+        f"The folder is not that of {what}.",
+        received=str(path),
+        expected=f"a folder runs/{name}-..., or --resume without a value",
+    )
+
+
+def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
+    """Refuses a seed of the user's beside a number of seeds.
+
+    Raises:
+        UserError: If both are given.
+    """
+    if num_seeds is not None and "training.seed" in recipe.overridden:
+        raise UserError(
+            f"--seeds {num_seeds} runs with seeds 1 to {num_seeds}, and training.seed is given, "
+            "too.",
+            received=f"training.seed={recipe.training.seed}",
+            fix="give one of them.",
+        )
+
+
+def read_finished(recipe: Recipe, path: Path) -> Finished:
+    """Reads what a finished run left in its run directory.
+
+    Raises:
+        UserError: If it is not finished.
+    """
+    run_dir = RunDir(Path(path))
+    return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
 
 
 def _run_on_the_same_data(recipe: Recipe, run_dirs: Iterable[RunDir]) -> RunDir | None:
@@ -207,58 +317,7 @@ def _refuse_edits(folder: RunDir, recipes: Iterable[Recipe]) -> None:
             )
 
 
-def open_named_series(folder: str, names: Sequence[str], num_seeds: int | None) -> Series:
-    """Opens the series in a folder; what else the command line says must not differ from it.
-
-    Args:
-        folder: The folder.
-        names: The recipes that are named beside it; none where the folder says it.
-        num_seeds: The number of seeds that is given beside it.
-
-    Raises:
-        UserError: If something differs, or the series is damaged.
-    """
-    series = open_series(folder)
-    own = [recipe.name for recipe in series.recipes]
-    recipes = [load_recipe(name) for name in names]
-    named = [recipe.name for recipe in recipes] or own
-    if (named, num_seeds or series.num_seeds) != (own, series.num_seeds):
-        raise UserError(
-            f"The runs in {folder} are others than those named.",
-            received=f"{', '.join(named)}; --seeds {num_seeds}",
-            expected=f"{', '.join(own)}; --seeds {series.num_seeds}, or neither of them",
-            fix=f"--resume {shlex.quote(folder)} alone.",
-        )
-    _refuse_edits(series.folder, recipes)
-    return series
-
-
-def check_seeds(num_seeds: int | None) -> None:
-    """Refuses a number of seeds that is none.
-
-    Raises:
-        UserError: If it is below 1.
-    """
-    if num_seeds is not None and num_seeds < 1:
-        raise UserError("--seeds is how many there are.", received=num_seeds, expected="1 or more")
-
-
-def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
-    """Refuses a seed of the user's beside a number of seeds.
-
-    Raises:
-        UserError: If both are given.
-    """
-    if num_seeds is not None and "training.seed" in recipe.overridden:
-        raise UserError(
-            f"--seeds {num_seeds} runs with seeds 1 to {num_seeds}, and training.seed is given, "
-            "too.",
-            received=f"training.seed={recipe.training.seed}",
-            fix="give one of them.",
-        )
-
-
-def silence_retracing() -> None:
+def _silence_retracing() -> None:
     """Drops TensorFlow's advice against tracing again: each run has a model of its own to trace."""
     logger = logging.getLogger("tensorflow")
     logger.addFilter(_is_no_advice)  # one function, so that it is added once
@@ -266,24 +325,6 @@ def silence_retracing() -> None:
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
     return "tf.function retracing" not in record.getMessage()
-
-
-def read_finished(recipe: Recipe, path: Path) -> Finished:
-    """Reads what a finished run left in its run directory.
-
-    Raises:
-        UserError: If it is not finished.
-    """
-    run_dir = RunDir(Path(path))
-    return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
-
-
-def _record(recipes: Sequence[Recipe], num_seeds: int | None) -> dict[str, object]:
-    return {"recipes": [recipe.name for recipe in recipes], "num_seeds": num_seeds}
-
-
-def _describe_seeds(num_seeds: int | None) -> str:
-    return "the seed of the recipe" if num_seeds is None else f"seeds 1 to {num_seeds}"
 
 
 def _with_seed(recipe: Recipe, seed: int, *, export: bool) -> Recipe:

@@ -22,7 +22,7 @@ def search(monkeypatch):
     class FakeSearch:
         rate, calls = 3.2e-5, []
 
-        def __call__(self, recipe, rates, *, events):
+        def __call__(self, recipe, rates, *, callbacks):
             print("a library's chatter")
             self.calls.append((recipe, rates))
             curve = RateCurve(np.array([1e-6, 1e-3]), np.array([0.7, 0.3]), 200, diverged=True)

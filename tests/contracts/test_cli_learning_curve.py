@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from kerasft import pipelines
 from kerasft.metrics.spread import spread
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.learning_curve.curve import Curve, Point
-from kerasft.studies.learning_curve.plan import SERIES, recipes_of_sizes
-from kerasft.studies.series import create_series
+from kerasft.studies.learning_curve.running import SERIES, plan_curve
 
 SIZES = ["--sizes", "100,1000"]
 
@@ -30,32 +27,25 @@ def point(size, *values):
 @pytest.fixture
 def runs(monkeypatch):
     """Stands for the runs of a curve; notes what it was asked for."""
-    fake = SimpleNamespace(plans=[], points=(point(100, 0.6, 0.62), point(1000, 0.8, 0.83)))
+    fake = SimpleNamespace(series=[], points=(point(100, 0.6, 0.62), point(1000, 0.8, 0.83)))
 
-    def run_curve(plan, *, new_events, log):
+    def run_curve(series, reporting):
         print("a library's chatter")
-        log("A run begins.")
-        fake.plans.append(plan)
+        reporting.log("A run begins.")
+        fake.series.append(series)
         curve = Curve("imdb_quick", "test/accuracy", fake.points, ("A note.",))
         return curve, RunDir(Path("runs/learning_curve-x"))
 
-    fake.run_curve = run_curve
-    monkeypatch.setitem(sys.modules, "kerasft.studies.learning_curve.running", fake)
-    monkeypatch.setattr(pipelines, "learning_curve_runs", fake, raising=False)
+    monkeypatch.setattr("kerasft.studies.learning_curve.running.run_curve", run_curve)
     return fake
 
 
 def test_it_takes_recipe_sizes_seeds_and_settings_in_any_order(command, runs):
     argv = ["--seeds", "2", "imdb_quick", "training.epochs=2", *SIZES, "model.dropout=0.1"]
     assert command("learning-curve", *argv).code == 0
-    (plan,) = runs.plans
-    assert plan.recipe == load_recipe("imdb_quick", ["training.epochs=2", "model.dropout=0.1"])
-    assert (plan.sizes, plan.num_seeds) == ((100, 1000), 2)
-
-
-def test_three_seeds_are_the_usual(command, runs):
-    command("learning-curve", "imdb_quick", *SIZES)
-    assert runs.plans[0].num_seeds == 3
+    (series,) = runs.series
+    recipe = load_recipe("imdb_quick", ["training.epochs=2", "model.dropout=0.1"])
+    assert series == plan_curve(recipe, (100, 1000), 2)
 
 
 def test_people_get_the_table_the_conclusion_and_the_files(command, runs):
@@ -89,26 +79,30 @@ def test_with_json_stdout_is_exactly_one_object(command, runs):
 
 
 def test_it_is_resumed_by_its_folder_alone_or_by_what_it_is(command, runs):
-    recipes = recipes_of_sizes(load_recipe("imdb_quick"), (100, 1000))
-    series = create_series(SERIES, recipes, 3)
-    folder = str(series.folder.path)
-    assert command("learning-curve", "--resume", folder).code == 0
+    wanted = plan_curve(load_recipe("imdb_quick"), (100, 1000), None).begin(SERIES)
+    for name, sizes, seeds in (("imdb_quick", (100, 300), 3), ("imdb_sample", (100, 1000), 3)):
+        plan_curve(load_recipe(name), sizes, seeds).begin(SERIES)
+    assert command("learning-curve", "--resume", str(wanted.folder.path)).code == 0
     assert command("learning-curve", "imdb_quick", *SIZES, "--resume").code == 0
-    assert [plan.series.folder for plan in runs.plans] == [series.folder] * 2
+    assert [series.folder for series in runs.series] == [wanted.folder] * 2
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         ([], "Which recipe?"),
+        ([*SIZES, "--resume"], "Which recipe?"),
         (["imdb_quick"], "How many training examples?"),
+        (["imdb_quick", "--resume"], "How many training examples?"),
+        (["classify", *SIZES], "names no files to train on"),
+        (["imdb_quick", *SIZES, "training.epoch=1"], 'Did you mean "epochs"'),
+        (["imdb_quick", *SIZES, "export.enabled=true"], "A learning curve exports no models"),
         (["imdb_quik", *SIZES], 'There is no such recipe. Did you mean "imdb_quick"?'),
         (["imdb_quick", "--sizes", "1000,100"], "--sizes are no sizes of training sets."),
-        (["imdb_quick", "--sizes", "100"], "at least two"),
         (["imdb_quick", *SIZES, "--seeds", "0"], "--seeds is how many there are."),
-        (["imdb_quick", *SIZES, "--seeds", "two"], "invalid int value: 'two'"),
         (["imdb_quick", *SIZES, "data.train_examples=5"], "and data.train_examples is given, too."),
         (["imdb_quick", *SIZES, "--seeds", "2", "training.seed=4"], "and training.seed is given"),
+        (["imdb_quick", *SIZES, "training.epochs=1", "--resume"], "no setting can be changed"),
         (["imdb_quick", *SIZES, "--resume"], "There is nothing to resume"),
         (["--resume", "runs/none"], "The folder is not that of a learning curve."),
         (["imdb_quick", *SIZES, "--resume", "training.epochs=1"], "no setting can be changed"),
@@ -118,5 +112,5 @@ def test_a_mistake_is_2_before_anything_runs(command, runs, argv, message):
     result = command("learning-curve", *argv)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
-    assert runs.plans == []
+    assert runs.series == []
     assert not Path("runs").exists()

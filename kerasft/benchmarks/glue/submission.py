@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from kerasft.benchmarks.glue import leaderboard
-from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, LeaderboardFile
+from kerasft.benchmarks.glue.tasks import GlueTask, LeaderboardFile, task_of
 from kerasft.data.sources.source import Source, load_source
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors
@@ -65,16 +65,15 @@ def find_test_data(
 
 
 def write_submission(
-    runs: Mapping[str, Finished],
+    runs: Iterable[Finished],
     folder: Path,
-    *,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback],
     log: Callable[[str], object],
 ) -> Written:
     """Predicts the test data of tasks, writes the leaderboard's files and zips the folder's.
 
     Args:
-        runs: The run to predict with, by the name of the task.
+        runs: Of each task the run to predict with.
         folder: From `prepare_folder`. Files of other tasks that are there already stay.
         callbacks: Notified of the progress.
         log: Called with messages: what was written and what is missing.
@@ -83,8 +82,9 @@ def write_submission(
         UserError: If the model has diverged, or the dataset is not the official one.
     """
     written = []
-    for name, run in runs.items():
-        for file, source in find_test_data(TASKS[name], run.recipe.data.data_dir, log):
+    for run in runs:
+        data = find_test_data(task_of(run.recipe), run.recipe.data.data_dir, log)
+        for file, source in data:
             outputs = predict_source(run.run_dir, source, file.split, callbacks)
             rows = source.read_column(file.split, "idx")
             answers = leaderboard.answers_of(file, outputs)

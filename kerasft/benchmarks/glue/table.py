@@ -7,13 +7,14 @@ All is multiplied by 100, as the leaderboard has it.
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, titles
+from kerasft.benchmarks.glue.tasks import TASKS, GlueTask, task_of
+from kerasft.console import print_lines
 from kerasft.metrics.spread import Spread, spread
 from kerasft.studies.series import Finished
+from kerasft.tables import build_table, print_table
 
 _HEADER = ("task", "metric", "figure", "score", "seeds")
 _LEFT_OUT = "wnli"  # by most papers, since its validation split contradicts its train split
@@ -54,13 +55,14 @@ class Table(NamedTuple):
         }
 
 
-def build_table(runs: Mapping[str, Sequence[Finished]]) -> Table:
+def glue_table(runs: Iterable[Sequence[Finished]]) -> Table:
     """Builds the table of the finished runs.
 
     Args:
-        runs: By the name of the task, at least one each.
+        runs: Those of each task, at least one each.
     """
-    rows = tuple(_build_row(task, runs[name]) for name, task in TASKS.items() if runs.get(name))
+    by_task = {task_of(of_task[0].recipe).name: of_task for of_task in runs}
+    rows = tuple(_build_row(task, by_task[name]) for name, task in TASKS.items() if name in by_task)
     scores = {row.task.name: row.score.mean for row in rows}
     return Table(
         rows,
@@ -70,20 +72,12 @@ def build_table(runs: Mapping[str, Sequence[Finished]]) -> Table:
     )
 
 
-def print_table(table: Table) -> None:
+def print_glue_table(table: Table) -> None:
     """Prints the table to stdout, with its average when there is more than one task."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    shown = RichTable(box=box.HORIZONTALS)
-    for rank, title in enumerate(_HEADER):
-        shown.add_column(title, justify="left" if rank < 2 else "right", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*_cells(row))
-    Console(file=sys.stdout).print(shown)
+    cells = map(_cells, table.rows)
+    print_table(build_table(_HEADER, cells, text_columns=2, wrap=False))
     if len(table.rows) > 1:
-        sys.stdout.write(f"{describe_average(table)}\n")
+        print_lines([describe_average(table)])
 
 
 def describe_average(table: Table) -> str:
@@ -96,14 +90,9 @@ def describe_average(table: Table) -> str:
         )
     return (
         f"Average of {len(table.rows)} of the {len(TASKS)} tasks: {_percent(table.average)}. It is "
-        f"not GLUE's: {titles(table.missing)} "
+        f"not GLUE's: {', '.join(task.title for task in table.missing)} "
         f"{'is' if len(table.missing) == 1 else 'are'} missing."
     )
-
-
-def describe_figures(row: Row) -> str:
-    """Returns a row's figures in one line: `accuracy 84.1, F1 88.9`."""
-    return ", ".join(f"{title} {_show(figure)}" for title, figure in row.figures.items())
 
 
 def flat_figures(table: Table) -> dict[str, float]:

@@ -1,14 +1,13 @@
 """The tasks of GLUE in one table: data, classes, metrics and the leaderboard's files.
 
-Wang et al., 2018, "GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
-Understanding". Datasets and classes are named as TFDS has them, the files as the leaderboard does.
 Nothing here imports TensorFlow: a mistake in a task's name is answered at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import tomllib
+from pathlib import Path
 from typing import NamedTuple
 
 from kerasft.errors import UserError, nearest
@@ -63,7 +62,7 @@ class GlueTask:
     metrics: tuple[Metric, ...]
     num_train: int
     files: tuple[LeaderboardFile, ...]
-    test_splits: tuple[str, ...] = ("validation",)
+    test_splits: tuple[str, ...]
 
     @property
     def dataset(self) -> str:
@@ -76,94 +75,36 @@ class GlueTask:
         return f"glue_{self.name}"
 
 
-_ACCURACY = Metric("accuracy", "test/accuracy")
-_BY_NUMBER = "0", "1"
-_ENTAILMENT = "entailment", "not_entailment"
-_INFERENCE = "entailment", "neutral", "contradiction"
-_DUPLICATE = "not_duplicate", "duplicate"
-_EQUIVALENT = "not_equivalent", "equivalent"
+def _read_tasks() -> dict[str, GlueTask]:
+    """Reads `tasks.toml`; its first lines say what may be left out there."""
+    table = tomllib.loads(Path(__file__).with_name("tasks.toml").read_text(encoding="utf-8"))
+    tasks = {}
+    for name, row in table.items():
+        label_names = tuple(row["label_names"])
+        files = tuple(
+            LeaderboardFile(
+                name=file["name"],
+                dataset=file.get("dataset", f"glue/{name}"),
+                split=file.get("split", "test"),
+                num_examples=file["num_examples"],
+                answers=dict(zip(label_names, file.get("answers", label_names), strict=True)),
+            )
+            for file in row["files"]
+        )
+        tasks[name] = GlueTask(
+            name=name,
+            title=row["title"],
+            label_names=label_names,
+            metrics=tuple(Metric(*metric) for metric in row["metrics"].items()),
+            num_train=row["num_train"],
+            files=files,
+            test_splits=tuple(row.get("test_splits", ["validation"])),
+        )
+    return tasks
 
 
-def _file(
-    task: str, name: str, num_examples: int, answers: dict[str, str], split: str = "test"
-) -> LeaderboardFile:
-    return LeaderboardFile(name, f"glue/{task}", split, num_examples, answers)
-
-
-def _classes(
-    name: str,
-    title: str,
-    label_names: tuple[str, ...],
-    sizes: tuple[int, int],
-    *,
-    answers: tuple[str, ...] | None = None,
-    metrics: tuple[Metric, ...] = (_ACCURACY,),
-) -> GlueTask:
-    """A task of classes with one test file; `sizes` are those of train and test."""
-    num_train, num_test = sizes
-    wanted = dict(zip(label_names, answers or label_names, strict=True))
-    return GlueTask(
-        name=name,
-        title=title,
-        label_names=label_names,
-        metrics=metrics,
-        num_train=num_train,
-        files=(_file(name, f"{title}.tsv", num_test, wanted),),
-    )
-
-
-def _mnli() -> GlueTask:
-    answers = {name: name for name in _INFERENCE}
-    mismatched = Metric("accuracy mismatched", "test_validation_mismatched/accuracy")
-    return GlueTask(
-        name="mnli",
-        title="MNLI",
-        label_names=_INFERENCE,
-        metrics=(Metric("accuracy matched", "test/accuracy"), mismatched),
-        num_train=392_702,
-        test_splits=("validation_matched", "validation_mismatched"),
-        files=(
-            _file("mnli", "MNLI-m.tsv", 9796, answers, split="test_matched"),
-            _file("mnli", "MNLI-mm.tsv", 9847, answers, split="test_mismatched"),
-            _file("ax", "AX.tsv", 1104, answers),  # the diagnostics have no train split
-        ),
-    )
-
-
-def _stsb() -> GlueTask:
-    return GlueTask(
-        name="stsb",
-        title="STS-B",
-        label_names=(),
-        metrics=(Metric("Pearson", "test/pearson"), Metric("Spearman", "test/spearman")),
-        num_train=5749,
-        files=(_file("stsb", "STS-B.tsv", 1379, {}),),
-    )
-
-
-_MATTHEWS = (Metric("Matthews", "test/matthews_correlation"),)
-_F1_EQUIVALENT = (_ACCURACY, Metric("F1", "test/f1/equivalent"))
-_F1_DUPLICATE = (_ACCURACY, Metric("F1", "test/f1/duplicate"))
-_ACCEPTABLE = "unacceptable", "acceptable"
-_SENTIMENT = "negative", "positive"
-# Winograd's classes stand the other way round, and the leaderboard wants their numbers.
-_WINOGRAD = "not_entailment", "entailment"
-_QQP_SIZES = 363_846, 390_965  # of train the rows that are whole
-
-# In the order of the leaderboard's table.
-_TABLE = (
-    _classes("cola", "CoLA", _ACCEPTABLE, (8551, 1063), answers=_BY_NUMBER, metrics=_MATTHEWS),
-    _classes("sst2", "SST-2", _SENTIMENT, (67_349, 1821), answers=_BY_NUMBER),
-    _classes("mrpc", "MRPC", _EQUIVALENT, (3668, 1725), answers=_BY_NUMBER, metrics=_F1_EQUIVALENT),
-    _stsb(),
-    _classes("qqp", "QQP", _DUPLICATE, _QQP_SIZES, answers=_BY_NUMBER, metrics=_F1_DUPLICATE),
-    _mnli(),
-    _classes("qnli", "QNLI", _ENTAILMENT, (104_743, 5463)),
-    _classes("rte", "RTE", _ENTAILMENT, (2490, 3000)),
-    _classes("wnli", "WNLI", _WINOGRAD, (635, 146), answers=_BY_NUMBER),
-)
-TASKS = {task.name: task for task in _TABLE}
-FILES = {file.name: file for task in _TABLE for file in task.files}
+TASKS = _read_tasks()
+FILES = {file.name: file for task in TASKS.values() for file in task.files}
 
 
 def find_tasks(text: str) -> tuple[GlueTask, ...]:
@@ -215,11 +156,6 @@ def task_of(recipe: Recipe) -> GlueTask:
     return task
 
 
-def titles(tasks: Sequence[GlueTask]) -> str:
-    """Returns the tasks' titles with commas between them."""
-    return ", ".join(task.title for task in tasks)
-
-
 def _unknown(name: str) -> UserError:
     if name == "ax":
         return UserError(
@@ -227,7 +163,7 @@ def _unknown(name: str) -> UserError:
             received=name,
             fix="--task mnli --submission FOLDER writes AX.tsv, too.",
         )
-    known = {**{task.title.lower(): task.name for task in _TABLE}, **{n: n for n in TASKS}}
+    known = {**{task.title.lower(): task.name for task in TASKS.values()}, **{n: n for n in TASKS}}
     if name.lower() in known:
         hint = f' Did you mean "{known[name.lower()]}"?'
     else:

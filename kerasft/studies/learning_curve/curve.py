@@ -1,17 +1,15 @@
-"""The learning curve: a metric against the number of training examples, and what may be read of it.
-
-Figures only; what runs them is `learning_curve_runs.py`.
-"""
+"""The learning curve: a metric against the number of training examples, and what it tells."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from kerasft.metric import merit
 from kerasft.metrics.spread import Spread, interval_of_mean, spread
+
+_LINE = {"marker": "o", "linewidth": 2, "elinewidth": 1.3, "capsize": 5}
 
 
 class Point(NamedTuple):
@@ -99,9 +97,29 @@ class Curve:
         )
 
 
-def sizes_text(sizes: Sequence[int]) -> str:
-    """Returns sizes as `--sizes` takes them."""
-    return ",".join(map(str, sizes))
+def plot_learning_curve(curve: Curve) -> bytes:
+    """Plots a curve over a logarithmic axis of training examples; returns a PNG file."""
+    from kerasft.evaluation.figures import BLUE, ORANGE, new_figure, to_png
+
+    sizes = [point.size for point in curve.points]
+    values = [point.figure.values for point in curve.points]
+    means = [point.figure.mean for point in curve.points]
+    several = min(map(len, values)) > 1
+    with new_figure(f"{curve.recipe}: learning curve") as (figure, axes):
+        if several:
+            spread = [size for size, of_size in zip(sizes, values, strict=True) for _ in of_size]
+            every = [value for of_size in values for value in of_size]
+            axes.plot(spread, every, "D", color=ORANGE, markersize=4, zorder=4, label="each seed")
+        deviations = [point.figure.std for point in curve.points] if several else None
+        label = "mean and standard deviation over the seeds" if several else "one seed"
+        axes.errorbar(sizes, means, deviations, color=BLUE, zorder=3, label=label, **_LINE)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.set_xlabel("training examples")
+        axes.set_ylabel(curve.metric)
+        axes.legend(frameon=False, loc="best")
+        return to_png(figure)
 
 
 def _point_json(point: Point) -> dict[str, object]:

@@ -1,44 +1,153 @@
-"""Runs a learning curve: each size with each seed, measured on the same examples."""
+"""A learning curve that is run: each size with each seed, measured on the same examples.
+
+TensorFlow is imported when a curve is run and not before, since command lines read this at once.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from kerasft.console import program
 from kerasft.errors import UserError
 from kerasft.metrics.spread import spread
-from kerasft.recipe import Recipe
+from kerasft.recipe import Recipe, load_recipe
 from kerasft.run_dir import RunDir, write_atomically
-from kerasft.runs import train
-from kerasft.runs.context import load_context
-from kerasft.runs.data.source import TEST, VALIDATION, split_names
-from kerasft.runs.evaluate import measure_validation
 from kerasft.runs.resolved import load_run_recipe
-from kerasft.studies.learning_curve.curve import Curve, Point
-from kerasft.studies.learning_curve.plan import SERIES, Plan, base_name, recipes_of_sizes
-from kerasft.studies.learning_curve.plot import plot_learning_curve
-from kerasft.studies.series import Finished, Series, create_series, run_series, silence_retracing
-from kerasft.training.callbacks.callback import Callback
+from kerasft.studies.learning_curve.curve import Curve, Point, plot_learning_curve
+from kerasft.studies.series import (
+    Finished,
+    Reporting,
+    Series,
+    open_series,
+    other_folder,
+    refuse_seed,
+    run_series,
+)
 
+SERIES = "learning_curve"  # begins the folders: runs/learning_curve-20261125-103000
+USUAL_SEEDS = 3
+EXAMPLE = "--sizes 100,300,1000,3000"
+_KIND = "a learning curve"
 _MEASURED = "whole_validation.json"  # of a run: what all of validation says of it
+TEST, VALIDATION = "test", "validation"
+
+
+def read_sizes(text: str) -> tuple[int, ...]:
+    """Reads `--sizes`: whole numbers above 0, rising, at least two.
+
+    Raises:
+        UserError: They are not.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    whole = all(part.isascii() and part.isdecimal() for part in parts)
+    sizes = tuple(map(int, parts)) if whole else ()
+    rising = all(a < b for a, b in zip((0, *sizes), sizes, strict=False))
+    if len(sizes) < 2 or not rising:
+        raise UserError(
+            "--sizes are no sizes of training sets.",
+            received=text,
+            expected="whole numbers above 0, rising, at least two, with commas between them",
+            fix=EXAMPLE,
+        )
+    return sizes
+
+
+def plan_curve(recipe: Recipe, sizes: Sequence[int], num_seeds: int | None) -> Series:
+    """Returns the series of a new curve, which has not begun.
+
+    Args:
+        recipe: The recipe.
+        sizes: From `read_sizes`.
+        num_seeds: How many seeds; `None`: three, or the one that the recipe is given.
+
+    Raises:
+        UserError: For a setting that a curve decides itself.
+    """
+    refuse_seed(recipe, num_seeds)
+    _check_settings(recipe)
+    if num_seeds is None and "training.seed" not in recipe.overridden:
+        num_seeds = USUAL_SEEDS
+    return Series(recipes_of_sizes(recipe, sizes), num_seeds)
+
+
+def open_curve(
+    folder: str,
+    name: str,
+    recipes: Sequence[str],
+    seeds: int | None,
+    sizes: Sequence[int] | None = None,
+) -> Series:
+    """Opens the curve in a folder; what else is named must not differ from it.
+
+    Args:
+        folder: The folder.
+        name: Begins the names of such folders.
+        recipes: The recipe, if one is named.
+        seeds: How many seeds, if that is given.
+        sizes: From `read_sizes`, if they are given.
+
+    Raises:
+        UserError: If something differs, or the folder is not that of a curve.
+    """
+    series = open_series(folder, name, _KIND)
+    own = (base_name(series), sizes_of(series), series.num_seeds)
+    named = [load_recipe(recipe).name for recipe in recipes] or [own[0]]
+    wanted = (named[0], sizes or own[1], seeds or series.num_seeds)
+    if wanted != own:
+        raise UserError(
+            f"The curve in {folder} is another than the one named.",
+            received=_describe(*wanted),
+            expected=f"{_describe(*own)}, or none of them",
+            fix=f"--resume {shlex.quote(folder)} alone.",
+        )
+    return series
+
+
+def recipes_of_sizes(recipe: Recipe, sizes: Sequence[int]) -> tuple[Recipe, ...]:
+    """Returns the recipe once for each size, under the name `<recipe>-<size>`.
+
+    None exports: models of parts of the data are not there to be served.
+    """
+    return tuple(
+        dataclasses.replace(
+            recipe,
+            name=f"{recipe.name}-{size}",
+            overridden=recipe.overridden | {"data.train_examples", "export.enabled"},
+            data=dataclasses.replace(recipe.data, train_examples=size),
+            export=dataclasses.replace(recipe.export, enabled=False),
+        )
+        for size in sizes
+    )
+
+
+def sizes_of(series: Series) -> tuple[int, ...]:
+    """Returns the sizes of a curve."""
+    return tuple(recipe.data.train_examples for recipe in series.recipes)
+
+
+def base_name(series: Series) -> str:
+    """Returns the name of the recipe that a curve is of.
+
+    Raises:
+        UserError: If the series is none of a learning curve.
+    """
+    sizes = sizes_of(series)
+    name = series.recipes[0].name.removesuffix(f"-{sizes[0]}")
+    if [recipe.name for recipe in series.recipes] != [f"{name}-{size}" for size in sizes]:
+        raise other_folder(series.folder.path, SERIES, _KIND)
+    return name
 
 
 def run_curve(
-    plan: Plan,
-    *,
-    new_callbacks: Callable[[], Sequence[Callback]] = tuple,
-    log: Callable[[str], object] = lambda line: None,
-    runs_folder: str | Path = "runs",
+    series: Series, reporting: Reporting, runs_folder: str | Path = "runs"
 ) -> tuple[Curve, RunDir]:
     """Runs what is not finished yet, and writes the curve into the folder of the series.
 
     Args:
-        plan: What to run.
-        new_callbacks: Makes the callbacks of a run.
-        log: Called with messages: how it gets on.
+        series: From `plan_curve` or `open_curve`.
+        reporting: How people are told how it gets on.
         runs_folder: Where the folder of a new series is made.
 
     Returns:
@@ -47,84 +156,89 @@ def run_curve(
     Raises:
         UserError: For a mistake in recipe, data or surroundings.
     """
-    silence_retracing()
-    series = plan.series or _begin(plan, new_callbacks(), runs_folder)
-    folder = series.folder
-
-    def run(recipe: Recipe, run_dir: RunDir | None, same_data_as: RunDir | None):
-        return train.run(
-            recipe,
-            resume=run_dir,
-            callbacks=new_callbacks(),
-            runs_folder=folder.path,
-            same_data_as=same_data_as,
-        )
-
-    try:
-        found: dict[int, list[tuple[Finished, float]]] = {}
-        for finished in run_series(series, run, log):
-            metric, value = _measure(finished, new_callbacks)
+    if series.folder is None:
+        series = _settle(series, reporting).begin(SERIES, runs_folder)
+    found: dict[int, list[tuple[Finished, float | None]]] = {}
+    with reporting.resume_hint(series):
+        for finished in run_series(series, reporting):
+            metric, value = _measure(finished, reporting)
             found.setdefault(finished.recipe.data.train_examples, []).append((finished, value))
-    except KeyboardInterrupt as error:
-        # The run's own hint would go on with that run alone.
-        command = f"{program('kerasft')} learning-curve --resume {shlex.quote(str(folder.path))}"
-        log(f"Go on with all of it: {command}")
-        raise KeyboardInterrupt from error
     points = tuple(_point(size, of_size) for size, of_size in found.items())
     curve = Curve(base_name(series), metric, points, _notes(series, metric))
-    _write(curve, folder)
-    return curve, folder
+    _write(curve, series.folder)
+    return curve, series.folder
 
 
-def _begin(plan: Plan, callbacks: Sequence[Callback], runs_folder: str | Path) -> Series:
-    """Makes the series of a new curve, when its data is found to be enough."""
-    whole = dataclasses.replace(
-        plan.recipe, data=dataclasses.replace(plan.recipe.data, train_examples=None)
-    )
-    context = load_context(whole, callbacks)
+def _check_settings(recipe: Recipe) -> None:
+    """Refuses settings that a curve decides itself."""
+    if "data.train_examples" in recipe.overridden:
+        raise UserError(
+            "--sizes says on how many examples is trained, and data.train_examples is given, too.",
+            received=f"data.train_examples={recipe.data.train_examples}",
+            fix="leave data.train_examples out.",
+        )
+    if "export.enabled" in recipe.overridden and recipe.export.enabled:
+        raise UserError(
+            "A learning curve exports no models: they have seen a part of the data only.",
+            received="export.enabled=true",
+            fix="leave it out, and export from a run: kerasft run.",
+        )
+
+
+def _describe(name: str, sizes: Sequence[int], num_seeds: int | None) -> str:
+    return f"{name}; --sizes {','.join(map(str, sizes))}; --seeds {num_seeds}"
+
+
+def _settle(series: Series, reporting: Reporting) -> Series:
+    """Returns a series with what its data settles, when that is found to be enough."""
+    from kerasft.runs.context import load_context
+
+    sizes = sizes_of(series)
+    whole = _on_all_data(series.recipes[0], base_name(series))
+    context = load_context(whole, reporting.new_callbacks(whole))
     available = context.data.splits.report["train_examples"]
-    if plan.sizes[-1] > available:
+    if sizes[-1] > available:
         raise UserError(
             "There are not so many examples to train on.",
-            received=f"--sizes up to {plan.sizes[-1]:,}",
+            received=f"--sizes up to {sizes[-1]:,}",
             expected=f"at most {available:,}: so many of {context.data.source.name} are left to "
             "train on, without those held out",
             fix=f"end with {available}.",
         )
     # With the data that was found, perhaps the built-in sample.
     found = dataclasses.replace(whole, data=context.recipe.data)
-    recipes = recipes_of_sizes(found, plan.sizes)
-    return create_series(SERIES, recipes, plan.num_seeds, runs_folder)
+    return dataclasses.replace(series, recipes=recipes_of_sizes(found, sizes))
 
 
-def _measure(
-    finished: Finished, new_callbacks: Callable[[], Sequence[Callback]]
-) -> tuple[str, float | None]:
+def _on_all_data(recipe: Recipe, name: str) -> Recipe:
+    data = dataclasses.replace(recipe.data, train_examples=None)
+    return dataclasses.replace(recipe, name=name, data=data)
+
+
+def _measure(finished: Finished, reporting: Reporting) -> tuple[str, float | None]:
     """Returns the name of the headline metric, and its value for a run.
 
     Without a test split it is that of validation. Where validation is held out of train it
     shrinks with the training set, so that sizes would be compared on other examples: then the
     best weights are evaluated on all of it. No run has trained on any of it, whatever its size.
     """
+    from kerasft.runs.data.source import split_names
+    from kerasft.runs.evaluate import measure_validation
+
     headline = finished.result["task"]["headline"]
     test = f"{TEST}/{headline}"
     if test in finished.metrics:
         return test, finished.metrics[test]
     metric = f"{VALIDATION}/{headline}"
-    if not _validation_is_held_out(finished.recipe):
+    names = split_names(finished.recipe)
+    if names[VALIDATION] != names["train"]:  # not held out
         return metric, finished.metrics[metric]
     if not (finished.run_dir.path / _MEASURED).exists():
         recipe = load_run_recipe(finished.run_dir)
-        whole = dataclasses.replace(recipe.data, train_examples=None)
-        recipe = dataclasses.replace(recipe, data=whole)
-        metrics = measure_validation(recipe, finished.run_dir, new_callbacks())
+        whole = _on_all_data(recipe, recipe.name)
+        metrics = measure_validation(whole, finished.run_dir, reporting.new_callbacks(whole))
         finished.run_dir.write_json(_MEASURED, metrics)
     return metric, finished.run_dir.read_json(_MEASURED)[headline]
-
-
-def _validation_is_held_out(recipe: Recipe) -> bool:
-    names = split_names(recipe)
-    return names[VALIDATION] == names["train"]
 
 
 def _point(size: int, found: Sequence[tuple[Finished, float | None]]) -> Point:
@@ -163,10 +277,4 @@ def _write(curve: Curve, folder: RunDir) -> None:
     """Writes curve and plot."""
     folder.write_text(f"{SERIES}.csv", curve.to_csv())
     folder.write_json(f"{SERIES}.json", curve.to_json())
-    png = plot_learning_curve(
-        [point.size for point in curve.points],
-        [point.figure.values for point in curve.points],
-        metric=curve.metric,
-        title=f"{curve.recipe}: learning curve",
-    )
-    write_atomically(folder.path / f"{SERIES}.png", png)
+    write_atomically(folder.path / f"{SERIES}.png", plot_learning_curve(curve))

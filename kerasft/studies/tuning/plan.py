@@ -11,7 +11,7 @@ from typing import Any
 from kerasft.errors import UserError, nearest
 from kerasft.recipe import Recipe, load_recipe, space_to_toml
 from kerasft.recipe.conflicts import require_train_files
-from kerasft.run_dir import RunDir, create_run_dir, installed_version
+from kerasft.run_dir import RunDir, create_run_dir, find_folders, installed_version
 from kerasft.runs import arguments as run_arguments
 from kerasft.runs.resume import differences
 from kerasft.studies.tuning.budget import Finals, read_time
@@ -146,7 +146,8 @@ def _new(arguments: argparse.Namespace) -> Plan:
     if arguments.recipe is None:
         raise UserError("Which recipe?", expected="its name", fix="kerasft tune imdb_sample")
     method = arguments.method or METHODS[0]
-    recipe = _load(arguments.recipe, arguments.overrides, method)
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    recipe = dataclasses.replace(recipe, tuning=settle_space(recipe, method))
     require_train_files(recipe)
     if recipe.training.stop_after_epochs is not None:
         raise UserError(
@@ -160,11 +161,6 @@ def _new(arguments: argparse.Namespace) -> Plan:
     if arguments.budget is None and method not in (GRID, HYPERBAND):
         trials = USUAL_TRIALS
     return Plan(recipe, method, source, tuple(arguments.overrides), trials)
-
-
-def _load(name: str, overrides: list[str], method: str) -> Recipe:
-    recipe = load_recipe(name, overrides)
-    return dataclasses.replace(recipe, tuning=settle_space(recipe, method))
 
 
 def _resumed(arguments: argparse.Namespace) -> Plan:
@@ -222,7 +218,7 @@ def _check_same(plan: Plan, arguments: argparse.Namespace) -> None:
 
 
 def _latest(name: str) -> RunDir:
-    found = sorted(Path("runs").glob(f"{name}{_SUFFIX}-*/{STUDY}"))
+    found = find_folders(f"{name}{_SUFFIX}", STUDY)
     if not found:
         raise UserError(
             "There is nothing to resume: no search of this recipe was begun.",
@@ -230,10 +226,7 @@ def _latest(name: str) -> RunDir:
             expected=f"a folder runs/{name}{_SUFFIX}-...",
             fix="start it, without --resume, or name its folder.",
         )
-    stamp = slice(len(f"{name}{_SUFFIX}-20000101-000000"))
-    # Folders of one second are numbered: of those the longer name is the later one.
-    names = {path.parent.name: path.parent for path in found}
-    return RunDir(names[max(names, key=lambda n: (n[stamp], len(n), n))])
+    return found[-1]
 
 
 def _with_limits(plan: Plan, arguments: argparse.Namespace) -> Plan:

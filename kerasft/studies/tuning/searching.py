@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from keras_tuner.engine.trial import Trial
 
-from kerasft.recipe import Recipe, load_recipe
+from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir
 from kerasft.runs.data.source import TEST, split_names
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.studies.tuning.budget import write_time
 from kerasft.studies.tuning.job import TRIAL_SETTINGS, TRIALS, Job, best_of, note, run_job
 from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED, JobResult
@@ -78,7 +79,7 @@ def settle(recipe: Recipe, outcome: JobResult) -> Settled:
         outcome: Of its run.
     """
     pins = {}
-    ran = load_recipe(RunDir(Path(outcome.run_dir)).recipe_path)
+    ran = load_run_recipe(RunDir(Path(outcome.run_dir)))
     if ran.data.dataset != recipe.data.dataset:
         pins["data.dataset"] = ran.data.dataset
     if recipe.evaluation.headline is None and recipe.training.monitor == "auto":
@@ -97,7 +98,7 @@ def why_untested(recipe: Recipe, run_dir: str | None) -> str:
         return "there is no winner"
     if not recipe.evaluation.test:
         return "evaluation.test=false"
-    names = split_names(load_recipe(RunDir(Path(run_dir)).recipe_path))
+    names = split_names(load_run_recipe(RunDir(Path(run_dir))))
     return "" if TEST in names else "there is no test split"
 
 

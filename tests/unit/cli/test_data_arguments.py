@@ -6,7 +6,6 @@ import pytest
 
 from kerasft.cli.data_arguments import DATA_ARGUMENTS, choose_train_field
 from kerasft.errors import UserError
-from kerasft.pipelines import classify
 from kerasft.recipe import describe_fields
 
 
@@ -22,7 +21,7 @@ def no_lookup(monkeypatch):
     def fail():
         pytest.fail("TFDS was asked")
 
-    monkeypatch.setattr(classify, "_known_datasets", fail)
+    monkeypatch.setattr("kerasft.cli.data_arguments._known_datasets", fail)
 
 
 @pytest.mark.parametrize(

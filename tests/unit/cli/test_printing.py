@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from kerasft.cli.printing import (
-    predict_command,
     print_confusion,
     print_metrics,
     print_run,
 )
+from kerasft.console import predict_command
 from kerasft.runs.result import Run
 
 SINGLE = {

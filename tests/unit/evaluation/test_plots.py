@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from kerasft.evaluation.figures import write_tensorboard_image
-from kerasft.studies.learning_curve.plot import plot_learning_curve
+from kerasft.metrics.spread import spread
+from kerasft.studies.learning_curve.curve import Curve, Point, plot_learning_curve
 from kerasft.studies.lr_finder.curve import RateCurve
 from kerasft.studies.lr_finder.plot import plot_rate_curve
 
@@ -28,7 +29,11 @@ def plot_rates(curve, suggested=1e-4):
 
 
 def plot_sizes(values=VALUES):
-    return plot_learning_curve(SIZES, values, metric="test/accuracy", title="mine: learning curve")
+    points = [
+        Point(size, spread(of_size), spread([1.0]), (1,), ("r",))
+        for size, of_size in zip(SIZES, values, strict=True)
+    ]
+    return plot_learning_curve(Curve("mine", "test/accuracy", tuple(points)))
 
 
 def size_of(png):

@@ -24,7 +24,7 @@ class FakeWorkflow:
         self.runs, self.exports, self.interrupt = [], [], None
         self.validation = lambda seed: 0.8 if seed == 2 else 0.5
 
-    def run(self, recipe, *, resume=None, events, runs_folder="runs", **options):
+    def run(self, recipe, *, resume=None, callbacks, runs_folder="runs", **options):
         print("a library's chatter")
         self.runs.append((recipe.name, recipe.training.seed, resume is not None))
         run_dir = resume or create_run_dir(recipe.name, runs_folder)
@@ -48,6 +48,7 @@ class FakeWorkflow:
 @pytest.fixture
 def fake(monkeypatch):
     made = FakeWorkflow()
+    monkeypatch.setattr("gc.collect", lambda: 0)  # a second each, with TensorFlow
     monkeypatch.setattr(train, "run", made.run)
     monkeypatch.setattr(export, "export_run", made.export_run)
     return made
@@ -100,16 +101,9 @@ def test_where_the_metric_is_undefined_no_seed_is_said_to_be_the_best(command, f
     told = "imdb: validation/accuracy is undefined for every seed, so none is the best"
     assert told in result.err
     assert "is the best on validation." not in result.err
-    (folder,) = Path("runs").glob("imdb_seeds-*")
-    printed = json.loads(command("--resume", str(folder), "--json").out)
+    printed = json.loads(command("--resume", str(only_series()), "--json").out)
     assert printed["best_seed"] is None
     assert len(fake.exports) == 1
-
-
-def test_a_seed_without_a_value_does_not_win(command, fake):
-    fake.validation = lambda seed: None if seed == 1 else 0.5
-    result = command("--seeds", "2")
-    assert "imdb: seed 2 is the best on validation." in result.err
 
 
 def test_an_undefined_figure_is_shown_as_such(command, fake, monkeypatch):
@@ -144,6 +138,7 @@ def test_what_was_interrupted_says_how_to_go_on_and_does(command, fake, named):
         (["--seeds", "2", "--resume"], "There is nothing to resume"),
         (["--seeds", "2", "--resume", "runs"], "The folder is not that of several runs."),
         (["--seeds", "2", "training.epoch=1"], 'Did you mean "epochs"?'),
+        (["--resume", "training.seed=1", "--seeds", "2"], "no setting can be changed"),
     ],
 )
 def test_a_mistake_is_2_before_anything_runs(argv, message, command, fake):

@@ -107,7 +107,9 @@ def test_answers_and_rows_must_go_together():
 @pytest.mark.parametrize("name", [name for name in FILES if name != "QQP.tsv"])
 def test_idx_of_tfds_counts_the_rows_of_the_official_file(name, shared_tfds):
     file = FILES[name]
-    rows = load_source(file.dataset, data_dir=shared_tfds).read_column(file.split, "idx")
+    source = load_source(file.dataset, data_dir=shared_tfds)
+    assert set(file.answers) == set(source.label_names)
+    rows = source.read_column(file.split, "idx")
     assert sorted(rows) == list(range(file.num_examples))
     assert rows.tolist() != sorted(rows)  # TFDS shuffles: answers have to be sorted
 

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from kerasft.benchmarks.glue.table import (
-    build_table,
     describe_average,
     flat_figures,
-    print_table,
+    glue_table,
+    print_glue_table,
 )
 from kerasft.benchmarks.glue.tasks import TASKS
 from kerasft.recipe import load_recipe
@@ -40,7 +40,7 @@ def whole_table(without=()):
         "rte": (0.693,),
         "wnli": (0.535,),
     }
-    return build_table({n: [run_of(n, *v)] for n, v in values.items() if n not in without})
+    return glue_table([run_of(n, *v)] for n, v in values.items() if n not in without)
 
 
 def test_a_task_with_two_figures_is_averaged_first():
@@ -69,7 +69,7 @@ def test_the_average_says_what_it_is_of():
 
 def test_several_seeds_give_mean_and_deviation_of_each_figure_and_of_the_score():
     runs = [run_of("mrpc", a, f, seed=s) for s, (a, f) in enumerate([(0.8, 0.9), (0.7, 0.6)], 1)]
-    (row,) = build_table({"mrpc": runs}).rows
+    (row,) = glue_table([runs]).rows
     assert row.seeds == (1, 2)
     assert row.figures["accuracy"].mean == pytest.approx(75)
     assert row.figures["accuracy"].std == pytest.approx(10 / math.sqrt(2))
@@ -80,7 +80,7 @@ def test_several_seeds_give_mean_and_deviation_of_each_figure_and_of_the_score()
 
 def test_the_table_is_printed_with_one_decimal(capsys):
     seeds = [run_of("mrpc", a, 0.9, seed=s) for s, a in ((1, 0.78), (2, 0.8), (3, 0.81))]
-    print_table(build_table({"mrpc": seeds, "rte": [run_of("rte", 0.6931)]}))
+    print_glue_table(glue_table([seeds, [run_of("rte", 0.6931)]]))
     out = capsys.readouterr().out
     cells = [line.split() for line in out.splitlines()]
     assert ["MRPC", "accuracy", "79.7", "±", "1.5", "84.8", "±", "0.8", "3"] in cells
@@ -90,14 +90,14 @@ def test_the_table_is_printed_with_one_decimal(capsys):
 
 
 def test_one_task_alone_has_no_average(capsys):
-    print_table(build_table({"rte": [run_of("rte", 0.5)]}))
+    print_glue_table(glue_table([[run_of("rte", 0.5)]]))
     assert "verage" not in capsys.readouterr().out
 
 
 def test_an_undefined_figure_is_said_and_not_left_out(capsys):
-    runs = {"stsb": [run_of("stsb", None, 0.5)], "rte": [run_of("rte", 0.5)]}
-    table = build_table(runs)
-    print_table(table)
+    runs = [[run_of("stsb", None, 0.5)], [run_of("rte", 0.5)]]
+    table = glue_table(runs)
+    print_glue_table(table)
     out = capsys.readouterr().out
     assert "Average of 2 of the 9 tasks: undefined." in out
     assert [cells for cells in map(str.split, out.splitlines()) if "Pearson" in cells] == [
@@ -107,7 +107,7 @@ def test_an_undefined_figure_is_said_and_not_left_out(capsys):
 
 
 def test_the_table_as_plain_data():
-    table = build_table({"stsb": [run_of("stsb", 0.8, 0.9, seed=s) for s in (1, 2)]}).to_json()
+    table = glue_table([[run_of("stsb", 0.8, 0.9, seed=s) for s in (1, 2)]]).to_json()
     assert table["tasks"]["stsb"]["seeds"] == (1, 2)
     assert table["tasks"]["stsb"]["metrics"]["Pearson"]["mean"] == pytest.approx(80)
     assert table["tasks"]["stsb"]["score"]["mean"] == pytest.approx(85)
@@ -115,11 +115,8 @@ def test_the_table_as_plain_data():
 
 
 def test_flat_figures_are_fractions_under_the_names_of_the_metrics():
-    runs = {
-        "mnli": [run_of("mnli", 0.6, 0.5), run_of("mnli", 0.8, 0.5)],
-        "rte": [run_of("rte", 0.7)],
-    }
-    flat = flat_figures(build_table(runs))
+    runs = [[run_of("mnli", 0.6, 0.5), run_of("mnli", 0.8, 0.5)], [run_of("rte", 0.7)]]
+    flat = flat_figures(glue_table(runs))
     assert flat.pop("average") == pytest.approx((60 + 70) / 2)
     assert flat == pytest.approx(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerasft.benchmarks.glue.tasks import FILES, TASKS, find_tasks, task_of, titles
+from kerasft.benchmarks.glue.tasks import FILES, TASKS, find_tasks, task_of
 from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
@@ -62,14 +62,6 @@ def test_each_task_is_what_tfds_has(name, shared_tfds):
     assert count < task.num_train if name in TRUNCATED else count == task.num_train
 
 
-@pytest.mark.parametrize("name", [name for name in COUNTS if name != "QQP.tsv"])
-def test_each_test_split_has_as_many_examples_as_the_leaderboard_counts(name, shared_tfds):
-    file = FILES[name]
-    source = load_source(file.dataset, data_dir=shared_tfds)
-    assert source.num_examples(file.split) == file.num_examples
-    assert set(file.answers) == set(source.label_names)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_each_task_has_a_recipe_that_chooses_on_a_tenth_of_train(name):
     recipe = load_recipe(TASKS[name].recipe)
@@ -85,7 +77,7 @@ def test_the_best_cola_is_chosen_by_what_is_reported():
 
 def test_tasks_are_found_by_name_in_the_order_of_the_table():
     assert [task.name for task in find_tasks("all")] == NAMES
-    assert titles(find_tasks("rte, cola,rte")) == "CoLA, RTE"
+    assert [task.title for task in find_tasks("rte, cola,rte")] == ["CoLA", "RTE"]
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("mrcp", "mrpc"), ("SST-2", "sst2"), ("al", "all")])

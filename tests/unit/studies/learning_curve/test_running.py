@@ -13,9 +13,8 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
 from kerasft.runs import train
 from kerasft.runs.context import load_context
-from kerasft.studies.learning_curve.plan import Plan
-from kerasft.studies.learning_curve.running import run_curve
-from kerasft.studies.series import open_series
+from kerasft.studies.learning_curve.running import plan_curve, run_curve
+from kerasft.studies.series import Reporting, open_series
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.interrupt import Interrupted
 
@@ -44,7 +43,12 @@ def whole_size():
 
 
 def plan(overrides=None, *, sizes=(16, 32), num_seeds=2):
-    return Plan(load_recipe("imdb_sample", {**QUICK, **(overrides or {})}), sizes, num_seeds)
+    return plan_curve(load_recipe("imdb_sample", {**QUICK, **(overrides or {})}), sizes, num_seeds)
+
+
+def run(series, callbacks=(), told=None):
+    log = str if told is None else told.append
+    return run_curve(series, Reporting("kerasft learning-curve", log, lambda recipe: callbacks))
 
 
 class Evaluations(Callback):
@@ -67,7 +71,7 @@ def metrics_of(run_dir):
 
 def test_each_size_is_run_with_each_seed_and_tested_on_the_same_examples():
     told = []
-    curve, folder = run_curve(plan({"data.test_examples": 40}), log=told.append)
+    curve, folder = run(plan({"data.test_examples": 40}), told=told)
     assert (curve.recipe, curve.metric) == ("imdb_sample", "test/accuracy")
     assert [(p.size, p.seeds) for p in curve.points] == [(16, (1, 2)), (32, (1, 2))]
     for point in curve.points:
@@ -92,7 +96,7 @@ def test_each_size_is_run_with_each_seed_and_tested_on_the_same_examples():
 def test_without_a_test_split_all_sizes_are_measured_on_all_of_validation(whole_size):
     evaluations = Evaluations()
     made = plan({"data.test_splits": ()}, sizes=(16, whole_size), num_seeds=1)
-    curve, folder = run_curve(made, new_callbacks=lambda: [evaluations])
+    curve, folder = run(made, [evaluations])
     assert curve.metric == "validation/accuracy"
     assert "There is no test split: measured on validation" in curve.notes[0]
     # The control: the run's own validation shrinks with the training set.
@@ -108,16 +112,14 @@ def test_without_a_test_split_all_sizes_are_measured_on_all_of_validation(whole_
     assert curve.points[1].figure.mean == pytest.approx(own)
     # What was measured is not measured again.
     evaluations.counts.clear()
-    again, _ = run_curve(
-        Plan(None, (), 1, open_series(folder.path)), new_callbacks=lambda: [evaluations]
-    )
+    again, _ = run(open_series(folder.path), [evaluations])
     assert evaluations.counts == []
     assert again.to_json() == curve.to_json()
 
 
 def test_a_size_above_what_there_is_is_refused_before_anything_runs():
     with pytest.raises(UserError, match=r"not so many examples.*up to 90,000.*at most [\d,]+: so"):
-        run_curve(plan(sizes=(16, 90_000)))
+        run(plan(sizes=(16, 90_000)))
     assert not Path("runs").exists()
 
 
@@ -156,13 +158,13 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(fake):
     fake(interrupt=3)
     told = []
     with pytest.raises(KeyboardInterrupt):
-        run_curve(plan(), log=told.append)
+        run(plan(), told=told)
     (folder,) = Path("runs").iterdir()
     assert told[-1].endswith(f"kerasft learning-curve --resume {folder}")
     assert not (folder / "learning_curve.json").exists()
 
     again = fake()
-    curve, same = run_curve(Plan(None, (), 2, open_series(folder)))
+    curve, same = run(open_series(folder))
     assert same == RunDir(folder)
     (begun, fresh) = again.calls
     assert (begun[:2], fresh) == (("imdb_sample-32", 1), ("imdb_sample-32", 2, None))
@@ -173,7 +175,7 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(fake):
 def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
     made = plan({"data.test_splits": (), "data.validation_split": "test"}, num_seeds=1)
 
-    def run(recipe, **options):
+    def fake_run(recipe, **options):
         run_dir = create_run_dir(recipe.name, options["runs_folder"])
         metrics = {"validation/accuracy": 0.5}
         record = {"metrics": metrics, "train": {"seconds": 1}, "task": {"headline": "accuracy"}}
@@ -181,19 +183,19 @@ def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
         run_dir.write_json("metrics.json", record)
         return run_dir
 
-    monkeypatch.setattr(train, "run", run)
-    curve, folder = run_curve(made)
+    monkeypatch.setattr(train, "run", fake_run)
+    curve, folder = run(made)
     assert curve.metric == "validation/accuracy"
     assert not list(folder.path.rglob("whole_validation.json"))
     assert curve.notes[0].startswith("There is no test split: measured on validation")
     # A test split that the runs leave out is not said to be missing.
     made = plan({"evaluation.test": False, "data.validation_split": "test"}, num_seeds=1)
-    assert run_curve(made)[0].notes[0].startswith("evaluation.test=false: measured on validation")
+    assert run(made)[0].notes[0].startswith("evaluation.test=false: measured on validation")
 
 
 def test_the_notes_say_what_limits_the_comparison(fake):
     fake()
-    (note,) = run_curve(plan())[0].notes
+    (note,) = run(plan())[0].notes
     assert note.startswith("The length of the training is fixed")
     recipe = load_recipe("imdb_sample")  # an epoch is as long as its examples are many
-    assert run_curve(Plan(recipe, (16, 32), 1))[0].notes == ()
+    assert run(plan_curve(recipe, (16, 32), 1))[0].notes == ()
