@@ -50,7 +50,7 @@ def test_with_json_stdout_is_exactly_one_object(command, workflow):
 
 
 def test_people_get_the_metrics_and_the_next_commands(command, workflow, monkeypatch):
-    monkeypatch.setattr("kerasft.cli.printing.program", lambda name: name)
+    monkeypatch.setattr("kerasft.console.program", lambda name: name)
     out = command("run", "imdb").out
     assert "chatter" not in out
     assert "0.7000 - 0.8000" in out

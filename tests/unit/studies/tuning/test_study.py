@@ -11,6 +11,7 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
+from kerasft.runs.resolved import Resolved
 from kerasft.studies.tuning.keras_tuner.journal import JOURNAL, Journal
 from kerasft.training.loop.interrupt import InterruptRequested
 
@@ -48,12 +49,16 @@ def test_no_trial_touches_the_test_or_exports_and_all_share_the_headline(study, 
     assert {job.changes.get("training.seed") for job in runner.jobs[:3]} == {None}
 
 
-def test_data_that_the_first_run_fell_back_on_is_that_of_all(study, make_runner):
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_data_that_the_first_run_fell_back_on_is_that_of_all(study, make_runner, earlier_version):
     class OnSample(type(make_runner())):
         def run(self, job, **more):
             outcome = super().run(job, **more)
             path = job.run_dir().recipe_path
-            path.write_text(path.read_text().replace('"imdb_reviews"', '"builtin-sample"'))
+            if earlier_version:
+                path.write_text(path.read_text().replace('"imdb_reviews"', '"builtin-sample"'))
+            else:
+                Resolved("float32", kernels=False, on_sample=True).write(job.run_dir())
             return outcome
 
     runner = OnSample(make_runner().score)
