@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from kerasft.processor import switch_onednn_on
 
 if TYPE_CHECKING:
-    from kerasft.runs.result import Run
+    from kerasft.run_dir.result import Run
     from kerasft.serving.predictor import Predictor
     from kerasft.studies.compare.comparison import Comparison
     from kerasft.training.step.fine_tuner import FineTuner

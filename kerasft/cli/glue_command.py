@@ -15,8 +15,8 @@ from kerasft.cli.series_arguments import choose_series, reporting_to, wants_seri
 from kerasft.console import log, print_json, print_lines, results_only
 from kerasft.errors import UserError
 from kerasft.recipe import Recipe, load_recipe
+from kerasft.run_dir.result import Run
 from kerasft.runs.arguments import add_run_arguments, choose_run
-from kerasft.runs.result import Run
 from kerasft.runs.resume import Resumed
 from kerasft.runs.terminal import build_progress
 from kerasft.studies.seeds import Found, run_seeds

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from kerasft.console import predict_command, print_lines, tensorboard_command
 from kerasft.metrics.spread import Spread, show_figure
-from kerasft.runs.result import Run
+from kerasft.run_dir.result import Run
 from kerasft.studies.series import Finished
 from kerasft.tables import build_table, print_table
 

@@ -12,8 +12,8 @@ from kerasft.console import print_json, results_only
 from kerasft.errors import UserError
 from kerasft.recipe import Recipe, load_recipe
 from kerasft.recipe.conflicts import require_train_files
+from kerasft.run_dir.result import Run
 from kerasft.runs.arguments import add_run_arguments, choose_run
-from kerasft.runs.result import Run
 from kerasft.runs.resume import Resumed
 from kerasft.runs.terminal import build_progress
 from kerasft.studies import seeds

@@ -10,12 +10,12 @@ from kerasft.console import predict_command, tensorboard_command
 from kerasft.evaluation.report import DataFacts, ReportFacts, TrainingFacts, render_report
 from kerasft.metrics.facts import EvaluationFacts
 from kerasft.run_dir import RunDir, describe_environment
+from kerasft.run_dir.result import Run
 from kerasft.runs.context import RunContext
 from kerasft.runs.data.data import VALIDATION
 from kerasft.runs.data.source import evaluation_data, left_out, tested_splits
 from kerasft.runs.export import export_trained
 from kerasft.runs.projection import pooled_vectors, write_projection
-from kerasft.runs.result import Run
 from kerasft.runs.trained import flat_metrics, open_trained, split_notes
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.distribution.strategy import describe_strategy

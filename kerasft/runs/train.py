@@ -14,6 +14,7 @@ from pathlib import Path
 from kerasft.console import tensorboard_command
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
+from kerasft.run_dir.result import Run
 from kerasft.runs.callbacks import build_callbacks
 from kerasft.runs.context import RunContext, load_context
 from kerasft.runs.data.record import check_data_of_series, check_resumed_data, write_data_record
@@ -22,7 +23,6 @@ from kerasft.runs.finish import finish
 from kerasft.runs.model.assembly import build_model, compile_model, settle_training
 from kerasft.runs.model.starting_weights import load_starting_weights, log_adapter
 from kerasft.runs.recover import leave_out, read_divergences, restore
-from kerasft.runs.result import Run
 from kerasft.runs.resume import check_steps_are_left, refuse_finished, write_recipe
 from kerasft.runs.training_data import training_data
 from kerasft.training.callbacks.callback import Callback

@@ -12,7 +12,7 @@ from kerasft.cli.printing import (
     print_run,
 )
 from kerasft.console import predict_command
-from kerasft.runs.result import Run
+from kerasft.run_dir.result import Run
 
 SINGLE = {
     "validation/accuracy": 0.5,

@@ -16,8 +16,8 @@ from kerasft.benchmarks.glue.tasks import FILES, TASKS
 from kerasft.errors import UserError
 from kerasft.pipelines import glue
 from kerasft.run_dir import RunDir, create_run_dir, open_run_dir
+from kerasft.run_dir.result import Run
 from kerasft.runs import export, train
-from kerasft.runs.result import Run
 from kerasft.training.loop.interrupt import Interrupted
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
+from kerasft.run_dir.result import Run
 from kerasft.runs import trained
 from kerasft.runs.finish import _commands
-from kerasft.runs.result import Run
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from kerasft.metrics.spread import spread
 from kerasft.pipelines import imdb
 from kerasft.run_dir import create_run_dir
+from kerasft.run_dir.result import Run
 from kerasft.runs import export, train
-from kerasft.runs.result import Run
 from kerasft.training.loop.interrupt import Interrupted
 
 
