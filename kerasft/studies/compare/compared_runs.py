@@ -13,8 +13,9 @@ from typing import Any
 
 from kerasft.errors import UserError
 from kerasft.metric import find_metric
-from kerasft.recipe import Recipe, load_recipe
+from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, open_run_dir
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.runs.resume import differences
 
 _TEST, _VALIDATION = "test", "validation"
@@ -151,7 +152,7 @@ def _open(name: str, path: str | os.PathLike[str]) -> ComparedRun:
             expected=", ".join(sorted(lacking)),
             fix="run it again with this version of kerasft.",
         )
-    return ComparedRun(name, run_dir, load_recipe(run_dir.recipe_path), result)
+    return ComparedRun(name, run_dir, load_run_recipe(run_dir), result)
 
 
 def _check_same_task(first: ComparedRun, other: ComparedRun) -> None:
