@@ -133,9 +133,9 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
 
 def family_of(op: str) -> str:
     """Returns which part of a server an op belongs to; `"in no server"` for the others."""
-    if op in _text_ops():
+    if op in TEXT_OPS:
         return TEXT
-    if op in FOREST_OPS.split():
+    if op in FOREST_OPS:
         return FORESTS
     return TENSORFLOW if is_core_op(op) and op not in PYTHON_OPS else UNKNOWN
 
@@ -162,26 +162,11 @@ def is_core_op(op: str) -> bool:
     return public or (op.startswith("Xla") and op in registered_ops())
 
 
-@functools.cache
-def _text_ops() -> dict[str, str]:
-    return {op: since for since, ops in TEXT_OPS.items() for op in ops.split()}
-
-
-@functools.cache
-def _new_ops() -> dict[str, str]:
-    return {op: since for since, ops in NEW_OPS.items() for op in ops.split()}
-
-
-@functools.cache
-def _new_attributes() -> dict[str, str]:
-    return {name: since for since, names in NEW_ATTRIBUTES.items() for name in names.split()}
-
-
 def _oldest_server_of(op: str) -> str | None:
     family = family_of(op)
     if family == UNKNOWN:
         return None
-    return (_text_ops() if family == TEXT else _new_ops()).get(op, OLDEST_SERVER)
+    return (TEXT_OPS if family == TEXT else NEW_OPS).get(op, OLDEST_SERVER)
 
 
 def _read(path: Path):
@@ -278,10 +263,10 @@ def _find_ignored_attributes(nodes) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for _, node in nodes:
         counts.update(f"{node.op}.{name}" for name in node.attr if name not in HARMLESS_ATTRIBUTES)
-    for name in sorted(counts.keys() & _new_attributes().keys()):
+    for name in sorted(counts.keys() & NEW_ATTRIBUTES.keys()):
         op, _, attribute = name.partition(".")
         yield (
-            f"Servers older than {_new_attributes()[name]} ignore `{attribute}` of {op} (nodes: "
+            f"Servers older than {NEW_ATTRIBUTES[name]} ignore `{attribute}` of {op} (nodes: "
             f"{counts[name]}): they may answer otherwise."
         )
 

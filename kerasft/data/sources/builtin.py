@@ -1,4 +1,4 @@
-"""The built-in sample: synthetic film reviews, for when no real data can be had.
+r"""The built-in sample: synthetic film reviews, for when no real data can be had.
 
 THESE REVIEWS ARE SYNTHETIC. A seeded generator wrote them from templates made for this project;
 nobody has seen these films, and they do not exist. A metric measured on them says nothing about
@@ -8,7 +8,7 @@ paragraphs, `<br />` tags) and which has to be learned: train and test share no 
 praise and of blame stand in both classes, and negation, contrast and concession decide. A bag of
 words reaches an accuracy of 0.82, pairs of words 0.86.
 
-They lie in `builtin_sample.tsv.gz`: a line holds split, label and text, in which `\\n` is a line
+They lie in `builtin_sample.tsv.gz`: a line holds split, label and text, in which `\n` is a line
 break. Up to commit eaee710 the generator is in the history: `kerasft/data/builtin_sample.py`.
 """
 

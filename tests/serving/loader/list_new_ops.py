@@ -1,4 +1,4 @@
-"""Prints the tables NEW_OPS and NEW_ATTRIBUTES of kerasft/export/server_ops.py.
+"""Prints the tables `new_ops` and `new_attributes` of kerasft/export/server_ops.json.
 
     python tests/serving/loader/list_new_ops.py tensorflow_cpu-2.12.1-*.whl tensorflow_cpu-2.13...
 
@@ -8,15 +8,14 @@ its own, through the C API.
 """
 
 import ctypes
+import json
 import subprocess
 import sys
 import tempfile
-import textwrap
 import zipfile
 from pathlib import Path
 
 LIBRARIES = ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2")  # in the order to be loaded
-WIDTH = 96
 
 
 class Buffer(ctypes.Structure):
@@ -50,32 +49,21 @@ def read_ops(wheel):
     return {op.name: {attr.name for attr in op.attr} for op in ops if not op.name.startswith("_")}
 
 
-def print_table(name, rows):
-    print(f"{name} = {{")
-    for server, names in rows.items():
-        wrapped = textwrap.wrap(" ".join(sorted(names)), WIDTH - 4, break_long_words=False)
-        print(
-            f'    "{server}": """', *(f"        {line}" for line in wrapped), '    """,', sep="\n"
-        )
-    print("}")
-
-
 def main(wheels):
-    tables = {"NEW_OPS": {}, "NEW_ATTRIBUTES": {}}
+    tables = {"new_ops": {}, "new_attributes": {}}
     before = read_ops(wheels[0])
     for wheel in wheels[1:]:
         server, ops = Path(wheel).name.split("-")[1], read_ops(wheel)
         both = ops.keys() & before.keys()
         found = {
-            "NEW_OPS": ops.keys() - before.keys(),
-            "NEW_ATTRIBUTES": {f"{op}.{a}" for op in both for a in ops[op] - before[op]},
+            "new_ops": ops.keys() - before.keys(),
+            "new_attributes": {f"{op}.{a}" for op in both for a in ops[op] - before[op]},
         }
         for name, names in found.items():
             if names:
-                tables[name][server] = names
+                tables[name][server] = sorted(names)
         before = ops
-    for name, rows in tables.items():
-        print_table(name, rows)
+    print(json.dumps(tables, indent=2))
 
 
 if __name__ == "__main__":

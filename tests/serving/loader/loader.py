@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 SOURCE = Path(__file__).with_name("c_loader.c")
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-# Left out, it leaves what servers up to 2.19 have; see kerasft/export/server_ops.py.
+# Left out, it leaves what servers up to 2.19 have; see kerasft/export/server_ops.json.
 NEW_TEXT_LIBRARIES = ("_trimmer_ops.so", "_utf8_binarize_op.so")
 
 
