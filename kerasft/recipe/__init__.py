@@ -4,27 +4,20 @@ Nothing here imports TensorFlow or NumPy: a mistake in a recipe must be answered
 """
 
 from kerasft.recipe.durations import DURATION_FAMILIES, resolve_duration
-from kerasft.recipe.learning_sections import (
+from kerasft.recipe.read import RecipeInfo, list_recipes, load_recipe, recipes_folder
+from kerasft.recipe.recipe import Recipe
+from kerasft.recipe.sections import (
     AdapterSettings,
     AugmentationSettings,
-    FreezingSettings,
-    RegularizationSettings,
-    TrainingSettings,
-)
-from kerasft.recipe.load import (
-    Recipe,
-    RecipeInfo,
-    list_recipes,
-    load_recipe,
-    recipes_folder,
-)
-from kerasft.recipe.sections import (
     DataSettings,
     EvaluationSettings,
     ExportSettings,
+    FreezingSettings,
     LoggingSettings,
     ModelSettings,
     PerformanceSettings,
+    RegularizationSettings,
+    TrainingSettings,
 )
 from kerasft.recipe.settings import Setting, describe_fields
 from kerasft.recipe.space import Dimension, space_to_toml

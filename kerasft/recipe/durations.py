@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from kerasft.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from kerasft.recipe.learning_sections import TrainingSettings
 
 
 class DurationFamily(NamedTuple):
@@ -54,8 +51,11 @@ DURATION_FAMILIES = {
 }
 
 
-def settle_durations(settings: TrainingSettings) -> None:
+def settle_durations(settings: object) -> None:
     """Gives every family its default where none of its members is set.
+
+    Args:
+        settings: The `[training]` section, while it is being made.
 
     Raises:
         UserError: Two members of one family are set.
@@ -69,12 +69,12 @@ def settle_durations(settings: TrainingSettings) -> None:
                 expected=f"exactly one of {', '.join(family.members)}",
             )
         if not given and family.default_key is not None:
-            # The settings are frozen; this runs only while they are being made.
+            # The settings are frozen.
             object.__setattr__(settings, family.default_key, family.default_value)
 
 
 def resolve_duration(
-    settings: TrainingSettings,
+    settings: object,
     family: str,
     *,
     steps_per_epoch: int,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -113,3 +115,18 @@ SETTINGS = {
 def describe_fields() -> tuple[Setting, ...]:
     """Every setting of a recipe in the order of its sections, for documentation and tests."""
     return tuple(SETTINGS.values())
+
+
+def to_literal(value: object) -> str:
+    """Writes a value as TOML, on one line.
+
+    JSON writes booleans and text alike, but for one control character.
+    """
+    if isinstance(value, Mapping):
+        pairs = (f"{to_literal(k) if '.' in k else k} = {to_literal(v)}" for k, v in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(to_literal, value))}]"
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

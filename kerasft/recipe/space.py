@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from kerasft.errors import nearest
 from kerasft.recipe.check import TUNING, fault, find_faults
 from kerasft.recipe.durations import DURATION_FAMILIES
 from kerasft.recipe.sections import SECTIONS
-from kerasft.recipe.settings import SETTINGS, Setting
+from kerasft.recipe.settings import SETTINGS, Setting, to_literal
 
 CHOICES, RANGE, LOG = "choices", "range", "log"
 _KINDS = (CHOICES, RANGE, LOG)
@@ -114,7 +113,7 @@ def read_space(table: object, origin: str) -> tuple[tuple[Dimension, ...], list[
 
 def space_to_toml(space: Sequence[Dimension]) -> str:
     """Returns the section as TOML that reads to the same space."""
-    return "\n".join([f"[{TUNING}]", *(f'"{d.name}" = {_inline(d.to_json())}' for d in space)])
+    return "\n".join([f"[{TUNING}]", *(f'"{d.name}" = {to_literal(d.to_json())}' for d in space)])
 
 
 def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,16 +264,3 @@ def _convert(setting: Setting, value: Any) -> Any:
 
 def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _inline(value: Any) -> str:
-    """A TOML value on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _key(name: str) -> str:
-    return f'"{name}"' if "." in name else name

@@ -212,7 +212,7 @@ BAD_IMPORTS = [
     ("kerasft.models.encoder", "from kerasft.recipe import Recipe", "knows recipes"),
     ("kerasft.tasks.classification", "from kerasft import recipe", "knows recipes"),
     ("kerasft.console", "import numpy as np", "at module level"),
-    ("kerasft.recipe.load", "try:\n    import keras.ops\nexcept E:\n    pass", "at module level"),
+    ("kerasft.recipe.read", "try:\n    import keras.ops\nexcept E:\n    pass", "at module level"),
     ("kerasft.cli.list", "class A:\n    from tensorflow import x", "at module level"),
     ("kerasft", "from kerasft.runs import train", None),
 ]

@@ -22,7 +22,7 @@ from kerasft.recipe import (
     recipes_folder,
     resolve_duration,
 )
-from kerasft.recipe import load as load_module
+from kerasft.recipe import read as load_module
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_shipped_settings():
 def test_the_packaged_recipes_are_used_where_there_is_no_checkout(monkeypatch, tmp_path):
     package = tmp_path / "site-packages" / "kerasft"
     (package / "recipe").mkdir(parents=True)
-    monkeypatch.setattr(load_module, "__file__", str(package / "recipe" / "load.py"))
+    monkeypatch.setattr(load_module, "__file__", str(package / "recipe" / "read.py"))
     assert recipes_folder() == package / "_recipes"
     (tmp_path / "site-packages" / "pipelines").mkdir()
     assert recipes_folder() == package / "_recipes"  # a stray folder is no checkout

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
+from kerasft.recipe.sections.training import OPTIMIZER_SETTINGS
 from kerasft.training.distribution.shared_scalars import SharedScalars
 from kerasft.training.step.fused_adam import FusedAdam
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasft.recipe.learning_sections import OPTIMIZER_SETTINGS
+from kerasft.recipe.sections.training import OPTIMIZER_SETTINGS
 from kerasft.training.step.loss_scale import LossScale
 from kerasft.training.step.optimizer import AdamW, build_optimizer
 

@@ -1,7 +1,4 @@
-"""The sections of a recipe on learning: how it is trained, what stays frozen, what regularizes it.
-
-The other sections, and how settings are written, stand in `sections.py`.
-"""
+"""`[training]`: how long, how fast, on what."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from kerasft.recipe.rules import (
     above_up_to,
     at_least,
     between,
-    each_of,
     from_up_to,
     one_of,
     one_of_or_matching,
@@ -35,8 +31,6 @@ OPTIMIZER_SETTINGS = {
     "lion": ("beta_1", "beta_2"),
 }
 SCHEDULES = ("polynomial", "cosine", "constant", "inverse_sqrt")
-ADAPTERS = ("none", "lora", "bitfit", "houlsby")
-LORA_MATRICES = ("query", "key", "value", "output", "feedforward")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,96 +202,3 @@ class TrainingSettings:
 
     def __post_init__(self):
         settle_durations(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class FreezingSettings:
-    """`[freezing]`: what of the encoder stays as it was pretrained."""
-
-    embeddings: bool = setting(False, "Freeze the embeddings.")
-    lowest_layers: int = setting(
-        0, "Freeze the embeddings and so many layers above them.", at_least(0)
-    )
-    encoder: bool = setting(False, "Freeze all but the head.")
-
-
-@dataclasses.dataclass(frozen=True)
-class RegularizationSettings:
-    """`[regularization]`: what keeps a model from learning its examples by heart."""
-
-    l1: float = setting(0.0, "Weight of the sum of the weights' magnitudes.", between(0, 1))
-    l2: float = setting(0.0, "Weight of half the sum of the squared weights.", between(0, 1))
-    l2_sp: float = setting(
-        0.0,
-        "Weight of half the squared distance from the encoder's pretrained weights (L2-SP).",
-        between(0, 1),
-    )
-    stochastic_depth: float = setting(
-        0.0,
-        "Share of the examples that skip the top layer in training; lower ones less, linearly.",
-        between(0, 0.9),
-    )
-    r_drop: float = setting(
-        0.0,
-        "Weight of the divergence between two passes under different dropout (R-Drop).",
-        at_least(0),
-    )
-    adversarial_epsilon: float = setting(
-        0.0,
-        "Length of the adversarial step on each text's embeddings (FGM): a part of one token's "
-        "length, such as 0.2; 0 is none.",
-        at_least(0),
-    )
-    mixup_alpha: float = setting(
-        0.0, "Beta distribution of mix-up on the pooled vectors; 0 is none.", at_least(0)
-    )
-    reinitialize_layers: int = setting(
-        0, "So many of the top layers begin anew, with random weights.", at_least(0)
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentationSettings:
-    """`[augmentation]`: training texts that are altered, anew in every epoch."""
-
-    share: float = setting(
-        1.0,
-        "Share of the examples that are altered at all, drawn anew each epoch.",
-        above_up_to(0, 1),
-    )
-    deletion: float = setting(0.0, "Chance of each word to be left out.", from_up_to(0, 1))
-    swap: float = setting(
-        0.0, "Chance of each word to change places with the next one.", from_up_to(0, 1)
-    )
-    word_dropout: float = setting(
-        0.0, "Chance of each token to become the unknown one.", from_up_to(0, 1)
-    )
-    typos: float = setting(
-        0.0, "Chance of each word to get one mistake of typing.", from_up_to(0, 1)
-    )
-    casing: float = setting(
-        0.0, "Chance of each word to change between lower and upper case.", from_up_to(0, 1)
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class AdapterSettings:
-    """`[adapter]`: few new or chosen weights are trained, all others stay frozen."""
-
-    method: str = setting(
-        "none",
-        "lora: low-rank updates of matrices; bitfit: the biases alone; houlsby: bottleneck layers.",
-        one_of(*ADAPTERS),
-    )
-    matrices: tuple[str, ...] = setting(
-        ("query", "value"),
-        f"Which matrices get a LoRA: any of {', '.join(LORA_MATRICES)}.",
-        each_of(LORA_MATRICES),
-    )
-    rank: int = setting(8, "Rank of a LoRA.", at_least(1))
-    alpha: float = setting(16.0, "A LoRA counts alpha / rank times.", above(0))
-    dropout: float = setting(0.0, "Dropout before a LoRA.", between(0, 0.9))
-    bottleneck_dim: int = setting(64, "Width of a Houlsby adapter.", at_least(1))
-    init_from: str | None = setting(
-        None, "A run directory or adapter folder whose adapter is loaded onto the preset."
-    )
