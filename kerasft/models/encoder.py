@@ -18,8 +18,6 @@ from kerasft.models.checkpointing import run_checkpointed
 from kerasft.models.embeddings import embed, keep_in_float32
 from kerasft.models.encoder_layer import run_layer
 
-POOLINGS = ("mean", "cls", "pooled")
-
 # The attributes of keras_hub's BertBackbone, in the order in which they are called.
 _BERT_LAYERS = (
     "token_embedding",

@@ -44,7 +44,6 @@ class Classification:
 
     kind = SINGLE
     has_thresholds = False
-    output_names = ("label", "score", "probabilities", "logits")
 
     def __init__(
         self,

@@ -44,7 +44,6 @@ class MultiLabel:
 
     kind = MULTI
     has_thresholds = True
-    output_names = ("labels", "scores", "selected", "logits")
 
     def __init__(
         self,
@@ -183,8 +182,12 @@ class MultiLabel:
             logits: float `(num_examples, num_labels)`.
         """
         scores, _ = self._decisions(logits)
-        thresholds = tune_thresholds(labels, scores)
-        return MultiLabel(self.label_names, headline=self.headline, thresholds=thresholds.tolist())
+        return MultiLabel(
+            self.label_names,
+            headline=self.headline,
+            thresholds=tune_thresholds(labels, scores).tolist(),
+            focal_gamma=self.focal_gamma,
+        )
 
     def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
         """Returns logits whose answers are the labels, float32 `(num_examples, num_labels)`."""

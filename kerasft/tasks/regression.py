@@ -89,7 +89,6 @@ class Regression:
     label_names: tuple[str, ...] = ()
     has_thresholds = False
     num_outputs = 1
-    output_names = ("value", "logits")
 
     def __init__(
         self,

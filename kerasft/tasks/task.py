@@ -28,7 +28,6 @@ class Task(Protocol):
         headline: The metric of `evaluate` that counts.
         has_thresholds: Whether `with_tuned_thresholds` changes anything.
         num_outputs: Number of logits.
-        output_names: The keys of `decode`, in its order.
     """
 
     kind: str
@@ -36,7 +35,6 @@ class Task(Protocol):
     headline: str
     has_thresholds: bool
     num_outputs: int
-    output_names: tuple[str, ...]
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
         """Builds the head that turns pooled vectors into logits."""

@@ -64,7 +64,7 @@ def measure(path: Path, folder: Path) -> dict[str, int]:
     from kerasft.data.plan.splits import build_splits
     from kerasft.data.store.token_store import load_or_build_token_store
     from kerasft.models.tiny_random import load_vocabulary
-    from kerasft.text import WordPiecePreprocessor
+    from kerasft.text.wordpiece import WordPiecePreprocessor
 
     vocabulary = load_vocabulary()
     preprocessor = WordPiecePreprocessor(vocabulary, sequence_length=32)

@@ -24,7 +24,7 @@ import tokenizers
 
 from kerasft.data.sources.source import load_source
 from kerasft.models.presets import DEFAULT_PRESET, find_preset
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 
 BATCH_SIZE = 1024
 UNTRUNCATED = 1_000_000

@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 import tensorflow_text as tf_text
 
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 
 tokenizers = pytest.importorskip("tokenizers")
 

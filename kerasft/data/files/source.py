@@ -49,7 +49,7 @@ class FileSource:
         train_files: Paths or globs; see `open_table`.
         validation_files: The same, perhaps none.
         test_files: The same, perhaps none.
-        format: `auto` by the names of the files, or one of `kerasft.data.files.table.FORMATS`.
+        format: `auto` by the names of the files, or `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
         text_column: Name of the text's column; guessed if `None`.
         text_pair_column: Name of the second text's column; single texts if `None`.
         label_column: Name of the label's column; guessed if `None`.

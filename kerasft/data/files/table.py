@@ -18,7 +18,6 @@ from kerasft.data.files.reading import is_gzipped
 from kerasft.errors import UserError, nearest
 
 AUTO, FOLDER = "auto", "folder"
-FORMATS = ("csv", "tsv", "jsonl", "parquet", FOLDER)
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",

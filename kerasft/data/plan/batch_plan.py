@@ -7,25 +7,15 @@ order comes from a hash of (seed, epoch, index), so every machine computes the s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
-from kerasft.data.plan.balance import PADDING_MULTIPLE, deal_evenly, padded_length
+from kerasft.data.plan.balance import PADDING_MULTIPLE, deal_evenly
 from kerasft.data.plan.scatter import draws, key_of
 from kerasft.errors import UserError
 
 _FULL_POSITIONS, _MOST_TIMES = 4096, 4  # of a batch that is only evaluated
 _EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
-
-
-def padding_share(
-    lengths: np.ndarray, batches: Sequence[np.ndarray], pad_length_to: int = PADDING_MULTIPLE
-) -> float:
-    """Returns the share of all positions in `batches` that hold padding, 0.0 to 1.0."""
-    positions = sum(len(batch) * padded_length(lengths[batch], pad_length_to) for batch in batches)
-    tokens = sum(int(lengths[batch].sum()) for batch in batches)
-    return 1.0 - tokens / positions if positions else 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

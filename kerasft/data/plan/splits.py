@@ -103,7 +103,7 @@ class Splits:
     Attributes:
         train: int64 indices into the dataset's train split.
         validation: int64 indices into the split that `validation_store` names.
-        tests: int64 indices into each split to test on, by name; the first of them is `test`.
+        tests: int64 indices into each split to test on, by name; the first is named `test`.
         report: Counts by reason, to be shown and written beside the metrics.
         validation_store: `train` where validation was held out of train; `validation` where the
             dataset brings its own.
@@ -114,11 +114,6 @@ class Splits:
     tests: dict[str, np.ndarray]
     report: dict[str, int]
     validation_store: str = TRAIN
-
-    @property
-    def test(self) -> np.ndarray:
-        """The indices of the first split to test on."""
-        return self.tests[TEST]
 
 
 def build_splits(  # noqa: PLR0913 - the two most take defaults

@@ -55,14 +55,6 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def example(self, index: int) -> dict[str, np.ndarray]:
-        """Returns the `token_ids` and `segment_ids` of one example, without padding."""
-        tokens = slice(self.offsets[index], self.offsets[index + 1])
-        token_ids = self.token_ids[tokens]
-        if self.segment_ids is None:
-            return {"token_ids": token_ids, "segment_ids": np.zeros_like(token_ids)}
-        return {"token_ids": token_ids, "segment_ids": self.segment_ids[tokens]}
-
 
 def load_or_build_token_store(
     source: Source,

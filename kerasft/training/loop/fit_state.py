@@ -56,13 +56,12 @@ class FitSettings:
     divergence_factor: float | None = None
     skip: frozenset[int] = frozenset()
     stop_step: int | None = None
+    norms_every: int = 0
 
     @property
     def last_step(self) -> int:
         """The step after which training is over."""
         return min(self.total_steps, self.stop_step or self.total_steps)
-
-    norms_every: int = 0
 
 
 @dataclasses.dataclass

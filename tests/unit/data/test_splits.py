@@ -86,7 +86,7 @@ def test_subsets_move_nothing_between_train_and_validation():
     part = build(validation_fraction=0.2, num_examples={"train": 40, "test": 7}, seed=3)
     assert len(part.train) == 40
     assert len(part.validation) == 10  # shrinks with train: a fifth of the two together
-    assert len(part.test) == 7
+    assert len(part.tests["test"]) == 7
     assert set(part.train) < set(whole.train)
     assert set(part.validation) < set(whole.validation)
     assert part.report["train_left_out_by_subset"] == 36
@@ -95,7 +95,7 @@ def test_subsets_move_nothing_between_train_and_validation():
 def test_validation_can_be_sized_by_itself():
     counts = {"train": 40, "validation": 15, "test": None}
     splits = build(validation_fraction=0.2, num_examples=counts)
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (40, 15, 50)
+    assert (len(splits.train), len(splits.validation), len(splits.tests["test"])) == (40, 15, 50)
 
 
 def test_validation_does_not_depend_on_the_seed():
@@ -130,7 +130,6 @@ def test_several_splits_to_test_on():
         "test": 3,
         "test_hard": 4,
     }
-    assert splits.test is splits.tests["test"]
     assert not {0, 1, 2} & {*splits.train, *splits.validation}
     assert splits.report["train_examples_also_in_test"] == 2
     assert splits.report["train_examples_also_in_test_hard"] == 1

@@ -13,7 +13,7 @@ from kerasft.data.store.token_shards import complete_shards, shard_folder, write
 from kerasft.data.store.token_store import load_or_build_token_store, store_place
 from kerasft.data.store.token_writer import Shard
 from kerasft.models.tiny_random import load_vocabulary
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 
 SPLIT = "train"
 

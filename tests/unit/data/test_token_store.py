@@ -37,9 +37,8 @@ def test_holds_what_was_tokenized(build, make_source):
     assert store.lengths.tolist() == [len(text) for text in TEXTS]
     assert store.labels.tolist() == [0, 1] * 6
     for index, text in enumerate(TEXTS):
-        example = store.example(index)
-        assert example["token_ids"].tolist() == [byte + 1 for byte in text]
-        assert example["segment_ids"].tolist() == [0] * len(text)
+        tokens = store.token_ids[store.offsets[index] : store.offsets[index + 1]]
+        assert tokens.tolist() == [byte + 1 for byte in text]
     np.testing.assert_array_equal(store.text_hashes, text_hashes(TEXTS))
     assert store.segment_ids is None
     assert isinstance(store.token_ids, np.memmap)
@@ -50,8 +49,9 @@ def test_holds_what_was_tokenized(build, make_source):
 
 def test_holds_pairs(build, make_source):
     store = build(make_source([b"ab", b"c"], [b"xyz", b""]))
-    assert store.example(0)["token_ids"].tolist() == [98, 99, 121, 122, 123]
-    assert store.example(0)["segment_ids"].tolist() == [0, 0, 1, 1, 1]
+    assert store.offsets.tolist() == [0, 5, 6]
+    assert store.token_ids[:5].tolist() == [98, 99, 121, 122, 123]
+    assert store.segment_ids[:5].tolist() == [0, 0, 1, 1, 1]
     np.testing.assert_array_equal(store.text_hashes, text_hashes([b"ab", b"c"], [b"xyz", b""]))
 
 

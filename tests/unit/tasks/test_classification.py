@@ -36,7 +36,7 @@ class TestDecode:
         dtypes = {name: tensor.dtype for name, tensor in answer.items()}
         assert dtypes.pop("label") == tf.string
         assert set(dtypes.values()) == {tf.float32}
-        assert tuple(answer) == task.output_names
+        assert tuple(answer) == ("label", "score", "probabilities", "logits")
 
     def test_bfloat16_logits_are_answered_in_float32(self, task):
         answer = task.decode(tf.constant(LOGITS, tf.bfloat16))

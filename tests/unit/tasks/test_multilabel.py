@@ -35,8 +35,8 @@ class TestDecode:
         np.testing.assert_allclose(answer["scores"], sigmoid(LOGITS), rtol=1e-6)
         assert answer["selected"].numpy().tolist() == (LOGITS > 0).tolist()
         assert np.array_equal(answer["logits"], LOGITS)
-        assert tuple(answer) == task.output_names
-        dtypes = [answer[name].dtype for name in task.output_names]
+        assert tuple(answer) == ("labels", "scores", "selected", "logits")
+        dtypes = [tensor.dtype for tensor in answer.values()]
         assert dtypes == [tf.string, tf.float32, tf.bool, tf.float32]
 
     @pytest.mark.parametrize("wrap", [lambda step: step, tf.function])

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from kerasft.models.tiny_random import load_vocabulary
-from kerasft.text import WordPiecePreprocessor
 from kerasft.text.uncompiled import not_compiled, uncompiled_graph
+from kerasft.text.wordpiece import WordPiecePreprocessor
 
 TEXTS = tf.TensorSpec([None], tf.string)
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 
 TEXTS = ["A quiet film.", "", "Films <br /> plot!", "   ", "Café …", "a" * 300, "the " * 50]
 

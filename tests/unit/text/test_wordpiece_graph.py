@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 from tests.conftest import op_names
 
 # All that the graph may hold: TF core, and one op of TF-Text that every stock server has had

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.evaluation.forward import build_forward
-from kerasft.text import WordPiecePreprocessor
+from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.loop.loop import train_steps
 
 LENGTH = 8
