@@ -1,7 +1,6 @@
 """Reads which ops a SavedModel holds, and says which stock TensorFlow Serving can run it.
 
 The file is read as a protocol buffer: no op library is loaded and nothing of the model is run.
-What needs XLA is found in `xla_audit`.
 
 Not checked: whether an op has a kernel for the CPU and for its types, and versions of an op's
 behaviour. The C loader in `tests/serving/` tries what this module foretells.
@@ -30,9 +29,6 @@ from kerasft.export.server_ops import (
     SERVERS,
     TEXT_OPS,
 )
-from kerasft.export.xla_audit import FIX as XLA_FIX
-from kerasft.export.xla_audit import WHY as XLA_WHY
-from kerasft.export.xla_audit import find_compiled
 
 TENSORFLOW, TEXT, FORESTS, UNKNOWN = (
     "TensorFlow",
@@ -44,6 +40,14 @@ _MOST_PLACES = 3  # where an op is shown to stand
 _FUNCTION_PREFIXES = ("__inference_", "__forward_", "__backward_")
 _WHY = "stock servers lack it, or the Python function that it calls"
 _FIX = "use TensorFlow's and TensorFlow Text's own ops in its place."
+_JIT_COMPILE, _JIT_SCOPE = "jit_compile=True", "jit_scope"
+_XLA_WHY = "stock servers have XLA compilation off, so that its first request fails"
+_XLA_FIX = (
+    "compute it with TensorFlow's own ops (keras.ops.scatter_update in place of "
+    "keras.ops.slice_update) and without jit_compile, or serve it where XLA may compile: "
+    "tensorflow_model_server --xla_cpu_compilation_enabled."
+)
+_MUST_COMPILE, _MAY_COMPILE = "_XlaMustCompile", "_XlaCompile"
 
 
 class RefusedOp(NamedTuple):
@@ -114,10 +118,10 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
     places: dict[str, list[tuple[str, str]]] = {}
     for function, node in nodes:
         places.setdefault(node.op, []).append((function, node.name))
-    compiled = find_compiled(saved_model)
+    compiled = _find_compiled(saved_model)
     since = {op: _oldest_server_of(op) for op in sorted(ops.keys() - compiled.keys())}
     found = [_describe(op, since[op], places[op]) for op in since if since[op] != OLDEST_SERVER]
-    found += [_describe(op, None, places, XLA_WHY, XLA_FIX) for op, places in compiled.items()]
+    found += [_describe(op, None, places, _XLA_WHY, _XLA_FIX) for op, places in compiled.items()]
     refused = tuple(op for op in found if op.since is None)
     newer = tuple(op for op in found if op.since is not None)
     oldest = max((op.since for op in newer), key=SERVERS.index, default=OLDEST_SERVER)
@@ -274,3 +278,56 @@ def _find_ignored_attributes(nodes) -> Iterator[str]:
 def _minor(version: str) -> tuple[int, ...]:
     parts = version.split(".")[:2]
     return tuple(int(part) for part in parts) if all(map(str.isdecimal, parts)) else ()
+
+
+def _find_compiled(saved_model) -> dict[str, list[tuple[str, str]]]:
+    """Returns what needs XLA by its op, each with its places: a function and a node in it.
+
+    A stock TensorFlow Serving turns XLA compilation off when it starts (`DisableXlaCompilation` in
+    its `model_servers/main.cc`, all versions of `SERVERS`). A model that needs XLA loads there, and
+    its first request fails with "XLA compilation disabled". Three things need XLA:
+
+    - Ops whose name begins with `Xla`. Their kernels compile when they run (TensorFlow's
+      `compiler/jit/xla_ops_on_regular_devices.cc`); the others have no kernel for CPUs at all.
+    - Functions with `jit_compile=True`.
+    - Nodes under `tf.xla.experimental.jit_scope`.
+
+    Functions that nothing calls are left out: a server loads them and never runs them.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for meta_graph in saved_model.meta_graphs:
+        for op, function, node in sorted(set(_compiled_places(meta_graph.graph_def))):
+            found.setdefault(op, []).append((function, node))
+    return found
+
+
+def _compiled_places(graph) -> Iterator[tuple[str, str, str]]:
+    """Yields op, function and node, from the main graph on through all functions called."""
+    functions = {function.signature.name: function for function in graph.library.function}
+    called, waiting = set(), [""]
+    while waiting:
+        name = waiting.pop()
+        if name and _is_marked(functions[name], _MUST_COMPILE):
+            yield _JIT_COMPILE, name, ""
+        for node in functions[name].node_def if name else graph.node:
+            callees = {callee for callee in _called(node) if callee in functions}
+            waiting += callees - called
+            called |= callees
+            if node.op.startswith("Xla"):
+                yield node.op, name, node.name
+            if _is_marked(node, _MAY_COMPILE):
+                yield _JIT_SCOPE, name, node.name
+            if _is_marked(node, _MUST_COMPILE):
+                yield from ((_JIT_COMPILE, callee, "") for callee in callees)
+
+
+def _called(node) -> Iterator[str]:
+    """Yields the names of the functions that a node may call."""
+    yield node.op
+    for value in node.attr.values():
+        yield value.func.name
+        yield from (function.name for function in value.list.func)
+
+
+def _is_marked(owner, attribute: str) -> bool:
+    return attribute in owner.attr and owner.attr[attribute].b

@@ -20,8 +20,9 @@ from kerasft.data.files.cells import (
     texts,
 )
 from kerasft.data.files.columns import Columns, choose_columns
-from kerasft.data.files.contents import Contents
-from kerasft.data.files.label_checks import (
+from kerasft.data.files.labels import (
+    AUTO,
+    LabelCounts,
     check_header,
     check_names,
     check_numbers,
@@ -29,9 +30,8 @@ from kerasft.data.files.label_checks import (
     describe_labels,
     sort_names,
 )
-from kerasft.data.files.labels import AUTO, LabelCounts
 from kerasft.data.files.scan import Scan
-from kerasft.data.files.table import Row, Table, open_table
+from kerasft.data.files.table import Contents, Row, Table, open_table
 from kerasft.data.plan.splits import HASH_BYTES, hash_text
 from kerasft.errors import UserError, changed_while_read, nearest
 

@@ -13,12 +13,12 @@ from kerasft.data.example import MULTI, NUMBER, Example
 from kerasft.data.inspection.facts import (
     Leak,
     SplitFacts,
+    fact_lines,
     label_counts,
     measure_lengths,
     number_quantiles,
     relative_rounding,
 )
-from kerasft.data.inspection.lines import fact_lines
 from kerasft.data.inspection.problems import ERROR, Problem, find_problems
 from kerasft.data.inspection.scan import Scan, count_words, token_counter
 from kerasft.data.sources.source import Source

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE
-from kerasft.data.inspection.facts import Leak, SplitFacts, imbalance
-from kerasft.data.inspection.faults import (
+from kerasft.data.inspection.facts import Leak, SplitFacts, count, imbalance
+from kerasft.data.inspection.scan import (
     CONTROL_CHARACTER,
     HTML,
     INVALID_UTF8,
     MOJIBAKE,
     REPLACEMENT_CHARACTER,
 )
-from kerasft.data.inspection.lines import count
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEVELS = (ERROR, WARNING, NOTE)

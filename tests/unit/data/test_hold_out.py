@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.data.plan.hold_out import hold_out, move_together, validation_mask
-from kerasft.data.plan.places import count_places
+from kerasft.data.plan.hold_out import count_places, hold_out, move_together, validation_mask
 from kerasft.data.plan.splits import text_hashes
 from kerasft.errors import UserError
 

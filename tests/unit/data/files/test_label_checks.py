@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kerasft.data.files.label_checks import check_header, check_seen, sort_names
-from kerasft.data.files.labels import LabelCounts
+from kerasft.data.files.labels import LabelCounts, check_header, check_seen, sort_names
 from kerasft.errors import UserError
 
 

@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 from kerasft.data.files.cells import as_number, as_word, as_words, is_missing
-from kerasft.data.files.label_checks import check_names, sort_names
-from kerasft.data.files.labels import LabelCounts
+from kerasft.data.files.labels import LabelCounts, check_names, sort_names
 from kerasft.errors import UserError
 
 

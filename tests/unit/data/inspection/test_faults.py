@@ -1,6 +1,6 @@
 import pytest
 
-from kerasft.data.inspection.faults import (
+from kerasft.data.inspection.scan import (
     CONTROL_CHARACTER,
     HTML,
     INVALID_UTF8,
