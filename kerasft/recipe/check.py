@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kerasft.errors import UserError, nearest
 from kerasft.recipe.durations import DURATION_FAMILIES
@@ -84,25 +84,29 @@ def find_faults(values: Mapping[str, object], origin: str) -> list[str]:
             place, expected = f"[{section}] {key}", SETTINGS[name].expected
             hint = nearest(value, SETTINGS[name].rule.choices) if isinstance(value, str) else ""
             faults.append(fault(origin, place, what, value, expected, hint))
-    return faults + _duration_faults(values, origin)
+    return [*faults, *find_duration_faults(values, origin)]
 
 
-def _duration_faults(values: Mapping[str, object], origin: str) -> list[str]:
-    faults = []
+def find_duration_faults(
+    values: Mapping[str, object], origin: str, *, section: str = "training", what: str = "given"
+) -> Iterator[str]:
+    """Yields a fault for each duration that stands there twice.
+
+    Args:
+        values: `{"training.key": value}`, other sections passed over.
+        origin: The file, or "override", as faults shall name it.
+        section: In which section they stand.
+        what: What is done twice: `given` or `searched`.
+    """
     keys = {name.removeprefix("training.") for name in values if name.startswith("training.")}
     for family in DURATION_FAMILIES.values():
         given = family.given(keys)
         if len(given) > 1:
-            faults.append(
-                fault(
-                    origin,
-                    f"[training] {', '.join(given)}",
-                    "one duration given twice",
-                    ", ".join(f"{key} = {values[f'training.{key}']}" for key in given),
-                    f"exactly one of {', '.join(family.members)}",
-                )
-            )
-    return faults
+            shown = [f"{key} = {values[f'training.{key}']}" for key in given]
+            received = ", ".join(shown if what == "given" else given)
+            place = f"[{section}] {', '.join(given)}"
+            expected = f"exactly one of {', '.join(family.members)}"
+            yield fault(origin, place, f"one duration {what} twice", received, expected)
 
 
 def _unknown_section(origin: str, section: str, *, is_table: bool) -> str:

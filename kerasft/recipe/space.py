@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kerasft.errors import nearest
-from kerasft.recipe.check import TUNING, fault, find_faults
-from kerasft.recipe.durations import DURATION_FAMILIES
+from kerasft.recipe.check import TUNING, fault, find_duration_faults, find_faults
 from kerasft.recipe.sections import SECTIONS
 from kerasft.recipe.settings import SETTINGS, Setting, to_literal
 
@@ -106,7 +105,7 @@ def read_space(table: object, origin: str) -> tuple[tuple[Dimension, ...], list[
         return (), faults
     read = {name: _read(name, spec, origin, faults) for name, spec in specs.items()}
     if not faults:
-        faults += _family_faults(specs, origin)
+        faults += find_duration_faults(specs, origin, section=TUNING, what="searched")
         faults += [line for found in read.values() for line in _when_faults(found, read, origin)]
     return ((), faults) if faults else _parents_first(read, origin)
 
@@ -210,16 +209,6 @@ def _step_faults(setting: Setting, kind: str, values: list, step: object) -> Ite
         yield "not a step", step, f"a whole number, as {setting.name} is"
     elif (values[0] * step if kind == LOG else values[0] + step) > values[1] * (1 + 1e-9):
         yield "an empty range", step, "a step that leads to a second value"
-
-
-def _family_faults(names: Mapping[str, object], origin: str) -> Iterator[str]:
-    keys = {name.removeprefix("training.") for name in names if name.startswith("training.")}
-    for family in DURATION_FAMILIES.values():
-        given = family.given(keys)
-        if len(given) > 1:
-            expected = f"exactly one of {', '.join(family.members)}"
-            place = f"[{TUNING}] {', '.join(given)}"
-            yield fault(origin, place, "one duration searched twice", ", ".join(given), expected)
 
 
 def _when_faults(

@@ -13,9 +13,15 @@ import tensorflow_text as tf_text
 
 from kerasft.errors import UserError
 from kerasft.text.cleaning import MAX_BYTES_PER_WORD, clean_text
-from kerasft.text.truncation import keep_byte_ends, keep_ends, keep_first, longest_first
+from kerasft.text.truncation import (
+    cut_windows,
+    join_windows,
+    keep_byte_ends,
+    keep_ends,
+    keep_first,
+    longest_first,
+)
 from kerasft.text.uncompiled import uncompiled_graph
-from kerasft.text.windows import cut_windows, join_windows
 
 PADDING, UNKNOWN, START, SEPARATOR = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 WINDOWS = "windows"

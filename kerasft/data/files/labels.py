@@ -16,10 +16,10 @@ from kerasft.data.files.cells import (
     as_words,
     is_missing,
 )
-from kerasft.data.files.scan import MOST_NAMED
 from kerasft.errors import UserError
 
 AUTO = "auto"
+MOST_NAMED = 5
 _SEPARATORS = ("|", ";")
 _LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # where the user says that there are several labels
 _MOST_GRADES = 50  # up to so many distinct integers are grades or classes

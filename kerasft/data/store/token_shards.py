@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,6 @@ def write_shard(
     preprocessor: Any,
     store: Path,
     shard: Shard,
-    *,
-    progress: Callable[[int, int | None], object] | None = None,
 ) -> bool:
     """Tokenizes a part of a split, unless it is there.
 
@@ -45,7 +43,6 @@ def write_shard(
         preprocessor: See `token_store.load_or_build_token_store`.
         store: The place of the whole store.
         shard: The part.
-        progress: See `token_writer.write_arrays`.
 
     Returns:
         Whether it was tokenized now.
@@ -57,7 +54,7 @@ def write_shard(
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        manifest = write_arrays(source, split, preprocessor, beside, progress=progress, shard=shard)
+        manifest = write_arrays(source, split, preprocessor, beside, shard=shard)
         source.check_unchanged(split)  # or the part would lie beside those of other data
         (beside / _MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(final, ignore_errors=True)

@@ -63,7 +63,6 @@ def load_or_build_token_store(
     preprocessor: Any,
     folder: str | os.PathLike[str] | None = None,
     log: Callable[[str], object] = warnings.warn,
-    progress: Callable[[int, int | None], object] | None = None,
     verify_parts: bool = True,
 ) -> TokenStore:
     """Opens the tokens of a split, after making them if they are missing or damaged.
@@ -76,7 +75,6 @@ def load_or_build_token_store(
             its output depends on as JSON values.
         folder: Holds the stores, one folder each; by default `tokens` in the cache folder.
         log: Called with a message when a damaged store is rebuilt.
-        progress: Is called with (examples done, examples in all or `None`) while building.
         verify_parts: Whether parts that were tokenized ahead are read to see whether they are
             whole, before they are put together. Defaults to yes.
 
@@ -92,9 +90,7 @@ def load_or_build_token_store(
             except _DamagedError as error:
                 log(f"The token store {store} is damaged ({error}): it is rebuilt.")
         parts = complete_shards(store, verify=verify_parts)
-        _build(
-            source, split, parts, preprocessor=preprocessor, store=store, key=key, progress=progress
-        )
+        _build(source, split, parts, preprocessor=preprocessor, store=store, key=key)
         return _load(store, key, array_layouts(source))
 
 
@@ -167,7 +163,6 @@ def _build(
     preprocessor: Any,
     store: Path,
     key: dict[str, Any],
-    progress: Callable[[int, int | None], object] | None,
 ) -> None:
     check_disk_space(store.parent, _estimate_bytes(source, split), f"the tokens of {source.name}")
     partial = store.with_suffix(".partial")  # ours alone: the caller holds the lock
@@ -177,7 +172,7 @@ def _build(
         if parts:
             written = merge_shards(parts, array_layouts(source), partial)
         else:
-            written = write_arrays(source, split, preprocessor, partial, progress=progress)
+            written = write_arrays(source, split, preprocessor, partial)
         source.check_unchanged(split)  # or the store would have the name of other data
         manifest = {"key": key, "arrays": written["arrays"]}
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))

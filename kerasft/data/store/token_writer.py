@@ -74,7 +74,6 @@ def write_arrays(
     preprocessor: Any,
     folder: Path,
     *,
-    progress: Callable[[int, int | None], object] | None = None,
     shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Tokenizes a split into one file per array, and returns what its manifest says of them.
@@ -84,7 +83,6 @@ def write_arrays(
         split: The dataset's own name of the split.
         preprocessor: See `load_or_build_token_store`.
         folder: An empty folder.
-        progress: Is called with (examples done, examples in all or `None`).
         shard: Tokenizes a part of the split alone, which may hold nothing.
 
     Returns:
@@ -96,7 +94,7 @@ def write_arrays(
     """
     layouts = array_layouts(source)
     tokenize = build_tokenize(preprocessor, source.has_pairs)
-    num_examples, num_done, batches = source.num_examples(split), 0, []
+    batches = []
     with contextlib.ExitStack() as stack:
         writers = {
             name: stack.enter_context(ArrayWriter(folder / name, layout))
@@ -109,10 +107,7 @@ def write_arrays(
             for name, writer in writers.items():
                 writer.append(batch[name])
             batches.append([len(examples), len(batch["token_ids"])])
-            num_done += len(examples)
-            if progress is not None:
-                progress(num_done, num_examples)
-    if num_done == 0 and shard is None:
+    if not batches and shard is None:
         raise UserError(
             f"The {split} split of {source.name} is empty.",
             received=0,

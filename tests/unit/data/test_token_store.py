@@ -130,10 +130,17 @@ def test_two_at_once_build_once(build, make_source):
     assert [len(store) for store in stores] == [1200] * 4
 
 
-def test_streams_in_batches(build, make_source):
+def test_streams_in_batches(build, make_source, monkeypatch):
     source, seen = make_source([b"word"] * 2500), []
-    build(source, progress=lambda done, total: seen.append((done, total, source.num_yielded)))
-    assert seen == [(1024, 2500, 1024), (2048, 2500, 2048), (2500, 2500, 2500)]
+
+    def tokenize(graph, examples, own_source):
+        seen.append((len(examples), source.num_yielded))
+        return tokenize_batch(graph, examples, own_source)
+
+    tokenize_batch = token_writer._tokenize_batch
+    monkeypatch.setattr(token_writer, "_tokenize_batch", tokenize)
+    build(source)
+    assert seen == [(1024, 1024), (1024, 2048), (452, 2500)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasft.errors import UserError
-from kerasft.text.windows import cut_windows, join_windows
+from kerasft.text.truncation import cut_windows, join_windows
 from kerasft.text.wordpiece import WordPiecePreprocessor
 
 START, SEPARATOR = 2, 3
