@@ -17,9 +17,10 @@ from kerasft.data.batches.augmentation import Augmentation
 from kerasft.data.batches.token_batches import (
     Tokens,
     check_plan,
+    gather_batch,
     gather_tokens,
+    label_spec,
     map_steps,
-    pad_batch,
 )
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.data.sources.raw_texts import RawTexts
@@ -172,20 +173,18 @@ def build_augmented_dataset(
         rows, new = (altered[0], Tokens(*altered[1:])) if altered else (np.array([], int), None)
         tokens, num_altered = examples.tokens(epoch, numbers, rows, new)
         examples.record(int(step), num_altered)
-        indices = examples.indices[numbers]
-        return pad_batch(
+        return gather_batch(
             examples.store,
-            indices,
-            tokens,
-            pad_batch_to=pad_batch_to,
-            weights=weights,
+            examples.indices[numbers],
+            pad_batch_to,
+            weights,
             pad_length_to=plan.pad_length_to,
+            tokens=tokens,
         )
 
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    if examples.augmentation.alters_words:
-        return map_steps(examples.store, steps, gather, tokenize)
-    return map_steps(examples.store, steps, gather)
+    tokenized = {"arrays_of": tokenize} if examples.augmentation.alters_words else {}
+    return map_steps(steps, gather, label_spec(examples.store), **tokenized)
 
 
 def _merge(kept: Tokens, new: Tokens, is_new: np.ndarray) -> Tokens:

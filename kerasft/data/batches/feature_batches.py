@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from kerasft.data.batches.autotune import without_autotune
-from kerasft.data.batches.token_batches import PREFETCHED
+from kerasft.data.batches.token_batches import map_steps
 from kerasft.data.plan.batch_plan import BatchPlan
 
 
@@ -48,14 +47,8 @@ def build_feature_dataset(
 
         return take(features), take(labels), take(weights)
 
-    def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        arrays = (features, labels, weights)
-        tensors = tf.numpy_function(gather, [step], [array.dtype for array in arrays])
-        shaped = [
-            tf.ensure_shape(tensor, [None, *array.shape[1:]])
-            for tensor, array in zip(tensors, arrays, strict=True)
-        ]
-        return {"features": shaped[0]}, shaped[1], shaped[2]
-
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))
+    inputs, answers = (
+        tf.TensorSpec([None, *array.shape[1:]], array.dtype) for array in (features, labels)
+    )
+    return map_steps(steps, gather, answers, inputs={"features": inputs})

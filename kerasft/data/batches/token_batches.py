@@ -6,7 +6,7 @@ memory-mapped: nothing of it becomes a constant of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,11 @@ from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.store.token_store import TokenStore
 from kerasft.errors import UserError
 
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
-PREFETCHED = 8  # batches of a few hundred kB
+_INPUTS = {
+    name: tf.TensorSpec([None, None], tf.int32)
+    for name in ("token_ids", "segment_ids", "padding_mask")
+}
+_PREFETCHED = 8  # batches of a few hundred kB
 
 
 def build_train_dataset(
@@ -65,7 +68,7 @@ def build_train_dataset(
             pad_length_to=plan.pad_length_to,
         )
 
-    return map_steps(store, steps, gather)
+    return map_steps(steps, gather, label_spec(store))
 
 
 def build_evaluation_dataset(
@@ -94,34 +97,7 @@ def build_evaluation_dataset(
         own = indices[batches[int(step)]]
         return gather_batch(store, own, pad_batch_to, pad_length_to=pad_length_to)
 
-    return map_steps(store, tf.data.Dataset.range(len(batches)), gather)
-
-
-def gather_batch(
-    store: TokenStore,
-    indices: np.ndarray,
-    pad_batch_to: int | None = None,
-    weights: np.ndarray | None = None,
-    pad_length_to: int = PADDING_MULTIPLE,
-) -> tuple[np.ndarray, ...]:
-    """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
-
-    Args:
-        store: The tokens.
-        indices: int64: at least one example.
-        pad_batch_to: See `build_train_dataset`.
-        weights: See `build_train_dataset`.
-        pad_length_to: The width is a multiple of it.
-    """
-    tokens = gather_tokens(store, indices)
-    return pad_batch(
-        store,
-        indices,
-        tokens,
-        pad_batch_to=pad_batch_to,
-        weights=weights,
-        pad_length_to=pad_length_to,
-    )
+    return map_steps(tf.data.Dataset.range(len(batches)), gather, label_spec(store))
 
 
 class Tokens(NamedTuple):
@@ -148,31 +124,28 @@ def gather_tokens(store: TokenStore, indices: np.ndarray) -> Tokens:
     return Tokens(store.token_ids[positions], segment_ids, lengths)
 
 
-def pad_batch(
+def gather_batch(
     store: TokenStore,
     indices: np.ndarray,
-    tokens: Tokens,
-    *,
     pad_batch_to: int | None = None,
     weights: np.ndarray | None = None,
     pad_length_to: int = PADDING_MULTIPLE,
+    tokens: Tokens | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """Returns one padded batch of tokens, with the labels and weights of their examples.
+    """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
 
     A row that only fills the batch holds the first token of the first example, and weight 0: one
     real token keeps a mean over the row's tokens finite.
 
     Args:
-        store: The labels.
+        store: The tokens and labels.
         indices: int64: at least one example.
-        tokens: A row for each of them.
         pad_batch_to: See `build_train_dataset`.
         weights: See `build_train_dataset`.
         pad_length_to: The width is a multiple of it.
-
-    Returns:
-        The same arrays as `gather_batch`.
+        tokens: A row for each example, in place of the store's.
     """
+    tokens = gather_tokens(store, indices) if tokens is None else tokens
     multiple = pad_batch_to or 1
     num_real, num_rows = len(indices), -(-len(indices) // multiple) * multiple
     shape = (num_rows, padded_length(tokens.lengths, pad_length_to))
@@ -203,29 +176,35 @@ def check_plan(plan: BatchPlan, indices: np.ndarray) -> None:
 
 
 def map_steps(
-    store: TokenStore,
     steps: tf.data.Dataset,
     gather: Callable[..., tuple[np.ndarray, ...]],
-    inputs_of: Callable[[tf.Tensor], Sequence[tf.Tensor]] = lambda step: [step],
+    labels: tf.TensorSpec,
+    *,
+    inputs: Mapping[str, tf.TensorSpec] = _INPUTS,
+    arrays_of: Callable[[tf.Tensor], Sequence[tf.Tensor]] = lambda step: [step],
 ) -> tf.data.Dataset:
     """Builds the dataset of the batches of some steps.
 
     Args:
-        store: Says of what kind labels are.
         steps: A dataset of steps, int64.
-        gather: From arrays to a batch as `gather_batch` returns it; runs in NumPy.
-        inputs_of: From a step to the arrays that `gather` is given; runs in the graph.
+        gather: From arrays to the inputs, labels and sample weights of a batch; runs in NumPy.
+        labels: Shape and type of the labels.
+        inputs: Those of the inputs; defaults to those of tokens.
+        arrays_of: From a step to the arrays that `gather` is given; runs in the graph.
     """
-    types = [*[tf.int32] * len(_INPUTS), tf.as_dtype(label_dtype(store)), tf.float32]
+    specs = [*inputs.values(), labels, tf.TensorSpec([None], tf.float32)]
 
     def to_tensors(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        *inputs, labels, weight = tf.numpy_function(gather, inputs_of(step), types)
-        inputs = [tf.ensure_shape(tensor, [None, None]) for tensor in inputs]
-        labels = tf.ensure_shape(labels, [None, *store.labels.shape[1:]])
-        named = dict(zip(_INPUTS, inputs, strict=True))
-        return named, labels, tf.ensure_shape(weight, [None])
+        arrays = tf.numpy_function(gather, arrays_of(step), [spec.dtype for spec in specs])
+        *columns, label, weight = map(tf.ensure_shape, arrays, [spec.shape for spec in specs])
+        return dict(zip(inputs, columns, strict=True)), label, weight
 
-    return without_autotune(steps.map(to_tensors).prefetch(PREFETCHED))
+    return without_autotune(steps.map(to_tensors).prefetch(_PREFETCHED))
+
+
+def label_spec(store: TokenStore) -> tf.TensorSpec:
+    """Shape and type of a batch's labels."""
+    return tf.TensorSpec([None, *store.labels.shape[1:]], label_dtype(store))
 
 
 def label_dtype(store: TokenStore) -> np.dtype:

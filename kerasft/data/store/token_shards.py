@@ -7,18 +7,17 @@ process makes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasft.data.store.token_writer import ArrayLayout, ArrayWriter, Shard, write_arrays
+from kerasft.data.store.token_writer import ArrayLayout, Shard, write_arrays, write_batches
 
 _MANIFEST = "manifest.json"
 
@@ -103,28 +102,28 @@ def merge_shards(
         layouts: How the arrays lie.
         folder: An empty folder.
     """
-    manifests = [json.loads((part / _MANIFEST).read_text()) for part in parts]
-    arrays = {
-        name: [_open(part / name, layout) for part in parts] for name, layout in layouts.items()
-    }
-    starts = [dict.fromkeys(layouts, 0) for _ in parts]
-    batches = []
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(ArrayWriter(folder / name, layout))
+    return write_batches(_read_batches(parts, layouts), layouts, folder)
+
+
+def _read_batches(
+    parts: list[Path], layouts: Mapping[str, ArrayLayout]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the batches in the order of the split: of each part in turn the next one."""
+    sizes = [json.loads((part / _MANIFEST).read_text())["batches"] for part in parts]
+    arrays = [
+        {name: _open(part / name, layout) for name, layout in layouts.items()} for part in parts
+    ]
+    starts = [(0, 0) for _ in parts]
+    for number in range(sum(map(len, sizes))):
+        index, rank = number % len(parts), number // len(parts)
+        example, token = starts[index]
+        stops = example + sizes[index][rank][0], token + sizes[index][rank][1]
+        of_example, of_token = slice(example, stops[0]), slice(token, stops[1])
+        yield {
+            name: arrays[index][name][of_token if layout.per_token else of_example]
             for name, layout in layouts.items()
         }
-        for number in range(sum(len(manifest["batches"]) for manifest in manifests)):
-            index, rank = number % len(parts), number // len(parts)
-            num_examples, num_tokens = manifests[index]["batches"][rank]
-            for name, writer in writers.items():
-                start = starts[index][name]
-                stop = start + (num_tokens if layouts[name].per_token else num_examples)
-                writer.append(arrays[name][index][start:stop])
-                starts[index][name] = stop
-            batches.append([num_examples, num_tokens])
-    entries = {name: writer.entry() for name, writer in writers.items()}
-    return {"arrays": entries, "batches": batches}
+        starts[index] = stops
 
 
 def _open(path: Path, layout: ArrayLayout) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -92,29 +92,42 @@ def write_arrays(
     Raises:
         UserError: If the split has no examples.
     """
-    layouts = array_layouts(source)
     tokenize = build_tokenize(preprocessor, source.has_pairs)
-    batches = []
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(ArrayWriter(folder / name, layout))
-            for name, layout in layouts.items()
-        }
-        for number, examples in enumerate(batched(source.iterate(split), _BATCH_SIZE)):
-            if shard is not None and number % shard.count != shard.index:
-                continue
-            batch = _tokenize_batch(tokenize, examples, source)
-            for name, writer in writers.items():
-                writer.append(batch[name])
-            batches.append([len(examples), len(batch["token_ids"])])
-    if not batches and shard is None:
+    batches = enumerate(batched(source.iterate(split), _BATCH_SIZE))
+    written = write_batches(
+        (
+            _tokenize_batch(tokenize, examples, source)
+            for number, examples in batches
+            if shard is None or number % shard.count == shard.index
+        ),
+        array_layouts(source),
+        folder,
+    )
+    if not written["batches"] and shard is None:
         raise UserError(
             f"The {split} split of {source.name} is empty.",
             received=0,
             expected="at least 1 example",
         )
+    return written
+
+
+def write_batches(
+    batches: Iterable[Mapping[str, np.ndarray]], layouts: Mapping[str, ArrayLayout], folder: Path
+) -> dict[str, Any]:
+    """Writes the arrays of batches one after the other; returns what `write_arrays` does."""
+    sizes = []
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(ArrayWriter(folder / name, layout))
+            for name, layout in layouts.items()
+        }
+        for batch in batches:
+            for name, writer in writers.items():
+                writer.append(batch[name])
+            sizes.append([len(batch["lengths"]), len(batch["token_ids"])])
     arrays = {name: writer.entry() for name, writer in writers.items()}
-    return {"arrays": arrays, "batches": batches}
+    return {"arrays": arrays, "batches": sizes}
 
 
 class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
