@@ -24,6 +24,7 @@ from kerasft.recipe import Recipe, list_recipes
 from kerasft.run_dir import RunDir, describe_environment, write_atomically
 from kerasft.runs.data.data import Data, split_logits
 from kerasft.runs.model.assembly import build_model, build_preprocessor, load_recipe_preset
+from kerasft.tasks.measuring import measure
 from kerasft.tasks.task import Task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.callbacks.callback import Callback
@@ -112,7 +113,8 @@ class Trained:
     def describe(self, task: Task, data: Data, split: str, logits: np.ndarray) -> EvaluationFacts:
         """Computes all that is reported of a split."""
         settings = self.recipe.evaluation
-        return task.facts(
+        return measure(
+            task,
             split,
             data.labels(split),
             logits,

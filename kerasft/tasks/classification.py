@@ -11,18 +11,15 @@ import tensorflow as tf
 
 from kerasft.data.example import SINGLE
 from kerasft.metric import METRICS
-from kerasft.metrics.bootstrap import bootstrap_interval
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import (
     classification_metrics,
     classification_notes,
     confusion,
 )
-from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.weighted import WeightedMetric, weighted_of_classes
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import FocalLoss, SmoothedCrossEntropy, class_divergence
-from kerasft.tasks.measuring import interval_facts
 
 _SURE = 20.0  # the logit of a certain answer
 
@@ -122,49 +119,16 @@ class Classification:
             labels, self.probabilities(logits), self.label_names, calibration_bins=calibration_bins
         )
 
-    def facts(
-        self,
-        split: str,
-        labels: np.ndarray,
-        logits: np.ndarray,
-        *,
-        calibration_bins: int = 15,
-        bootstrap_resamples: int = 1000,
-        seed: int = 1,
-    ) -> EvaluationFacts:
-        """Computes all that is reported of a split.
-
-        Args:
-            split: Its name.
-            labels: Class indices, int `(num_examples,)`.
-            logits: float `(num_examples, num_classes)`.
-            calibration_bins: Bins of the calibration.
-            bootstrap_resamples: Resamples of the headline's interval.
-            seed: Seed of the resamples.
-        """
+    def details(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, Any]:
+        """Returns the confusion matrix, the bins of the calibration and the notes of a report."""
         probabilities, names = self.probabilities(logits), self.label_names
-        metrics = classification_metrics(
-            labels, probabilities, names, calibration_bins=calibration_bins
-        )
-        intervals, notes = interval_facts(
-            self.headline,
-            bootstrap_interval(
-                weighted_of_classes(self.headline, labels, probabilities, names),
-                num_resamples=bootstrap_resamples,
-                seed=seed,
-            ),
-        )
-        return EvaluationFacts(
-            split=split,
-            label_names=names,
-            metrics=metrics,
-            intervals=intervals,
-            headline=self.headline,
-            num_examples=len(labels),
-            confusion=confusion(labels, probabilities.argmax(axis=-1), len(names)),
-            bins=reliability_bins(labels, probabilities, calibration_bins),
-            notes=[*classification_notes(labels, probabilities, names), *notes],
-        )
+        return {
+            "confusion": confusion(labels, probabilities.argmax(axis=-1), len(names)),
+            "bins": reliability_bins(labels, probabilities, calibration_bins),
+            "notes": classification_notes(labels, probabilities, names),
+        }
 
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray

@@ -1,19 +1,56 @@
-"""What tasks share in measuring a split."""
+"""What is reported of a split: metrics, the headline's interval, and a task's own details."""
 
 from __future__ import annotations
 
-from kerasft.metrics.bootstrap import Interval
+import numpy as np
+
+from kerasft.metrics.bootstrap import Interval, bootstrap_interval
+from kerasft.metrics.facts import EvaluationFacts
+from kerasft.tasks.task import Task
+
+
+def measure(
+    task: Task,
+    split: str,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    *,
+    calibration_bins: int = 15,
+    bootstrap_resamples: int = 1000,
+    seed: int = 1,
+) -> EvaluationFacts:
+    """Computes all that is reported of a split.
+
+    Args:
+        task: What labels and logits mean.
+        split: Its name.
+        labels: One row an example, as the task's `evaluate` takes them.
+        logits: float `(num_examples, num_outputs)`.
+        calibration_bins: Bins of the calibration, where a task has one.
+        bootstrap_resamples: Resamples of the headline's interval.
+        seed: Seed of the resamples.
+    """
+    metrics = task.evaluate(labels, logits, calibration_bins=calibration_bins)
+    weighted = task.weighted_metric(task.headline, labels, logits)
+    interval = bootstrap_interval(weighted, num_resamples=bootstrap_resamples, seed=seed)
+    intervals, lacking = interval_facts(task.headline, interval)
+    details = task.details(labels, logits, calibration_bins=calibration_bins)
+    return EvaluationFacts(
+        split=split,
+        label_names=task.label_names,
+        metrics=metrics | details.pop("metrics", {}),
+        intervals=intervals,
+        headline=task.headline,
+        num_examples=len(labels),
+        notes=[*details.pop("notes"), *lacking],
+        **details,
+    )
 
 
 def interval_facts(
     headline: str, interval: Interval | None
 ) -> tuple[dict[str, Interval], list[str]]:
-    """Returns the headline's interval as `EvaluationFacts.intervals`, and notes on what it lacks.
-
-    Args:
-        headline: The metric.
-        interval: Its interval; `None` if it has none.
-    """
+    """Returns the headline's interval by its name, and notes on what it lacks."""
     if interval is None:
         return {}, []
     if not interval.num_left_out:

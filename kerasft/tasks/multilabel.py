@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from kerasft.data.example import MULTI
 from kerasft.metric import METRICS
-from kerasft.metrics.bootstrap import bootstrap_interval
-from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.multilabel import (
     DEFAULT_THRESHOLD,
     multilabel_metrics,
@@ -22,7 +20,6 @@ from kerasft.metrics.multilabel import (
 from kerasft.metrics.weighted import WeightedMetric, weighted_of_label_sets
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import label_divergence
-from kerasft.tasks.measuring import interval_facts
 
 _SURE = 20.0  # the logit of a label that certainly applies
 
@@ -121,46 +118,15 @@ class MultiLabel:
         """Computes the metrics of a split from its labels and logits; no calibration."""
         return multilabel_metrics(labels, *self._decisions(logits), self.label_names)
 
-    def facts(
-        self,
-        split: str,
-        labels: np.ndarray,
-        logits: np.ndarray,
-        *,
-        calibration_bins: int = 15,
-        bootstrap_resamples: int = 1000,
-        seed: int = 1,
-    ) -> EvaluationFacts:
-        """Computes all that is reported of a split; with `threshold/<label>` among the metrics.
-
-        Args:
-            split: Its name.
-            labels: Zeros and ones, `(num_examples, num_labels)`.
-            logits: float `(num_examples, num_labels)`.
-            calibration_bins: Not used: there is no one confidence in an answer.
-            bootstrap_resamples: Resamples of the headline's interval.
-            seed: Seed of the resamples.
-        """
-        decisions, names = self._decisions(logits), self.label_names
-        metrics = multilabel_metrics(labels, *decisions, names)
-        thresholds = zip(names, self.thresholds, strict=True)
-        intervals, notes = interval_facts(
-            self.headline,
-            bootstrap_interval(
-                weighted_of_label_sets(self.headline, labels, *decisions, names),
-                num_resamples=bootstrap_resamples,
-                seed=seed,
-            ),
-        )
-        return EvaluationFacts(
-            split=split,
-            label_names=names,
-            metrics=metrics | {f"threshold/{name}": value for name, value in thresholds},
-            intervals=intervals,
-            headline=self.headline,
-            num_examples=len(labels),
-            notes=[*multilabel_notes(labels, *decisions, names), *notes],
-        )
+    def details(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, Any]:
+        """Returns `threshold/<label>` among the metrics, and the notes of a report."""
+        thresholds = zip(self.label_names, self.thresholds, strict=True)
+        return {
+            "metrics": {f"threshold/{name}": value for name, value in thresholds},
+            "notes": multilabel_notes(labels, *self._decisions(logits), self.label_names),
+        }
 
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray

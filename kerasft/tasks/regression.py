@@ -11,13 +11,10 @@ import tensorflow as tf
 from kerasft.data.example import NUMBER
 from kerasft.errors import UserError
 from kerasft.metric import METRICS
-from kerasft.metrics.bootstrap import bootstrap_interval
-from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.regression import regression_metrics, regression_notes
 from kerasft.metrics.weighted import WeightedMetric, weighted_of_numbers
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import StandardizedLoss, number_divergence
-from kerasft.tasks.measuring import interval_facts
 
 
 def target_scaling(targets: np.ndarray) -> tuple[float, float]:
@@ -167,45 +164,11 @@ class Regression:
         """Computes the metrics of a split from its labels and logits; no calibration."""
         return regression_metrics(labels, self._values(logits))
 
-    def facts(
-        self,
-        split: str,
-        labels: np.ndarray,
-        logits: np.ndarray,
-        *,
-        calibration_bins: int = 15,
-        bootstrap_resamples: int = 1000,
-        seed: int = 1,
-    ) -> EvaluationFacts:
-        """Computes all that is reported of a split.
-
-        Args:
-            split: Its name.
-            labels: Numbers, float `(num_examples,)`.
-            logits: float `(num_examples, 1)`.
-            calibration_bins: Not used: a number has no confidence.
-            bootstrap_resamples: Resamples of the headline's interval.
-            seed: Seed of the resamples.
-        """
-        values = self._values(logits)
-        metrics = regression_metrics(labels, values)
-        intervals, notes = interval_facts(
-            self.headline,
-            bootstrap_interval(
-                weighted_of_numbers(self.headline, labels, values),
-                num_resamples=bootstrap_resamples,
-                seed=seed,
-            ),
-        )
-        return EvaluationFacts(
-            split=split,
-            label_names=(),
-            metrics=metrics,
-            intervals=intervals,
-            headline=self.headline,
-            num_examples=len(labels),
-            notes=[*regression_notes(labels, values), *notes],
-        )
+    def details(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, Any]:
+        """Returns the notes of a report."""
+        return {"notes": regression_notes(labels, self._values(logits))}
 
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray

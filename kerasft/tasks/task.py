@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from kerasft.data.example import LABEL_KINDS, MULTI, NUMBER, SINGLE
 from kerasft.errors import UserError
-from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.weighted import WeightedMetric
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.classification import Classification
@@ -56,17 +55,10 @@ class Task(Protocol):
     ) -> dict[str, float]:
         """Computes the metrics of a split from its labels and logits."""
 
-    def facts(
-        self,
-        split: str,
-        labels: np.ndarray,
-        logits: np.ndarray,
-        *,
-        calibration_bins: int = 15,
-        bootstrap_resamples: int = 1000,
-        seed: int = 1,
-    ) -> EvaluationFacts:
-        """Computes all that is reported of a split, the headline's interval included."""
+    def details(
+        self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
+    ) -> dict[str, Any]:
+        """Returns other fields of a split's `EvaluationFacts`; `metrics` are further ones."""
 
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray

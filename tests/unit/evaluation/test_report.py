@@ -25,6 +25,7 @@ from kerasft.metrics.classification import (
     confusion,
 )
 from kerasft.metrics.facts import EvaluationFacts
+from kerasft.tasks.measuring import measure
 from kerasft.tasks.task import build_task
 
 
@@ -258,14 +259,14 @@ def label_set_facts(label_names=("acting", "music", "plot"), **settings):
     labels = (generator.random((1200, len(label_names))) < 0.3).astype(np.uint8)
     logits = (generator.normal(size=labels.shape) + 2 * labels - 1).astype(np.float32)
     task = build_task("multi", label_names, **settings)
-    return task.facts("test", labels, logits, bootstrap_resamples=50)
+    return measure(task, "test", labels, logits, bootstrap_resamples=50)
 
 
 def number_facts(predictions=None, **settings):
     labels = np.random.default_rng(0).uniform(0, 5, 1500).astype(np.float32)
     logits = labels[:, np.newaxis] ** 2 if predictions is None else predictions(labels)
     task = build_task("number", (), **settings)
-    return task.facts("validation", labels, logits.astype(np.float32), bootstrap_resamples=50)
+    return measure(task, "validation", labels, logits.astype(np.float32), bootstrap_resamples=50)
 
 
 def headings(report):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from kerasft.metrics.bootstrap import bootstrap_interval
 from kerasft.metrics.weighted import weighted_mean
 from kerasft.tasks.classification import Classification
+from kerasft.tasks.measuring import measure
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 0.0, 3.0], [-1.0, 4.0, 0.5]], "float32")
 NAMES = ("neg", "neutral", "pos")
@@ -140,7 +141,7 @@ class TestFacts:
     LABELS = np.array([0, 2, 2])
 
     def test_they_hold_what_evaluate_says_and_more(self, task):
-        facts = task.facts("test", self.LABELS, LOGITS, calibration_bins=4)
+        facts = measure(task, "test", self.LABELS, LOGITS, calibration_bins=4)
         assert facts.metrics == task.evaluate(self.LABELS, LOGITS, calibration_bins=4)
         assert (facts.split, facts.label_names, facts.headline) == ("test", NAMES, "accuracy")
         assert facts.num_examples == 3
@@ -149,8 +150,8 @@ class TestFacts:
         assert any("neutral" in note for note in facts.notes)
 
     def test_the_accuracy_interval_is_that_of_a_mean(self, task):
-        (interval,) = task.facts(
-            "test", self.LABELS, LOGITS, bootstrap_resamples=50, seed=7
+        (interval,) = measure(
+            task, "test", self.LABELS, LOGITS, bootstrap_resamples=50, seed=7
         ).intervals.values()
         assert interval == bootstrap_interval(
             weighted_mean([1.0, 1.0, 0.0]), num_resamples=50, seed=7
@@ -158,12 +159,12 @@ class TestFacts:
 
     def test_the_interval_is_the_headlines(self):
         task = Classification(NAMES, headline="f1_macro")
-        facts = task.facts("test", self.LABELS, LOGITS)
+        facts = measure(task, "test", self.LABELS, LOGITS)
         assert (task.headline, list(facts.intervals)) == ("f1_macro", ["f1_macro"])
         assert facts.intervals["f1_macro"].estimate == pytest.approx(facts.metrics["f1_macro"])
 
     def test_undefined_resamples_are_told(self):
-        facts = Classification(NAMES, headline="roc_auc").facts("test", self.LABELS, LOGITS)
+        facts = measure(Classification(NAMES, headline="roc_auc"), "test", self.LABELS, LOGITS)
         assert any("roc_auc is undefined on" in note for note in facts.notes)
         assert facts.intervals["roc_auc"].num_left_out > 0
 

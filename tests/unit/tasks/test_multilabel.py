@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasft.metrics.multilabel import multilabel_metrics
+from kerasft.tasks.measuring import measure
 from kerasft.tasks.multilabel import MultiLabel
 
 NAMES = ("acting", "music", "plot")
@@ -126,7 +127,7 @@ class TestEvaluate:
 class TestFacts:
     def test_they_hold_what_evaluate_says_and_the_thresholds(self):
         task = MultiLabel(NAMES, thresholds=[0.5, 0.25, 0.7])
-        facts = task.facts("validation", LABELS, LOGITS)
+        facts = measure(task, "validation", LABELS, LOGITS)
         expected = task.evaluate(LABELS, LOGITS)
         thresholds = {"threshold/acting": 0.5, "threshold/music": 0.25, "threshold/plot": 0.7}
         assert facts.metrics == expected | thresholds
@@ -136,13 +137,13 @@ class TestFacts:
 
     @pytest.mark.parametrize("headline", [None, "f1_macro", "subset_accuracy", "f1/plot"])
     def test_the_interval_is_the_headlines(self, headline):
-        facts = MultiLabel(NAMES, headline=headline).facts("test", LABELS, LOGITS)
+        facts = measure(MultiLabel(NAMES, headline=headline), "test", LABELS, LOGITS)
         name = headline or "f1_micro"
         assert list(facts.intervals) == [facts.headline] == [name]
         assert facts.intervals[name].estimate == pytest.approx(facts.metrics[name])
 
     def test_what_is_missing_is_told(self, task):
-        facts = task.facts("test", LABELS * [1, 0, 1], LOGITS)
+        facts = measure(task, "test", LABELS * [1, 0, 1], LOGITS)
         assert any('"music"' in note for note in facts.notes)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.metrics.regression import regression_metrics
+from kerasft.tasks.measuring import measure
 from kerasft.tasks.regression import Regression, target_scaling
 from kerasft.tasks.task import task_from_record
 
@@ -148,7 +149,7 @@ class TestEvaluate:
 class TestFacts:
     def test_they_hold_what_evaluate_says_and_the_interval(self):
         task = Regression(value_range=(0, 5))
-        facts = task.facts("test", LABELS, LOGITS)
+        facts = measure(task, "test", LABELS, LOGITS)
         assert facts.metrics == task.evaluate(LABELS, LOGITS)
         assert (facts.split, facts.num_examples, facts.headline) == ("test", 4, "pearson")
         assert facts.intervals["pearson"].estimate == pytest.approx(facts.metrics["pearson"])
@@ -157,18 +158,18 @@ class TestFacts:
 
     @pytest.mark.parametrize("headline", ["spearman", "r2", "mean_squared_error"])
     def test_the_interval_is_the_headlines(self, headline):
-        facts = Regression(headline=headline).facts("test", LABELS, LOGITS)
+        facts = measure(Regression(headline=headline), "test", LABELS, LOGITS)
         assert list(facts.intervals) == [facts.headline] == [headline]
 
     def test_an_undefined_headline_has_no_interval(self):
-        facts = Regression().facts("test", LABELS, np.zeros((4, 1), "float32"))
+        facts = measure(Regression(), "test", LABELS, np.zeros((4, 1), "float32"))
         assert facts.intervals == {}
         assert facts.notes == ["All predictions are 0, so Pearson and Spearman are undefined."]
 
     def test_settings_of_the_interval_are_passed_on(self):
         task = Regression(headline="mean_absolute_error")
         first, again, other = (
-            task.facts("test", LABELS, LOGITS, seed=seed, bootstrap_resamples=50).intervals
+            measure(task, "test", LABELS, LOGITS, seed=seed, bootstrap_resamples=50).intervals
             for seed in (1, 1, 2)
         )
         assert first == again

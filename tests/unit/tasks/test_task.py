@@ -44,7 +44,7 @@ def test_every_task_has_all_that_a_task_has(task):
     methods = [name for name in vars(Task) if not name.startswith("_")]
     missing += [name for name in methods if not hasattr(task, name)]
     assert missing == []
-    assert {"decode", "facts", "perfect_logits"} <= set(methods)  # the list is not an empty one
+    assert {"decode", "details", "perfect_logits"} <= set(methods)  # the list is not an empty one
 
 
 def test_settings_are_passed_on():

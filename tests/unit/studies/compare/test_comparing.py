@@ -16,6 +16,7 @@ from kerasft.runs.trained import split_notes
 from kerasft.studies.compare.compared_runs import choose_split, differing_settings, open_runs
 from kerasft.studies.compare.comparing import compare_runs
 from kerasft.studies.compare.comparison import BOOTSTRAP, MCNEMAR, PairedTest
+from kerasft.tasks.measuring import measure
 from kerasft.tasks.task import build_task
 
 NAMES = {"single": ("neg", "pos"), "multi": ("a", "b"), "number": ()}
@@ -70,7 +71,7 @@ def make_run(tmp_path):
             np.savez(
                 run_dir.path / f"predictions-{split}.npz", labels=labels, logits=logits, **noted
             )
-            facts = task.facts(split, labels, logits, bootstrap_resamples=10)
+            facts = measure(task, split, labels, logits, bootstrap_resamples=10)
             metrics |= {f"{split}/{key}": value for key, value in facts.metrics.items()}
             notes += split_notes(facts)
             metrics |= {f"{split}/{task.headline}_{end}": 0.0 for end in ("lower", "upper")}
