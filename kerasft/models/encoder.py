@@ -52,7 +52,6 @@ class Encoder(keras.layers.Layer):
             keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
         attention_chunk: Tokens that gather from the others at once, see
             `kerasft.models.fast.attention`; 0, the default, is all.
-        name: Layer name.
 
     Raises:
         UserError: If `pooling` is `pooled` and the backbone has no pooling layer, or a setting
@@ -67,9 +66,8 @@ class Encoder(keras.layers.Layer):
         stochastic_depth: float = 0.0,
         gradient_checkpointing: bool = False,
         attention_chunk: int = 0,
-        name: str = "encoder",
     ):
-        super().__init__(name=name, dtype=backbone.dtype_policy)
+        super().__init__(name="encoder", dtype=backbone.dtype_policy)
         self.backbone = backbone
         self.pooling = pooling
         self.runs_layers = knows_layers(backbone)

@@ -21,7 +21,6 @@ class LinearHead(keras.layers.Layer):
         initializer_range: Standard deviation of the truncated normal that the kernel starts
             from, as in BERT (Devlin et al. 2018). The bias starts at zero.
         seed: Seed of the kernel and of the dropout.
-        name: Layer name.
     """
 
     def __init__(
@@ -34,9 +33,8 @@ class LinearHead(keras.layers.Layer):
         dropout: float = 0.1,
         initializer_range: float = 0.02,
         seed: int = 1,
-        name: str = "head",
     ):
-        super().__init__(name=name, dtype="float32")
+        super().__init__(name="head", dtype="float32")
         self.num_outputs = num_outputs
         self.mean = mean
         self.scale = scale

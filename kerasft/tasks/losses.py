@@ -13,11 +13,10 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     Args:
         label_smoothing: Between 0 and 1.
-        name: Name of the loss.
     """
 
-    def __init__(self, label_smoothing: float, name: str = "smoothed_cross_entropy"):
-        super().__init__(name=name)
+    def __init__(self, label_smoothing: float):
+        super().__init__(name="smoothed_cross_entropy")
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
@@ -40,18 +39,10 @@ class StandardizedLoss(keras.losses.Loss):
         loss: The loss, whose `call` gives one value an example.
         mean: Of the training targets.
         scale: Their standard deviation.
-        name: Name of the loss.
     """
 
-    def __init__(
-        self,
-        loss: keras.losses.Loss,
-        *,
-        mean: float,
-        scale: float,
-        name: str = "standardized_loss",
-    ):
-        super().__init__(name=name)
+    def __init__(self, loss: keras.losses.Loss, *, mean: float, scale: float):
+        super().__init__(name="standardized_loss")
         self.loss = loss
         self.mean = mean
         self.scale = scale
@@ -77,11 +68,10 @@ class FocalLoss(keras.losses.Loss):
 
     Args:
         gamma: How far it turns away from what is easy; 0 is cross-entropy.
-        name: Name of the loss.
     """
 
-    def __init__(self, gamma: float = 2.0, name: str = "focal_loss"):
-        super().__init__(name=name)
+    def __init__(self, gamma: float = 2.0):
+        super().__init__(name="focal_loss")
         self.gamma = gamma
 
     def call(self, y_true, y_pred):

@@ -140,21 +140,15 @@ def inspect_source(
     )
 
 
-def length_preprocessor(
-    vocabulary: Sequence[str], *, lowercase: bool = True, break_tags: str = "space"
-) -> Any:
+def length_preprocessor(vocabulary: Sequence[str]) -> Any:
     """Builds a preprocessor that cuts no text off, to measure with.
 
     Args:
         vocabulary: WordPiece tokens, in the order of their ids.
-        lowercase: See `WordPiecePreprocessor`.
-        break_tags: See `WordPiecePreprocessor`.
     """
     from kerasft.text.wordpiece import WordPiecePreprocessor
 
-    return WordPiecePreprocessor(
-        vocabulary, lowercase=lowercase, break_tags=break_tags, sequence_length=UNTRUNCATED
-    )
+    return WordPiecePreprocessor(vocabulary, sequence_length=UNTRUNCATED)
 
 
 def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | None) -> SplitFacts:
