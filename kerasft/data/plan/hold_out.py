@@ -167,12 +167,7 @@ def hold_out(
     Where every class is too small for a place, only the number of all examples counts. Where no
     group is small enough, the smallest is taken, unless a label would be left without examples.
 
-    Args:
-        hashes: See `validation_mask`.
-        labels: See `validation_mask`.
-        fraction: See `validation_mask`.
-        group_hashes: See `validation_mask`.
-        usable: See `validation_mask`.
+    The arguments are those of `validation_mask`.
 
     Raises:
         UserError: If `fraction` is not between 0 and 1.
