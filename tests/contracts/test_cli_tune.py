@@ -11,7 +11,6 @@ import pytest
 
 from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
-from kerasft.studies import tuning
 from kerasft.studies.tuning.ending import Ending
 from kerasft.studies.tuning.finals import Finalist, Tried
 from kerasft.studies.tuning.found import Found
