@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kerasft.console import program
+from kerasft.console import predict_command, program
 
 if TYPE_CHECKING:
-    from kerasft.console import predict_command
-from kerasft.runs.result import Run
+    from kerasft.runs.result import Run
 
 _CONFIDENCE_LEVEL = 0.95  # of the intervals in metrics.json
 _TEST, _VALIDATION = "test", "validation"
