@@ -329,7 +329,7 @@ def compare_old_artefacts(before: Checkout, after: Checkout) -> list[str]:
     differences += [f"predict: {told}" for told in compare_values(*answers)]
     for checkout, place in copies:
         checkout.call(place, "-m", "kerasft", "export", str(undisturbed), "--name", "again")
-    again = [ask(one, at, "saved_models/again") for one, at in copies]
+    again = [ask(one, at, "saved_models/again_sample") for one, at in copies]
     differences += [f"export: {told}" for told in compare_values(*again)]
     differences += [f"export: {told}" for told in compare_values(answers[0], again[1])]
     served = ask_served(after, copies[1][1])
