@@ -381,7 +381,7 @@ def ask_served(checkout: Checkout, folder: Path) -> list[object]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RunError(f"the server did not start: {log}")
             time.sleep(0.1)
-        url = found[0].rstrip(".,")
+        url = f"{found[0].rstrip('.,')}/v1/models/imdb_sample"
         output = checkout.call(folder, "-m", "kerasft", "predict", "--url", url, *TEXTS)
     finally:
         process.terminate()
