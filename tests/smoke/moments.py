@@ -1,8 +1,9 @@
 """The moments of a run at which `test_accidents.py` lets something happen.
 
-    python tests/smoke/moments.py MOMENT ARGUMENTS...
+    python tests/smoke/moments.py ARGUMENTS...
 
-runs `python -m kerasft.pipelines.classify ARGUMENTS...`, and kills it at that moment.
+runs `python -m kerasft.pipelines.classify ARGUMENTS...` and stops it at each moment (SIGSTOP): what
+is on the disk then is what a process that is killed at that moment leaves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-KILLED = "KILLED AT"  # what a process says last, and where
+STOPPED = "STOPPED AT "  # what a process says before it stops, and where
 
 
 class Moment(NamedTuple):
@@ -94,16 +95,15 @@ def at(moment: str, happen: Callable[[], object], patch: Callable[[object, str, 
 
 
 def main() -> int:
-    """Runs the pipeline until it is killed."""
+    """Runs the pipeline, which stops at each moment until it gets SIGCONT."""
     from kerasft.pipelines import classify
 
-    moment = sys.argv.pop(1)
+    def stop(moment: str) -> None:
+        print(f"{STOPPED}{moment}", flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
 
-    def die() -> None:
-        print(KILLED, moment, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    at(moment, die, setattr)
+    for moment in MOMENTS:
+        at(moment, functools.partial(stop, moment), setattr)
     return classify.main()
 
 

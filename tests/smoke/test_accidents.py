@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import runpy
 import shlex
 import shutil
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from kerasft.runs.export import export_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PATIENCE_SECONDS = 120
 CHANGED = "The data of train changed while it was read: train.csv."
 GONE = "train.csv cannot be read: No such file"
 SCRIPT = Path(__file__).with_name("moments.py")
@@ -83,7 +82,7 @@ CHANGES = {
 }
 ONE_AFTER_THE_OTHER = itertools.cycle(CHANGES)
 SCRIPT_NAMES = runpy.run_path(str(SCRIPT))
-at, KILLED = SCRIPT_NAMES["at"], SCRIPT_NAMES["KILLED"]
+at, STOPPED = SCRIPT_NAMES["at"], SCRIPT_NAMES["STOPPED"]
 BEFORE_THE_RUN = ("reading", "tokenizing", "writing tokens")
 KILLS = [moment for moment in SCRIPT_NAMES["MOMENTS"] if moment != "tokenizing"]
 PHASES = ("training", "validation", "saving, between the files", "final evaluation", "export")
@@ -150,37 +149,29 @@ def undisturbed(finished_place, outcome):
 
 @pytest.fixture(scope="module")
 def killed(make_data_place):
-    """Returns a place where a process was killed at a moment.
+    """Places as a process leaves them that is killed, by the moment at which it is.
 
-    The next one is started as well, while what this one has left is resumed.
+    One process is stopped at each moment, all of its threads, and the place is copied.
     """
-
-    def kill(moment: str):
-        place = make_data_place()
-        command = [sys.executable, str(SCRIPT), moment, *ARGUMENTS]
-        code = place.start_line(shlex.join(command)).wait(PATIENCE_SECONDS)
-        assert code == -signal.SIGKILL, place.output
-        assert place.output.endswith(f"{KILLED} {moment}\n")
-        return place
-
-    places = {}
-
-    def place_of(moment: str):
-        number = KILLS.index(moment)
-        for each in KILLS[number : number + 2]:
-            places[each] = places.get(each) or starter.submit(kill, each)
-        return places[moment].result()
-
-    with ThreadPoolExecutor(1) as starter:
-        yield place_of
-        starter.shutdown(cancel_futures=True)
+    place, copies = make_data_place(), {}
+    process = place.start_line(shlex.join([sys.executable, str(SCRIPT), *ARGUMENTS]))
+    while os.WIFSTOPPED(status := os.waitpid(process.pid, os.WUNTRACED)[1]):
+        last = place.output.splitlines()[-1]
+        assert last.startswith(STOPPED)
+        copy = make_data_place()
+        shutil.copytree(place.folder, copy.folder, dirs_exist_ok=True)
+        copies[last.removeprefix(STOPPED)] = copy
+        process.send_signal(signal.SIGCONT)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, place.output
+    return copies
 
 
 @pytest.mark.parametrize("moment", KILLS)
 def test_killed_then_other_data_then_resumed(
     killed, command_at, moment, undisturbed, outcome, differing
 ):
-    place = killed(moment)
+    place = killed[moment]
     run_dir = only_run(place)
     assert (run_dir is None) == (moment in BEFORE_THE_RUN)
     arguments = ["--resume"] if run_dir else ARGUMENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import json
 
@@ -71,7 +72,7 @@ def classify(folder, monkeypatch):
         given = {"data.train_files": ["train.csv"], "data.test_files": ["test.csv"]}
         named = {name.replace("__", "."): value for name, value in overrides.items()}
         run = kerasft.run("classify", {**QUICK, **given, "data.text_column": "body", **named})
-        return run, kerasft.load(run.saved_model)
+        return run, run.saved_model and kerasft.load(run.saved_model)
 
     return run
 
@@ -82,15 +83,6 @@ def test_texts(folder):
 
 
 test_texts.__test__ = False
-
-
-def test_classes(classify, folder):
-    run, predictor = classify(data__label_column="stars", export__name="stars")
-    assert run.metrics["test/accuracy"] > 0.8
-    answers = predictor.predict([row["body"] for row in test_texts(folder)])
-    right = [a["label"] == row["stars"] for a, row in zip(answers, test_texts(folder), strict=True)]
-    assert np.mean(right) == pytest.approx(run.metrics["test/accuracy"])
-    assert set(answers[0]["probabilities"]) == {"1", "5"}
 
 
 def test_several_labels(classify, folder):
@@ -137,6 +129,7 @@ def test_pairs_in_groups_with_balanced_classes(classify, folder):
     assert run.metrics["test/f1_macro"] > 0.65
     rows = test_texts(folder)
     answers = predictor.predict([r["body"] for r in rows], [r["title"] for r in rows])
+    assert set(answers[0]["probabilities"]) == {"1", "5"}
     right = [a["label"] == row["stars"] for a, row in zip(answers, rows, strict=True)]
     assert np.mean(right) == pytest.approx(run.metrics["test/accuracy"])
 
@@ -158,7 +151,7 @@ def test_windows_are_read_alike_in_evaluation_and_serving(classify, folder):
 
 
 def test_without_test_files_a_run_ends_with_validation_and_evaluates_again(classify):
-    run, _ = classify(data__label_column="colours", data__test_files=[], export__name="untested")
+    run, _ = classify(data__label_column="colours", data__test_files=[], export__enabled=False)
     assert not [name for name in run.metrics if name.startswith("test")]
     again = evaluate_run(open_run_dir(run.path))
     assert again["validation/f1_micro"] == pytest.approx(run.metrics["validation/f1_micro"])
@@ -167,12 +160,8 @@ def test_without_test_files_a_run_ends_with_validation_and_evaluates_again(class
 
 
 def test_a_new_head_on_the_encoder_of_an_earlier_run(classify):
-    first, _ = classify(data__label_column="stars", export__name="first")
-    second, _ = classify(
-        data__label_column="colours",
-        export__name="second",
-        training__epochs=1,
-        model__init_from=str(first.path),
-    )
-    plain, _ = classify(data__label_column="colours", export__name="third", training__epochs=1)
+    classify = functools.partial(classify, export__enabled=False, training__epochs=1)
+    first, _ = classify(data__label_column="stars")
+    second, _ = classify(data__label_column="colours", model__init_from=str(first.path))
+    plain, _ = classify(data__label_column="colours")
     assert second.history[0]["loss"] != plain.history[0]["loss"]

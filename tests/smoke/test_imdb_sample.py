@@ -250,7 +250,8 @@ def test_the_same_seed_is_the_same_run_and_another_is_not(make_place, run_at, qu
     seeds = (1, 1, 2)
     runs, held = [], []
     for place, seed in zip(places, seeds, strict=True):
-        runs.append(run_at(place, overrides={**quick, "training.seed": seed}))
+        settings = {**quick, "training.seed": seed, "export.enabled": False}
+        runs.append(run_at(place, overrides=settings))
         gc.collect()
         held.append(sum(type(found).__name__ == "FuncGraph" for found in gc.get_objects()))
     assert held[1] == held[2]  # no graph of an earlier run, which would hold its weights
@@ -259,14 +260,9 @@ def test_the_same_seed_is_the_same_run_and_another_is_not(make_place, run_at, qu
     assert runs[0].metrics == runs[1].metrics
     assert weights[0] != weights[2]
     assert runs[0].metrics != runs[2].metrics
-
-
-def test_without_export_nothing_is_exported(make_place, run_at, quick):
-    place = make_place("no_export")
-    overrides = {**quick, "training.steps": 2, "export.enabled": False}
-    run = run_at(place, overrides=overrides)
-    assert run.saved_model is None
-    assert [path.name for path in place.folder.iterdir()] == ["runs"]
-    report = (place.folder / run.path / "report.md").read_text()
+    # Without export nothing is exported.
+    assert [run.saved_model for run in runs] == [None] * 3
+    assert [path.name for path in places[0].folder.iterdir()] == ["runs"]
+    report = (places[0].folder / runs[0].path / "report.md").read_text()
     assert "kerasft predict" not in report
     assert "| set by hand | data.test" in report

@@ -135,6 +135,27 @@ def test_the_lock_dies_with_its_process(tmp_path):
         pass
 
 
+def test_the_lock_removes_what_a_killed_process_left_half_written(tmp_path):
+    half_written = tmp_path / ".history.csv.0123abcd.tmp"
+    kept = [tmp_path / name for name in ("history.csv", "notes.tmp", ".hidden", ".cache/.a.tmp")]
+    kept[-1].parent.mkdir()
+    for path in (half_written, *kept):
+        path.write_text("step")
+    with RunDir(tmp_path).lock():
+        assert not half_written.exists()
+        assert all(path.exists() for path in kept)
+
+
+def test_a_refused_lock_removes_nothing(tmp_path):
+    """What is half written then is what the other process is at work on."""
+    with RunDir(tmp_path).lock():
+        half_written = tmp_path / ".history.csv.0123abcd.tmp"
+        half_written.write_text("step")
+        with pytest.raises(UserError, match="in use by another run"), RunDir(tmp_path).lock():
+            pass
+        assert half_written.exists()
+
+
 def test_errors_of_the_run_itself_pass_the_lock_unchanged(tmp_path):
     with pytest.raises(PermissionError), RunDir(tmp_path).lock():
         raise PermissionError(errno.EACCES, "of the run")
