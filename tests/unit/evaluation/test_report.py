@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kerasft.evaluation import report as report_module
 from kerasft.evaluation.report import (
     DataFacts,
     ReportFacts,
@@ -341,7 +340,3 @@ def test_a_headline_of_one_class_has_its_row_and_interval():
     assert row[1] == f"{facts.metrics['f1/plot']:.4f}"
     assert len(row) == 5
     assert "f1/music" not in {row[0] for row in rows}
-
-
-def test_the_name_of_the_facts_is_still_found_beside_the_report():
-    assert report_module.EvaluationFacts is EvaluationFacts
