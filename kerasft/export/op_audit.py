@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from kerasft.errors import UserError, first_line
 from kerasft.export.layout import GRAPH
+from kerasft.export.private import list_ops
 from kerasft.export.server_ops import (
     FOREST_OPS,
     HARMLESS_ATTRIBUTES,
@@ -148,10 +149,8 @@ def family_of(op: str) -> str:
 def registered_ops() -> frozenset[str]:
     """Returns every op that this process has, those of libraries loaded so far included."""
     from tensorflow.core.framework import op_def_pb2
-    from tensorflow.python.client import pywrap_tf_session
 
-    listed = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
-    return frozenset(op.name for op in op_def_pb2.OpList.FromString(listed).op)
+    return frozenset(op.name for op in op_def_pb2.OpList.FromString(list_ops()).op)
 
 
 def is_core_op(op: str) -> bool:

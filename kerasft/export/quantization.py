@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
+from kerasft.export.private import read_in_scope
 
 METHODS = (INT8, FLOAT16, BFLOAT16)
 _KERNEL, _BIAS, _EMBEDDINGS = "kernel", "bias", "embeddings"
@@ -190,6 +191,5 @@ def read_compressed(
     """
     scope = keras.StatelessScope()
     for weight, own in zip(compressed, served, strict=True):
-        # Given to the scope's constructor, each would be cast to float32 in every request.
-        scope.state_mapping[id(weight.variable)] = own.read()
+        read_in_scope(scope, weight.variable, own.read())
     return scope

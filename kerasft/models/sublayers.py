@@ -1,8 +1,7 @@
 """The matrices inside a transformer layer, and how a layer of ours takes the place of one.
 
 A layer that keras_hub calls by its attribute can be stood in for: ours owns it, and its parent
-calls ours. The names of these attributes, and the tracker that lists a parent's layers, are private
-to keras_hub and Keras: `tests/unit/models/test_sublayers.py` fails the day that they change.
+calls ours. The paths to the parts of a layer are those of `kerasft.models.private`.
 """
 
 from __future__ import annotations
@@ -13,18 +12,7 @@ from typing import NamedTuple
 import keras
 
 from kerasft.errors import UserError
-
-# The matrices of keras_hub's TransformerEncoder: by the word of a recipe, the layers that own them.
-MATRICES = {
-    "query": (("_self_attention_layer", "_query_dense"),),
-    "key": (("_self_attention_layer", "_key_dense"),),
-    "value": (("_self_attention_layer", "_value_dense"),),
-    "output": (("_self_attention_layer", "_output_dense"),),
-    "feedforward": (("_feedforward_intermediate_dense",), ("_feedforward_output_dense",)),
-}
-# What the two halves of a layer, attention and feed-forward network, add to the residual.
-HALVES = (("_self_attention_layer", "_output_dense"), ("_feedforward_output_dense",))
-LAYER_NORMS = (("_self_attention_layer_norm",), ("_feedforward_layer_norm",))
+from kerasft.models.private import replace_sublayer
 
 
 class Place(NamedTuple):
@@ -54,10 +42,7 @@ class Place(NamedTuple):
             above, _, name = self.parent.path.rpartition("/")
             with keras.name_scope(name, override_parent=above):
                 layer.build()
-        # Setting the attribute alone would list both layers, and the tracker of a built layer
-        # takes no new one.
-        self.parent._tracker.replace_tracked_value("layers", self.layer, layer)
-        setattr(self.parent, self.attribute, layer)
+        replace_sublayer(self.parent, self.attribute, layer)
 
 
 def find_places(encoder, paths: Iterable[tuple[str, ...]], *, what: str) -> list[Place]:

@@ -5,6 +5,8 @@ A run's recipe loads in a moment.
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import keras_hub
 import numpy as np
@@ -93,6 +95,18 @@ def mirrored():
     return build_strategy("mirrored")
 
 
+@contextlib.contextmanager
+def expect_of(library, what):
+    """Fails in words where a library no longer has a private part that kerasft reads."""
+    try:
+        yield
+    except (AttributeError, ImportError, TypeError, AssertionError) as error:
+        pytest.fail(
+            f"{library} was expected to have {what}: {error}. Adapt the private.py that reads it, "
+            "or lower the upper bound in pyproject.toml."
+        )
+
+
 class Toolbox:
     """What test modules share (they cannot import a conftest)."""
 
@@ -102,6 +116,7 @@ class Toolbox:
     make_dataset = staticmethod(make_dataset)
     as_tensors = staticmethod(as_tensors)
     mirrored = staticmethod(mirrored)
+    expect_of = staticmethod(expect_of)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ import numpy as np
 from kerasft.errors import UserError
 from kerasft.models.adapters.bottleneck import Bottleneck
 from kerasft.models.adapters.lora import LoRA, matrix_shape
-from kerasft.models.sublayers import HALVES, LAYER_NORMS, MATRICES, find_places
+from kerasft.models.private import HALVES, LAYER_NORMS, MATRICES
+from kerasft.models.sublayers import find_places
 
 LORA, BITFIT, HOULSBY = "lora", "bitfit", "houlsby"
 _BIASES = ("bias", "beta")

@@ -18,6 +18,7 @@ from kerasft.errors import UserError
 from kerasft.studies.lr_finder.curve import RateCurve
 from kerasft.training.loop.fit import checkpointed_variables
 from kerasft.training.loop.loop import StepResult, train_steps
+from kerasft.training.step.private import learning_rate_or_schedule
 
 _DIVERGED = 4.0  # times the best average so far
 _DECAY = 0.9  # of the running average that tells whether the loss diverges
@@ -102,7 +103,7 @@ def run_rate_test(
 @contextlib.contextmanager
 def _scheduled(optimizer, schedule: RisingRate) -> Iterator[None]:
     """Puts a schedule in the place of an optimizer's own for a while."""
-    usual = optimizer._learning_rate  # the property of this name gives the rate of the moment
+    usual = learning_rate_or_schedule(optimizer)
     if not isinstance(usual, keras.optimizers.schedules.LearningRateSchedule):
         raise ValueError(f"The optimizer has no schedule. Received: learning_rate={usual!r}.")
     optimizer.learning_rate = schedule

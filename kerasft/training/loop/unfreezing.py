@@ -6,6 +6,7 @@ import dataclasses
 
 from kerasft.models.depth import encoder_groups, thaw_from_top
 from kerasft.training.step.optimizer import AdamW
+from kerasft.training.step.private import built_variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class GradualUnfreezing:
             return
         thaw_from_top(model.encoder, self.groups_at(step))
         old = getattr(model, "optimizer", None)
-        if old is None or len(old._trainable_variables) == len(model.trainable_variables):
+        if old is None or len(built_variables(old)) == len(model.trainable_variables):
             return
         optimizer = AdamW.from_config(old.get_config())
         optimizer.loss_scale = old.loss_scale

@@ -20,6 +20,7 @@ from kerasft.training.checkpoints.checkpoint import (
     weights_path,
 )
 from kerasft.training.loop.ranking import Ranking
+from kerasft.training.step.private import moving_averages
 
 
 @contextlib.contextmanager
@@ -34,8 +35,7 @@ def counted_weights(model) -> Iterator[None]:
     """
     optimizer, pairs = model.optimizer, model.owed()
     if optimizer.use_ema:
-        averages = optimizer._model_variables_moving_average
-        pairs = list(zip(model.trainable_variables, averages, strict=True))
+        pairs = list(zip(model.trainable_variables, moving_averages(optimizer), strict=True))
     kept = [weight.numpy() for weight, _ in pairs]
     for weight, value in pairs:
         weight.assign(value)

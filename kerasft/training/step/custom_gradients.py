@@ -1,4 +1,4 @@
-"""Lets go of the gradients that TensorFlow keeps of every function with a written one."""
+"""Lets go of the gradients that TensorFlow keeps of every function with a custom gradient."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tensorflow.python.framework import ops
+from kerasft.training.step.private import gradient_registry
 
 _PREFIX = "CustomGradient-"  # of the names that `tf.custom_gradient` makes
 
@@ -25,7 +25,7 @@ def forgetting_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         A function of the same arguments and results.
     """
-    registered = getattr(ops.gradient_registry, "_registry", {})
+    registered = gradient_registry()
 
     @functools.wraps(function)
     def call(*arguments):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kerasft.training.distribution.shared_scalars import SharedScalars
 from kerasft.training.step.lazy_rows import NUM_COUNTS, LazyRows, initial_counts
+from kerasft.training.step.private import variable_index
 
 
 class _Scalars(NamedTuple):
@@ -77,7 +78,7 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             variable: The `tf.Variable`.
             learning_rate: Scalar tensor.
         """
-        index = self._get_variable_index(variable)
+        index = variable_index(self, variable)
         dtype = variable.dtype
         scalars = self._shared(self._first_steps[index], dtype)
         rate = tf.cast(learning_rate, dtype)
@@ -116,7 +117,7 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             rate: Scalar tensor: the learning rate.
             decay: Scalar tensor: the share of the weights that decays; `None` where none does.
         """
-        index = self._get_variable_index(variable)
+        index = variable_index(self, variable)
         first = self._first_steps[index]
 
         def pack() -> tf.Tensor:
@@ -157,7 +158,7 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
 
     def _require_lazy(self, index: int, variable) -> LazyRows:
         # By index: under a strategy `variable` is the table's component on one device.
-        if self.lazy_rows is None or self._get_variable_index(self.lazy_rows.table) != index:
+        if self.lazy_rows is None or variable_index(self, self.lazy_rows.table) != index:
             raise TypeError(
                 f"AdamW received tf.IndexedSlices for {variable.name}. Expected a dense "
                 "gradient: sum the repeated rows with tf.convert_to_tensor first."

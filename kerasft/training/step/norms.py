@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from kerasft.models.adapters.lora import LoRA
 from kerasft.models.depth import encoder_groups
-from kerasft.models.sublayers import MATRICES, find_places
+from kerasft.models.private import MATRICES
+from kerasft.models.sublayers import find_places
 
 HEAD, ENCODER = "head", "encoder"
 

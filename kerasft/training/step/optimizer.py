@@ -16,6 +16,7 @@ import tensorflow as tf
 from kerasft.recipe.sections.training import OPTIMIZER_SETTINGS
 from kerasft.training.distribution.shared_scalars import SharedScalars
 from kerasft.training.step.fused_adam import FusedAdam
+from kerasft.training.step.private import NoAllReduce, variable_index
 
 # Biases and every LayerNorm weight, as BERT leaves them out of the decay.
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
@@ -31,7 +32,7 @@ _KERAS_OPTIMIZERS = {
 }
 
 
-class RuledUpdates(SharedScalars):
+class RuledUpdates(NoAllReduce, SharedScalars):
     """Decay and rate by variable, mixed into a `keras.optimizers.Optimizer`.
 
     The update of a variable is `variable -= rate * decay * variable` (Loshchilov & Hutter 2019),
@@ -72,13 +73,6 @@ class RuledUpdates(SharedScalars):
         self._decayed = [self.decays(path) for path in paths]
         self._scales = [self.rate_scales.get(path, 1.0) for path in paths]
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        """Returns gradients as they are: the train step has summed them over the replicas.
-
-        Keras would do so once more, which doubles what the replicas send each other.
-        """
-        return grads_and_vars
-
     def decays(self, path: str) -> bool:
         """Tells whether the variable at this path is decayed."""
         return self.decay_rate > 0 and not any(
@@ -93,7 +87,7 @@ class RuledUpdates(SharedScalars):
             variable: The `tf.Variable`.
             learning_rate: Scalar tensor, before it is scaled for this variable.
         """
-        index = self._get_variable_index(variable)
+        index = variable_index(self, variable)
         rate, decay = self.rates(index, variable.dtype, learning_rate)
         if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
             variable.assign_sub(decay * variable)
@@ -196,7 +190,7 @@ class AdamW(RuledUpdates, FusedAdam):
         if not self.updates_by_kernels(gradient, variable):
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
+        index = variable_index(self, variable)
         rate, decay = self.rates(index, variable.dtype, learning_rate)
         self.update_by_kernels(gradient, variable, rate, decay if self._decayed[index] else None)
 

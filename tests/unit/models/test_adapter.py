@@ -18,7 +18,7 @@ from kerasft.models.adapters.adapter import (
 )
 from kerasft.models.encoder import Encoder
 from kerasft.models.heads import LinearHead
-from kerasft.models.sublayers import MATRICES
+from kerasft.models.private import MATRICES
 from kerasft.training.step.fine_tuner import FineTuner
 
 LAYERS, WIDTH, INNER = 2, 64, 128  # of tiny_random

@@ -8,7 +8,8 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models.encoder import Encoder
-from kerasft.models.sublayers import HALVES, LAYER_NORMS, MATRICES, find_places
+from kerasft.models.private import HALVES, LAYER_NORMS, MATRICES
+from kerasft.models.sublayers import find_places
 
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
 PATHS = [path for paths in MATRICES.values() for path in paths]

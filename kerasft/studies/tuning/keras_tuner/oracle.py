@@ -14,6 +14,7 @@ from kerasft.metric import lower_is_better
 from kerasft.recipe import Dimension
 from kerasft.recipe.space import LOG
 from kerasft.studies.tuning.ending import BRACKETS, EXHAUSTED, NO_PROPOSAL
+from kerasft.studies.tuning.keras_tuner.private import InMemory, set_most_draws
 from kerasft.studies.tuning.space import count_points
 
 RUNNING, IDLE, STOPPED = kt.TrialStatus.RUNNING, kt.TrialStatus.IDLE, kt.TrialStatus.STOPPED
@@ -86,7 +87,7 @@ def build_oracle(
         settings["num_initial_points"] = max(3, len(space) + 1)
     oracle = _adapted(kind, count_points(space))(**settings)
     oracle.verbose = 0
-    oracle._max_collisions = _MAX_DRAWS
+    set_most_draws(oracle, _MAX_DRAWS)
     return oracle
 
 
@@ -99,15 +100,9 @@ def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[ker
     """
     models = kind is keras_tuner.oracles.BayesianOptimizationOracle
 
-    class Adapted(kind):
+    class Adapted(InMemory, kind):
         promotes = kind is keras_tuner.oracles.HyperbandOracle
         found_nothing = False
-
-        def save(self):
-            pass
-
-        def _save_trial(self, trial):
-            pass
 
         def is_exhausted(self) -> bool:
             tried = {_point(trial.hyperparameters.values) for trial in self.trials.values()}
@@ -123,8 +118,8 @@ def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[ker
                 return EXHAUSTED
             return BRACKETS if self.promotes and not self.found_nothing else NO_PROPOSAL
 
-        def _random_values(self):
-            values = None if self.is_exhausted() else super()._random_values()
+        def draw_values(self):
+            values = None if self.is_exhausted() else super().draw_values()
             self.found_nothing = values is None
             return values
 
@@ -132,8 +127,8 @@ def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[ker
             response = super().populate_space(trial_id)
             values = response.get("values")
             # A Gaussian process may propose a point that was tried, again and again.
-            if models and values is not None and self._duplicate(values):
-                response["values"] = self._random_values() or values
+            if models and values is not None and self.was_tried(values):
+                response["values"] = self.draw_values() or values
             return response
 
     return Adapted

@@ -14,13 +14,9 @@ from concurrent import futures
 
 import grpc
 
-# KerasTuner's service has no public name.
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.distribute.oracle_client import OracleClient
-
 from kerasft.errors import UserError
 from kerasft.studies.tuning.finals import BASELINE
+from kerasft.studies.tuning.keras_tuner.private import add_service, connect_oracle
 from kerasft.studies.tuning.keras_tuner.proposer import Proposer
 from kerasft.studies.tuning.plan import Plan
 from kerasft.studies.tuning.searching import Runner, Search, Settled, settle
@@ -41,7 +37,7 @@ def offered(proposer: Proposer, address: str) -> Iterator[None]:
         UserError: Nobody can listen there.
     """
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
-    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(proposer), server)
+    add_service(proposer, server)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
@@ -76,4 +72,4 @@ def join_study(plan: Plan, runner: Runner, tuner_id: str, *, log: Callable[[str]
             time.sleep(_POLL_SECONDS)
         settled = settle(plan.recipe, baseline)
         search = Search(plan.folder, plan, settled, runner, log, watch.check)
-        search.work(OracleClient(None), tuner_id, 0)
+        search.work(connect_oracle(), tuner_id, 0)

@@ -1,0 +1,101 @@
+"""All that the encoder reads of Keras and KerasHub and that is private to them.
+
+Each function says what it expects of the library. `tests/unit/models/test_private.py` checks it, so
+that a new version which names a part otherwise fails there, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import keras
+
+# Paths, attribute by attribute, inside a keras_hub.layers.TransformerEncoder.
+_ATTENTION = "_self_attention_layer"
+_WIDEN, _NARROW = "_feedforward_intermediate_dense", "_feedforward_output_dense"
+# Its matrices: by the word of a recipe, the layers that own them.
+MATRICES = {
+    "query": ((_ATTENTION, "_query_dense"),),
+    "key": ((_ATTENTION, "_key_dense"),),
+    "value": ((_ATTENTION, "_value_dense"),),
+    "output": ((_ATTENTION, "_output_dense"),),
+    "feedforward": ((_WIDEN,), (_NARROW,)),
+}
+# What the two halves of a layer, attention and feed-forward network, add to the residual.
+HALVES = ((_ATTENTION, "_output_dense"), (_NARROW,))
+LAYER_NORMS = (("_self_attention_layer_norm",), ("_feedforward_layer_norm",))
+
+
+class LayerParts(NamedTuple):
+    """The sublayers of a transformer layer, in the order in which a batch passes them."""
+
+    attention: keras.layers.MultiHeadAttention
+    attention_dropout: keras.layers.Dropout
+    attention_norm: keras.layers.LayerNormalization
+    widen: keras.layers.Layer
+    narrow: keras.layers.Layer
+    feedforward_dropout: keras.layers.Dropout
+    feedforward_norm: keras.layers.LayerNormalization
+
+
+class AttentionParts(NamedTuple):
+    """The sublayers of an attention, the width of a head's keys, and its dropout of weights."""
+
+    query: keras.layers.Layer
+    key: keras.layers.Layer
+    value: keras.layers.Layer
+    output: keras.layers.Layer
+    key_dim: int
+    dropout: keras.layers.Dropout
+
+
+def layer_parts(layer) -> LayerParts:
+    """Expects of a built `keras_hub.layers.TransformerEncoder` these seven sublayers."""
+    return LayerParts(
+        layer._self_attention_layer,
+        layer._self_attention_dropout,
+        layer._self_attention_layer_norm,
+        layer._feedforward_intermediate_dense,
+        layer._feedforward_output_dense,
+        layer._feedforward_dropout,
+        layer._feedforward_layer_norm,
+    )
+
+
+def attention_parts(attention: keras.layers.MultiHeadAttention) -> AttentionParts:
+    """Expects of a built `keras.layers.MultiHeadAttention` these sublayers and this width."""
+    return AttentionParts(
+        attention._query_dense,
+        attention._key_dense,
+        attention._value_dense,
+        attention._output_dense,
+        attention._key_dim,
+        attention._dropout_layer,
+    )
+
+
+def set_attention_dropout(attention: keras.layers.MultiHeadAttention, rate: float) -> None:
+    """Expects the rate twice: Keras asks the attention's own copy whether to drop at all."""
+    attention._dropout = rate
+    attention._dropout_layer.rate = rate
+
+
+def replace_sublayer(parent: keras.layers.Layer, attribute: str, layer: keras.layers.Layer) -> None:
+    """Puts a layer where another one is; in all lists it comes to the same position.
+
+    Expects that a layer's tracker lists its sublayers under "layers" and can replace one. To set
+    the attribute alone would list both, and the tracker of a built layer takes no new one.
+    """
+    parent._tracker.replace_tracked_value("layers", getattr(parent, attribute), layer)
+    setattr(parent, attribute, layer)
+
+
+def all_sublayers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Expects that Keras can list the layers inside a layer, at every depth."""
+    return layer._flatten_layers(include_self=False)
+
+
+def read_without_cast(weight: keras.Variable) -> None:
+    """Expects that a weight keeps what `add_weight(autocast=False)` sets, and can be told later."""
+    weight._autocast = False

@@ -1,0 +1,102 @@
+"""What the encoder expects of the private parts of Keras and KerasHub."""
+
+from __future__ import annotations
+
+import keras
+import keras_hub
+import pytest
+
+from kerasft.models import private
+
+SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16, "dropout": 0.1}
+
+
+def build_layer(kind="bert"):
+    if kind == "bert":
+        backbone = keras_hub.models.BertBackbone(vocabulary_size=60, **SIZES)
+    else:
+        backbone = keras_hub.models.ElectraBackbone(vocab_size=60, embedding_dim=4, **SIZES)
+    return backbone.transformer_layers[0]
+
+
+@pytest.mark.parametrize("kind", ["bert", "electra"])
+def test_a_transformer_encoder_has_the_sublayers_that_are_computed(tools, kind):
+    with tools.expect_of("keras_hub.layers.TransformerEncoder", "the seven known sublayers"):
+        parts = private.layer_parts(build_layer(kind))
+        assert [type(part).__name__ for part in parts] == [
+            *("MultiHeadAttention", "Dropout", "LayerNormalization"),
+            *("Dense", "Dense", "Dropout", "LayerNormalization"),
+        ]
+        assert parts.widen.kernel.shape == (8, 16)
+        assert parts.narrow.kernel.shape == (16, 8)
+
+
+def test_an_attention_has_four_matrices_and_one_dropout(tools):
+    attention = private.layer_parts(build_layer()).attention
+    with tools.expect_of("keras.layers.MultiHeadAttention", "the four known matrices"):
+        parts = private.attention_parts(attention)
+        assert [dense.kernel.shape for dense in parts[:4]] == [(8, 2, 4)] * 3 + [(2, 4, 8)]
+        assert parts.key_dim == 4
+        assert parts.dropout.rate == 0.1
+
+
+def test_the_rate_of_an_attention_is_kept_twice(tools):
+    attention = private.layer_parts(build_layer()).attention
+    with tools.expect_of("keras.layers.MultiHeadAttention", "a rate that it is configured with"):
+        private.set_attention_dropout(attention, 0.3)
+        assert attention.get_config()["dropout"] == 0.3
+        assert private.attention_parts(attention).dropout.rate == 0.3
+
+
+def test_a_path_of_a_matrix_leads_to_the_layer_that_owns_it(tools):
+    layer = build_layer()
+    parts = private.layer_parts(layer)
+    attention = private.attention_parts(parts.attention)
+    paths = [path for of_matrix in private.MATRICES.values() for path in of_matrix]
+    with tools.expect_of("keras_hub.layers.TransformerEncoder", "its layers at the known paths"):
+        found = [follow(layer, path) for path in (*paths, *private.HALVES, *private.LAYER_NORMS)]
+        halves = [attention.output, parts.narrow]
+        norms = [parts.attention_norm, parts.feedforward_norm]
+        expected = [*attention[:4], parts.widen, parts.narrow, *halves, *norms]
+        assert list(map(id, found)) == list(map(id, expected))
+
+
+def follow(layer, path):
+    for name in path:
+        layer = getattr(layer, name)
+    return layer
+
+
+def test_the_tracker_of_a_layer_replaces_a_sublayer_in_its_place(tools):
+    class Parent(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(2), keras.layers.Dense(2)
+
+    parent, other = Parent(), keras.layers.Dense(3, name="other")
+    parent.first.build((None, 2))
+    other.build((None, 2))
+    parent.built = True
+    with tools.expect_of("keras.layers.Layer", "a tracker that can replace a sublayer"):
+        private.replace_sublayer(parent, "first", other)
+        assert parent.first is other
+        assert list(private.all_sublayers(parent)) == [other, parent.second]
+        assert [id(w) for w in parent.weights] == [id(w) for w in other.weights]
+
+
+def test_a_layer_lists_the_layers_inside_it_at_every_depth(tools):
+    with tools.expect_of("keras.layers.Layer", "a list of all layers inside it"):
+        layer = build_layer()
+        listed = set(map(id, private.all_sublayers(layer)))
+        parts = private.layer_parts(layer)
+        assert {id(parts.widen), id(private.attention_parts(parts.attention).query)} <= listed
+
+
+def test_a_weight_may_be_told_to_be_read_without_a_cast(tools):
+    layer = keras.layers.Dense(2, dtype="mixed_bfloat16")
+    layer.build((None, 2))
+    with tools.expect_of("keras.Variable", "a flag that it is cast in its layer's call"):
+        private.read_without_cast(layer.kernel)
+        with keras.src.backend.AutocastScope("bfloat16"):
+            assert keras.ops.convert_to_tensor(layer.kernel).dtype == "float32"
+            assert keras.ops.convert_to_tensor(layer.bias).dtype == "bfloat16"  # control
