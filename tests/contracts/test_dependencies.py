@@ -50,10 +50,10 @@ def test_the_locked_versions_are_within_the_bounds(repository, installed):
     locked = {}  # some have a version for each Python
     for name, version in LOCKED.findall((repository / "requirements.lock").read_text()):
         locked.setdefault(canonicalize_name(name), []).append(version)
+    found = {str(each): locked.get(canonicalize_name(each.name), []) for each in installed}
     outside = {
-        str(each): versions
-        for each in installed
-        if (versions := locked.get(canonicalize_name(each.name), ["0"]))
-        and not all(map(each.specifier.contains, versions))
+        line: versions
+        for line, versions in found.items()
+        if not versions or not all(map(Requirement(line).specifier.contains, versions))
     }
     assert outside == {}

@@ -16,7 +16,7 @@ from kerasft.tasks.classification import Classification
 from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.fine_tuner import FineTuner
 from kerasft.training.step.optimizer import AdamW
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 # (loss, relative, at every step; logits after the last). Against the published loop what was asked
 # for: the place of epsilon accounts for 5e-4 and 5e-4. With that moved, float32 alone for 2e-6.
@@ -55,7 +55,7 @@ def build_model(folder, golden):
     head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
     head.logits.set_weights([golden["head_kernel"], golden["head_bias"]])
     model = FineTuner(encoder, head, global_clipnorm=settings["global_clipnorm"])
-    schedule = WarmupPolynomialDecay(
+    schedule = WarmupDecay(
         settings["learning_rate"],
         warmup_steps=settings["warmup_steps"],
         total_steps=len(golden["labels"]),

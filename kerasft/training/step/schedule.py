@@ -9,76 +9,15 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="kerasft")
-class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to the peak rate, then polynomial decay to the end rate.
-
-    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`, then
-    `end + (peak - end) * (1 - (s - warmup) / (total - warmup)) ** power`, and `end` from `total`
-    on. With power 1 this is Hugging Face's `linear` schedule; Keras's `PolynomialDecay` has no
-    warm-up, and BERT's own code decays under the warm-up, so that its peak is never reached.
-
-    Args:
-        peak_learning_rate: Rate at the end of the warm-up.
-        warmup_steps: Steps of warm-up; 0 starts at the peak.
-        total_steps: Step at which the end rate is reached.
-        end_learning_rate: Rate at and after `total_steps`.
-        power: Exponent of the decay; 1 is linear, 0 constant until the end.
-
-    Raises:
-        ValueError: If the warm-up is longer than the run, or a number is negative.
-    """
-
-    def __init__(
-        self,
-        peak_learning_rate: float,
-        *,
-        warmup_steps: int,
-        total_steps: int,
-        end_learning_rate: float = 0.0,
-        power: float = 1.0,
-    ):
-        _check_steps(warmup_steps, total_steps)
-        _check_not_negative(
-            peak_learning_rate=peak_learning_rate, end_learning_rate=end_learning_rate, power=power
-        )
-        self.peak_learning_rate = peak_learning_rate
-        self.warmup_steps = warmup_steps
-        self.total_steps = total_steps
-        self.end_learning_rate = end_learning_rate
-        self.power = power
-
-    def __call__(self, step) -> tf.Tensor:
-        """Returns the learning rate of a step, a float32 scalar."""
-        step = tf.cast(step, tf.float32)
-        warmup = float(self.warmup_steps)
-        decay_steps = max(float(self.total_steps) - warmup, 1.0)
-        remaining = tf.clip_by_value(1.0 - (step - warmup) / decay_steps, 0.0, 1.0)
-        span = self.peak_learning_rate - self.end_learning_rate
-        # 0 ** 0 is 1: with power 0 the end rate is still reached at the end.
-        decayed = tf.where(remaining > 0.0, span * remaining**self.power, 0.0)
-        rising = self.peak_learning_rate * step / max(warmup, 1.0)
-        rate = tf.where(step < warmup, rising, self.end_learning_rate + decayed)
-        # A warm-up as long as the run leaves nothing to decay over.
-        return tf.where(step < self.total_steps, rate, self.end_learning_rate)
-
-    def get_config(self) -> dict[str, float]:
-        """Returns the arguments, for Keras's serialization."""
-        return {
-            "peak_learning_rate": self.peak_learning_rate,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "end_learning_rate": self.end_learning_rate,
-            "power": self.power,
-        }
-
-
-@keras.saving.register_keras_serializable(package="kerasft")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to the peak rate, then a fall of another shape than a polynomial.
+    """Linear warm-up to the peak rate, then a fall by `shape`.
 
-    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`; then by `shape`, with
+    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`; then, with
     `t = (s - warmup) / (total - warmup)`,
 
+    - `polynomial`: `end + (peak - end) * (1 - t) ** power`, and `end` from `total` on. With power 1
+      this is Hugging Face's `linear` schedule; Keras's `PolynomialDecay` has no warm-up, and BERT's
+      own code decays under the warm-up, so that its peak is never reached;
     - `cosine`: `end + (peak - end) * (1 + cos(pi * t)) / 2` (Loshchilov & Hutter 2017, without
       restarts), and `end` from `total` on;
     - `constant`: `peak`;
@@ -87,48 +26,63 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak_learning_rate: Rate at the end of the warm-up.
-        shape: `cosine`, `constant` or `inverse_sqrt`.
+        shape: `polynomial`, `cosine`, `constant` or `inverse_sqrt`. Defaults to `polynomial`.
         warmup_steps: Steps of warm-up; 0 starts at the peak.
         total_steps: Steps of the run.
-        end_learning_rate: The rate that is never gone below after the warm-up.
+        end_learning_rate: The lowest rate after the warm-up.
+        power: Exponent of `polynomial`; 1 is linear, 0 constant until the end.
 
     Raises:
-        ValueError: If the warm-up is longer than the run, a rate is negative, or the shape unknown.
+        ValueError: If the warm-up is longer than the run, a number is negative, or the shape
+            unknown.
     """
 
     def __init__(
         self,
         peak_learning_rate: float,
         *,
-        shape: str,
+        shape: str = "polynomial",
         warmup_steps: int,
         total_steps: int,
         end_learning_rate: float = 0.0,
+        power: float = 1.0,
     ):
         if shape not in _SHAPES:
             raise ValueError(f"Received shape={shape!r}. Expected one of {', '.join(_SHAPES)}.")
-        _check_steps(warmup_steps, total_steps)
-        _check_not_negative(
-            peak_learning_rate=peak_learning_rate, end_learning_rate=end_learning_rate
-        )
+        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
+            raise ValueError(
+                f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
+                "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
+            )
+        if min(peak_learning_rate, end_learning_rate, power) < 0:
+            raise ValueError(
+                f"Received peak_learning_rate={peak_learning_rate}, end_learning_rate="
+                f"{end_learning_rate}, power={power}. Expected none to be negative."
+            )
         self.peak_learning_rate = peak_learning_rate
         self.shape = shape
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
         self.end_learning_rate = end_learning_rate
+        self.power = power
 
     def __call__(self, step) -> tf.Tensor:
         """Returns the learning rate of a step, a float32 scalar."""
         step = tf.cast(step, tf.float32)
         rising = self.peak_learning_rate * step / max(float(self.warmup_steps), 1.0)
-        falling = _SHAPES[self.shape](self, step)
-        return tf.where(step < self.warmup_steps, rising, falling)
+        return tf.where(step < self.warmup_steps, rising, _SHAPES[self.shape](self, step))
+
+    def _polynomial(self, step) -> tf.Tensor:
+        remaining = tf.clip_by_value(1.0 - self._progress(step), 0.0, 1.0)
+        # 0 ** 0 is 1: with power 0 the end rate is still reached at the end.
+        decayed = tf.where(remaining > 0.0, self._span * remaining**self.power, 0.0)
+        # A warm-up as long as the run leaves nothing to decay over.
+        end = self.end_learning_rate
+        return tf.where(step < self.total_steps, end + decayed, end)
 
     def _cosine(self, step) -> tf.Tensor:
-        decay_steps = max(float(self.total_steps - self.warmup_steps), 1.0)
-        done = tf.clip_by_value((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
-        span = self.peak_learning_rate - self.end_learning_rate
-        return self.end_learning_rate + span * (1.0 + tf.cos(math.pi * done)) / 2.0
+        done = tf.clip_by_value(self._progress(step), 0.0, 1.0)
+        return self.end_learning_rate + self._span * (1.0 + tf.cos(math.pi * done)) / 2.0
 
     def _constant(self, step) -> tf.Tensor:
         return tf.fill(tf.shape(step), self.peak_learning_rate)
@@ -138,6 +92,14 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         rate = self.peak_learning_rate * tf.sqrt(warmup / tf.maximum(step, warmup))
         return tf.maximum(rate, self.end_learning_rate)
 
+    @property
+    def _span(self) -> float:
+        return self.peak_learning_rate - self.end_learning_rate
+
+    def _progress(self, step) -> tf.Tensor:
+        warmup = float(self.warmup_steps)
+        return (step - warmup) / max(float(self.total_steps) - warmup, 1.0)
+
     def get_config(self) -> dict[str, float | str]:
         """Returns the arguments, for Keras's serialization."""
         return {
@@ -146,53 +108,26 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "total_steps": self.total_steps,
             "end_learning_rate": self.end_learning_rate,
+            "power": self.power,
         }
 
 
 _SHAPES = {
+    "polynomial": WarmupDecay._polynomial,
     "cosine": WarmupDecay._cosine,
     "constant": WarmupDecay._constant,
     "inverse_sqrt": WarmupDecay._inverse_sqrt,
 }
 
 
-def _check_steps(warmup_steps: int, total_steps: int) -> None:
-    if not 0 <= warmup_steps <= total_steps or total_steps < 1:
-        raise ValueError(
-            f"Received warmup_steps={warmup_steps}, total_steps={total_steps}. "
-            "Expected 0 <= warmup_steps <= total_steps and total_steps >= 1."
-        )
-
-
-def _check_not_negative(**values: float) -> None:
-    if min(values.values()) < 0:
-        received = ", ".join(f"{name}={value}" for name, value in values.items())
-        raise ValueError(f"Received {received}. Expected none to be negative.")
-
-
 def build_schedule(
-    shape: str,
-    peak_learning_rate: float,
-    *,
-    warmup_steps: int,
-    total_steps: int,
-    end_learning_rate: float = 0.0,
-    power: float = 1.0,
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Builds the schedule of a shape: `polynomial`, `cosine`, `constant` or `inverse_sqrt`.
-
-    A warm-up that is longer than the run is cut to it.
-
-    Args:
-        shape: The shape.
-        peak_learning_rate: Rate at the end of the warm-up.
-        warmup_steps: Steps of warm-up.
-        total_steps: Steps of the run.
-        end_learning_rate: Where the fall ends.
-        power: Of `polynomial` only.
-    """
-    durations = {"warmup_steps": min(warmup_steps, total_steps), "total_steps": total_steps}
-    durations["end_learning_rate"] = end_learning_rate
-    if shape == "polynomial":
-        return WarmupPolynomialDecay(peak_learning_rate, power=power, **durations)
-    return WarmupDecay(peak_learning_rate, shape=shape, **durations)
+    shape: str, peak_learning_rate: float, *, warmup_steps: int, total_steps: int, **options: float
+) -> WarmupDecay:
+    """Builds a `WarmupDecay`, whose options these are; a warm-up longer than the run is cut."""
+    return WarmupDecay(
+        peak_learning_rate,
+        shape=shape,
+        warmup_steps=min(warmup_steps, total_steps),
+        total_steps=total_steps,
+        **options,
+    )

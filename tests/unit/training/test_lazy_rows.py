@@ -8,7 +8,7 @@ import tensorflow as tf
 from kerasft.training.step.averaging import counted_weights
 from kerasft.training.step.lazy_rows import sum_rows
 from kerasft.training.step.optimizer import AdamW
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 ROWS, WIDTH, STEPS = 40, 6, 300
 
@@ -17,7 +17,7 @@ def build(*, lazy, path="table", **options):
     """Returns an optimizer and the table that it updates."""
     start = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype("float32")
     table = keras.Variable(start, name=path)
-    rate = WarmupPolynomialDecay(1e-2, warmup_steps=20, total_steps=2 * STEPS)
+    rate = WarmupDecay(1e-2, warmup_steps=20, total_steps=2 * STEPS)
     options = {"weight_decay": 0.1, "no_weight_decay": ()} | options
     optimizer = AdamW(rate, lazy_table=table.path if lazy else None, **options)
     optimizer.build([table])

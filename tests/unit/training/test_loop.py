@@ -10,7 +10,7 @@ from kerasft.errors import UserError
 from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.loop.loop import build_distributed, train_steps
 from kerasft.training.step.optimizer import AdamW
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 
 class TestTrainSteps:
@@ -18,7 +18,7 @@ class TestTrainSteps:
     @classmethod
     def results(cls, tools):
         """Three steps, counted from the fifth on; the third has a weight that is no number."""
-        model = tools.build_tuner(AdamW(WarmupPolynomialDecay(1.0, warmup_steps=4, total_steps=9)))
+        model = tools.build_tuner(AdamW(WarmupDecay(1.0, warmup_steps=4, total_steps=9)))
         model.optimizer.iterations.assign(4)
         batches = [tools.make_batch(4, seed=seed, length=8 * (seed + 1)) for seed in range(3)]
         batches[2][2][0] = np.nan

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasft.models.presets import load_preset
 from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.step.optimizer import AdamW
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 # Of tiny_random: the embeddings and the kernels, and nothing else.
 DECAYED = {
@@ -93,7 +93,7 @@ def test_building_twice_keeps_the_moments():
 class TestSerialization:
     def optimizer(self):
         return AdamW(
-            WarmupPolynomialDecay(1e-2, warmup_steps=2, total_steps=9, power=2.0),
+            WarmupDecay(1e-2, warmup_steps=2, total_steps=9, power=2.0),
             weight_decay=0.3,
             beta_1=0.8,
             beta_2=0.99,
@@ -123,7 +123,7 @@ def test_two_replicas_update_as_one_device():
     for strategy in (build_strategy("one_device"), build_strategy("mirrored")):
         with strategy.scope():
             variables = [keras.Variable(np.ones(2, "float32"), name=n) for n in ("kernel", "bias")]
-            schedule = WarmupPolynomialDecay(0.1, warmup_steps=1, total_steps=4)
+            schedule = WarmupDecay(0.1, warmup_steps=1, total_steps=4)
             optimizer = AdamW(schedule, weight_decay=0.5)
             optimizer.build(variables)
 

@@ -26,7 +26,7 @@ from kerasft.training.loop.unfreezing import GradualUnfreezing
 from kerasft.training.step.objective import Objective
 from kerasft.training.step.optimizer import AdamW
 from kerasft.training.step.penalties import Penalties
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 TOTAL_STEPS, STEPS_PER_EPOCH = 7, 4
 SETTINGS = FitSettings(
@@ -72,7 +72,7 @@ def take(batch, rows):
 
 def train(tools, folder, listener, *, forget=None, settings=SETTINGS, ema_decay=0.0, **options):
     """Trains from the folder's latest checkpoint on, in a model built anew."""
-    schedule = WarmupPolynomialDecay(1e-2, warmup_steps=2, total_steps=TOTAL_STEPS)
+    schedule = WarmupDecay(1e-2, warmup_steps=2, total_steps=TOTAL_STEPS)
     optimizer = AdamW(schedule, ema_decay=ema_decay)
     model = tools.build_tuner(optimizer, **{"dropout": 0.3, "global_clipnorm": 1.0, **options})
     model.penalties.remember_start(model.encoder.trainable_weights)

@@ -11,7 +11,7 @@ from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.loop.fit import checkpointed_variables
 from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.optimizer import AdamW
-from kerasft.training.step.schedule import WarmupPolynomialDecay
+from kerasft.training.step.schedule import WarmupDecay
 
 # --- the schedule
 
@@ -27,7 +27,7 @@ def test_the_rate_rises_by_the_same_factor_each_step():
 
 
 def build(tools, *, dropout=0.1, **options):
-    schedule = WarmupPolynomialDecay(1e-2, warmup_steps=2, total_steps=20)
+    schedule = WarmupDecay(1e-2, warmup_steps=2, total_steps=20)
     return tools.build_tuner(AdamW(schedule, **options), dropout=dropout)
 
 
