@@ -19,7 +19,7 @@ from kerasft.errors import UserError, nearest
 from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.export.length_buckets import widen
 from kerasft.models.fast.fast_ops import without_gradients
-from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.models.windows import over_windows
 from kerasft.text.uncompiled import not_compiled
 
 CLASSIFY, REGRESS, TOKENS, EMBED = "classify", "regress", "tokens", "embed"
@@ -180,14 +180,10 @@ def _embed(model, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         `pooled`, what the head sees, and `mean`, the mean over the tokens: float32
         `(batch_size, hidden_dim)`. Of a text in windows both are the mean over its windows.
     """
-    rows = tf.shape(inputs["token_ids"])[0]
-    row_of_window = None
-    if model.window_length is not None:
-        inputs, row_of_window = split_windows(inputs, model.window_length)
-    encoder = model.encoder
-    hidden = encoder(inputs, training=False)
-    mask = inputs["padding_mask"]
-    vectors = {"pooled": encoder.pool(hidden, mask), "mean": encoder.mean(hidden, mask)}
-    if row_of_window is not None:
-        vectors = {k: mean_over_windows(v, row_of_window, rows) for k, v in vectors.items()}
-    return vectors
+
+    def compute(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        encoder, mask = model.encoder, rows["padding_mask"]
+        hidden = encoder(rows, training=False)
+        return {"pooled": encoder.pool(hidden, mask), "mean": encoder.mean(hidden, mask)}
+
+    return over_windows(inputs, model.window_length, compute)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -38,12 +39,23 @@ def split_windows(
     return windows, tf.boolean_mask(tf.reshape(row, [-1]), is_kept)
 
 
-def mean_over_windows(logits: tf.Tensor, row_of_window: tf.Tensor, num_rows: tf.Tensor):
-    """Returns the mean of the logits of each row's windows, `(num_rows, num_outputs)`.
+def over_windows(
+    inputs: Mapping[str, tf.Tensor],
+    window_length: int | None,
+    compute: Callable[[Mapping[str, tf.Tensor]], Any],
+) -> Any:
+    """Returns what is computed of rows; of rows of several windows the mean over their windows.
 
     Args:
-        logits: float `(num_windows, num_outputs)`.
-        row_of_window: int32 `(num_windows,)`, from `split_windows`.
-        num_rows: How many rows there were.
+        inputs: As `split_windows` takes them.
+        window_length: Tokens of a window; `None`: rows are read whole, and may hold anything.
+        compute: From inputs to tensors `(rows, width)`, one or a structure of them.
     """
-    return tf.math.unsorted_segment_mean(logits, row_of_window, num_rows)
+    if window_length is None:
+        return compute(inputs)
+    windows, row_of_window = split_windows(inputs, window_length)
+    num_rows = tf.shape(inputs["token_ids"])[0]
+    return tf.nest.map_structure(
+        lambda tensor: tf.math.unsorted_segment_mean(tensor, row_of_window, num_rows),
+        compute(windows),
+    )

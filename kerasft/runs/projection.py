@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasft.data.example import MULTI, NUMBER
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.evaluation.forward import Forward
-from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.models.windows import over_windows
 from kerasft.run_dir import RunDir
 from kerasft.runs.context import RunContext
 from kerasft.runs.data.data import VALIDATION, store_logits
@@ -36,11 +36,9 @@ def pooled_vectors(
         return None
 
     def pooled(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        if model.window_length is None:
-            return model.pooled(inputs, training=False)
-        windows, row_of_window = split_windows(inputs, model.window_length)
-        vectors = model.pooled(windows, training=False)
-        return mean_over_windows(vectors, row_of_window, tf.shape(inputs["token_ids"])[0])
+        return over_windows(
+            inputs, model.window_length, lambda rows: model.pooled(rows, training=False)
+        )
 
     store, indices = _shown(context)
     batch_size = context.recipe.evaluation.batch_size

@@ -7,11 +7,10 @@ import pytest
 
 from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.tasks.classification import Classification
-from kerasft.training.callbacks.callback import BatchStats, Callbacks
+from kerasft.training.callbacks.callback import BatchStats, Callbacks, StepResult
 from kerasft.training.callbacks.hparams import HParamsCallback
 from kerasft.training.callbacks.projector import write_projector
 from kerasft.training.callbacks.tensorboard import TensorBoardCallback
-from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 LABELS = np.arange(60) % 2

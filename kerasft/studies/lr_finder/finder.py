@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.studies.lr_finder.curve import RateCurve
+from kerasft.training.callbacks.callback import StepResult
 from kerasft.training.loop.fit import checkpointed_variables
-from kerasft.training.loop.loop import StepResult, train_steps
+from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.private import learning_rate_or_schedule
 
 _DIVERGED = 4.0  # times the best average so far

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
+if TYPE_CHECKING:
     import numpy as np
-
-    from kerasft.training.loop.loop import StepResult
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,31 @@ class BatchStats:
             "padding_share": 1 - self.tokens / self.positions,
             "idle_share": 1 - self.busy / self.capacity if self.capacity else 0.0,
         }
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did.
+
+    Args:
+        step: Steps done since the start of the run, this one included.
+        loss: Mean loss of the global batch, before the update.
+        learning_rate: Rate of this update.
+        gradient_norm: Global norm of the gradient before clipping.
+        seconds: Wall time of the step, waiting for its batch included.
+        running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
+        waited: Seconds of these that passed waiting for the batch.
+        norms: By layer, as `NormWatch.end` returns them; of a step that was not measured none.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    running: dict[str, float]
+    waited: float = 0.0
+    norms: Mapping[str, float] = field(default_factory=dict)
 
 
 class Callback:

@@ -7,14 +7,11 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from kerasft.errors import UserError
 from kerasft.run_dir import telling_os_errors, write_atomically
-from kerasft.training.callbacks.callback import BatchStats, Callback
-
-if TYPE_CHECKING:  # the loop imports TensorFlow, which nothing here needs
-    from kerasft.training.loop.loop import StepResult
+from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 
 STEP_COLUMNS = (
     "step",

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from kerasft.training.callbacks.callback import BatchStats, Callback
-
-if TYPE_CHECKING:
-    from kerasft.training.loop.loop import StepResult
+from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 
 
 class ProfilerCallback(Callback):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.loop.memory import resident_bytes
-
-if TYPE_CHECKING:
-    from kerasft.training.loop.loop import StepResult
 
 # Of every step.
 STEP_TAGS = (

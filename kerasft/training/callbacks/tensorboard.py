@@ -10,17 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from kerasft.training.callbacks import hparams
-from kerasft.training.callbacks.callback import BatchStats, Callback
+from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 from kerasft.training.callbacks.scalars import STEP_TAGS, metric_scalars, step_scalars
-
-if TYPE_CHECKING:
-    from kerasft.training.loop.loop import StepResult
 
 LENGTHS_TAG = "tokens_per_text"
 VALIDATION = "validation"

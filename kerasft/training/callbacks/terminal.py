@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -17,10 +16,7 @@ from rich.text import Text
 
 from kerasft.metric import watched_metrics
 from kerasft.metrics.spread import show_figure
-from kerasft.training.callbacks.callback import BatchStats, Callback
-
-if TYPE_CHECKING:
-    from kerasft.training.loop.loop import StepResult
+from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 
 _SKIPPED_STEPS = 2  # the first step traces the graph, the next length traces it once more
 _MEASURED_STEPS = 5

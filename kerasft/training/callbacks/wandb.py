@@ -5,14 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kerasft.errors import UserError, first_line
-from kerasft.training.callbacks.callback import BatchStats, Callback
+from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 from kerasft.training.callbacks.scalars import metric_scalars, step_scalars
-
-if TYPE_CHECKING:
-    from kerasft.training.loop.loop import StepResult
 
 
 def require_wandb() -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 import tensorflow as tf
 
 from kerasft.metrics.spread import show_figure
-from kerasft.training.callbacks.callback import Callback
+from kerasft.training.callbacks.callback import Callback, StepResult
 from kerasft.training.checkpoints.checkpoint import save_best
 from kerasft.training.checkpoints.writer import CheckpointWriter
 from kerasft.training.distribution.strategy import build_workers
 from kerasft.training.loop.divergence import check_loss
 from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.loop.interrupt import InterruptRequested, InterruptWatch
-from kerasft.training.loop.loop import SkippedStep, StepResult, train_steps
+from kerasft.training.loop.loop import SkippedStep, train_steps
 from kerasft.training.loop.out_of_memory import naming_memory
 from kerasft.training.loop.ranking import is_better
 from kerasft.training.step.averaging import Soup, counted_weights, unaveraged

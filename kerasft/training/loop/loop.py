@@ -5,43 +5,18 @@ Logging, checkpoints and evaluation stand outside (`training/fit.py`).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from kerasft.training.callbacks.callback import StepResult
 from kerasft.training.distribution.strategy import distribute
 from kerasft.training.loop.divergence import check_finite
 from kerasft.training.step.custom_gradients import forgetting_gradients
 from kerasft.training.step.norms import NormWatch
-
-
-@dataclasses.dataclass(frozen=True)
-class StepResult:
-    """What one step did.
-
-    Args:
-        step: Steps done since the start of the run, this one included.
-        loss: Mean loss of the global batch, before the update.
-        learning_rate: Rate of this update.
-        gradient_norm: Global norm of the gradient before clipping.
-        seconds: Wall time of the step, waiting for its batch included.
-        running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
-        waited: Seconds of these that passed waiting for the batch.
-        norms: By layer, as `NormWatch.end` returns them; of a step that was not measured none.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    seconds: float
-    running: dict[str, float]
-    waited: float = 0.0
-    norms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class SkippedStep(NamedTuple):

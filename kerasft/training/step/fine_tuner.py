@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerasft.models.fast.kernels import computing_with
-from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.models.windows import over_windows
 from kerasft.training.step.accumulation import Gradients, accumulate
 from kerasft.training.step.lazy_rows import LazyRows, sum_rows
 from kerasft.training.step.loss_scale import LossScale
@@ -124,11 +124,11 @@ class FineTuner(keras.Model):
                 `(batch_size, hidden_dim)`: pooled vectors of an encoder that is not trained.
             training: Whether dropout is on.
         """
-        if self.window_length is None:
-            return self.head(self.pooled(inputs, training), training=training)
-        windows, row_of_window = split_windows(inputs, self.window_length)
-        logits = self.head(self.pooled(windows, training), training=training)
-        return mean_over_windows(logits, row_of_window, tf.shape(inputs["token_ids"])[0])
+
+        def compute(rows):
+            return self.head(self.pooled(rows, training), training=training)
+
+        return over_windows(inputs, self.window_length, compute)
 
     def pooled(self, inputs, training=None):
         """Returns one vector a row, `(batch_size, hidden_dim)`, of rows that are read whole."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.windows import mean_over_windows, split_windows
+from kerasft.models.windows import over_windows, split_windows
 
 
 def make_inputs(lengths, width):
@@ -50,15 +50,19 @@ def test_a_row_of_padding_keeps_its_first_window():
 def test_no_row_at_all(width):
     nothing = tf.zeros([0, width], tf.int32)
     inputs = dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), nothing)
-    windows, rows = split_windows(inputs, 4)
+    windows, _ = split_windows(inputs, 4)
     assert windows["token_ids"].shape == (0, min(width, 4))
-    assert mean_over_windows(tf.zeros([0, 3]), rows, 0).shape == (0, 3)
+    assert over_windows(inputs, 4, lambda rows: tf.zeros([0, 3])).shape == (0, 3)
 
 
 def test_mean():
-    logits, rows = tf.constant([[1.0], [3.0], [8.0], [4.0]]), tf.constant([0, 0, 1, 2])
+    logits, inputs = tf.constant([[1.0], [3.0], [8.0], [4.0]]), make_inputs([8, 4, 3], width=8)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        means = mean_over_windows(logits, rows, 3)
+        means = over_windows(inputs, 4, lambda rows: {"logits": logits})["logits"]
     assert means.numpy().tolist() == [[2.0], [8.0], [4.0]]
     assert tape.gradient(means, logits).numpy().tolist() == [[0.5], [0.5], [1.0], [1.0]]
+
+
+def test_without_windows_rows_are_read_whole():
+    assert over_windows({"features": 3}, None, lambda rows: rows["features"]) == 3

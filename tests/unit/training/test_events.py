@@ -2,8 +2,7 @@
 
 import pytest
 
-from kerasft.training.callbacks.callback import BatchStats, Callback, Callbacks
-from kerasft.training.loop.loop import StepResult
+from kerasft.training.callbacks.callback import BatchStats, Callback, Callbacks, StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
 VALIDATION = {"accuracy": 0.875, "f1_macro": 0.8712345678, "log_loss": 0.3, "f1/neg": 0.9}

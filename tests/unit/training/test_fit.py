@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasft.data.plan.batch_plan import BatchPlan
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import Callback
+from kerasft.training.callbacks.callback import Callback, StepResult
 from kerasft.training.checkpoints.checkpoint import (
     BEST,
     checkpoints_in,
@@ -24,7 +24,6 @@ from kerasft.training.checkpoints.checkpoint import (
 from kerasft.training.loop import fit as fit_module
 from kerasft.training.loop.fit import Fit, checkpointed_variables
 from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
-from kerasft.training.loop.loop import StepResult
 from kerasft.training.loop.ranking import Ranking
 
 STEPS_PER_EPOCH = 5

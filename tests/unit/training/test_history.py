@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.callbacks.history import STEP_COLUMNS, HistoryCallback, read_history
-from kerasft.training.loop.loop import StepResult
 
 METRICS = ("accuracy", "f1_macro", "log_loss")
 WATCHED = [f"validation/{name}" for name in METRICS]
@@ -120,7 +119,7 @@ def test_a_killed_process_leaves_every_step(tmp_path):
     script = """
 import os, signal, sys, types
 from pathlib import Path
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.callbacks.history import HistoryCallback
 history = HistoryCallback(Path(sys.argv[1]), ["accuracy"])
 history.on_start(start_step=0, total_steps=9, steps_per_epoch=9)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.callbacks.profiler import ProfilerCallback
-from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=1, tokens=1, positions=1)
 

@@ -7,9 +7,8 @@ import pytest
 from rich.console import Console
 
 from kerasft.training.callbacks import terminal as progress
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.callbacks.terminal import DurationEstimate, ProgressCallback, format_duration
-from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000)
 HINT = "`--recipe quick` takes minutes."

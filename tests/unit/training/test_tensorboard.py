@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.callbacks.callback import BatchStats
+from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.callbacks.scalars import (
     ALTERED_TAG,
     DEVICE_MEMORY_TAG,
@@ -24,7 +24,6 @@ from kerasft.training.callbacks.tensorboard import (
     TensorBoardCallback,
     rewind_tensorboard,
 )
-from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)
 MEMORY_TAG = "memory/resident_gigabytes"

@@ -11,10 +11,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.training.callbacks.callback import BatchStats, Callbacks
+from kerasft.training.callbacks.callback import BatchStats, Callbacks, StepResult
 from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 from kerasft.training.callbacks.wandb import WandbCallback, require_wandb
-from kerasft.training.loop.loop import StepResult
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000, altered=8)
 VALIDATION = {"accuracy": 0.875, "log_loss": 0.25, "f1/neg": 0.75, "support/neg": 40.0}
