@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import log, results_only
 from kerasft.errors import UserError
+from kerasft.serving.model_path import find_served_models
 from kerasft.serving.real_server import LOOPBACK, RealSettings, find_real_server, serve_real
-from kerasft.serving.served_folder import find_served_models
 
 _SIGNALLED = 128
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.pool import ThreadPool
 from typing import Any, TypeVar
 
@@ -16,9 +16,8 @@ from kerasft.client.retries import Retries
 from kerasft.client.signature import TextSignature, read_column, read_signature
 from kerasft.errors import UserError
 from kerasft.export.layout import BATCH_SIZES, input_names
-from kerasft.serving.answers import build_answers
-from kerasft.serving.examples import Texts, check_examples
-from kerasft.serving.windows import answer_stream
+from kerasft.serving.examples import Texts
+from kerasft.serving.windows import TextModel
 
 _UNKNOWN_LABEL = "servable version label"  # which the server says in refusing a request
 _LOADING = ("START", "LOADING")
@@ -29,7 +28,7 @@ _TOLERANCE = 1e-4  # between two requests for one text, which may share other ba
 Answer = TypeVar("Answer")
 
 
-class Client:
+class Client(TextModel):
     """Asks a model that TensorFlow Serving serves, over REST or gRPC.
 
     The model's metadata is read first: it must have the text signature of our exports. Texts are
@@ -50,11 +49,8 @@ class Client:
         in_flight: Requests that are under way together.
 
     Attributes:
-        kind: `single`, `multi` or `number`.
-        has_pairs: Whether the model reads pairs of texts.
-        label_names: The labels, in label order; none for numbers. They are what the model's
-            signature `classify` names. `None` where it has none: answers then have lists in label
-            order in place of probabilities by name.
+        label_names: What the model's signature `classify` names. `None` where it has none: answers
+            then have lists in label order in place of probabilities by name.
 
     Raises:
         UserError: The address, an option or the model is not what it should be.
@@ -110,44 +106,10 @@ class Client:
             self._pool.terminate()
         self._connection.close()
 
-    def predict(
-        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
-    ) -> list[dict[str, Any]]:
-        """Returns the answer to each text; see `kerasft.serving.predictor.Predictor`.
-
-        Args:
-            texts: The texts.
-            text_pairs: Each one's second text, for a model that reads pairs.
-
-        Raises:
-            UserError: These are not texts, or pairs where the model reads single texts, or the
-                reverse; or the server refuses them.
-            ServerUnavailableError: The server gives no answer now.
-        """
-        examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
-        return list(self.predict_stream(examples))
-
-    def predict_stream(
-        self, examples: Iterable[str | tuple[str, str] | None]
-    ) -> Iterator[dict[str, Any]]:
-        """Yields the answer to each example, in their order; see `Predictor.predict_stream`.
-
-        Args:
-            examples: Texts, for a model that reads pairs tuples of two; `None` among them has
-                those before it answered at once.
-
-        Raises:
-            UserError: As `predict`. What was answered before has been yielded.
-            ServerUnavailableError: As `predict`.
-        """
-        return answer_stream(
-            examples, self._answer_batches, has_pairs=self.has_pairs, batch_size=self._batch_size
-        )
-
     def _answer_batches(self, batches: list[list[Texts]]) -> Iterator[list[dict[str, Any]]]:
         """Yields the answers to each batch in order, a few batches being under way together."""
         if len(batches) == 1 or self._in_flight == 1:
-            yield from map(self._answer_batch, batches)
+            yield from super()._answer_batches(batches)
             return
         # Its threads do not keep the process alive, as those of an executor do after Ctrl-C.
         self._pool = self._pool or ThreadPool(self._in_flight)
@@ -161,16 +123,7 @@ class Client:
         finally:
             given_up.set()
 
-    def _answer_batch(self, rows: list[Texts]) -> list[dict[str, Any]]:
-        names = input_names(self.has_pairs)
-        outputs = self._ask(rows)
-        answers = build_answers(self.kind, outputs, self.label_names)
-        return [
-            dict(zip(names, row, strict=True)) | answer
-            for row, answer in zip(rows, answers, strict=True)
-        ]
-
-    def _ask(self, rows: list[Texts]) -> dict[str, np.ndarray]:
+    def _outputs(self, rows: list[Texts]) -> dict[str, np.ndarray]:
         """Returns the model's outputs for a batch, each checked against the metadata."""
         columns = dict(zip(input_names(self.has_pairs), zip(*rows, strict=True), strict=True))
 
@@ -211,7 +164,7 @@ class Client:
         named = self._call(ask)
         if named is None:
             return None
-        scores = self._ask([row])[_SCORES[signature.kind]][0]
+        scores = self._outputs([row])[_SCORES[signature.kind]][0]
         agree = len(named) == len(scores) and np.allclose(
             [score for _, score in named], scores, rtol=0.0, atol=_TOLERANCE
         )

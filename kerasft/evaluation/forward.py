@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kerasft.models.fast.fast_ops import without_gradients
 from kerasft.training.distribution.strategy import distribute, gather_rows
-from kerasft.training.loop.out_of_memory import naming_memory
+from kerasft.training.loop.memory import naming_memory
 from kerasft.training.step.custom_gradients import forgetting_gradients
 
 _TOKENS = dict.fromkeys(

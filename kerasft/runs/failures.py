@@ -21,7 +21,7 @@ from kerasft.runs.context import RunContext
 from kerasft.training.checkpoints.checkpoint import latest_step
 from kerasft.training.distribution.workers import WorkerLostError
 from kerasft.training.loop.interrupt import Interrupted
-from kerasft.training.loop.out_of_memory import OutOfMemoryError, naming_memory
+from kerasft.training.loop.memory import OutOfMemoryError, naming_memory
 
 _SMALLER = "a smaller training.batch_size, training.sequence_length or model.sequence_length"
 _FACTOR = 4  # of the parts that a batch is computed in

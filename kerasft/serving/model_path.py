@@ -1,4 +1,4 @@
-"""From the path that somebody gives to the folder of one model version, or a word on what is wrong.
+"""From the path that somebody gives to one version of a model, or to the models to serve.
 
 No TensorFlow is imported here: a mistyped path is answered at once.
 """
@@ -13,6 +13,10 @@ from kerasft.errors import UserError, nearest
 from kerasft.export.layout import GRAPH, RECORD, find_damage, versions_in
 
 _EXPECTED = "a folder such as saved_models/imdb (its latest version) or saved_models/imdb/3"
+_EXPECTED_MODELS = (
+    "a folder of models such as saved_models, or one model's such as saved_models/imdb; "
+    "a model holds versions: saved_models/imdb/1/saved_model.pb"
+)
 _DEFAULT_FOLDER = Path("saved_models")
 _MOST_SUGGESTIONS = 10
 
@@ -38,6 +42,37 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
         received=os.fspath(path),
         expected=_EXPECTED,
         fix=f"give one of {', '.join(known)}." if known else "run a pipeline, which exports one.",
+    )
+
+
+def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
+    """Returns the folder of versions of each model, by the model's name.
+
+    Args:
+        path: A folder of models, or the folder of one model.
+
+    Raises:
+        UserError: There is no model.
+    """
+    folder = Path(path).absolute()
+    fix = None
+    if not folder.is_dir():
+        what = "There is no such folder." if not folder.exists() else "This is a file."
+    elif _has_version(folder):
+        return {folder.name: folder}
+    else:
+        models = {place.name: place for place in sorted(folder.iterdir()) if _has_version(place)}
+        if models:
+            return models
+        what = "This folder holds no model."
+        if (folder / GRAPH).is_file():
+            what = "This is one version of a model: a server serves the versions of a model."
+            fix = f"kerasft serve {Path(path).parent}"
+    raise UserError(
+        what,
+        received=os.fspath(path),
+        expected=_EXPECTED_MODELS,
+        fix=fix or "run a pipeline, or kerasft export RUN_DIR, which export one.",
     )
 
 
@@ -88,5 +123,8 @@ def _known_models(path: Path) -> list[str]:
 
 
 def _is_model(place: Path) -> bool:
-    versions = versions_in(place).values()
-    return any((version / GRAPH).is_file() for version in (place, *versions))
+    return (place / GRAPH).is_file() or _has_version(place)
+
+
+def _has_version(folder: Path) -> bool:
+    return any((version / GRAPH).is_file() for version in versions_in(folder).values())

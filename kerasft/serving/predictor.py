@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasft.errors import UserError, first_line
 from kerasft.export.layout import SIGNATURE, input_names
-from kerasft.serving.answers import OUTPUTS, build_answers, kind_of
-from kerasft.serving.examples import Texts, check_examples
+from kerasft.serving.answers import OUTPUTS, kind_of
+from kerasft.serving.examples import Texts
 from kerasft.serving.model_path import check_files, find_saved_model
-from kerasft.serving.windows import answer_stream
+from kerasft.serving.windows import TextModel
 
 
 def load_predictor(path: str | os.PathLike[str]) -> Predictor:
@@ -41,7 +40,7 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
     return Predictor(model)
 
 
-class Predictor:
+class Predictor(TextModel):
     """Answers texts, or pairs of texts, as the model has learnt: with a label, labels, a number.
 
     Texts are sorted by length in windows and answered in batches, so that little is padded; the
@@ -54,11 +53,6 @@ class Predictor:
 
     Args:
         model: A loaded SavedModel of `export_saved_model`.
-
-    Attributes:
-        kind: `single`, `multi` or `number`.
-        has_pairs: Whether the model reads pairs of texts.
-        label_names: The labels, in label order; none for numbers.
 
     Example:
         ```python
@@ -75,56 +69,16 @@ class Predictor:
         self.has_pairs = _inputs_of(self._answer) == sorted(input_names(has_pairs=True))
         self.label_names = tuple(name.decode() for name in model.label_names.numpy())
 
-    def predict(
-        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
-    ) -> list[dict[str, Any]]:
-        """Returns the answer to each text.
-
-        Args:
-            texts: The texts.
-            text_pairs: Each one's second text, for a model that reads pairs.
-
-        Raises:
-            UserError: These are not texts, or pairs where the model reads single texts, or the
-                reverse.
-        """
-        examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
-        return list(self.predict_stream(examples))
-
-    def predict_stream(
-        self, examples: Iterable[str | tuple[str, str] | None]
-    ) -> Iterator[dict[str, Any]]:
-        """Yields the answer to each example, in their order, holding a window of them at most.
-
-        The first window is one batch and each is twice as large as the one before, up to 1,024
-        examples. A window waits until it is full; `None` among the examples has it answered at
-        once, which is how `kerasft.serving.lines.read_lines` tells that nobody writes just now.
-
-        Args:
-            examples: Texts, for a model that reads pairs tuples of two, taken as they are; and
-                `None`, which gets no answer.
-
-        Raises:
-            UserError: An example is not what the model reads. Those in windows before it have
-                been answered.
-        """
-        return answer_stream(
-            examples, lambda batches: map(self._predict_batch, batches), has_pairs=self.has_pairs
-        )
-
-    def _predict_batch(self, rows: list[Texts]) -> Iterator[dict[str, Any]]:
+    def _outputs(self, rows: list[Texts]) -> dict[str, Any]:
         import tensorflow as tf
 
-        names = input_names(self.has_pairs)
         # Half a surrogate pair is no UTF-8; the graph drops it.
         columns = [
             [text.encode("utf-8", "surrogatepass") for text in c] for c in zip(*rows, strict=True)
         ]
+        names = input_names(self.has_pairs)
         inputs = {n: tf.constant(c, tf.string) for n, c in zip(names, columns, strict=True)}
-        outputs = {name: tensor.numpy() for name, tensor in self._answer(**inputs).items()}
-        answers = build_answers(self.kind, outputs, self.label_names)
-        for row, answer in zip(rows, answers, strict=True):
-            yield dict(zip(names, row, strict=True)) | answer
+        return {name: tensor.numpy() for name, tensor in self._answer(**inputs).items()}
 
 
 def _inputs_of(signature) -> list[str]:

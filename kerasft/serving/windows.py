@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kerasft.serving.examples import Texts, check_example
+from kerasft.export.layout import input_names
+from kerasft.serving.answers import build_answers
+from kerasft.serving.examples import Texts, check_example, check_examples
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BATCH_SIZE = 64
 _WINDOW = 1024  # examples that are sorted by length together
 
 Answers = Iterable[dict[str, Any]]
+
+
+class TextModel:
+    """A model that is asked about texts: here (`Predictor`) or at a server (`Client`).
+
+    Attributes:
+        kind: `single`, `multi` or `number`.
+        has_pairs: Whether the model reads pairs of texts.
+        label_names: The labels, in label order; none for numbers. `None`: they are not known.
+    """
+
+    kind: str
+    has_pairs: bool
+    label_names: Sequence[str] | None
+    _batch_size = BATCH_SIZE
+
+    def predict(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Returns the answer to each text.
+
+        Args:
+            texts: The texts.
+            text_pairs: Each one's second text, for a model that reads pairs.
+
+        Raises:
+            UserError: These are not texts, or pairs where the model reads single texts, or the
+                reverse; or a server refuses them.
+            ServerUnavailableError: A server gives no answer now.
+        """
+        examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
+        return list(self.predict_stream(examples))
+
+    def predict_stream(
+        self, examples: Iterable[str | tuple[str, str] | None]
+    ) -> Iterator[dict[str, Any]]:
+        """Yields the answer to each example, in their order, holding a window of them at most.
+
+        The first window is one batch and each is twice as large as the one before, up to 1,024
+        examples. A window waits until it is full; `None` among the examples has it answered at
+        once, which is how `kerasft.serving.lines.read_lines` tells that nobody writes just now.
+
+        Args:
+            examples: Texts, for a model that reads pairs tuples of two, taken as they are; and
+                `None`, which gets no answer.
+
+        Raises:
+            UserError: As `predict`. What was answered before has been yielded.
+            ServerUnavailableError: As `predict`.
+        """
+        return answer_stream(
+            examples, self._answer_batches, has_pairs=self.has_pairs, batch_size=self._batch_size
+        )
+
+    def _answer_batches(self, batches: list[list[Texts]]) -> Iterable[Answers]:
+        return map(self._answer_batch, batches)
+
+    def _answer_batch(self, rows: list[Texts]) -> list[dict[str, Any]]:
+        names = input_names(self.has_pairs)
+        answers = build_answers(self.kind, self._outputs(rows), self.label_names)
+        return [
+            dict(zip(names, row, strict=True)) | answer
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+    def _outputs(self, rows: list[Texts]) -> Mapping[str, np.ndarray]:
+        """Returns the model's outputs for a batch, by name."""
+        raise NotImplementedError
 
 
 def answer_stream(
@@ -20,21 +93,15 @@ def answer_stream(
     has_pairs: bool,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the answer to each example, in their order, holding a window of them at most.
+    """Yields the answer to each example, as `TextModel.predict_stream` says.
 
-    The first window is one batch and each is twice as large as the one before, up to 1,024
-    examples or one batch. A window waits until it is full; `None` among the examples has it
-    answered at once. A window is sorted by length before it is cut into batches.
+    A window is sorted by length before it is cut into batches.
 
     Args:
         examples: Texts, or tuples of two, and `None`, which gets no answer.
         answer_batches: From the batches of a window to the answers of each, in their order.
         has_pairs: Whether examples must be pairs.
-        batch_size: Examples a batch.
-
-    Raises:
-        UserError: An example is not what the model reads. Those in windows before it have been
-            answered.
+        batch_size: Examples a batch; a window holds one at least.
     """
     for window in _windows(examples, has_pairs, batch_size):
         answers: list[dict[str, Any]] = [{}] * len(window)

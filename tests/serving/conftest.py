@@ -18,7 +18,7 @@ import pytest
 import urllib3
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from kerasft.serving.served_folder import find_served_models
+from kerasft.serving.model_path import find_served_models
 from kerasft.serving.server.embedded import EmbeddedServer, Settings
 from kerasft.serving.server.limits import Limits
 

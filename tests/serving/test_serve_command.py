@@ -20,8 +20,8 @@ import urllib3
 from kerasft.cli import serve
 from kerasft.errors import UserError
 from kerasft.export.serving_files import models_config
+from kerasft.serving.model_path import find_served_models
 from kerasft.serving.real_server import find_real_server
-from kerasft.serving.served_folder import find_served_models
 
 RECORD = 'printf "%s\\n" "$0" "$@" > "$RECORD"\n'
 RECORD_CONFIG = 'for a in "$@"; do case "$a" in --model_config_file=*) cat "${a#*=}"; esac; done'

@@ -189,7 +189,7 @@ def _tested(recipe: Recipe, num_steps: int) -> Recipe:
 def _test_rates(context: RunContext, model: FineTuner, rates: RateRange) -> RateCurve:
     from kerasft.runs.training_data import training_data
     from kerasft.studies.lr_finder.finder import run_rate_test
-    from kerasft.training.loop.out_of_memory import naming_memory
+    from kerasft.training.loop.memory import naming_memory
 
     data = training_data(context, model)
     context.callbacks.on_start(

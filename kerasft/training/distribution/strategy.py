@@ -1,4 +1,4 @@
-"""On which devices a run trains."""
+"""On which devices a run trains, and what they give each other: rows, sums."""
 
 from __future__ import annotations
 
@@ -105,6 +105,32 @@ def gather_rows(strategy: tf.distribute.Strategy, parts) -> tf.Tensor:
     replicas, shape = strategy.num_replicas_in_sync, tf.shape(rows)
     by_replica = tf.reshape(rows, tf.concat([[replicas, shape[0] // replicas], shape[1:]], axis=0))
     return tf.reshape(_swap_first_axes(by_replica), shape)
+
+
+def sum_over_replicas(tensors):
+    """Sums a structure of tensors over the replicas; on one device it is returned as it is."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
+
+
+def sum_step(gradients, loss_sum, weight, *, sent_as: str):
+    """Returns a step's three summed over the replicas.
+
+    Args:
+        gradients: Dense, or on one device any.
+        loss_sum: Scalar.
+        weight: Scalar.
+        sent_as: Type that gradients are rounded to before they are sent.
+    """
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    if not several or sent_as == "float32":
+        return sum_over_replicas((gradients, loss_sum, weight))
+    # Apart: what is summed together is of one dtype.
+    sent = [tf.cast(gradient, sent_as) for gradient in gradients]
+    sums = [tf.cast(total, tf.float32) for total in sum_over_replicas(sent)]
+    return sums, *sum_over_replicas((loss_sum, weight))
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from kerasft.training.loop.divergence import check_loss
 from kerasft.training.loop.fit_state import FitSettings, FitState, TrainingData
 from kerasft.training.loop.interrupt import InterruptRequested, InterruptWatch
 from kerasft.training.loop.loop import SkippedStep, train_steps
-from kerasft.training.loop.out_of_memory import naming_memory
+from kerasft.training.loop.memory import naming_memory
 from kerasft.training.loop.ranking import is_better
 from kerasft.training.step.averaging import Soup, counted_weights, unaveraged
 

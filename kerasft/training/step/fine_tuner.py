@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kerasft.models.fast.kernels import computing_with
 from kerasft.models.windows import over_windows
+from kerasft.training.distribution.strategy import sum_over_replicas, sum_step
 from kerasft.training.step.accumulation import Gradients, accumulate
 from kerasft.training.step.lazy_rows import LazyRows, sum_rows
 from kerasft.training.step.loss_scale import LossScale
@@ -16,7 +17,6 @@ from kerasft.training.step.norms import clip_factor, squares
 from kerasft.training.step.objective import Objective, compute_gradients
 from kerasft.training.step.optimizer import RuledUpdates
 from kerasft.training.step.penalties import Penalties
-from kerasft.training.step.replicas import sum_over_replicas, sum_step
 
 FEATURES = "features"
 

@@ -17,7 +17,7 @@ from kerasft.runs.failures import advising_memory
 from kerasft.training.checkpoints.checkpoint import latest_step
 from kerasft.training.distribution.workers import Cluster, Workers
 from kerasft.training.loop import fit as fit_module
-from kerasft.training.loop.out_of_memory import OutOfMemoryError
+from kerasft.training.loop.memory import OutOfMemoryError
 
 NO_ROOM = [2**30, 2**20]  # floats: more bytes than a process can address
 ALONE = Cluster()

@@ -79,7 +79,7 @@ def main() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration()] * REPLICAS
     tf.config.set_logical_device_configuration(cpu, devices)
-    tools = runpy.run_path(str(Path(__file__).with_name("conftest.py")))["Toolbox"]
+    tools = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["Toolbox"]
     strategy = tools.mirrored()
     if strategy.num_replicas_in_sync != REPLICAS:
         raise RuntimeError(f"{strategy.num_replicas_in_sync} replicas")

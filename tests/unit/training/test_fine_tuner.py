@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from kerasft.models import embeddings
+from kerasft.training.distribution.strategy import sum_over_replicas
 from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.training.step.replicas import sum_over_replicas
 
 CLIPNORM = 0.05
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import Forward
 from kerasft.training.loop import memory
-from kerasft.training.loop.memory import available_bytes
-from kerasft.training.loop.out_of_memory import OutOfMemoryError, naming_memory
+from kerasft.training.loop.memory import OutOfMemoryError, available_bytes, naming_memory
 
 NO_ROOM = 2**50  # floats: more bytes than a process can address, refused at once
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.training.distribution.strategy import build_strategy
+from kerasft.training.distribution.strategy import build_strategy, sum_over_replicas
 from kerasft.training.step.fine_tuner import FineTuner
-from kerasft.training.step.replicas import sum_over_replicas
 
 SCRIPT = Path(__file__).with_name("replicas.py")
 ADAPTERS = ("none", "lora")

@@ -17,7 +17,7 @@ from kerasft.runs import train
 from kerasft.studies.lr_finder import finder as rate_finder
 from kerasft.studies.lr_finder.curve import RateCurve, Suggestion
 from kerasft.studies.lr_finder.search import RateRange, RateSearch, find_learning_rate
-from kerasft.training.loop.out_of_memory import OutOfMemoryError
+from kerasft.training.loop.memory import OutOfMemoryError
 
 RATES = RateRange(1e-6, 1e-2, 24)
 
