@@ -115,12 +115,7 @@ _WORDS = {
 
 
 def user_error(error: CallError, address: Address) -> UserError:
-    """Returns the error that tells the user of a failed call.
-
-    Args:
-        error: What failed.
-        address: Where.
-    """
+    """Returns the error that tells the user of a failed call."""
     words = _WORDS[error.why]
     places = {
         "server": f"{address.scheme}://{address.server}",

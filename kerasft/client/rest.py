@@ -36,14 +36,7 @@ _BEHIND_A_PROXY = (401, 403, 413, 429, 502, 503, 504)  # whose answers need not 
 
 
 class RestConnection:
-    """Calls of TensorFlow Serving's REST; connections are kept open, and several threads may ask.
-
-    Args:
-        address: The model's.
-        headers: Sent with each request.
-        context: Of an encrypted connection.
-        size: Connections that are kept.
-    """
+    """Calls of TensorFlow Serving's REST over connections that are kept; several threads may ask."""
 
     def __init__(
         self,

@@ -66,13 +66,7 @@ _WORDS = {
 
 
 class GrpcConnection:
-    """Calls of TensorFlow Serving's gRPC, over one channel; several threads may ask.
-
-    Args:
-        address: The model's.
-        headers: Sent with each call as metadata.
-        tls: The files of an encrypted connection.
-    """
+    """Calls of TensorFlow Serving's gRPC, over one channel; several threads may ask."""
 
     def __init__(self, address: Address, headers: Mapping[str, str], tls: Tls):
         self._metadata = tuple(headers.items())

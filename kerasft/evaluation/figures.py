@@ -27,13 +27,7 @@ _DOTS_PER_INCH = 120
 def new_figure(
     title: str, *, inches: tuple[float, float] = _INCHES, dots_per_inch: int = _DOTS_PER_INCH
 ) -> Iterator[tuple[Figure, Axes]]:
-    """Makes a figure with one plot in it, in matplotlib's own style.
-
-    Args:
-        title: Above the plot, on the left.
-        inches: Width and height.
-        dots_per_inch: Resolution.
-    """
+    """Makes a figure with one plot in it, in matplotlib's own style."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -61,14 +55,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def write_tensorboard_image(folder: Path, name: str, png: bytes, *, step: int) -> None:
-    """Writes a plot for TensorBoard's tab "Images".
-
-    Args:
-        folder: Where the event file goes.
-        name: Name of the image.
-        png: A PNG file.
-        step: The step that it is shown at.
-    """
+    """Writes a plot for TensorBoard's tab "Images"."""
     writer = tf.summary.create_file_writer(str(folder))
     with contextlib.closing(writer), writer.as_default(step=step):
         tf.summary.image(name, tf.io.decode_png(png, channels=3)[None])

@@ -24,10 +24,6 @@ class EvaluationPictures:
 
     Labels that are numbers have no pictures. A confusion matrix and a reliability diagram need one
     label to a text.
-
-    Args:
-        task: What was learnt.
-        calibration_bins: Bins of the reliability diagram.
     """
 
     task: Task

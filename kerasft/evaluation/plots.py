@@ -52,10 +52,6 @@ def plot_reliability(bins: Sequence[ReliabilityBin], *, title: str) -> bytes:
 
     On the diagonal a confidence comes true as often as it says (Guo et al. 2017, figure 1).
 
-    Args:
-        bins: From `reliability_bins`.
-        title: What was evaluated.
-
     Returns:
         A PNG file.
     """

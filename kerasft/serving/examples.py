@@ -61,11 +61,6 @@ def check_examples(
 def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
     """Returns the texts of an example.
 
-    Args:
-        example: A text, or a pair of texts.
-        number: Counted from 1, for the message.
-        has_pairs: Whether the model reads pairs.
-
     Raises:
         UserError: It holds what is no text, or is a pair and should not be, or the reverse.
     """
@@ -101,10 +96,6 @@ def parse_json_lines(
     """Yields the example of each line: a JSON object with `text`, for pairs `text_pair` as well.
 
     Other keys are passed over. `None` among the lines stays.
-
-    Args:
-        lines: From `kerasft.serving.lines.read_lines`.
-        has_pairs: Whether the model reads pairs.
 
     Raises:
         UserError: A line is no such object.

@@ -46,10 +46,7 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
 
 
 def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
-    """Returns the folder of versions of each model, by the model's name.
-
-    Args:
-        path: A folder of models, or the folder of one model.
+    """Returns the folder of versions of each model in a folder of models or of one, by name.
 
     Raises:
         UserError: There is no model.

@@ -73,12 +73,6 @@ def serve_real(
 ) -> int:
     """Runs the server until it ends; signals are handed on.
 
-    Args:
-        server: From `find_real_server`.
-        folders: Folder of versions of each model, by name.
-        settings: How.
-        log: Takes lines for people.
-
     Returns:
         The server's exit code; 128 and the number of the signal that ended it.
 

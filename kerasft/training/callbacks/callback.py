@@ -42,9 +42,6 @@ class BatchStats:
         `padding_share` is that of padding in what is computed, `idle_share` that of the time in
         which replicas wait for the one with most to compute. It follows from the batch, not from a
         clock.
-
-        Args:
-            seconds: Time that the batch took.
         """
         return {
             "examples_per_second": self.examples / seconds,

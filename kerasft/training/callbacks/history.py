@@ -107,9 +107,6 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
 
     A last line that a killed run left torn is passed over.
 
-    Args:
-        path: The file.
-
     Raises:
         UserError: If it is missing, or a line before the last is damaged.
     """

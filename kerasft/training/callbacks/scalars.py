@@ -27,12 +27,7 @@ _GIGA = 1e9
 
 
 def step_scalars(result: StepResult, stats: BatchStats) -> dict[str, float]:
-    """Returns what is told of a step: `STEP_TAGS` in their order, then what not every step has.
-
-    Args:
-        result: What the step did.
-        stats: What its batch held.
-    """
+    """Returns what is told of a step: `STEP_TAGS` in their order, then what not every step has."""
     values = (
         result.loss,
         result.learning_rate,

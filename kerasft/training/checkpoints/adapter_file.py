@@ -71,10 +71,6 @@ def collect_adapter(encoder, head) -> TrainedAdapter | None:
     """Copies what is trained of a model; `None` if its encoder has no adapter.
 
     To be called before `merge_adapter`, which leaves nothing to be told apart.
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`.
-        head: The head.
     """
     adapter = adapter_of(encoder)
     if adapter is None:
@@ -256,12 +252,7 @@ def _same_labels(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _restandardize(head, task: Mapping[str, Any]) -> None:
-    """Gives a head of numbers that was trained on other targets the same outputs here.
-
-    Args:
-        head: With the saved weights.
-        task: The record of the task that it was trained for.
-    """
+    """Gives a head of numbers that was trained on other targets the same outputs here."""
     mean, scale = task.get("target_mean", 0.0), task.get("target_scale", 1.0)
     if (mean, scale) != (head.mean, head.scale):
         ratio = scale / head.scale

@@ -29,13 +29,7 @@ _NUMBERED = re.compile(r"seed_generator_\d+")
 
 
 class Files(NamedTuple):
-    """What the two files of a folder of weights are called.
-
-    Args:
-        variables: The weights, in the layout of safetensors.
-        state: Plain data about them, and their checksum.
-        what: What the folder is, for messages.
-    """
+    """What the two files of a folder of weights are called."""
 
     variables: str = "variables.safetensors"
     state: str = "state.json"
@@ -242,10 +236,6 @@ def read_checkpoint(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Reads a checkpoint, or another folder of weights, and checks that it is whole.
 
-    Args:
-        path: The checkpoint's folder.
-        files: What its files are called.
-
     Returns:
         Its state, and its values by `<index>:<path of the variable>`, in the order of the model.
 
@@ -276,13 +266,7 @@ def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path
 def write_arrays(
     final: Path, arrays: Mapping[str, np.ndarray], state: Mapping, files: Files = _CHECKPOINT
 ) -> Path:
-    """Writes a folder of weights beside its place and renames it; the one before is replaced.
-
-    Args:
-        final: The folder.
-        arrays: The weights by name.
-        state: Plain data; their checksum is added.
-        files: What the files are called.
+    """Writes weights and state, with a checksum, beside their place; renames and replaces.
 
     Returns:
         The folder.

@@ -40,11 +40,6 @@ class CheckpointWriter:
     def save(self, step: int, variables: Sequence, state: Mapping) -> None:
         """Saves a checkpoint of a step; older ones than are kept are removed when it stands.
 
-        Args:
-            step: Steps done.
-            variables: Keras variables, in a fixed order.
-            state: Plain data, which is not changed later.
-
         Raises:
             UserError: If the disk is full, or was so for the one before. Earlier checkpoints are
                 untouched.

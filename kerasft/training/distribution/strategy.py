@@ -62,10 +62,6 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
     by length. The batch size must be a multiple of the number of replicas (rows of weight 0 fill
     a short batch up).
 
-    Args:
-        strategy: The strategy.
-        dataset: Global batches.
-
     Returns:
         An iterable of what `strategy.run` takes.
     """

@@ -55,12 +55,6 @@ def check_finite(step: int, loss: float, norm: float, learning_rate: float) -> N
 def check_loss(step: int, loss: float, recent: list[float], factor: float) -> None:
     """Checks that a loss is not many times that of the steps before, and enters it.
 
-    Args:
-        step: The step.
-        loss: Its loss.
-        recent: The losses of the last steps; changed in place.
-        factor: How many times their mean is too much.
-
     Raises:
         DivergedError: It is.
     """

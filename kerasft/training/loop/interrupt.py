@@ -26,11 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class InterruptRequested(KeyboardInterrupt):
-    """Raised at a place where stopping is safe, after a signal was noted.
-
-    Args:
-        signal_number: The signal.
-    """
+    """Raised at a place where stopping is safe, after a signal was noted."""
 
     def __init__(self, signal_number: int = signal.SIGINT):
         super().__init__()

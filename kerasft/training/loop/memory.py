@@ -77,14 +77,7 @@ def available_bytes() -> int:
 
 
 class OutOfMemoryError(UserError):
-    """Memory ran out in a step or an evaluation.
-
-    Args:
-        asked: What could not be allocated.
-        where: What was computed.
-        fix: The settings that help.
-        in_evaluation: Whether it was an evaluation.
-    """
+    """Memory ran out in a step or an evaluation."""
 
     def __init__(self, asked: str, where: str, fix: str, *, in_evaluation: bool = False):
         super().__init__(
@@ -105,12 +98,7 @@ class OutOfMemoryError(UserError):
 
 @contextlib.contextmanager
 def naming_memory(where: Callable[[], str], *, in_evaluation: bool = False) -> Iterator[None]:
-    """Raises an `OutOfMemoryError` in place of TensorFlow's errors and Python's for it.
-
-    Args:
-        where: Returns what is computed, such as "step 3".
-        in_evaluation: Whether it is an evaluation.
-    """
+    """Raises an `OutOfMemoryError` in place of TensorFlow's errors and Python's for it."""
     with contextlib.ExitStack() as reserve:
         with contextlib.suppress(OSError):
             reserve.enter_context(mmap.mmap(-1, _RESERVED_BYTES))

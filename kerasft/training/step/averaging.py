@@ -29,9 +29,6 @@ def counted_weights(model) -> Iterator[None]:
 
     The moving average, where the optimizer keeps one; else what the weights are with all that rows
     of a lazily updated table owe. Afterwards training goes on as if nobody had looked.
-
-    Args:
-        model: A compiled `FineTuner` after at least one step.
     """
     optimizer, pairs = model.optimizer, model.owed()
     if optimizer.use_ema:

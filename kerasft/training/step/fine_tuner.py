@@ -145,9 +145,6 @@ class FineTuner(keras.Model):
     def train_step(self, data) -> dict[str, tf.Tensor]:
         """Trains on one batch; the only place where the numbers of training are made.
 
-        Args:
-            data: This replica's part of the global batch.
-
         Returns:
             `loss` and the compiled metrics, averaged since they were last reset; of this global
             batch alone `batch_loss` and `gradient_norm` (before clipping).
@@ -255,12 +252,7 @@ class FineTuner(keras.Model):
         ]
 
     def _average_and_clip(self, gradients, reciprocal):
-        """Returns gradients of the mean loss, clipped by their global norm, and the norms before.
-
-        Args:
-            gradients: Sums over the batch.
-            reciprocal: What makes means of them.
-        """
+        """Makes means of sums and clips them; returns these gradients and the norms before."""
         if self.penalties.are_any:
             gradients = [gradient * reciprocal for gradient in gradients]
             gradients = self.penalties.add_gradients(gradients, self.trainable_variables)

@@ -109,9 +109,6 @@ def layer_names(model) -> list[str]:
     """Returns the layer of each trained variable: `embeddings`, `layer_0`, ..., `head`.
 
     All of an encoder that runs as a whole is `encoder`.
-
-    Args:
-        model: A `FineTuner`.
     """
     groups = encoder_groups(model.encoder) if model.encoder.runs_layers else []
     names = {

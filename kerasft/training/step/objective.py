@@ -56,38 +56,28 @@ def compute_gradients(
     if not objective.adversarial_epsilon:
         return _one_pass(model, objective, inputs, labels, weights)
     offset = tf.zeros([*tf.unstack(tf.shape(inputs["token_ids"])), model.encoder.embedding_dim])
-    plain, slope = _two_way_pass(model, objective, inputs, labels, weights, offset)
+    moved_by = {**inputs, EMBEDDING_OFFSET: offset}
+    plain = _one_pass(model, objective, moved_by, labels, weights, also=[offset])
+    *of_variables, slope = plain.gradients
     length = tf.sqrt(tf.reduce_sum(slope**2, axis=[1, 2], keepdims=True))
     offset = tf.math.divide_no_nan(objective.adversarial_epsilon * slope, length)
-    moved = _one_pass(
-        model, objective, {**inputs, EMBEDDING_OFFSET: tf.stop_gradient(offset)}, labels, weights
-    )
+    moved_by[EMBEDDING_OFFSET] = tf.stop_gradient(offset)
+    moved = _one_pass(model, objective, moved_by, labels, weights)
     gradients = [
         (tf.convert_to_tensor(a) + tf.convert_to_tensor(b)) / 2
-        for a, b in zip(plain.gradients, moved.gradients, strict=True)
+        for a, b in zip(of_variables, moved.gradients, strict=True)
     ]
     return Gradients(gradients, plain.loss_sum, plain.logits)
 
 
-def _one_pass(model, objective, inputs, labels, weights) -> Gradients:
-    variables = model.trained_variables
+def _one_pass(model, objective, inputs, labels, weights, also=()) -> Gradients:
+    """Returns the gradients of the variables, and after them those of other tensors."""
+    sources = [*model.trained_variables, *also]
     with tf.GradientTape() as tape:
+        tape.watch(also)
         loss_sum, logits = _loss_sum(model, objective, inputs, labels, weights)
         scaled = model.scaled_loss(loss_sum)
-    return Gradients(tape.gradient(scaled, variables), loss_sum, logits)
-
-
-def _two_way_pass(model, objective, inputs, labels, weights, offset):
-    """Returns the gradients, and the loss's slope at each token's embedding."""
-    variables = model.trained_variables
-    with tf.GradientTape() as tape:
-        tape.watch(offset)
-        loss_sum, logits = _loss_sum(
-            model, objective, {**inputs, EMBEDDING_OFFSET: offset}, labels, weights
-        )
-        scaled = model.scaled_loss(loss_sum)
-    *gradients, slope = tape.gradient(scaled, [*variables, offset])
-    return Gradients(gradients, loss_sum, logits), slope
+    return Gradients(tape.gradient(scaled, sources), loss_sum, logits)
 
 
 def _loss_sum(model, objective, inputs, labels, weights):

@@ -39,11 +39,7 @@ class Penalties:
         return bool(self.l1 or self.l2 or self.l2_sp)
 
     def remember_start(self, weights: Sequence[keras.Variable]) -> None:
-        """Keeps a copy of the encoder's present weights, if L2-SP needs them.
-
-        Args:
-            weights: The encoder's weights that are trained.
-        """
+        """Keeps a copy of the encoder's present weights, if L2-SP needs them."""
         if not self.l2_sp:
             return
         for weight in filter(_is_matrix, weights):
