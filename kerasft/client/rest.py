@@ -36,7 +36,7 @@ _BEHIND_A_PROXY = (401, 403, 413, 429, 502, 503, 504)  # whose answers need not 
 
 
 class RestConnection:
-    """Calls of TensorFlow Serving's REST over connections that are kept; several threads may ask."""
+    """Calls of TensorFlow Serving's REST over kept connections; several threads may ask."""
 
     def __init__(
         self,
