@@ -17,23 +17,63 @@ class ServerUnavailableError(UserError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
-class Why(enum.Enum):
-    """Why a call failed."""
+class _Words(NamedTuple):
+    what: str
+    fix: str
+    expected: str | None = None
 
-    UNREACHABLE = enum.auto()
-    CUT_OFF = enum.auto()
-    BUSY = enum.auto()
-    LOADING = enum.auto()
-    TIMED_OUT = enum.auto()
-    UNKNOWN_HOST = enum.auto()
-    TLS = enum.auto()
-    NOT_FOUND = enum.auto()
-    REFUSED = enum.auto()
-    TOO_LARGE = enum.auto()
-    NOT_ALLOWED = enum.auto()
-    ANOTHER_SERVICE = enum.auto()
-    REDIRECTED = enum.auto()
-    SERVER_ERROR = enum.auto()
+
+class Why(enum.Enum):
+    """Why a call failed, and the words for it."""
+
+    UNREACHABLE = _Words(
+        "No server is reached at {server}",
+        "start the server, or give the host and port at which it listens.",
+    )
+    CUT_OFF = _Words(
+        "The server at {server} broke off the connection",
+        "look into the server's log; perhaps the port is that of another protocol, or the server "
+        "wants an encrypted connection (https://, grpcs://) or a certificate of its client.",
+    )
+    BUSY = _Words(
+        "The server at {server} is too busy, or not ready",
+        "try again later, or ask for less at a time (--in-flight, --batch-size).",
+    )
+    LOADING = _Words("The server is still loading the model {which}", "try again later.")
+    TIMED_OUT = _Words(
+        "The server at {server} did not answer in time",
+        "allow more time (--timeout), or ask for less at a time (--batch-size).",
+    )
+    UNKNOWN_HOST = _Words("The name {host} leads to no machine", "look at its spelling.")
+    TLS = _Words(
+        "The encrypted connection to {server} cannot be made",
+        "give the authority that signed the server's certificate (--ca-file), and the host by "
+        "the name that stands in it; where the server asks for one, a certificate of your own "
+        "(--client-certificate). A server without encryption has http:// or grpc://.",
+    )
+    NOT_FOUND = _Words(
+        "The server at {server} has no model {which}", "give the name of a model that it serves."
+    )
+    REFUSED = _Words(
+        "The server at {server} refused the request",
+        "look at what it says; perhaps the version that is served has changed.",
+    )
+    TOO_LARGE = _Words(
+        "The request is too large for {server}", "send fewer texts at a time (--batch-size)."
+    )
+    NOT_ALLOWED = _Words(
+        "The server at {server} does not let us in",
+        "give the header authorization (see --header and KERASFT_HEADERS).",
+    )
+    ANOTHER_SERVICE = _Words(
+        "What answers at {server} is not TensorFlow Serving",
+        "give the port at which the server speaks {protocol}.",
+        "the answers of TensorFlow Serving's {protocol}",
+    )
+    REDIRECTED = _Words(
+        "The server at {server} sends us elsewhere", "give that address, if it is to be trusted."
+    )
+    SERVER_ERROR = _Words("The server at {server} failed", "look into its log.")
 
 
 TEMPORARY = {Why.UNREACHABLE, Why.CUT_OFF, Why.BUSY, Why.LOADING, Why.TIMED_OUT}
@@ -56,67 +96,9 @@ class CallError(Exception):
         self.attempts = 1  # after which it was given up
 
 
-class _Words(NamedTuple):
-    what: str
-    fix: str
-    expected: str | None = None
-
-
-_WORDS = {
-    Why.UNREACHABLE: _Words(
-        "No server is reached at {server}",
-        "start the server, or give the host and port at which it listens.",
-    ),
-    Why.CUT_OFF: _Words(
-        "The server at {server} broke off the connection",
-        "look into the server's log; perhaps the port is that of another protocol, or the server "
-        "wants an encrypted connection (https://, grpcs://) or a certificate of its client.",
-    ),
-    Why.BUSY: _Words(
-        "The server at {server} is too busy, or not ready",
-        "try again later, or ask for less at a time (--in-flight, --batch-size).",
-    ),
-    Why.LOADING: _Words("The server is still loading the model {which}", "try again later."),
-    Why.TIMED_OUT: _Words(
-        "The server at {server} did not answer in time",
-        "allow more time (--timeout), or ask for less at a time (--batch-size).",
-    ),
-    Why.UNKNOWN_HOST: _Words("The name {host} leads to no machine", "look at its spelling."),
-    Why.TLS: _Words(
-        "The encrypted connection to {server} cannot be made",
-        "give the authority that signed the server's certificate (--ca-file), and the host by "
-        "the name that stands in it; where the server asks for one, a certificate of your own "
-        "(--client-certificate). A server without encryption has http:// or grpc://.",
-    ),
-    Why.NOT_FOUND: _Words(
-        "The server at {server} has no model {which}", "give the name of a model that it serves."
-    ),
-    Why.REFUSED: _Words(
-        "The server at {server} refused the request",
-        "look at what it says; perhaps the version that is served has changed.",
-    ),
-    Why.TOO_LARGE: _Words(
-        "The request is too large for {server}", "send fewer texts at a time (--batch-size)."
-    ),
-    Why.NOT_ALLOWED: _Words(
-        "The server at {server} does not let us in",
-        "give the header authorization (see --header and KERASFT_HEADERS).",
-    ),
-    Why.ANOTHER_SERVICE: _Words(
-        "What answers at {server} is not TensorFlow Serving",
-        "give the port at which the server speaks {protocol}.",
-        "the answers of TensorFlow Serving's {protocol}",
-    ),
-    Why.REDIRECTED: _Words(
-        "The server at {server} sends us elsewhere", "give that address, if it is to be trusted."
-    ),
-    Why.SERVER_ERROR: _Words("The server at {server} failed", "look into its log."),
-}
-
-
 def user_error(error: CallError, address: Address) -> UserError:
     """Returns the error that tells the user of a failed call."""
-    words = _WORDS[error.why]
+    words = error.why.value
     places = {
         "server": f"{address.scheme}://{address.server}",
         "host": address.host,

@@ -52,8 +52,7 @@ class EvaluationPictures:
             write_pr_curve(name, target, score, step=step)
         if plots:
             for name, png in self._plots(f"{split}, step {step:,}", labels, scores, curves):
-                image = tf.io.decode_png(png, channels=3)[tf.newaxis]
-                tf.summary.image(name, image, step=step)
+                tf.summary.image(name, tf.io.decode_png(png, channels=3)[None], step=step)
 
     def _plots(self, title, labels, scores, curves) -> Iterator[tuple[str, bytes]]:
         if self.task.kind == SINGLE:

@@ -28,8 +28,7 @@ from kerasft.runs.training_data import training_data
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.tensorboard import rewind_tensorboard
 from kerasft.training.checkpoints.checkpoint import discard_after, latest_step
-from kerasft.training.distribution.worker_folder import working_folder
-from kerasft.training.distribution.workers import expected_cluster
+from kerasft.training.distribution.workers import expected_cluster, working_folder
 from kerasft.training.loop.divergence import DivergedError
 from kerasft.training.loop.fit import Fit
 from kerasft.training.loop.fit_state import FitState

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,15 +25,6 @@ _DURING_TRAINING = ("train", VALIDATION, hparams.FOLDER)
 _RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
 
 
-class Pictures(Protocol):
-    """What draws an evaluation."""
-
-    def write(
-        self, split: str, step: int, labels: np.ndarray, logits: np.ndarray, *, plots: bool
-    ) -> None:
-        """Writes to the default writer; images too, if `plots`."""
-
-
 class TensorBoardCallback(Callback):
     """Writes scalars of every step, metrics and pictures of every evaluation, and the recipe.
 
@@ -45,7 +36,8 @@ class TensorBoardCallback(Callback):
         folder: Where the folders `train`, `validation`, `test` are made as they are needed.
         recipe_text: The recipe as TOML; shown on the tab "Text".
         lengths: By split the numbers of tokens of its texts, for the tab "Histograms".
-        pictures: Draws the evaluations. Defaults to `None`: nothing is drawn.
+        pictures: A `kerasft.evaluation.pictures.EvaluationPictures`, which draws the evaluations.
+            Defaults to `None`: nothing is drawn.
     """
 
     def __init__(
@@ -54,7 +46,7 @@ class TensorBoardCallback(Callback):
         recipe_text: str,
         *,
         lengths: Mapping[str, np.ndarray] | None = None,
-        pictures: Pictures | None = None,
+        pictures: Any = None,
     ):
         self._folder = folder
         self._recipe_text = recipe_text

@@ -52,7 +52,7 @@ def discard_after(folder: Path, step: int) -> None:
 
 def save_weights(folder: Path, step: int, variables: Sequence) -> Path:
     """Saves weights alone, of an evaluated step, beside others that are kept."""
-    return _write(folder, weights_path(folder, step).name, variables, {"step": step})
+    return write_arrays(weights_path(folder, step), named_values(variables), {"step": step})
 
 
 def weights_path(folder: Path, step: int) -> Path:
@@ -73,7 +73,7 @@ def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
     step = _best_step(folder / BEST)
     if step is not None and step != state["step"] and step in _steps_counted_on(folder):
         _link_folder(folder / BEST, _earlier_best(folder, step))
-    return _write(folder, BEST, variables, state)
+    return write_arrays(folder / BEST, named_values(variables), state)
 
 
 def restore_best(folder: Path, step: int) -> bool:
@@ -256,11 +256,6 @@ def read_checkpoint(
             f"The {files.what} {path} is damaged: its checksum is not the recorded one."
         )
     return state, dict(sorted(values.items()))
-
-
-def _write(folder: Path, name: str, variables: Sequence, state: Mapping) -> Path:
-    """Writes a checkpoint beside its place and renames it."""
-    return write_arrays(folder / name, named_values(variables), state)
 
 
 def write_arrays(

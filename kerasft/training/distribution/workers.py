@@ -11,16 +11,21 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from kerasft.errors import UserError, first_line
+from kerasft.run_dir import RunDir
 
 VARIABLE = "TF_CONFIG"
 _TRAINERS = ("chief", "worker")
 _ONLY_TRAINERS = 'only "chief" and "worker" train'
 _ADDRESS = re.compile(r"([^\s:/,\[\]]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _INDEX = re.compile(r"[0-9]{1,9}")
+_READ_BY_NOBODY = shutil.ignore_patterns(".lock", "tensorboard", "adapter", ".*.new")
 _MOST_SHOWN = 500  # characters of a variable
 _EXAMPLE = (
     '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, '
@@ -194,3 +199,32 @@ class Workers:
             return strategy.reduce(tf.distribute.ReduceOp.SUM, of_replicas, axis=None)
 
         return add_up
+
+
+@contextlib.contextmanager
+def working_folder(
+    workers: Workers, resumed: RunDir | None, prepare: Callable[[], RunDir]
+) -> Iterator[RunDir]:
+    """Gives each process the folder that it writes to: the chief the run's, the others one aside.
+
+    Each keeps its own checkpoints, best weights and history, so that all go the same way step for
+    step. Those of the others lie in a temporary folder, which is gone when they end.
+
+    Args:
+        workers: The processes, all of which must come here.
+        resumed: The run directory that is gone on with; `None` for a new run.
+        prepare: Makes the run directory, or makes ready the one to go on with; the chief's.
+    """
+    workers.barrier()  # all have read a run that is resumed as it was
+    if workers.is_chief:
+        run_dir = prepare()
+        workers.barrier()  # it is ready
+        workers.barrier()  # the others have read it
+        yield run_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="kerasft-worker-") as folder:
+        workers.barrier()
+        if resumed is not None:
+            shutil.copytree(resumed.path, folder, dirs_exist_ok=True, ignore=_READ_BY_NOBODY)
+        workers.barrier()
+        yield RunDir(Path(folder))

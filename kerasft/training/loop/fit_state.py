@@ -58,6 +58,8 @@ class FitSettings:
     stop_step: int | None = None
     norms_every: int = 0
 
+    norms_every: int = 0
+
     @property
     def last_step(self) -> int:
         """The step after which training is over."""
@@ -133,16 +135,15 @@ class FitState:
 
     def figures(self) -> dict[str, float]:
         """Returns how fast it went; examples and tokens per second of the steps alone."""
-        seconds = max(self.step_seconds, 1e-9)
+        sums = BatchStats(
+            self.examples, self.tokens, max(self.positions, 1), self.busy, self.capacity
+        )
         return {
             "steps": self.step,
             "seconds": self.seconds,
             "step_seconds": self.step_seconds,
             "compile_seconds": self.compile_seconds,
-            "examples_per_second": self.examples / seconds,
-            "tokens_per_second": self.tokens / seconds,
-            "padding_share": 1.0 - self.tokens / max(self.positions, 1),
-            "idle_share": 1.0 - self.busy / self.capacity if self.capacity else 0.0,
+            **sums.speed(max(self.step_seconds, 1e-9)),
             "best_step": self.best_step,
         }
 

@@ -14,8 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasft.recipe.sections.training import OPTIMIZER_SETTINGS
-from kerasft.training.distribution.shared_scalars import SharedScalars
-from kerasft.training.step.fused_adam import FusedAdam
+from kerasft.training.step.fused_adam import FusedAdam, SharedScalars
 from kerasft.training.step.private import NoAllReduce, variable_index
 
 # Biases and every LayerNorm weight, as BERT leaves them out of the decay.

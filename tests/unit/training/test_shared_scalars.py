@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from kerasft.training.distribution.shared_scalars import SharedScalars
+from kerasft.training.step.fused_adam import SharedScalars
 from kerasft.training.step.optimizer import AdamW
 
 
