@@ -1,20 +1,25 @@
-"""TensorBoard's pictures of an evaluation: PR curves, and plots as images."""
+"""TensorBoard's pictures of an evaluation: PR curves, plots as images, texts as points."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins import projector
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from kerasft.data.example import NUMBER, SINGLE
 from kerasft.evaluation.plots import plot_confusion, plot_reliability, plot_roc
 from kerasft.metrics.calibration import reliability_bins
 from kerasft.metrics.classification import confusion
+from kerasft.run_dir import write_atomically
 from kerasft.tasks.task import Task
 
+TENSORS, METADATA = "projector_vectors.tsv", "projector_texts.tsv"
+_LONGEST_TEXT = 300  # signs; the projector shows a text in one line
 _MOST_CURVES = 20  # labels, those of most examples
 
 
@@ -106,3 +111,29 @@ def write_pr_curve(name: str, targets: np.ndarray, scores: np.ndarray, *, step: 
         display_name=name,
     )
     tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+
+
+def write_projector(
+    folder: Path, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Writes points and what is said of them into a run's TensorBoard folder.
+
+    Args:
+        folder: One with event files, or the projector will not look there.
+        vectors: float `(num_points, width)`.
+        columns: By name what is said of each point; of two or more columns.
+    """
+    rows = [columns.keys(), *zip(*columns.values(), strict=True)]
+    lines = ("\t".join(map(_one_line, row)) for row in rows)
+    write_atomically(folder / METADATA, "".join(f"{line}\n" for line in lines))
+    points = ("\t".join(f"{value:.6g}" for value in vector) for vector in vectors)
+    write_atomically(folder / TENSORS, "".join(f"{line}\n" for line in points))
+    config = projector.ProjectorConfig()
+    config.embeddings.add(tensor_name="texts", tensor_path=TENSORS, metadata_path=METADATA)
+    projector.visualize_embeddings(str(folder), config)
+
+
+def _one_line(text: str) -> str:
+    # Whatever the projector would take for the end of a line or a cell.
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

@@ -10,12 +10,12 @@ import tensorflow as tf
 from kerasft.data.example import MULTI, NUMBER
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.evaluation.forward import Forward
+from kerasft.evaluation.pictures import write_projector
 from kerasft.models.windows import over_windows
 from kerasft.run_dir import RunDir
 from kerasft.runs.context import RunContext
 from kerasft.runs.data.data import VALIDATION, store_logits
 from kerasft.runs.data.source import split_names
-from kerasft.training.callbacks.projector import write_projector
 from kerasft.training.step.fine_tuner import FineTuner
 
 

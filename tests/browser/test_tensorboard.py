@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasft.evaluation.pictures import EvaluationPictures
+from kerasft.evaluation.pictures import EvaluationPictures, write_projector
 from kerasft.tasks.classification import Classification
 from kerasft.training.callbacks.callback import BatchStats, Callbacks, StepResult
 from kerasft.training.callbacks.hparams import HParamsCallback
-from kerasft.training.callbacks.projector import write_projector
 from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 
 STATS = BatchStats(examples=32, tokens=3000, positions=4000, busy=4000, capacity=5000)

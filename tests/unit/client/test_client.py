@@ -88,21 +88,6 @@ def test_one_request_at_a_time(served):
     assert served.model.most_together == 1
 
 
-def test_a_stream_is_answered_at_once_when_nothing_follows(serve):
-    said = []
-
-    def lines():
-        for line in ("a", "b", None, "c"):
-            said.append(line)
-            yield line
-
-    with Client(serve("rest").url()) as client:
-        stream = client.predict_stream(lines())
-        assert next(stream)["text"] == "a"
-        assert said == ["a", "b", None]
-        assert [answer["text"] for answer in stream] == ["b", "c"]
-
-
 # --- names of the labels
 
 

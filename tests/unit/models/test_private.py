@@ -59,6 +59,10 @@ def test_a_path_of_a_matrix_leads_to_the_layer_that_owns_it(tools):
         norms = [parts.attention_norm, parts.feedforward_norm]
         expected = [*attention[:4], parts.widen, parts.narrow, *halves, *norms]
         assert list(map(id, found)) == list(map(id, expected))
+        kernels = {weight.path for weight in layer.weights if weight.path.endswith("kernel")}
+        assert {
+            dense.kernel.path for dense in found[: len(paths)]
+        } == kernels  # there are no others
 
 
 def follow(layer, path):

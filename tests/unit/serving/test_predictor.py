@@ -40,17 +40,6 @@ def test_latest_version_or_the_one_named(predictor, saved_models):
     assert old.label_names == ("old short", "old long")
 
 
-def test_stream_answers_in_order_with_little_padding(predictor):
-    texts = ["x" * (index * 7919 % 2003) for index in range(2500)]
-    answers = list(predictor.predict_stream(iter(texts)))
-    assert [answer["text"] for answer in answers] == texts
-    sizes = [answer["probabilities"]["short"] for answer in answers]
-    assert max(sizes) == 64.0
-    padded = sum(answer["probabilities"]["long"] for answer in answers)
-    real = sum(map(len, texts))
-    assert padded < 1.25 * real  # unsorted, it would be twice as much
-
-
 def test_stream_starts_after_a_batch_and_holds_a_window(predictor):
     read = 0
 

@@ -57,12 +57,6 @@ def test_a_stream_of_pairs_keeps_its_order(predictor_of):
     assert [answer["value"] for answer in answers] == [len(a) + len(b) for a, b in pairs]
 
 
-@pytest.mark.parametrize("text", ["", "\0", "half \ud83d a pair", "line\nline\r\n"])
-def test_awkward_pairs_come_back_as_they_are(predictor_of, text):
-    (answer,) = predictor_of("number", True).predict([text], [text])
-    assert (answer["text"], answer["text_pair"]) == (text, text)
-
-
 def test_a_single_text_where_pairs_are_read(predictor_of):
     message = (
         r"reads pairs of texts, and number 1 is a single text. Received: 'a'. Expected: a text "
@@ -87,9 +81,3 @@ def test_texts_without_their_pairs(predictor_of):
         predictor_of("single", True).predict(["a", "b"], ["c"])
     with pytest.raises(UserError, match=r"`text_pairs` must be several texts. Received: 'b c'"):
         predictor_of("single", True).predict(["a"], "b c")
-
-
-@pytest.mark.parametrize("wrong", [None, 3, b"bytes"])
-def test_what_is_no_text_in_a_pair(predictor_of, wrong):
-    with pytest.raises(UserError, match=f"number 2 is not a text.*{type(wrong).__name__}"):
-        predictor_of("single", True).predict(["a", "b"], ["c", wrong])

@@ -110,7 +110,7 @@ def run(tmp_path, monkeypatch):
             settings=settings,
             folder=tmp_path,
             state=state or FitState(),
-            events=run.listener,
+            callbacks=run.listener,
         ).run()
 
     run.folder, run.resets, run.variable, run.breaks_at = tmp_path, resets, variable, None

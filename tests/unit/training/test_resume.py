@@ -108,7 +108,7 @@ def train(tools, folder, listener, *, forget=None, settings=SETTINGS, ema_decay=
         settings=settings,
         folder=folder,
         state=state,
-        events=listener,
+        callbacks=listener,
     )
     return fit.run(), [variable.numpy() for variable in checkpointed_variables(model)]
 
