@@ -1,4 +1,4 @@
-"""What a run tells its reader: tables for the terminal, and `report.md` for the run directory.
+"""The report of a run: tables for the terminal, and `report.md` for the run directory.
 
 Nothing is computed here but shares and formats; the caller gathers the facts.
 """
@@ -12,21 +12,17 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from kerasft.evaluation.report_rows import (
-    Rows,
-    bin_rows,
-    class_rows,
-    confusion_rows,
-    ends_of,
-    headline_rows,
-    level_of,
-)
+from kerasft.metric import BY_LABEL
 from kerasft.metrics.bootstrap import Interval
+from kerasft.metrics.calibration import ReliabilityBin
 from kerasft.metrics.facts import EvaluationFacts
-from kerasft.metrics.spread import show_figure
-from kerasft.tables import build_table
+from kerasft.metrics.spread import is_defined, show_figure
+from kerasft.tables import build_table, escape_markdown, markdown_table
 
-_MARKDOWN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|<*`[]"} | {"\n": " ", "\r": " "})
+_MAX_MATRIX_WIDTH = 80  # a wider confusion matrix would wrap: its largest errors are listed instead
+_MAX_CONFUSIONS = 10
+_BY_CLASS = (*BY_LABEL, "support")
+_Rows = tuple[Sequence[str], list[Sequence[str]]]  # a header and rows of cells
 
 
 @dataclass(frozen=True)
@@ -85,10 +81,10 @@ def evaluation_table(
         label_names: The classes or labels, in label order; none where answers are numbers.
         intervals: Bootstrap intervals by metric, all of one confidence level; may be empty.
     """
-    header, rows = headline_rows(metrics, intervals)
+    header, rows = _headline_rows(metrics, intervals)
     if not label_names:
         return build_table(header, rows)
-    class_header, by_class = class_rows(metrics, label_names)
+    class_header, by_class = _class_rows(metrics, label_names)
     blanks = [""] * (len(class_header) - len(header))
     table = build_table([*header, *blanks], rows)
     table.add_section()
@@ -99,23 +95,31 @@ def evaluation_table(
 
 
 def confusion_table(confusion: np.ndarray, label_names: Sequence[str]) -> Table:
-    """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors."""
-    return build_table(*confusion_rows(confusion, label_names))
+    """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors.
+
+    Args:
+        confusion: Counts `(num_classes, num_classes)`: rows true, columns predicted.
+        label_names: In label order.
+
+    Raises:
+        ValueError: If the two do not fit.
+    """
+    return build_table(*_confusion_rows(confusion, label_names))
 
 
 def render_report(facts: ReportFacts) -> str:
     """Renders `report.md`: readable as it stands, and as GitHub shows it."""
     sections = [
-        f"# {_cell(facts.title)}",
+        f"# {escape_markdown(facts.title)}",
         _headline(facts.evaluation),
-        _markdown_table(("", ""), _setup_rows(facts), numeric=False),
+        markdown_table(("", ""), _setup_rows(facts), numeric=False),
         *_evaluation_sections(facts.evaluation),
         "## Data",
-        _markdown_table(*_data_rows(facts.data)),
+        markdown_table(*_data_rows(facts.data)),
         "## Training",
-        _markdown_table(("", ""), _training_rows(facts.training), numeric=False),
+        markdown_table(("", ""), _training_rows(facts.training), numeric=False),
         "## Environment",
-        _markdown_table(("", ""), list(_flat(facts.environment)), numeric=False),
+        markdown_table(("", ""), list(_flat(facts.environment)), numeric=False),
     ]
     if facts.commands:
         sections += ["## Use the model", "\n".join(["```sh", *facts.commands, "```"])]
@@ -126,26 +130,26 @@ def _evaluation_sections(evaluation: EvaluationFacts) -> list[str]:
     """What was measured; a section of its own only for what the kind of label has."""
     sections = [
         "## Metrics",
-        _markdown_table(*headline_rows(evaluation.metrics, evaluation.intervals)),
+        markdown_table(*_headline_rows(evaluation.metrics, evaluation.intervals)),
     ]
     if evaluation.label_names:
-        rows = class_rows(evaluation.metrics, evaluation.label_names)
-        sections += [f"## By {rows[0][0]}", _markdown_table(*rows)]
-    sections += [f"- {_cell(note)}" for note in evaluation.notes]
+        rows = _class_rows(evaluation.metrics, evaluation.label_names)
+        sections += [f"## By {rows[0][0]}", markdown_table(*rows)]
+    sections += [f"- {escape_markdown(note)}" for note in evaluation.notes]
     if evaluation.confusion is not None:
-        rows = confusion_rows(evaluation.confusion, evaluation.label_names)
-        sections += ["## Confusion matrix", _markdown_table(*rows)]
+        rows = _confusion_rows(evaluation.confusion, evaluation.label_names)
+        sections += ["## Confusion matrix", markdown_table(*rows)]
     if evaluation.bins:
         sections += [
             "## Calibration",
             "How often predictions of a given confidence were right; a negative gap is "
             "overconfidence. Bins without examples are left out.",
-            _markdown_table(*bin_rows(evaluation.bins)),
+            markdown_table(*_bin_rows(evaluation.bins)),
         ]
     return sections
 
 
-def _data_rows(data: DataFacts) -> Rows:
+def _data_rows(data: DataFacts) -> _Rows:
     used = [[split, f"{count:,}"] for split, count in data.num_examples.items()]
     dropped = [[f"left out: {why}", f"{count:,}"] for why, count in data.dropped.items()]
     return ["split", "examples"], [*used, *(dropped or [["left out", "0"]])]
@@ -190,9 +194,9 @@ def _training_rows(training: TrainingFacts) -> list[Sequence[str]]:
 
 def _headline(evaluation: EvaluationFacts) -> str:
     name = evaluation.headline
-    text = f"**{_cell(name)} {show_figure(evaluation.metrics.get(name))}**"
+    text = f"**{escape_markdown(name)} {show_figure(evaluation.metrics.get(name))}**"
     if interval := evaluation.intervals.get(name):
-        text += f" ({level_of(interval)} {ends_of(interval)})"
+        text += f" ({_level(interval)} {_ends(interval)})"
     return f"{text} on {evaluation.num_examples:,} {evaluation.split} examples."
 
 
@@ -213,21 +217,85 @@ def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterable[Sequence[st
             yield [f"{prefix}{name}", " ".join(map(str, words))]
 
 
-def _cell(text: str) -> str:
-    return text.translate(_MARKDOWN_SPECIAL)
+def _headline_rows(metrics: Mapping[str, float], intervals: Mapping[str, Interval]) -> _Rows:
+    """Returns a row for each metric of the whole, and for those of one class with an interval."""
+    header = ["metric", "value", *(_level(i) for i in list(intervals.values())[:1])]
+    shown = [name for name in metrics if "/" not in name or name in intervals]
+    rows = [[name, show_figure(metrics[name])] for name in shown]
+    if intervals:
+        rows = [[*row, _ends(intervals[row[0]]) if row[0] in intervals else ""] for row in rows]
+    return header, rows
 
 
-def _markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: bool = True
-) -> str:
-    """Aligns the columns in the text itself, numbers to the right, for those who read it raw."""
-    lines = [[_cell(cell) for cell in line] for line in (header, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    sides = ["<", *(">" if numeric else "<") * (len(widths) - 1)]
-    rule = [
-        "-" * (w - 1) + (":" if side == ">" else "-") for w, side in zip(widths, sides, strict=True)
+def _level(interval: Interval) -> str:
+    return f"{interval.confidence_level * 100:g} % interval"
+
+
+def _ends(interval: Interval) -> str:
+    return f"{show_figure(interval.lower)} - {show_figure(interval.upper)}"
+
+
+def _class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> _Rows:
+    """Returns a row for each class or label; a metric that is missing or undefined is a dash."""
+    # Labels that are decided one by one have a threshold each.
+    have_thresholds = any(f"threshold/{name}" in metrics for name in label_names)
+    columns = (*_BY_CLASS, "threshold") if have_thresholds else _BY_CLASS
+
+    def shown(column: str, name: str) -> str:
+        value = metrics.get(f"{column}/{name}")
+        if not is_defined(value):
+            return "-"
+        return f"{value:,.0f}" if column == "support" else show_figure(value)
+
+    return ["label" if have_thresholds else "class", *columns], [
+        [name, *(shown(column, name) for column in columns)] for name in label_names
     ]
-    return "\n".join(
-        f"| {' | '.join(f'{c:{s}{w}}' for c, s, w in zip(line, sides, widths, strict=True))} |"
-        for line in (lines[0], rule, *lines[1:])
-    )
+
+
+def _confusion_rows(confusion: np.ndarray, label_names: Sequence[str]) -> _Rows:
+    confusion, num_classes = np.asarray(confusion), len(label_names)
+    if confusion.shape != (num_classes, num_classes):
+        raise ValueError(
+            f"`confusion` does not fit the classes. Received: shape {confusion.shape}. "
+            f"Expected: {(num_classes, num_classes)}, one row and column a label name."
+        )
+    header = ["true / predicted", *label_names]
+    rows = [
+        [name, *(f"{count:,}" for count in counts)]
+        for name, counts in zip(label_names, confusion, strict=True)
+    ]
+    widths = [max(map(len, column)) + 3 for column in zip(header, *rows, strict=True)]
+    if sum(widths) <= _MAX_MATRIX_WIDTH:
+        return header, rows
+    return _largest_errors(confusion, label_names)
+
+
+def _largest_errors(confusion: np.ndarray, label_names: Sequence[str]) -> _Rows:
+    errors = confusion - np.diag(np.diag(confusion))
+    largest = np.argsort(-errors, axis=None, kind="stable")[:_MAX_CONFUSIONS]
+    cells = zip(*np.unravel_index(largest, errors.shape), strict=True)
+    return ["true class", "predicted class", "errors", "share of class"], [
+        [
+            label_names[true],
+            label_names[predicted],
+            f"{errors[true, predicted]:,}",
+            f"{errors[true, predicted] / confusion[true].sum():.1%}",
+        ]
+        for true, predicted in cells
+        if errors[true, predicted]
+    ]
+
+
+def _bin_rows(bins: Sequence[ReliabilityBin]) -> _Rows:
+    return ["confidence above", "up to", "examples", "mean confidence", "accuracy", "gap"], [
+        [
+            f"{b.lower:.3f}",
+            f"{b.upper:.3f}",
+            f"{b.num_examples:,}",
+            f"{b.confidence:.4f}",
+            f"{b.accuracy:.4f}",
+            f"{b.accuracy - b.confidence:+.4f}",
+        ]
+        for b in bins
+        if b.num_examples
+    ]

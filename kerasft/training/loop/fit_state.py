@@ -58,8 +58,6 @@ class FitSettings:
     stop_step: int | None = None
     norms_every: int = 0
 
-    norms_every: int = 0
-
     @property
     def last_step(self) -> int:
         """The step after which training is over."""
