@@ -135,7 +135,6 @@ def load_context(
     with workers.chief_first():  # who tokenizes what the others find in the cache
         data = load_data(recipe, preprocessor, log=callbacks.on_message)
     weights = example_weights(recipe, data)
-
     saved = None if resume is None else saved_state(resume.checkpoints_folder)
     task = build_recipe_task(recipe, data.source, target_scaling=find_scaling(recipe, data, saved))
     ranking, watched = _choose_metrics(recipe, data, task)
