@@ -134,7 +134,7 @@ def load_context(
     preprocessor = build_preprocessor(recipe, preset)
     with workers.chief_first():  # who tokenizes what the others find in the cache
         data = load_data(recipe, preprocessor, log=callbacks.on_message)
-
+    weights = example_weights(recipe, data)
     saved = None if resume is None else saved_state(resume.checkpoints_folder)
     task = build_recipe_task(recipe, data.source, target_scaling=find_scaling(recipe, data, saved))
     ranking, watched = _choose_metrics(recipe, data, task)
@@ -161,7 +161,7 @@ def load_context(
         data=data,
         data_record=data_record,
         task=task,
-        example_weights=example_weights(recipe, data),
+        example_weights=weights,
         plan=plan,
         settings=settings,
         warmup_steps=_warmup_steps(recipe, plan, settings),

@@ -1,4 +1,7 @@
-"""The real command is interrupted, killed and resumed, and ends where the undisturbed run ends."""
+"""The real command is interrupted, killed and resumed, and ends where the undisturbed run ends.
+
+That another seed ends elsewhere, in all that is compared, is shown by `test_accidents.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ import subprocess
 import pytest
 
 from kerasft.pipelines import imdb
-from kerasft.run_dir import RunDir
 
 pytestmark = pytest.mark.slow
 
@@ -123,13 +125,6 @@ def test_killed_again_and_again_at_any_moment(make_place, undisturbed, results, 
 
 def is_finished(place) -> bool:
     return any(place.folder.glob("runs/*/metrics.json"))
-
-
-def test_control_another_seed_ends_elsewhere(make_place, undisturbed, run_at, results, differing):
-    place = make_place("another_seed")
-    run = run_at(place, overrides={**SETTINGS, "training.seed": 2})
-    different = differing(results(RunDir(place.folder / run.path)), undisturbed[2])
-    assert {"best", "last", "state", "metrics", "history", "tensorboard", "logits"} <= {*different}
 
 
 # --- what cannot be resumed

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,11 +53,15 @@ def table(count, first=0, names=("neg", "pos")):
     return "text,label\n" + "".join(rows)
 
 
+def write_files(folder):
+    (folder / "train.csv").write_text(table(40))
+    (folder / "test.csv").write_text(table(12, first=100))
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "train.csv").write_text(table(40))
-    (tmp_path / "test.csv").write_text(table(12, first=100))
+    write_files(tmp_path)
     return tmp_path
 
 
@@ -63,13 +70,63 @@ def recipe_of(**more):
     return load_recipe("classify", {**SETTINGS, **files, **more})
 
 
-@pytest.fixture
-def interrupted(place):
-    """A run that was broken off after step 3, with a checkpoint of step 2."""
+def years():
+    """A recipe of numbers, whose file it writes."""
+    rows = "".join(f"{'so very ' * (i % 7)}film {i},{1950 + 10 * (i % 7)}\n" for i in range(40))
+    Path("train.csv").write_text("text,label\n" + rows)
+    return recipe_of(**{"data.test_files": (), "data.label_kind": "number"})
+
+
+def break_off():
     with pytest.raises(RuntimeError, match="broken off"):
         train.run(recipe_of(), callbacks=[StopAt(3)])
-    (folder,) = (place / "runs").iterdir()
-    return RunDir(folder)
+
+
+MAKE = {
+    "interrupted": break_off,
+    "finished": lambda: train.run(recipe_of()),
+    "years": lambda: train.run(years()),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes a folder with a run, once; nobody changes it."""
+
+    @functools.cache
+    def make(kind):
+        folder = tmp_path_factory.mktemp(kind)
+        write_files(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("KERASFT_CACHE", str(folder / "cache"))
+            MAKE[kind]()
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def copy_run(made, place):
+    """Copies a run of `MAKE` and its files into the test's folder."""
+
+    def copy(kind):
+        shutil.copytree(made(kind), place, dirs_exist_ok=True)
+        (folder,) = (place / "runs").iterdir()
+        return RunDir(folder)
+
+    return copy
+
+
+@pytest.fixture
+def interrupted(copy_run):
+    """A run that was broken off after step 3, with a checkpoint of step 2."""
+    return copy_run("interrupted")
+
+
+@pytest.fixture
+def finished(copy_run):
+    return copy_run("finished")
 
 
 def resume(run_dir, *overrides):
@@ -105,8 +162,8 @@ class TestResuming:
         with pytest.raises(UserError, match="test: 10 examples, 12 before"):
             resume(interrupted)
 
-    def test_the_same_bytes_elsewhere_are_the_same_data(self, place, interrupted):
-        undisturbed = weights_of(train.run(recipe_of()).path)
+    def test_the_same_bytes_elsewhere_are_the_same_data(self, place, interrupted, made):
+        (undisturbed,) = map(weights_of, made("finished").glob("runs/*"))
         (place / "moved").mkdir()
         (place / "train.csv").rename(place / "moved" / "renamed.csv")
         with pytest.raises(UserError, match=f"no such file.*looked for in {place}"):
@@ -115,10 +172,9 @@ class TestResuming:
         assert ours.keys() == undisturbed.keys()
         assert all(np.array_equal(ours[name], undisturbed[name]) for name in undisturbed)
 
-    def test_control_the_comparison_of_weights_tells_runs_apart(self, place):
-        first, other = (
-            weights_of(train.run(recipe_of(**{"training.seed": s})).path) for s in (1, 2)
-        )
+    def test_control_the_comparison_of_weights_tells_runs_apart(self, finished):
+        first = weights_of(finished.path)
+        other = weights_of(train.run(recipe_of(**{"training.seed": 2})).path)
         assert any(not np.array_equal(first[name], other[name]) for name in first)
 
     def test_a_run_of_an_earlier_version_goes_on_where_its_data_was(self, place, interrupted):
@@ -131,10 +187,6 @@ class TestResuming:
 
 
 class TestAFinishedRun:
-    @pytest.fixture
-    def finished(self, place):
-        return RunDir(train.run(recipe_of()).path)
-
     def test_is_evaluated_on_its_own_test_alone(self, place, finished):
         kept = (finished.path / "predictions-test.npz").read_bytes()
         (place / "test.csv").write_text(table(10, first=100))
@@ -167,26 +219,17 @@ class TestAFinishedRun:
             evaluate_run(finished, split="validation")
 
 
-def test_a_run_of_a_series_reads_the_data_of_the_first(place):
-    first = RunDir(train.run(recipe_of()).path)
+def test_a_run_of_a_series_reads_the_data_of_the_first(place, finished):
     again = recipe_of(**{"training.seed": 2, "model.sequence_length": 32, "training.steps": 1})
-    assert train.run(again, same_data_as=first).metrics
+    assert train.run(again, same_data_as=finished).metrics
     (place / "train.csv").write_text(table(48))
     with pytest.raises(UserError, match=r"train: 48 examples, 40 before.*cannot be compared"):
-        train.run(again, same_data_as=first)
+        train.run(again, same_data_as=finished)
 
 
 class TestNumbers:
-    @pytest.fixture
-    def years(self, place):
-        rows = "".join(f"{'so very ' * (i % 7)}film {i},{1950 + 10 * (i % 7)}\n" for i in range(40))
-        (place / "train.csv").write_text("text,label\n" + rows)
-        return recipe_of(
-            **{"data.test_files": (), "data.label_kind": "number", "training.steps": 4}
-        )
-
-    def test_what_the_weights_were_trained_with_is_kept_by_the_checkpoint(self, years):
-        run = RunDir(train.run(years).path)
+    def test_what_the_weights_were_trained_with_is_kept_by_the_checkpoint(self, copy_run):
+        run = copy_run("years")
         before = run.read_json("metrics.json")["task"]
         assert before["target_mean"] == pytest.approx(1980, abs=5)
         assert before["target_scale"] == pytest.approx(20, abs=2)
@@ -194,8 +237,8 @@ class TestNumbers:
         resume(run, "training.steps=6")
         assert run.read_json("metrics.json")["task"] == before
 
-    def test_a_checkpoint_of_an_earlier_version_goes_on_unstandardized(self, years):
-        run = RunDir(train.run(years).path)
+    def test_a_checkpoint_of_an_earlier_version_goes_on_unstandardized(self, copy_run):
+        run = copy_run("years")
         for path in run.checkpoints_folder.glob("step-*/state.json"):
             state = json.loads(path.read_text())
             del state["target_scaling"]
@@ -204,17 +247,18 @@ class TestNumbers:
         assert run.read_json("metrics.json")["task"]["target_scale"] == 1.0
 
     @pytest.mark.parametrize("limit", ["model.minimum_value=3000.0", "model.maximum_value=5.0"])
-    def test_limits_beyond_the_targets_are_refused(self, years, limit):
-        name, _, value = limit.partition("=")
+    def test_limits_beyond_the_targets_are_refused(self, place, limit):
+        recipe, (name, _, value) = years(), limit.partition("=")
         recipe = dataclasses.replace(
-            years, model=dataclasses.replace(years.model, **{name[6:]: float(value)})
+            recipe, model=dataclasses.replace(recipe.model, **{name[6:]: float(value)})
         )
         with pytest.raises(UserError, match=rf"{name} lies beyond all training.*1950 to 2010"):
             train.run(recipe)
 
-    def test_class_weights_are_refused_as_such(self, years):
+    def test_class_weights_are_refused_as_such(self, place):
+        recipe = years()
         recipe = dataclasses.replace(
-            years, training=dataclasses.replace(years.training, class_weights="balanced")
+            recipe, training=dataclasses.replace(recipe.training, class_weights="balanced")
         )
         with pytest.raises(UserError, match="Only classes can be balanced, one to a text"):
             train.run(recipe)
