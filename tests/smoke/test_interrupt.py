@@ -5,12 +5,8 @@ That another seed ends elsewhere, in all that is compared, is shown by `test_acc
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
 import re
 import signal
-import subprocess
 
 import pytest
 
@@ -96,35 +92,6 @@ def test_stopped_in_four_ways_it_ends_as_the_undisturbed(
     assert place.run_to_the_end("--resume") == run_dir
     assert f"after step {saved}." in place.output
     assert differing(results(run_dir), undisturbed[2]) == []
-
-
-@pytest.mark.skipif("KERASFT_KILLS" not in os.environ, reason="minutes: KERASFT_KILLS=20 asks")
-def test_killed_again_and_again_at_any_moment(make_place, undisturbed, results, differing):
-    """Whatever it does at that moment: load, train, save, evaluate, export.
-
-    `KERASFT_KILLS=20` kills so often, in as many runs as that takes; each ends as the undisturbed.
-    """
-    kills, moments, number = int(os.environ["KERASFT_KILLS"]), random.Random(1), 0
-    while kills > 0:
-        number += 1
-        place = make_place(f"killed_often_{number}")
-        arguments = overrides()
-        while not is_finished(place):
-            process = place.start(*arguments)
-            # Before there is a run, there is nothing to go on with.
-            place.wait_until(lambda at=place: any(at.folder.glob("runs/*/recipe.toml")), process)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(moments.uniform(0, 12) if kills > 0 else PATIENCE_SECONDS)
-            process.kill()
-            code = process.wait(PATIENCE_SECONDS)
-            assert code in (0, -signal.SIGKILL), place.output
-            kills -= code != 0
-            arguments = ["--resume"]
-        assert differing(results(place.run_dir), undisturbed[2]) == []
-
-
-def is_finished(place) -> bool:
-    return any(place.folder.glob("runs/*/metrics.json"))
 
 
 # --- what cannot be resumed
