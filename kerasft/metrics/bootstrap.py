@@ -27,8 +27,6 @@ class Interval(NamedTuple):
 
     Attributes:
         estimate: The metric on the original examples.
-        lower: Lower end.
-        upper: Upper end.
         confidence_level: The share of resamples between the ends, such as 0.95.
         num_left_out: Number of resamples on which the metric is undefined; they are left out.
     """

@@ -22,12 +22,10 @@ from kerasft.metrics.weighted import Weighted
 
 
 class Difference(NamedTuple):
-    """The difference of two models in a metric, the second minus the first.
+    """The difference of two models in a metric, the second minus the first, and its 95 % interval.
 
     Attributes:
         estimate: On the original examples.
-        lower: Lower end of the 95 % interval.
-        upper: Upper end.
         p_value: The probability of such a difference, or a larger one, between equally good models.
         num_left_out: Number of resamples on which the metric is undefined; they are left out.
     """

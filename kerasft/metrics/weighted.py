@@ -172,10 +172,8 @@ def _counted(
 ) -> Weighted:
     """Returns a metric of each label's true, predicted and actual positives.
 
-    Args:
-        average: Takes these three, each `(rows, num_labels)`, and returns `(rows,)`.
-        applies: Ones where a label applies to an example, `(num_labels, num_examples)`.
-        given: Ones where it is predicted, of the same shape.
+    `average` takes these three, each `(rows, num_labels)`, and returns `(rows,)`. `applies` and
+    `given` are `(num_labels, num_examples)`, ones where a label applies, or is predicted.
     """
     counted = (applies.multiply(given).tocsr(), given, applies)
     return lambda weights: average(*((ones @ weights.T).T for ones in counted))
@@ -186,10 +184,8 @@ def _average(
 ) -> Callable[..., np.ndarray] | None:
     """Returns precision, recall or F1 from counts: of one label, or as an average over labels.
 
-    Args:
-        name: `f1_macro`, `f1_micro`, `f1/<label>`, ...; for any other `None` is returned.
-        label_names: In label order.
-        unseen: The value of a label without positives; NaN is excluded from averages.
+    `None` for any other name than `f1_macro`, `f1_micro`, `f1/<label>`, ... `unseen` is the value
+    of a label without positives; NaN is excluded from averages.
     """
     kind, _, label = name.partition("/")
     columns = slice(None)

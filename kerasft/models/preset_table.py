@@ -28,10 +28,8 @@ class Measurement(NamedTuple):
     """A measurement with a preset: a row of the results in pipelines/README.md.
 
     Args:
-        recipe: The recipe that was run.
-        result: Its metric on test, with the 95 % interval.
+        result: The metric on test, with the 95 % interval.
         examples_per_second: Training speed.
-        hardware: What it ran on.
         versions: TensorFlow and Keras.
         date: As YYYY-MM-DD.
     """
@@ -50,11 +48,9 @@ class PresetInfo(NamedTuple):
     Args:
         name: The value of `model.preset`.
         parameters: Parameters of the backbone, its pooling layer included.
-        num_layers: Transformer layers.
         lowercase: Whether it reads lower-cased text.
         choose: One sentence: when to choose it.
         handle: Its place in KerasHub's download cache; `None` for kerasft's own.
-        measured: Measurements with it.
     """
 
     name: str

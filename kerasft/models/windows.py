@@ -45,10 +45,8 @@ def over_windows(
 ) -> Any:
     """Returns `compute` of rows; of rows of several windows, the mean over their windows.
 
-    Args:
-        inputs: As in `split_windows`.
-        window_length: Tokens of a window; `None`: rows are read whole, and may hold anything.
-        compute: From inputs to tensors `(rows, width)`, one or a structure of them.
+    `inputs` are those of `split_windows`; with a `window_length` of `None` rows are read whole, and
+    may hold anything. `compute` returns tensors `(rows, width)`, one or a structure of them.
     """
     if window_length is None:
         return compute(inputs)

@@ -124,15 +124,9 @@ def fault(
     expected: str | None,
     hint: str = "",
 ) -> str:
-    """Formats an error as one line.
+    """Formats an error at a place, `[section] key`, as one line.
 
-    Args:
-        origin: The file, or "override".
-        place: Position in it: `[section] key`.
-        what: What is wrong.
-        received: The received value.
-        expected: The expected value; `None`: see the hint.
-        hint: A suggestion, appended.
+    `expected` is `None` if the `hint`, which is appended, says it.
     """
     message = UserError(f"{origin}: {place}: {what}.", received=received, expected=expected)
     return f"{message}{hint}"

@@ -32,18 +32,7 @@ class Recipe:
         shipped: Whether it is one of kerasft's own, not a file of the user's.
         overridden: `section.key` of the settings that the command line or the caller changed.
         written: `{section.key: value}` as in its file, without defaults and overrides.
-        data: The examples.
-        model: The encoder and its head.
-        training: Length, optimizer and devices.
-        freezing: The frozen parts of the encoder.
-        regularization: Regularization.
-        augmentation: Augmentation of training texts.
-        adapter: Parameter-efficient fine-tuning.
-        performance: Trade-offs of memory and time.
-        evaluation: The final evaluation.
-        export: The SavedModel.
         tuning: The search space; ignored by a run.
-        logging: Logging to TensorBoard and Weights & Biases.
     """
 
     name: str

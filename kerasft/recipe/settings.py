@@ -25,11 +25,8 @@ class Setting(NamedTuple):
     """One setting, described.
 
     Args:
-        section: Its section.
-        key: Its name there.
         type: `bool`, `int`, `float`, `str`, or `tuple`: a list of texts.
         optional: Whether it may be unset (`None`).
-        default: The default value.
         help: One line of help.
         rule: The condition on its value.
     """

@@ -21,14 +21,8 @@ def measure(
 ) -> EvaluationFacts:
     """Computes everything reported of a split.
 
-    Args:
-        task: Defines labels and logits.
-        split: The split's name.
-        labels: One row an example, as in the task's `evaluate`.
-        logits: float `(num_examples, num_outputs)`.
-        calibration_bins: Bins of the calibration, if the task has one.
-        bootstrap_resamples: Resamples of the headline's interval.
-        seed: Seed of the resamples.
+    `labels` are one row an example, as in the task's `evaluate`; `logits` are float `(num_examples,
+    num_outputs)`. `seed` is that of the interval's resamples.
     """
     metrics = task.evaluate(labels, logits, calibration_bins=calibration_bins)
     weighted = task.weighted_metric(task.headline, labels, logits)

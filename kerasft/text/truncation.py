@@ -46,13 +46,7 @@ def longest_first(
     or to the second of two equally long ones, as in Hugging Face `tokenizers` (the BERT release
     gives it to the first text whenever both are cut).
 
-    Args:
-        first_length: int64 `[batch_size]`: tokens of the first text.
-        second_length: int64 `[batch_size]`: tokens of the second text.
-        room: Maximum number of tokens of both together.
-
-    Returns:
-        Two int64 `[batch_size]`: the number of tokens that each text keeps.
+    Lengths before and after are int64 `[batch_size]`.
     """
     shorter = tf.minimum(first_length, second_length)
     shorter = tf.minimum(shorter, room // 2)

@@ -86,15 +86,10 @@ class Augmentation:
         return happens(keys_of(key_of(self.seed, epoch, _SHARE), examples), self.share)
 
     def alter(self, text: bytes, *, epoch: int, example: int, part: int = 0) -> bytes:
-        """Returns the augmented text of an example in an epoch.
+        """Returns the augmented text (UTF-8) of an example in an epoch, both counted from 0.
 
         White space is kept, except after a deleted word. Invalid UTF-8 is kept byte for byte.
-
-        Args:
-            text: UTF-8.
-            epoch: Counted from 0.
-            example: Number of the example.
-            part: 0 for the text, 1 for the second text of a pair.
+        `part` is 1 for the second text of a pair.
         """
         if not self.alters_words or not self.chosen(epoch, np.array([example]))[0]:
             return text
@@ -123,15 +118,11 @@ class Augmentation:
         unknown_id: int,
         special_ids: Collection[int],
     ) -> np.ndarray:
-        """Replaces dropped tokens by the unknown token.
+        """Replaces dropped tokens, never `special_ids`, by the unknown token.
 
-        Args:
-            token_ids: int32 `(num_tokens,)`: all examples, one after the other.
-            lengths: int `(num_examples,)`: tokens per example.
-            epoch: Counted from 0.
-            examples: int64 `(num_examples,)`: their numbers.
-            unknown_id: The id of the unknown token.
-            special_ids: Tokens that are never dropped.
+        `token_ids`, int32 `(num_tokens,)`, holds all examples one after the other; `lengths`,
+        `(num_examples,)`, their numbers of tokens; `examples`, int64 `(num_examples,)`, their
+        numbers.
         """
         if not self.word_dropout:
             return token_ids

@@ -74,14 +74,10 @@ class AugmentedExamples:
         self._altered[step] = num_altered
 
     def alter(self, epoch: int, examples: np.ndarray) -> tuple[np.ndarray, list[tuple[bytes, ...]]]:
-        """Alters the words of some examples.
+        """Alters the words of some examples, given as int64 positions in `indices`.
 
-        Args:
-            epoch: Counted from 0.
-            examples: int64: positions in `indices`.
-
-        Returns:
-            The positions in `examples` whose text changed, int64 ascending, and their new texts.
+        Returns the positions in `examples` whose text changed, int64 ascending, and their new
+        texts.
         """
         rows, altered = [], []
         for row in np.flatnonzero(self.augmentation.chosen(epoch, examples)):
@@ -101,11 +97,8 @@ class AugmentedExamples:
     ) -> tuple[Tokens, int]:
         """Returns the tokens of some examples, and how many of these are altered.
 
-        Args:
-            epoch: Counted from 0.
-            examples: int64: positions in `indices`.
-            rows: The positions in `examples` whose text changed.
-            new: The tokens of those; `None` if there are none.
+        `examples` are int64 positions in `indices`; `rows` are the positions in `examples` whose
+        text changed, and `new` the tokens of those, `None` if there are none.
         """
         tokens = gather_tokens(self.store, self.indices[np.delete(examples, rows)])
         is_altered = np.zeros(len(examples), bool)

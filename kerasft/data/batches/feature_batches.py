@@ -21,14 +21,8 @@ def build_feature_dataset(
 ) -> tf.data.Dataset:
     """Returns the batches of steps `start_step` to `start_step + num_steps`, in order.
 
-    Args:
-        features: float32 `(num_examples, hidden_dim)`, in the plan's order.
-        labels: One row an example, as losses expect them.
-        plan: The batch plan.
-        start_step: The first step, counted from the start of the run.
-        num_steps: Number of steps.
-        pad_batch_to: Pad every batch to a multiple of this many rows (the number of replicas).
-        weights: float32 `(num_examples,)`: sample weights; 1.0 by default.
+    `features` are float32 `(num_examples, hidden_dim)`, in the plan's order. For the other
+    arguments see `build_train_dataset`; `weights` are `(num_examples,)`.
 
     Returns:
         A `tf.data.Dataset` of `({"features": ...}, labels, sample_weight)`; padding rows have

@@ -169,12 +169,9 @@ def map_steps(
 ) -> tf.data.Dataset:
     """Maps a dataset of steps (int64) to their batches.
 
-    Args:
-        steps: A dataset of steps, int64.
-        gather: From arrays to the inputs, labels and sample weights of a batch; runs in NumPy.
-        labels: Shape and type of the labels.
-        inputs: Shape and type of the inputs; defaults to those of tokens.
-        arrays_of: From a step to the arguments of `gather`; runs in the graph.
+    `arrays_of` runs in the graph, from a step to the arguments of `gather`. `gather` runs in NumPy,
+    and returns the inputs, labels and sample weights of a batch; `inputs` and `labels` are their
+    shapes and types.
     """
     specs = [*inputs.values(), labels, tf.TensorSpec([None], tf.float32)]
 

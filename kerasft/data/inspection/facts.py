@@ -80,12 +80,10 @@ class SplitFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Leak:
-    """Texts, or groups, that occur in two splits.
+    """Texts, or groups, of `split` that also occur in `other`.
 
     Attributes:
         what: `texts` or `groups`.
-        split: The one.
-        other: The other.
         shared: The number of different ones in both.
         rows: The number of examples of `split` that have them.
     """

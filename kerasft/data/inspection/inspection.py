@@ -36,10 +36,7 @@ class Inspection:
     """The contents and problems of a dataset.
 
     Attributes:
-        name: The source's name.
-        version: The source's version.
         label_kind: One of `kerasft.data.example.LABEL_KINDS`.
-        label_names: The source's.
         splits: The contents of each split, by the dataset's own name; the first is trained on.
         leaks: Texts and groups that occur in two splits.
         problems: Problems and their fixes, worst first.

@@ -48,13 +48,11 @@ _FAULTS = {
 
 
 class Problem(NamedTuple):
-    """A problem of the data.
+    """A problem of the data; texts have no full stop.
 
     Args:
         level: `error` (the data cannot be trained on), `warning` or `note`.
         split: The split, or two.
-        what: What is wrong, without a full stop.
-        fix: What to do, without a full stop.
     """
 
     level: str

@@ -25,12 +25,8 @@ def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
     longest row of a round gets the shortest of the next. If the last round is incomplete, the round
     before it is reversed: the replicas with extra rows have its shortest.
 
-    Args:
-        lengths: int `(batch_size,)`: tokens of each row.
-        replicas: Number of replicas; with one, the order is unchanged.
-
-    Returns:
-        int64 `(batch_size,)`: the row at each position.
+    `lengths`, int `(batch_size,)`, are the tokens of each row. Returns the row at each position,
+    int64 `(batch_size,)`; with one replica the order is unchanged.
     """
     rows = np.arange(len(lengths))
     if replicas == 1:

@@ -62,12 +62,7 @@ def oversample(labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray
     """Returns the indices, ascending int64, with those of smaller classes repeated.
 
     Each class then has as many as the largest. All of its examples are repeated equally often; the
-    remainder is chosen by seed.
-
-    Args:
-        labels: int `(num_examples,)`: the class of each example of the store.
-        indices: int64: the training examples.
-        seed: Seed of the choice.
+    remainder is chosen by seed. `labels` are of the whole store, int `(num_examples,)`.
 
     Raises:
         ValueError: If the labels are not classes, one a text.

@@ -12,15 +12,12 @@ BALANCED = "balanced"
 
 
 def class_weights(text: str, labels: np.ndarray, label_names: Sequence[str]) -> np.ndarray:
-    """Returns the weight of each class, float64 `(num_classes,)`.
+    """Returns the weight of each class, float64 `(num_classes,)`, in label order.
 
-    `balanced` weighs a class by `num_examples / (num_classes * its examples)`, so that all classes
-    count alike (King & Zeng 2001; scikit-learn's `class_weight="balanced"`).
-
-    Args:
-        text: `balanced`, or comma-separated `name=weight` pairs; other classes weigh 1.
-        labels: int `(num_examples,)`: the classes of the training examples.
-        label_names: The names of the classes, in label order.
+    `text` is comma-separated `name=weight` pairs (other classes weigh 1), or `balanced`, which
+    weighs a class by `num_examples / (num_classes * its examples)`, so that all classes count alike
+    (King & Zeng 2001; scikit-learn's `class_weight="balanced"`). `labels`, int `(num_examples,)`,
+    are the classes of the training examples.
 
     Raises:
         UserError: If a name is not a class, or is given twice.

@@ -51,13 +51,9 @@ def read_raw_texts(
 ) -> RawTexts:
     """Reads a split once, and keeps the texts of some examples, in the order of `indices`.
 
-    Args:
-        source: Where the examples come from.
-        split: The dataset's own name of the split.
-        indices: int64: positions in the split; may repeat.
-        text_hashes: uint8 `(num_examples in the split, 16)`: the hashes stored with the tokens, to
-            compare.
-        to_the_end: Whether to read the split beyond the last of them, to count it.
+    `indices`, int64, are positions in the split, and may repeat. `text_hashes`, uint8
+    `(num_examples in the split, 16)`, are those stored with the tokens, to compare. With
+    `to_the_end` the split is read to its end, to count it.
 
     Raises:
         UserError: If the data has changed since it was tokenized.

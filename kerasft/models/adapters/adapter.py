@@ -26,14 +26,13 @@ _BIASES = ("bias", "beta")
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """An encoder's adaptation; kept by its backbone.
+    """An encoder's adaptation, kept by its backbone; variables are given by path.
 
     Args:
-        method: `lora`, `bitfit` or `houlsby`.
         settings: The method's own settings, as in `add_adapter`.
-        added: The paths of the added variables.
-        trained: The paths of all trained variables.
-        trained_before: The paths of the variables that would be trained without the adapter.
+        added: The added variables.
+        trained: All trained variables.
+        trained_before: The variables that would be trained without the adapter.
     """
 
     method: str
@@ -44,13 +43,7 @@ class Adapter:
 
 
 class AdapterReport(NamedTuple):
-    """The number of trained parameters of an encoder.
-
-    Args:
-        method: `lora`, `bitfit` or `houlsby`.
-        num_trainable: Trained parameters.
-        num_total: All parameters, those of the adapter included.
-    """
+    """The number of trained parameters of an encoder, and of all, those of the adapter included."""
 
     method: str
     num_trainable: int

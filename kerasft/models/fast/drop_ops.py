@@ -32,11 +32,9 @@ def drop_by_seed(inputs, rate: float, seed):
 
 
 def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
-    """Draws the mask of `drop_by_seed`.
+    """Draws the mask of `drop_by_seed`: 1 for kept and 0 for dropped inputs, and their scale.
 
-    Returns:
-        1 for kept and 0 for dropped inputs, of the shape and type of `inputs`; and the scale, 1 /
-        the share that is kept.
+    The mask has the shape and type of `inputs`; the scale is 1 / the share that is kept.
     """
     drawn_type = tf.uint8 if fits_a_byte(rate) else tf.uint16
     levels = 2 ** (8 * drawn_type.size)
@@ -47,10 +45,9 @@ def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
 
 
 def draw_bytes(inputs, rate: float, seed) -> tuple[tf.Tensor, int]:
-    """Draws the bytes of `keep_by_seed` for a rate that fits a byte.
+    """Draws the bytes of `keep_by_seed` for a rate that fits a byte: uint8 `(number of inputs,)`.
 
-    Returns:
-        uint8 `(number of inputs,)`, empty if the rate is 0; and the least byte that is kept.
+    They are empty if the rate is 0. Also returns the least byte that is kept.
     """
     if not rate:
         return tf.zeros((0,), tf.uint8), 0

@@ -67,15 +67,9 @@ def add_norm(kernels: ModuleType, inputs, residual, norm, *, dropout: float, see
 def weigh(kernels: ModuleType, scores, mask, *, dropout: float, seed):
     """Softmax of masked scores over the last axis; `weigh_gradient` is its gradient.
 
-    Args:
-        kernels: From `kernels_for`.
-        scores: `(batch_size, num_heads, num_queries, num_keys)`.
-        mask: bool `(batch_size, num_queries or 1, num_keys)`: true where the query may attend.
-        dropout: Dropout rate of the weights.
-        seed: int32 `(2,)`, of the dropout; `None` without dropout.
-
-    Returns:
-        The weights; those that dropout keeps; and the scale of the latter.
+    Scores are `(batch_size, num_heads, num_queries, num_keys)`. The mask is bool `(batch_size,
+    num_queries or 1, num_keys)`, true where the query may attend. `seed` is as in `add_norm`.
+    Returns the weights; those that dropout keeps; and the scale of the latter.
     """
     drawn, bound = draw_bytes(scores, dropout, seed)
     weights, used = kernels.kerasft_weigh(scores, drawn, mask, bound=bound)
