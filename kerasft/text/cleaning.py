@@ -45,7 +45,7 @@ _LOOKED_AT = (
 # Nothing to clean but case: no accent, no control character, no invalid UTF-8.
 _PLAIN_TEXT = r"[\t\n\r -~]*"
 _BREAK_TAG = r"(?i)<br\s*/?>"
-# Words of more than 100 characters, in a text that only ASCII white space separates.
+# Words of more than 100 characters, in a text in which only ASCII separates words.
 _OVERLONG_WORD = r"([^\s!-/:-@\[-`{-~]{101,})"
 # The tokenizer counts bytes. No word of 100 characters exceeds this, and every word of more than
 # 100 does, once it is written four times over.

@@ -168,7 +168,7 @@ def _find_leaks(
     given: Mapping[str, np.ndarray],
     groups: Mapping[str, np.ndarray | None],
 ) -> dict[str, np.ndarray]:
-    """Returns the examples of train that also occur in evaluation splits, by reason."""
+    """Returns the examples of train whose text or group is in an evaluation split, by reason."""
     leaks = {"also_in_test": _stand_in_any(train_hashes, tests.values())}
     if given:
         leaks["also_in_validation"] = _stand_in_any(train_hashes, given.values())

@@ -27,8 +27,8 @@ class LoRA(keras.layers.Layer):
     Args:
         base: A built `Dense` or `EinsumDense` with inputs `(batch_size, sequence_length, ...)`. An
             `EinsumDense` must be a matrix product: a kernel of `(hidden_dim, num_heads, head_dim)`,
-            say, is read as the matrix `(hidden_dim, num_heads * head_dim)`. This layer takes over
-            its activation, but does not freeze it.
+            say, is read as the matrix `(hidden_dim, num_heads * head_dim)`. Its activation is
+            taken over by this layer; the base is not frozen here.
         rank: Number of columns of A and of rows of B.
         alpha: The update is scaled by `alpha / rank`.
         dropout: Dropout rate of the update's inputs in training. Defaults to 0.
