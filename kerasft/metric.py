@@ -1,6 +1,6 @@
-"""What is known about each metric: its direction, its unit, and where it may be named.
+"""The direction and unit of each metric, and where recipes may name it.
 
-No NumPy is imported here: recipes, command lines and clients read this at once.
+Imports no NumPy: recipes, command lines and clients import this module at start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EXPLAINED = "share of the variance, at most 1"
 NATS = "nats"
 OF_LABEL = "unit of the labels"
 OF_LABEL_SQUARED = "unit of the labels, squared"
-BY_LABEL = ("precision", "recall", "f1")  # what there is of each label
+BY_LABEL = ("precision", "recall", "f1")  # available for each label
 _SPLITS = ("train", "validation", "test")
 
 
@@ -25,8 +25,8 @@ class MetricSpec:
 
     Args:
         name: Its name, without the split.
-        unit: What it is measured in: one of this module's units.
-        higher_is_better: Whether more of it is better. Defaults to yes.
+        unit: One of this module's units.
+        higher_is_better: Whether higher values are better. Defaults to yes.
         is_headline: Whether a recipe may name it as `evaluation.headline`. Defaults to no.
         is_watched: Whether it is shown while training. Defaults to no.
         is_loss: Whether it is the metric closest to the loss: it settles ties. Defaults to no.
@@ -46,7 +46,7 @@ _F1_MACRO = MetricSpec("f1_macro", is_headline=True, is_watched=True)
 _LOG_LOSS = MetricSpec("log_loss", NATS, higher_is_better=False, is_watched=True, is_loss=True)
 _OF_A_LABEL = tuple(MetricSpec(name, by_label=True) for name in BY_LABEL)
 
-# By the kind of label, as `kerasft.data.example.LABEL_KINDS` has them. The first is the headline.
+# By task, as in `kerasft.data.example.LABEL_KINDS`. The first is the headline.
 METRICS: Mapping[str, tuple[MetricSpec, ...]] = {
     "single": (
         MetricSpec("accuracy", is_headline=True, is_watched=True),
@@ -88,7 +88,7 @@ METRICS: Mapping[str, tuple[MetricSpec, ...]] = {
 _BY_NAME = {spec.name: spec for specs in METRICS.values() for spec in specs}
 _OVERALL = [spec for spec in _BY_NAME.values() if not spec.by_label]
 
-# What a recipe may name: as what counts, and as what chooses the best checkpoint.
+# The metrics that a recipe may name: as headline, and as monitor of the best checkpoint.
 HEADLINES = tuple(spec.name for spec in _OVERALL if spec.is_headline)
 MONITORS = (
     "auto",
@@ -100,10 +100,9 @@ MONITORS = (
 
 
 def find_metric(name: str) -> MetricSpec | None:
-    """Returns what is known about a metric; `None`: no task reports it.
+    """Returns the spec of a metric; `None`: no task reports it.
 
-    Args:
-        name: With or without the split, of all or of one label: `log_loss`, `test/f1/<label>`.
+    `name` may have a split and a label: `log_loss`, `test/f1/<label>`.
     """
     head, _, rest = name.partition("/")
     if head in _BY_NAME:
@@ -113,7 +112,7 @@ def find_metric(name: str) -> MetricSpec | None:
 
 
 def lower_is_better(name: str) -> bool:
-    """Tells whether less of a metric is better.
+    """Whether lower values of a metric are better.
 
     Raises:
         ValueError: No task reports it.
@@ -127,19 +126,15 @@ def lower_is_better(name: str) -> bool:
 
 
 def merit(name: str, value: float) -> float:
-    """Returns a metric's value with its sign turned where less is better: more merit is better."""
+    """Returns a metric's value, negated if lower is better: higher merit is better."""
     return -value if lower_is_better(name) else value
 
 
 def rank(name: str, value: float | None, loss: float | None) -> tuple[bool, float, float]:
-    """Returns what evaluations and runs are ordered by: the larger, the better.
+    """Returns the sort key of evaluations and runs: larger is better.
 
-    An undefined metric stands below any value. Ties go to the lower loss, an unknown one last.
-
-    Args:
-        name: The metric.
-        value: What it was; `None` or NaN where it is undefined.
-        loss: The loss on the same examples; `None` or NaN where it is not known.
+    An undefined metric (`None` or NaN) is below any value. Ties go to the lower loss on the same
+    examples, an unknown one (`None` or NaN) last.
     """
     defined = is_defined(value)
     return (
@@ -150,16 +145,14 @@ def rank(name: str, value: float | None, loss: float | None) -> tuple[bool, floa
 
 
 def is_defined(value: float | None) -> bool:
-    """Tells whether a metric has a value: neither `None` nor NaN."""
+    """Whether a metric has a value: neither `None` nor NaN."""
     return value is not None and not math.isnan(value)
 
 
 def loss_metric(names: Collection[str], split: str = "") -> str | None:
-    """Returns which of some metrics is closest to the loss; `None`: none of them.
+    """Returns which of some metrics is closest to the loss, or `None`.
 
-    Args:
-        names: The metrics that there are.
-        split: What stands before the names, such as `validation/`. Defaults to nothing.
+    `split` is the prefix of the names, such as `validation/`.
     """
     losses = (f"{split}{spec.name}" for spec in _OVERALL if spec.is_loss)
     return next((name for name in losses if name in names), None)
@@ -171,8 +164,8 @@ def watched_metrics(
     """Returns the few metrics that are shown while training.
 
     Args:
-        names: The metrics that there are.
-        headline: The metric that counts, shown first. `None`: the task's usual one.
+        names: The existing metrics.
+        headline: The headline metric, shown first. `None`: the task's default.
         monitor: The metric that chooses the best checkpoint, such as `validation/log_loss`, shown
             last. `None`: the headline.
     """

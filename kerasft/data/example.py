@@ -1,4 +1,4 @@
-"""One labelled text: what every source yields."""
+"""One labelled text: the element that every source yields."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LABEL_KINDS = (SINGLE, MULTI, NUMBER)
 class Example(NamedTuple):
     """One labelled text, or pair of texts, as UTF-8 bytes.
 
-    The label is, by the source's kind: for `single` the index of its class, -1 where it is hidden;
-    for `multi` the indices of the labels that apply, ascending, perhaps none; for `number` a float,
-    NaN where it is hidden.
+    The label depends on the source's kind. `single`: the index of the class, -1 if hidden. `multi`:
+    the indices of the labels that apply, ascending, possibly none. `number`: a float, NaN if
+    hidden.
     """
 
     text: bytes
@@ -24,6 +24,6 @@ class Example(NamedTuple):
 
 
 def batched(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
-    """Yields the examples in lists of `size`, the last one perhaps shorter."""
+    """Yields lists of `size` examples; the last one may be shorter."""
     while batch := list(itertools.islice(examples, size)):
         yield batch

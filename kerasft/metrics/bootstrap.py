@@ -1,11 +1,10 @@
-"""Bootstrap intervals: how much a metric would move with another test set of the same size.
+"""Bootstrap intervals: how much a metric would vary with another test set of the same size.
 
 Percentile intervals as in Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
-They hold the model fixed: what another training seed would change is not in them.
+The model is fixed: variation over training seeds is not included.
 
-A metric may be undefined on a resample: the correlation of numbers that happen to be all equal, the
-ROC-AUC where a small class was not drawn. Such resamples are left out, and counted; the ends are
-NaN if no other remains.
+A metric may be undefined on a resample, such as the correlation of equal numbers, or the ROC-AUC
+without a small class. Such resamples are left out, and counted; the ends are NaN if none remains.
 """
 
 from __future__ import annotations
@@ -24,14 +23,12 @@ _MAX_DRAWS = 1_000_000
 
 
 class Interval(NamedTuple):
-    """A metric and the interval around it.
+    """A metric and its interval.
 
     Attributes:
-        estimate: The metric on the examples as they are.
-        lower: Lower end.
-        upper: Upper end.
+        estimate: The metric on the original examples.
         confidence_level: The share of resamples between the ends, such as 0.95.
-        num_left_out: How many resamples the metric is undefined on; they are left out.
+        num_left_out: Number of resamples on which the metric is undefined; they are left out.
     """
 
     estimate: float
@@ -44,15 +41,9 @@ class Interval(NamedTuple):
 def bootstrap_interval(
     metric: WeightedMetric | None, *, num_resamples: int = 1000, seed: int = 1
 ) -> Interval | None:
-    """Returns the percentile interval of a metric, of 95 %.
+    """Returns the 95 % percentile interval of a metric, over examples drawn with replacement.
 
-    Args:
-        metric: The metric on the examples. `None`: it has no such form, and no interval.
-        num_resamples: How often the examples are drawn anew, with replacement. Defaults to 1000.
-        seed: The same seed gives the same interval. Defaults to 1.
-
-    Returns:
-        `None`, too, where the metric is undefined on the examples as they are.
+    `None` if `metric` is (it has no weighted form), or if it is undefined on the original examples.
 
     Raises:
         UserError: No examples.
@@ -79,9 +70,7 @@ def bootstrap_interval(
 def percentile_interval(estimate: float, resampled: np.ndarray) -> Interval:
     """Returns the interval that holds 95 % of the resamples on which a metric is defined.
 
-    Args:
-        estimate: The metric on the examples as they are.
-        resampled: The metric on each resample.
+    `estimate` is the metric on the original examples.
     """
     defined = resampled[np.isfinite(resampled)]
     num_left_out = len(resampled) - len(defined)
@@ -93,15 +82,9 @@ def percentile_interval(estimate: float, resampled: np.ndarray) -> Interval:
 def resampled_weights(
     num_examples: int, *, num_resamples: int = 1000, seed: int = 1
 ) -> Iterator[np.ndarray]:
-    """Yields how often each resample holds each example, a few resamples at a time.
+    """Yields the count of each example in each resample, a few resamples at a time.
 
-    Args:
-        num_examples: How many examples there are.
-        num_resamples: How often the examples are drawn anew, with replacement. Defaults to 1000.
-        seed: The same seed gives the same resamples. Defaults to 1.
-
-    Yields:
-        float64 `(rows, num_examples)`.
+    Examples are drawn with replacement. Each block is float64 `(rows, num_examples)`.
 
     Raises:
         UserError: No examples.
@@ -117,10 +100,10 @@ def resampled_weights(
 
 
 def _resampled_counts(counts: np.ndarray, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields how often each resample holds examples of each kind, float64 `(rows, num_kinds)`.
+    """Yields the count of each kind of example in each resample, float64 `(rows, num_kinds)`.
 
-    It is multinomial: the same distribution as drawing examples, and thousands of times faster
-    where there are two kinds, as for accuracy.
+    It is multinomial: the same distribution as drawing examples, and thousands of times faster for
+    two kinds, as in accuracy.
     """
     generator = np.random.default_rng(seed)
     num_examples = int(counts.sum())
@@ -130,7 +113,7 @@ def _resampled_counts(counts: np.ndarray, num_resamples: int, seed: int) -> Iter
 
 
 def _blocks(num_resamples: int, row_size: int) -> Iterator[int]:
-    """Yields how many resamples are drawn at once, so that their rows fit into little memory."""
+    """Yields how many resamples to draw at once, so that their rows fit into little memory."""
     rows_at_once = max(1, _MAX_DRAWS // row_size)
     for start in range(0, num_resamples, rows_at_once):
         yield min(rows_at_once, num_resamples - start)

@@ -19,7 +19,7 @@ class ReliabilityBin(NamedTuple):
     Attributes:
         lower: Lower edge, exclusive.
         upper: Upper edge, inclusive.
-        num_examples: How many examples fell into the bin.
+        num_examples: Number of examples in the bin.
         confidence: Their mean probability of the predicted class; `None` in an empty bin.
         accuracy: The share predicted correctly; `None` in an empty bin.
     """
@@ -34,7 +34,7 @@ class ReliabilityBin(NamedTuple):
 def reliability_bins(
     labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15
 ) -> list[ReliabilityBin]:
-    """Sorts examples into bins of equal width by the probability of the class they were given.
+    """Sorts examples into bins of equal width by the probability of their predicted class.
 
     Args:
         labels: Class indices, shape `(num_examples,)`.
@@ -42,7 +42,7 @@ def reliability_bins(
         num_bins: How many bins divide `(0, 1]`. Defaults to 15, as in the paper.
 
     Returns:
-        All `num_bins` bins in rising order, empty ones too (with `num_classes` classes no
+        All `num_bins` bins in rising order, also empty ones (with `num_classes` classes no
         confidence is below `1 / num_classes`).
 
     Raises:
@@ -53,8 +53,8 @@ def reliability_bins(
     labels, probabilities = check_predictions(labels, probabilities)
     confidence = probabilities.max(axis=1)
     is_correct = probabilities.argmax(axis=1) == labels
-    # Divided, not np.linspace: 7/10 is then the same number as a confidence of 0.7. The clip takes
-    # in a confidence that rounding put just above one.
+    # Divided, not np.linspace: 7/10 is then the same number as a confidence of 0.7. The clip
+    # includes a confidence that rounding put just above one.
     edges = np.arange(num_bins + 1) / num_bins
     index = np.searchsorted(edges, confidence, side="left").clip(1, num_bins) - 1
     counts, confidence_sums, correct_sums = (
@@ -76,10 +76,10 @@ def reliability_bins(
 def expected_calibration_error(
     labels: ArrayLike, probabilities: ArrayLike, num_bins: int = 15
 ) -> float:
-    """Returns the mean distance between confidence and accuracy over the bins, by their size.
+    """Returns the mean distance between confidence and accuracy, weighted by bin size.
 
-    The confidence is that of the predicted class, whatever the number of classes. Arguments and
-    errors are those of `reliability_bins`.
+    The confidence is that of the predicted class, for any number of classes. Arguments and errors
+    are those of `reliability_bins`.
     """
     bins = [b for b in reliability_bins(labels, probabilities, num_bins) if b.num_examples]
     num_examples = sum(b.num_examples for b in bins)

@@ -1,8 +1,8 @@
-"""What metrics demand of labels and probabilities.
+"""Validates the input of metrics.
 
-What data or training can cause (no example, a label out of range, a NaN) is a `UserError`; what
-only code can cause (shapes, dtypes, rows that are no distributions) is a plain `ValueError`, so
-that the command line shows its traceback.
+Errors from data or training (no example, a label out of range, a NaN) are a `UserError`. Errors
+from code (shapes, dtypes, rows that are no distributions) are a plain `ValueError`, so that the
+command line shows its traceback.
 """
 
 from __future__ import annotations
@@ -25,15 +25,10 @@ _HIDDEN = "evaluate a split that has labels: hidden ones are often NaN."
 
 
 def check_labels(labels: ArrayLike, num_classes: int, name: str = "labels") -> np.ndarray:
-    """Returns class indices as int64 of shape `(num_examples,)`, or says what is wrong with them.
-
-    Args:
-        labels: Integer class indices.
-        num_classes: They must lie in `[0, num_classes)`.
-        name: What the message calls them.
+    """Returns class indices as int64 `(num_examples,)`; `name` is their name in the message.
 
     Raises:
-        UserError: No label at all, or one out of range.
+        UserError: No label at all, or one outside `[0, num_classes)`.
         ValueError: Not one-dimensional integers.
     """
     labels = np.asarray(labels)
@@ -57,13 +52,13 @@ def check_labels(labels: ArrayLike, num_classes: int, name: str = "labels") -> n
 
 
 def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
-    """Returns probabilities as float64 of shape `(num_examples, num_classes)`.
+    """Returns probabilities as float64 `(num_examples, num_classes)`.
 
     They are not renormalised: a confidence on a bin's edge stays there.
 
     Raises:
         UserError: No example, or values that are not finite.
-        ValueError: Another shape, fewer than two classes, or rows that are no distributions.
+        ValueError: Another shape, fewer than two classes, or rows that are not distributions.
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
     _check_not_empty(probabilities, "probabilities")
@@ -78,7 +73,7 @@ def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
 
 
 def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(labels, probabilities)` checked, and checked against each other.
+    """Returns `(labels, probabilities)`, checked also against each other.
 
     Raises:
         UserError, ValueError: As `check_labels` and `check_probabilities`, or unequal lengths.
@@ -94,11 +89,7 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.n
 
 
 def check_numbers(numbers: ArrayLike, name: str = "labels") -> np.ndarray:
-    """Returns numbers as float64 of shape `(num_examples,)`, or says what is wrong with them.
-
-    Args:
-        numbers: Labels or predictions that are numbers.
-        name: What the message calls them: `labels` or `predictions`.
+    """Returns labels or predictions as float64 `(num_examples,)`; `name` is for the message.
 
     Raises:
         UserError: No number at all, or one that is not finite.
@@ -115,19 +106,13 @@ def check_numbers(numbers: ArrayLike, name: str = "labels") -> np.ndarray:
 
 
 def check_label_sets(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which labels apply, and their probabilities, checked against each other.
+    """Returns labels and scores as bool and float64 `(num_examples, num_labels)`.
 
-    Args:
-        labels: Zeros and ones, shape `(num_examples, num_labels)`.
-        scores: The probability of each label, of the same shape, each from 0 to 1.
-
-    Returns:
-        bool and float64, both `(num_examples, num_labels)`.
+    `labels` are zeros and ones, `scores` the probability of each label.
 
     Raises:
         UserError: No example, or scores that are not finite.
-        ValueError: Other shapes, other values than zeros and ones, scores that are no
-            probabilities.
+        ValueError: Other shapes, labels that are not zeros and ones, scores outside 0 to 1.
     """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 2 or labels.shape != scores.shape or not labels.shape[1]:
@@ -152,7 +137,7 @@ def check_label_sets(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, 
 
 
 def check_label_names(label_names: Sequence[str], num_labels: int) -> None:
-    """Checks that there is a name for each label, and no name twice: they become keys.
+    """Checks that there is one unique name for each label: they become keys.
 
     Raises:
         UserError: A name that repeats.

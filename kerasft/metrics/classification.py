@@ -1,6 +1,6 @@
 """Classification metrics, from scikit-learn where it has them, for two classes or more.
 
-What a metric is when a class is missing is decided here and not by a warning:
+Defined here when a class is missing, without a warning:
 
 - A class that occurs but was never predicted has precision 0; one that was predicted but does not
   occur has recall 0; both have F1 0.
@@ -8,11 +8,10 @@ What a metric is when a class is missing is decided here and not by a warning:
   averages are over the other classes (as scikit-learn's are).
 - ROC-AUC with two classes ranks by the probability of class 1; with more it is the mean of
   one-versus-rest over the classes that occur. With only one class in the labels it is NaN.
-- The Matthews correlation, of more than two classes that of Gorodkin 2004, is 0 where it is
-  undefined: with only one class in the labels, or only one predicted. So has scikit-learn it, and
-  with it GLUE.
+- The Matthews correlation (Gorodkin 2004 for more than two classes) is 0 if undefined: with only
+  one class in the labels, or only one predicted. scikit-learn, and so GLUE, do the same.
 
-`classification_notes` says in words which of these cases happened.
+`classification_notes` describes which of these cases happened.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def classification_metrics(
     Args:
         labels: Class indices, shape `(num_examples,)`.
         probabilities: Shape `(num_examples, num_classes)`, float32 or better.
-        label_names: One name a class, all different; they become part of the keys.
+        label_names: One unique name per class; they become part of the keys.
         calibration_bins: Bins of the expected calibration error. Defaults to 15.
 
     Returns:
@@ -60,7 +59,7 @@ def classification_metrics(
 
     Raises:
         UserError: No example, a label without a class, a NaN, names that repeat.
-        ValueError: Shapes that do not fit, rows that are no distributions.
+        ValueError: Shapes that do not fit, rows that are not distributions.
     """
     labels, probabilities = check_predictions(labels, probabilities)
     num_classes = probabilities.shape[1]
@@ -87,7 +86,7 @@ def classification_notes(
 ) -> list[str]:
     """Returns a sentence for each metric that a missing class made 0, partial or undefined.
 
-    Takes what `classification_metrics` takes and is empty when every class occurs and is predicted.
+    The arguments are those of `classification_metrics`.
     """
     labels, probabilities = check_predictions(labels, probabilities)
     num_classes = probabilities.shape[1]
@@ -156,7 +155,7 @@ def _per_class_metrics(
 
 def _matthews_correlation(labels: np.ndarray, predictions: np.ndarray) -> float:
     if np.all(labels == labels[0]) and np.all(predictions == labels[0]):
-        return 0.0  # as scikit-learn has it, with a warning
+        return 0.0  # as in scikit-learn, which also warns
     return matthews_corrcoef(labels, predictions)
 
 

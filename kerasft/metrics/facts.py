@@ -1,4 +1,4 @@
-"""What was measured on one split, whatever the task: the form in which reports get it."""
+"""The measurements on one split, for reports of any task."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from kerasft.metrics.calibration import ReliabilityBin
 
 @dataclass(frozen=True)
 class EvaluationFacts:
-    """How good a model is on one split.
+    """The quality of a model on one split.
 
     Args:
         split: Such as `test`, `validation`, `test_validation_mismatched`.
-        label_names: In label order; empty where answers are numbers.
-        metrics: As the task's `evaluate` returns them: keys without the split. NaN is a metric that
-            is undefined on this split. With several labels to a text also `threshold/<label>`.
+        label_names: In label order; empty for regression.
+        metrics: From the task's `evaluate`: keys without the split. NaN is a metric that is
+            undefined on this split. Multi-label tasks also have `threshold/<label>`.
         intervals: Bootstrap intervals by metric, all of one confidence level; that of the headline
-            metric, or none where it has none.
+            metric, or none if it has none.
         headline: The metric that opens the report.
-        num_examples: How many examples the split has.
-        confusion: How often each class (rows) was taken for each class (columns), int of shape
-            `(num_classes, num_classes)`; `None` where a text has no class, or several.
-        bins: Of `reliability_bins`; empty where there is no confidence in one answer.
-        notes: Sentences on what is undefined, partial or 0 because something is missing.
+        num_examples: Number of examples of the split.
+        confusion: Counts of true (rows) and predicted (columns) classes, int `(num_classes,
+            num_classes)`; `None` for other tasks.
+        bins: From `reliability_bins`; empty for other tasks.
+        notes: Sentences on metrics that are undefined, partial or 0 because something is missing.
     """
 
     split: str

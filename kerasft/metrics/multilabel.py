@@ -1,12 +1,12 @@
-"""Metrics of several labels to a text, as scikit-learn has them, and the thresholds that decide.
+"""Multi-label metrics as in scikit-learn, and threshold tuning.
 
 All but the average precision are counted here: scikit-learn takes a matrix of one column for two
 classes, and its micro average is then the accuracy.
 
-What is undefined is 0, as in scikit-learn, without its warning: the precision of a label that is
-never given, the recall of one that does not occur, the F1 of one that does neither, the average
-precision of one that does not occur, and the F1 of an example without labels that is given none.
-All of them count in the averages. `multilabel_notes` says in words which of these cases happened.
+Undefined metrics are 0, as in scikit-learn, without its warning: the precision of a label that is
+never predicted, the recall of one that does not occur, the F1 if both hold, the average precision
+of a label that does not occur, and the F1 of an example without true or predicted labels. All are
+included in averages. `multilabel_notes` describes which of these cases happened.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ DEFAULT_THRESHOLD = 0.5
 def multilabel_metrics(
     labels: ArrayLike, scores: ArrayLike, selected: ArrayLike, label_names: Sequence[str]
 ) -> dict[str, float]:
-    """Computes every metric of a model that gives each text any number of labels.
+    """Computes every metric of a multi-label model.
 
     Args:
-        labels: 1 where a label applies, else 0; shape `(num_examples, num_labels)`.
+        labels: 1 if a label applies, else 0; shape `(num_examples, num_labels)`.
         scores: The probability of each label, of the same shape.
-        selected: Whether each label is given, of the same shape: where its probability reaches its
-            threshold.
-        label_names: One name a label, all different; they become part of the keys.
+        selected: Whether each label is predicted (its probability reaches its threshold), of the
+            same shape.
+        label_names: One unique name per label; they become part of the keys.
 
     Returns:
-        Finite Python floats. Of what is selected: `f1_micro` (over all pairs of example and label),
+        Finite Python floats. Of `selected`: `f1_micro` (over all pairs of example and label),
         `f1_macro` (mean over labels), `f1_samples` (mean over examples), `precision_micro`,
         `recall_micro`, `subset_accuracy` (the share of examples with exactly their labels),
         `hamming_loss` (the share of wrong decisions). Of the scores: `average_precision_macro`
@@ -79,7 +79,7 @@ def multilabel_notes(
 ) -> list[str]:
     """Returns a sentence for each metric that is 0 because something is missing.
 
-    Takes what `multilabel_metrics` takes.
+    The arguments are those of `multilabel_metrics`.
     """
     labels, scores = check_label_sets(labels, scores)
     selected = np.asarray(selected, dtype=bool)
@@ -104,20 +104,19 @@ def multilabel_notes(
 
 
 def tune_thresholds(labels: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """Returns the threshold of each label that gives its best F1 on these examples.
+    """Returns each label's threshold of the best F1 on these examples.
 
-    Every cut between two different scores is tried, and lies midway between them. 0.5 stays where
-    no cut does better, and for a label without an example that has it; of several cuts as good, the
-    one nearest to 0.5 is taken. Lipton et al. 2014, "Thresholding Classifiers to Maximize F1
-    Score" (arXiv:1402.1892). Chosen on few examples, a threshold is fitted to their noise: tune on
-    a split that is not reported.
+    Every midpoint between two neighbouring scores is tried. 0.5 is kept if no threshold is better,
+    and for a label without positive examples; ties go to the threshold nearest to 0.5. Lipton et
+    al. 2014, "Thresholding Classifiers to Maximize F1 Score" (arXiv:1402.1892). On few examples
+    thresholds overfit: tune on a split that is not reported.
 
     Args:
-        labels: 1 where a label applies, else 0; shape `(num_examples, num_labels)`.
+        labels: 1 if a label applies, else 0; shape `(num_examples, num_labels)`.
         scores: The probability of each label, of the same shape.
 
     Returns:
-        float32 `(num_labels,)`: a label is given where its float32 score is no smaller.
+        float32 `(num_labels,)`: a label is predicted if its float32 score is no smaller.
 
     Raises:
         UserError, ValueError: As `check_label_sets`.
@@ -129,42 +128,33 @@ def tune_thresholds(labels: ArrayLike, scores: ArrayLike) -> np.ndarray:
 
 
 def label_counts(labels: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """Returns int64 `(3, num_labels)`: how often each label was rightly given, given, and applies.
+    """Returns true, predicted and actual positives of each label, int64 `(3, num_labels)`.
 
-    Args:
-        labels: bool `(num_examples, num_labels)`.
-        selected: bool, of the same shape.
+    `labels` and `selected` are bool `(num_examples, num_labels)`.
     """
     return np.stack([np.count_nonzero(a, axis=0) for a in (labels & selected, selected, labels)])
 
 
 def ratio(part: np.ndarray, whole: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-    """Divides, and returns another number, 0 by default, where there is nothing to divide by."""
+    """Divides; returns `otherwise` where the denominator is 0."""
     out = np.full(np.shape(whole), float(otherwise))
     return np.divide(part, whole, out=out, where=np.asarray(whole) > 0)
 
 
 def of_counts(name: str, hits: np.ndarray, given: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Returns precision, recall or F1 from how often labels were rightly given, given, and apply.
-
-    Args:
-        name: One of `kerasft.metric.BY_LABEL`.
-        hits: Counts of any shape.
-        given: Of the same shape.
-        support: Of the same shape.
-    """
+    """Returns precision, recall or F1 (`name`) from true, predicted and actual positives."""
     if name == "f1":
         return ratio(2 * hits, given + support)
     return ratio(hits, given if name == "precision" else support)
 
 
 def example_f1(labels: np.ndarray, selected: np.ndarray) -> np.ndarray:
-    """Returns the F1 of each example over its labels, 0 where it has none and is given none."""
+    """Returns each example's F1 over its labels, 0 without true and predicted labels."""
     return of_counts("f1", *label_counts(labels.T, selected.T))
 
 
 def example_log_loss(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Returns the mean over labels of the binary cross-entropy of each example, in nats."""
+    """Returns each example's binary cross-entropy, the mean over labels, in nats."""
     epsilon = np.finfo(np.float64).eps
     return -np.log(np.clip(np.where(labels, scores, 1 - scores), epsilon, 1)).mean(axis=1)
 
@@ -173,7 +163,7 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     if not labels.any():
         return DEFAULT_THRESHOLD
     distinct, group = np.unique(scores, return_inverse=True)
-    # At index i: what is selected when the threshold lies just below the i-th smallest score.
+    # At index i: selected if the threshold lies just below the i-th smallest score.
     chosen = np.bincount(group)[::-1].cumsum()[::-1]
     hits = np.bincount(group, weights=labels)[::-1].cumsum()[::-1]
     f1 = 2 * hits / (chosen + np.count_nonzero(labels))
@@ -183,7 +173,7 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     below = np.concatenate([np.zeros(1, np.float32), distinct[:-1]])
     cuts = (below.astype(np.float64) + distinct) / 2
     cuts = cuts.astype(np.float32)
-    # Between neighbouring floats there is no midpoint: the upper one is the cut.
+    # Between neighbouring floats there is no midpoint: the upper one is the threshold.
     cuts = np.where(cuts > below, cuts, distinct)
     best = np.flatnonzero(f1 == f1.max())
     return float(cuts[best[np.argmin(np.abs(cuts[best] - DEFAULT_THRESHOLD))]])

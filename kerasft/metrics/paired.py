@@ -1,10 +1,10 @@
-"""Tests of two models on the same examples: is one better, or is it chance which examples it met?
+"""Tests of two models on the same examples: is one better, or is the difference chance?
 
-McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in its
-exact form, for what an example is right or wrong in; the paired bootstrap (Efron & Tibshirani 1993,
-chapter 16; Koehn 2004, "Statistical significance tests for machine translation evaluation") for any
-other metric; Holm 1979, "A simple sequentially rejective multiple test procedure", for several
-tests at once. All hold the models fixed: what another training seed would change is not in them.
+The exact test of McNemar 1947, "Note on the sampling error of the difference between correlated
+proportions", for metrics that are a share of correct examples; the paired bootstrap (Efron &
+Tibshirani 1993, chapter 16; Koehn 2004, "Statistical significance tests for machine translation
+evaluation") for any other metric; Holm 1979, "A simple sequentially rejective multiple test
+procedure", for several tests. Models are fixed: variation over training seeds is not included.
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ from kerasft.metrics.weighted import Weighted
 
 
 class Difference(NamedTuple):
-    """How far two models lie apart in a metric, the second minus the first.
+    """The difference of two models in a metric, the second minus the first, and its 95 % interval.
 
     Attributes:
-        estimate: On the examples as they are.
-        lower: Lower end of the interval of 95 %.
-        upper: Upper end.
-        p_value: How often two equally good models would differ so much, or more.
-        num_left_out: How many resamples the metric is undefined on; they are left out.
+        estimate: On the original examples.
+        p_value: The probability of such a difference, or a larger one, between equally good models.
+        num_left_out: Number of resamples on which the metric is undefined; they are left out.
     """
 
     estimate: float
@@ -42,12 +40,9 @@ class Difference(NamedTuple):
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> float:
     """Returns the p-value of the exact McNemar test, two-sided.
 
-    Of the examples that one model alone gets right, each is as likely to be the first one's as the
-    second one's, if the models are equally good. 1 where there is no such example.
-
-    Args:
-        first_right: Whether the first model is right, bool `(num_examples,)`.
-        second_right: The same of the second model on the same examples.
+    Under the null hypothesis, an example that only one model gets right is equally likely to be
+    either's. 1 if there is no such example. Arguments are bool `(num_examples,)`: whether each
+    model is right.
     """
     first_right, second_right = np.asarray(first_right, bool), np.asarray(second_right, bool)
     _check_as_many(first_right, second_right)
@@ -63,15 +58,14 @@ def paired_bootstrap(
 ) -> dict[tuple[int, int], Difference]:
     """Returns the difference of each two models, its percentile interval and its p-value.
 
-    Each resample holds the same examples for all of them. The p-value is twice the share of
-    resamples in which the difference has the other sign, or is none, and at least
-    `2 / (num_resamples + 1)`.
+    Each resample has the same examples for all models. The p-value is twice the share of resamples
+    in which the difference is 0 or has the other sign, at least `2 / (num_resamples + 1)`.
 
     Args:
         models: The metric of each model, from weights `(rows, num_examples)` to `(rows,)`.
-        num_examples: How many examples there are.
-        num_resamples: How often the examples are drawn anew. Defaults to 5000.
-        seed: The same seed gives the same answer. Defaults to 1.
+        num_examples: Number of examples.
+        num_resamples: Number of resamples. Defaults to 5000.
+        seed: Seed of the resamples. Defaults to 1.
 
     Returns:
         By the indices of two models, the smaller one first.
@@ -103,10 +97,10 @@ def _difference(estimate: float, resampled: np.ndarray) -> Difference:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns the p-values adjusted for how many they are.
+    """Returns the p-values, adjusted for multiple tests.
 
-    If they are held to 0.05, all of the differences that are then called real are so in 95 of 100
-    such families of tests. NaN, a test that was not to be had, stays and is not counted.
+    At a level of 0.05, all differences called real are so in 95 of 100 such families of tests. NaN
+    (a test that could not be made) is kept, and not counted.
     """
     adjusted = np.array(p_values, np.float64)
     order = [index for index in np.argsort(adjusted) if np.isfinite(adjusted[index])]

@@ -1,9 +1,9 @@
-"""Metrics of numbers: SciPy's correlations, as GLUE has them for STS-B, and scikit-learn's errors.
+"""Regression metrics: SciPy's correlations, as in GLUE's STS-B, and scikit-learn's errors.
 
-What is undefined is NaN, as SciPy has it, without its warning: the correlations where all labels or
-all predictions are equal, and every metric that needs two examples where there is one. R2 of equal
-labels is 0, or 1 if they are all met, as scikit-learn has it. `regression_notes` says in words
-which of these cases happened.
+Undefined metrics are NaN, as in SciPy, without its warning: the correlations if all labels or all
+predictions are equal, and every metric that needs two examples if there is one. R2 of equal labels
+is 0, or 1 if all predictions are exact, as in scikit-learn. `regression_notes` describes which of
+these cases happened.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from kerasft.metrics.checks import check_numbers
 
 
 def regression_metrics(labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
-    """Computes every metric of a model that answers with numbers.
+    """Computes every metric of a regression model.
 
     Args:
         labels: Numbers, shape `(num_examples,)`.
         predictions: Numbers, shape `(num_examples,)`.
 
     Returns:
-        Python floats under `pearson`, `spearman` (of the ranks, equal values sharing their mean
-        rank), `mean_squared_error`, `mean_absolute_error`, `r2` (the share of the labels' variance
-        that is explained; negative if their mean were the better answer). The module says which may
-        be NaN.
+        Python floats under `pearson`, `spearman` (of the ranks, ties sharing their mean rank),
+        `mean_squared_error`, `mean_absolute_error`, `r2` (the share of the labels' variance that is
+        explained; negative if predicting their mean were better). The module says which may be NaN.
 
     Raises:
         UserError: No example, or numbers that are not finite.
@@ -49,9 +48,9 @@ def regression_metrics(labels: ArrayLike, predictions: ArrayLike) -> dict[str, f
 
 
 def regression_notes(labels: ArrayLike, predictions: ArrayLike) -> list[str]:
-    """Returns a sentence for each reason why a metric is undefined, or says less than it seems to.
+    """Returns a sentence for each reason why a metric is undefined or misleading.
 
-    Takes what `regression_metrics` takes, and is empty when everything is defined.
+    The arguments are those of `regression_metrics`.
     """
     labels, predictions = check_number_pairs(labels, predictions)
     if len(labels) == 1:
@@ -67,7 +66,7 @@ def regression_notes(labels: ArrayLike, predictions: ArrayLike) -> list[str]:
 
 
 def check_number_pairs(labels: ArrayLike, predictions: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(labels, predictions)` as float64, checked, and checked against each other.
+    """Returns `(labels, predictions)` as float64, checked also against each other.
 
     Raises:
         UserError, ValueError: As `check_numbers`, or unequal lengths.
@@ -87,7 +86,7 @@ def _equal(numbers: np.ndarray) -> bool:
 
 def _correlation(correlate, labels: np.ndarray, predictions: np.ndarray) -> float:
     with warnings.catch_warnings():
-        # Predictions that are equal but for rounding still have a value; how exact it is does not
+        # Predictions that are equal up to rounding still have a value; how exact it is does not
         # matter, since no model is chosen for it.
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
         return correlate(labels, predictions).statistic

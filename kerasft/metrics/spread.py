@@ -17,8 +17,8 @@ class Spread(NamedTuple):
     """A figure over several seeds.
 
     Attributes:
-        mean: NaN if any of the values is: an undefined figure is not left out in silence.
-        std: The sample's standard deviation (divided by n - 1); `None` of one value alone.
+        mean: NaN if any of the values is: undefined values are not silently left out.
+        std: The sample standard deviation (divided by n - 1); `None` for a single value.
         values: One for each seed, in their order.
     """
 
@@ -28,18 +28,14 @@ class Spread(NamedTuple):
 
 
 def show_figure(value: float | None) -> str:
-    """Writes a metric for people: four decimals, three digits of a smaller one, or `undefined`."""
+    """Formats a metric: four decimals, three digits of a smaller one, or `undefined`."""
     if not is_defined(value):
         return "undefined"
     return f"{value:.3g}" if 0 < abs(value) < _SMALL else f"{value:.4f}"
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Returns mean and standard deviation of a figure over the seeds.
-
-    Args:
-        values: One for each seed, at least one; `None` or NaN where it is undefined.
-    """
+    """Returns mean and standard deviation over the seeds; `None` and NaN are undefined values."""
     numbers = tuple(math.nan if value is None else float(value) for value in values)
     if any(map(math.isnan, numbers)):
         return Spread(math.nan, None if len(numbers) == 1 else math.nan, numbers)
@@ -50,10 +46,9 @@ def spread(values: Sequence[float | None]) -> Spread:
 def interval_of_mean(figure: Spread) -> tuple[float, float]:
     """Returns the 95 % interval of a mean over at least two seeds, by Student's t.
 
-    Args:
-        figure: Of differences, most often: an interval without 0 is a difference.
+    If the values are differences, an interval without 0 is a significant one.
     """
-    from scipy.stats import t  # imported here, since command lines read this module at once
+    from scipy.stats import t  # imported here, since command lines import this module
 
     count = len(figure.values)
     half = float(t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * figure.std / math.sqrt(count)

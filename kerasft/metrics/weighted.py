@@ -1,8 +1,8 @@
-"""Metrics of examples with weights, for many rows of weights at once: what resampling asks for.
+"""Metrics of weighted examples, for many rows of weights at once, as resampling needs them.
 
-The one form of each metric that bootstrap intervals and paired tests share. With weights of one it
-is the metric as `classification`, `multilabel` and `regression` report it. The calibration error
-has none: on resamples it is mostly larger than on the examples, so that an interval would mislead.
+Bootstrap intervals and paired tests share these. With weights of one each is the metric that
+`classification`, `multilabel` and `regression` report. The calibration error has no such form: it
+is mostly larger on resamples than on the examples, so that an interval would mislead.
 """
 
 from __future__ import annotations
@@ -21,26 +21,25 @@ from kerasft.metrics.multilabel import example_f1, example_log_loss, of_counts, 
 
 Weighted = Callable[[np.ndarray], np.ndarray]
 
-# Of numbers with a mean square of 1: a smaller variance is rounding, and there is none.
+# For numbers with a mean square of 1: a smaller variance is rounding, and counts as none.
 _NO_VARIANCE = 1e-20
 _FEW_VALUES = 100
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WeightedMetric:
-    """A metric as a function of how often each example counts.
+    """A metric as a function of example weights.
 
-    Called with weights, float64 `(rows, num_examples)`, it returns `(rows,)`; NaN where it is
-    undefined. An example of weight 2 counts as if it stood there twice, one of weight 0 as if it
-    did not.
+    Called with weights, float64 `(rows, num_examples)`, it returns `(rows,)`; NaN if undefined. An
+    example of weight 2 counts as two examples, one of weight 0 as none.
 
     Args:
-        build: Takes the arrays, returns that function. What can be done once is done here.
-        arrays: What the metric is made of, a row an example.
-        kinds: A number an example, `(num_examples,)`: those with the same number are alike to the
-            metric. `None`: each may differ from all others.
-        is_right: Whether each example is right, bool `(num_examples,)`, where the metric is the
-            share of those; else `None`.
+        build: Takes the arrays, returns that function. Does all work that is needed only once.
+        arrays: The inputs of the metric, one row per example.
+        kinds: int `(num_examples,)`: examples of the same number are equal to the metric. `None`:
+            each may differ from all others.
+        is_right: Whether each example is right, bool `(num_examples,)`, if the metric is their
+            share; else `None`.
     """
 
     build: Callable[..., Weighted]
@@ -58,11 +57,11 @@ class WeightedMetric:
 
     @property
     def num_examples(self) -> int:
-        """How many examples there are."""
+        """Number of examples."""
         return len(self.arrays[0])
 
     def one_of_each_kind(self) -> tuple[Weighted, np.ndarray]:
-        """Returns the metric of one example of each kind, and how many there are of the kind."""
+        """Returns the metric of one example of each kind, and the size of each kind."""
         _, rows, counts = np.unique(self.kinds, return_index=True, return_counts=True)
         return self.build(*(array[rows] for array in self.arrays)), counts
 
@@ -72,11 +71,7 @@ def weighted_of_classes(
 ) -> WeightedMetric | None:
     """Returns a metric of `classification_metrics` in this form; `None` if it has none.
 
-    Args:
-        name: The metric, such as `accuracy`, `f1_macro` or `f1/<label>`.
-        labels: Class indices, shape `(num_examples,)`.
-        probabilities: Shape `(num_examples, num_classes)`.
-        label_names: One name a class.
+    `name` is such as `accuracy`, `f1_macro` or `f1/<label>`.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
     predictions = probabilities.argmax(axis=1)
@@ -86,7 +81,7 @@ def weighted_of_classes(
         return weighted_mean(_class_losses(labels, probabilities))
     if name == "roc_auc":
         return WeightedMetric(_roc_auc, (labels, probabilities))
-    # A class that neither occurs nor is predicted has no value, and is in no average.
+    # A class that neither occurs nor is predicted is undefined, and in no average.
     average = _matthews if name == "matthews_correlation" else _average(name, label_names, math.nan)
     if average is None:
         return None
@@ -108,12 +103,7 @@ def weighted_of_label_sets(
 ) -> WeightedMetric | None:
     """Returns a metric of `multilabel_metrics` in this form; `None` if it has none.
 
-    Args:
-        name: The metric, such as `f1_micro`, `subset_accuracy` or `f1/<label>`.
-        labels: Zeros and ones, shape `(num_examples, num_labels)`.
-        scores: The probability of each label, of the same shape.
-        selected: Whether each label is given, of the same shape.
-        label_names: One name a label.
+    `name` is such as `f1_micro`, `subset_accuracy` or `f1/<label>`.
     """
     labels, selected = np.asarray(labels, bool), np.asarray(selected, bool)
     scores = np.asarray(scores, np.float64)
@@ -140,13 +130,7 @@ def weighted_of_label_sets(
 def weighted_of_numbers(
     name: str, labels: np.ndarray, predictions: np.ndarray
 ) -> WeightedMetric | None:
-    """Returns a metric of `regression_metrics` in this form; `None` if it has none.
-
-    Args:
-        name: The metric, such as `pearson`.
-        labels: Numbers, shape `(num_examples,)`.
-        predictions: Numbers, shape `(num_examples,)`.
-    """
+    """Returns a metric of `regression_metrics` in this form; `None` if it has none."""
     labels, predictions = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     if name == "mean_squared_error":
         return weighted_mean(np.abs(predictions - labels) ** 2)
@@ -157,10 +141,9 @@ def weighted_of_numbers(
 
 
 def weighted_mean(values: np.ndarray) -> WeightedMetric:
-    """Returns the mean of a number an example, `(num_examples,)`; of bools, the share that is true.
+    """Returns the mean of a number per example, `(num_examples,)`; of bools, the share of true.
 
-    Args:
-        values: `labels == predictions` for accuracy, `-log(probability of the label)` for log loss.
+    Accuracy is that of `labels == predictions`, log loss of `-log(probability of the label)`.
     """
     values = np.asarray(values)
     numbers = values.astype(np.float64)
@@ -187,12 +170,10 @@ def _one_hot(classes: np.ndarray, num_classes: int) -> sparse.csr_array:
 def _counted(
     average: Callable[..., np.ndarray], applies: sparse.csr_array, given: sparse.csr_array
 ) -> Weighted:
-    """Returns a metric of how often each label was rightly given, given, and applies.
+    """Returns a metric of each label's true, predicted and actual positives.
 
-    Args:
-        average: Takes these three, each `(rows, num_labels)`, and returns `(rows,)`.
-        applies: Ones where a label applies to an example, `(num_labels, num_examples)`.
-        given: Ones where it is given, of the same shape.
+    `average` takes these three, each `(rows, num_labels)`, and returns `(rows,)`. `applies` and
+    `given` are `(num_labels, num_examples)`, ones where a label applies, or is predicted.
     """
     counted = (applies.multiply(given).tocsr(), given, applies)
     return lambda weights: average(*((ones @ weights.T).T for ones in counted))
@@ -203,10 +184,8 @@ def _average(
 ) -> Callable[..., np.ndarray] | None:
     """Returns precision, recall or F1 from counts: of one label, or as an average over labels.
 
-    Args:
-        name: `f1_macro`, `f1_micro`, `f1/<label>`, ...; of another one `None` is returned.
-        label_names: In label order.
-        unseen: The value of a label that is neither given nor applies; NaN is in no average.
+    `None` for any other name than `f1_macro`, `f1_micro`, `f1/<label>`, ... `unseen` is the value
+    of a label without positives; NaN is excluded from averages.
     """
     kind, _, label = name.partition("/")
     columns = slice(None)
@@ -243,7 +222,7 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> Weighted:
 
     def metric(weights: np.ndarray) -> np.ndarray:
         with warnings.catch_warnings():
-            # The mean over the classes that were drawn, and NaN where all examples are of one.
+            # The mean over the classes that were drawn; NaN if all examples are of one.
             warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
             return np.nanmean([area(weights) for area in areas], axis=0)
 
@@ -251,7 +230,7 @@ def _roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> Weighted:
 
 
 def _average_precision(labels: np.ndarray, scores: np.ndarray) -> Weighted:
-    """Returns the mean over labels of the average precision, 0 where a label does not occur."""
+    """Returns the mean over labels of the average precision, 0 if a label does not occur."""
     columns = zip(labels.T, scores.T, strict=True)
     of_labels = [_average_precision_of_one(*column) for column in columns]
     return lambda weights: np.mean([metric(weights) for metric in of_labels], axis=0)
@@ -275,7 +254,7 @@ def _pearson(labels: np.ndarray, predictions: np.ndarray) -> Weighted:
 
 
 def _spearman(labels: np.ndarray, predictions: np.ndarray) -> Weighted:
-    """Returns the Spearman correlation: that of the ranks, made anew for each row of weights."""
+    """Returns the Spearman correlation, with new ranks for each row of weights."""
     rankings = _ranking(labels), _ranking(predictions)
 
     def metric(weights: np.ndarray) -> np.ndarray:
@@ -285,7 +264,7 @@ def _spearman(labels: np.ndarray, predictions: np.ndarray) -> Weighted:
 
 
 def _r2(labels: np.ndarray, predictions: np.ndarray) -> Weighted:
-    """Returns the share of the labels' variance that is explained; NaN where there is none."""
+    """Returns the explained share of the labels' variance; NaN without variance."""
     scale = labels.std() or 1.0
     centred, errors = (labels - labels.mean()) / scale, ((predictions - labels) / scale) ** 2
 
@@ -303,7 +282,7 @@ def _binary_roc_auc(is_positive: np.ndarray, scores: np.ndarray) -> Weighted:
 
     def metric(weights: np.ndarray) -> np.ndarray:
         positives, negatives = group_sums(weights * is_positive), group_sums(weights * ~is_positive)
-        # Of every positive, the negatives ranked below it, and half of those ranked alike.
+        # For every positive, the negatives ranked below it, and half of the tied ones.
         below = negatives.cumsum(axis=1) - negatives / 2
         pairs = positives.sum(axis=1) * negatives.sum(axis=1)
         return ratio((positives * below).sum(axis=1), pairs, otherwise=np.nan)

@@ -1,1 +1,1 @@
-"""Pretrained encoders and the heads that go on them."""
+"""Pretrained encoders and their heads."""

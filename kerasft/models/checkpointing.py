@@ -1,9 +1,9 @@
-"""Gradient checkpointing: what a layer computes is forgotten, and computed again for its gradient.
+"""Gradient checkpointing: recomputes a layer's activations for its gradient.
 
 Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost": a step keeps one tensor a layer,
-its input, and not all that lies between, at the price of a second forward pass. `tf.recompute_grad`
-does not fit Keras 3: in the second pass dropout would draw other numbers, and none in sublayers
-that ask Keras whether to; and weights would be read in float32, whatever the layer's precision.
+its input, at the price of a second forward pass. `tf.recompute_grad` does not work with Keras 3. In
+the second pass dropout would draw other numbers, or none in sublayers that ask Keras whether to,
+and weights would be read in float32, whatever the layer's precision.
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ import tensorflow as tf
 
 
 def run_checkpointed(layer: keras.layers.Layer, run: Callable[[tf.Tensor], tf.Tensor], hidden):
-    """Runs a layer in training so that its gradient computes it again, from its input.
+    """Runs a layer in training so that its gradient recomputes it from its input.
 
     Outputs and gradients are those of `run(hidden)`: the second pass draws the random numbers of
-    the first, which move on once. They are so bit for bit but for what TensorFlow's optimizer of
-    graphs does, which may order sums of the one otherwise than of the other.
+    the first, and the seed generators advance once. They are equal bit for bit, unless TensorFlow's
+    graph optimizer orders the sums of one pass differently.
 
     Args:
         layer: The built layer whose variables `run` reads. Any of its sublayers may draw random
-            numbers, from a seed generator that it owns.
-        run: From a tensor to one. It may read other tensors, but gets no gradient of them.
+            numbers from a seed generator that it owns.
+        run: From a tensor to one. It may read other tensors, but they get no gradient.
         hidden: Its input, of a floating type.
-
-    Returns:
-        What `run` returns.
     """
     weights, states = layer.weights, _random_states(layer)
-    starts = [state.value * 1 for state in states]  # a copy: the state moves on
+    starts = [state.value * 1 for state in states]  # a copy: the state advances
     ends = []
 
     @tf.custom_gradient
@@ -58,8 +55,8 @@ def run_checkpointed(layer: keras.layers.Layer, run: Callable[[tf.Tensor], tf.Te
 class _InTraining(keras.layers.Layer):
     """Runs a function as if a layer called it in training.
 
-    A gradient is computed when the layers that were called have long returned. They tell those
-    inside them that dropout is on, and that variables are to be cast as the dtype policy says.
+    A gradient is computed after the calls of all layers have returned. Those calls tell inner
+    layers that dropout is on, and that variables are cast as the dtype policy says.
     """
 
     def __init__(self, policy):
@@ -71,7 +68,7 @@ class _InTraining(keras.layers.Layer):
 
 
 def _run_with(layer, run, inputs, weights, values, states, starts):
-    """Runs with these weights and random states; returns the outputs and where the states end."""
+    """Runs with these weights and random states; returns the outputs and the final states."""
 
     def run_stateless(inputs):
         known = [*zip(weights, values, strict=True), *zip(states, starts, strict=True)]
@@ -83,16 +80,16 @@ def _run_with(layer, run, inputs, weights, values, states, starts):
 
 
 def _random_states(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Returns the states of a layer's seed generators, those of its sublayers included."""
+    """Returns the states of the seed generators of a layer and its sublayers."""
     weights = {id(weight) for weight in layer.weights}
     return [variable for variable in layer.variables if id(variable) not in weights]
 
 
 def _known_after(upstream, tensors) -> list[tf.Tensor]:
-    """Returns the same tensors, known only when the gradient from above is.
+    """Returns the same tensors, available only after the upstream gradient.
 
-    What is computed twice from the same tensors TensorFlow computes once, and keeps. Control
-    dependencies would do, but not under XLA.
+    TensorFlow would merge two equal computations on the same tensors, and keep the result. Control
+    dependencies prevent this, but not under XLA.
     """
     first = tf.reshape(upstream, (-1,))[:1]
     zero = tf.reduce_any(tf.math.is_nan(first))  # if it is not, there is no gradient to spoil

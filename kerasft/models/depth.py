@@ -1,4 +1,4 @@
-"""The encoder's weights by their depth: what is frozen, thawed, and learnt at which rate."""
+"""The encoder's weights by depth: freezing, unfreezing, and learning rates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EMBEDDINGS = (
 
 
 class Group(NamedTuple):
-    """Layers of one depth: `embeddings`, `layer 0`, `layer 1`, ..., counted from below."""
+    """Layers of one depth, from the bottom: `embeddings`, `layer 0`, `layer 1`, ..."""
 
     name: str
     layers: tuple[keras.layers.Layer, ...]
@@ -33,10 +33,7 @@ class Group(NamedTuple):
 def encoder_groups(encoder) -> list[Group]:
     """Returns the encoder's layers by depth, from the embeddings up.
 
-    The pretrained pooling layer, where it is used, is of the top layer's group.
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`.
+    The pretrained pooling layer, if used, is in the top layer's group.
 
     Raises:
         UserError: If the backbone's layers are not known.
@@ -57,13 +54,13 @@ def encoder_groups(encoder) -> list[Group]:
 def freeze(
     encoder, *, embeddings: bool = False, lowest_layers: int = 0, everything: bool = False
 ) -> None:
-    """Freezes the encoder from below: no gradient is computed there, no optimizer memory taken.
+    """Freezes the encoder from the bottom: saves the gradient and the optimizer's memory.
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
         embeddings: Whether the embeddings are frozen.
-        lowest_layers: So many transformer layers, counted from below, and the embeddings with them.
-        everything: Whether all of the encoder is frozen, whatever the others say.
+        lowest_layers: Number of transformer layers to freeze, from the bottom, with the embeddings.
+        everything: Whether the whole encoder is frozen, regardless of the other arguments.
 
     Raises:
         UserError: If there are not as many layers, or they are not known.
@@ -80,28 +77,19 @@ def freeze(
 
 
 def thaw_from_top(encoder, num_groups: int) -> None:
-    """Sets what is trained to the top `num_groups` of the encoder; all below is frozen.
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`.
-        num_groups: 0 freezes all of it; more than there are train all.
-    """
+    """Makes only the top `num_groups` of the encoder trainable; more than there are is all."""
     groups = encoder_groups(encoder)
     for rank, group in enumerate(reversed(groups)):
         _set_trainable(group, rank < num_groups)
 
 
 def reinitialize(encoder, num_layers: int, *, seed: int) -> None:
-    """Gives the top transformer layers new random weights, as before pretraining.
+    """Gives the top `num_layers` transformer layers new random weights, as before pretraining.
 
-    The top layers are the most specialized on pretraining; on few examples a fresh start of them
-    helps (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning").
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`.
-        num_layers: How many, counted from above.
-        seed: Seed of the weights: matrices from a normal distribution with deviation 0.02, cut at
-            two deviations; biases 0; LayerNorm 1 and 0.
+    The top layers are the most specialized on pretraining; reinitializing them helps on few
+    examples (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning"). Matrices are drawn from
+    a normal distribution with deviation 0.02, truncated at two deviations; biases are 0, LayerNorm
+    1 and 0.
 
     Raises:
         UserError: If there are not as many layers, or they are not known.
@@ -120,19 +108,16 @@ def reinitialize(encoder, num_layers: int, *, seed: int) -> None:
 
 
 def rate_scales(encoder, head, *, layer_decay: float, head_scale: float) -> dict[str, float]:
-    """Returns what the learning rate of each weight is multiplied with, by its path.
+    """Returns the learning-rate factor of each weight, by path, without factors of 1.
 
-    The top layer has `layer_decay` times the rate, each below `layer_decay` times that of the
-    layer above, as in ELECTRA (Clark et al. 2020); the head has its own.
+    The top layer has `layer_decay` times the rate, each lower layer `layer_decay` times that of the
+    layer above, as in ELECTRA (Clark et al. 2020).
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
         head: The head.
-        layer_decay: Above 0, at most 1; 1 is one rate for all of the encoder.
-        head_scale: The head's rate over the encoder's.
-
-    Returns:
-        The factors that are not 1.
+        layer_decay: Above 0, at most 1; 1 is one rate for the whole encoder.
+        head_scale: The head's rate divided by the encoder's.
     """
     scales = {weight.path: head_scale for weight in head.weights if head_scale != 1.0}
     if layer_decay == 1.0:
@@ -144,14 +129,10 @@ def rate_scales(encoder, head, *, layer_decay: float, head_scale: float) -> dict
 
 
 def first_steps(encoder, unfreeze_every: int) -> dict[str, int]:
-    """Returns the step from which on each weight is trained under gradual unfreezing, by path.
+    """Returns the first step in which each weight is trained under gradual unfreezing, by path.
 
     Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification": the head
-    and the top layer are trained from the start, and one more layer every so many steps.
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`.
-        unfreeze_every: Steps.
+    and the top layer are trained from the start, and one more layer every `unfreeze_every` steps.
     """
     return {
         weight.path: rank * unfreeze_every

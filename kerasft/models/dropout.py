@@ -1,4 +1,4 @@
-"""Dropout of the attention's weights apart from all other dropout of a backbone."""
+"""Separate dropout rates for attention weights and the rest of a backbone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from kerasft.models.private import layer_parts, set_attention_dropout
 
 
 def split_dropouts(backbone, *, dropout: float, attention_dropout: float) -> None:
-    """Gives a backbone two rates of dropout, where KerasHub knows one.
+    """Gives a backbone two dropout rates, where KerasHub has one.
 
     Args:
         backbone: Built with the larger of the two: a layer without dropout has no random seed, and
-            could not be given one.
-        dropout: Of embeddings and hidden vectors.
-        attention_dropout: Of the attention's weights.
+            cannot get one later.
+        dropout: Rate of embeddings and hidden vectors.
+        attention_dropout: Rate of the attention weights.
 
     Raises:
         UserError: If the backbone's layers are not known.

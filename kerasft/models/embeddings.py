@@ -12,12 +12,9 @@ from kerasft.models.private import all_sublayers, read_without_cast
 
 
 def keep_in_float32(backbone) -> None:
-    """Has embedding tables and normalizations read in float32 in every precision.
+    """Reads embedding tables and normalizations in float32 under every precision.
 
-    Inside a layer's call Keras casts a weight before it is used: of a table every row, each step.
-
-    Args:
-        backbone: One whose layers are known.
+    In a layer's call Keras casts a weight before it is used: every row of a table, in each step.
     """
     kept = [*_tables(backbone)]
     for layer in all_sublayers(backbone):
@@ -28,18 +25,15 @@ def keep_in_float32(backbone) -> None:
 
 
 def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, training) -> tf.Tensor:
-    """Sums token, position and segment embeddings, normalizes the sum and drops out of it.
+    """Returns normalized sums of embeddings, `(batch_size, sequence_length, hidden_dim)`.
 
     Args:
         backbone: One whose layers are known, after `keep_in_float32`.
         inputs: `token_ids` and `segment_ids`, int `(batch_size, sequence_length)`; optionally
             `embedding_offset`, which is added.
         positions: Int positions of the tokens, of the same shape; `None` for 0, 1, 2, ...
-        dtype: What the layers above compute in.
+        dtype: The compute dtype of the layers above, and of the output.
         training: Whether dropout is on.
-
-    Returns:
-        `(batch_size, sequence_length, hidden_dim)` of `dtype`.
     """
     tokens, places, segments = (table.value for table in _tables(backbone))
     embedded = look_up(tokens, inputs["token_ids"])
@@ -52,15 +46,15 @@ def embed(backbone, inputs: Mapping[str, tf.Tensor], positions, dtype: str, trai
         embedded += tf.cast(inputs["embedding_offset"], embedded.dtype)
     normalized = tf.cast(normalize(backbone.embeddings_layer_norm, embedded), dtype)
     hidden = drop(backbone.embeddings_dropout, normalized, training)
-    # ELECTRA's small models embed narrower than they encode.
+    # ELECTRA's small models have embeddings narrower than their hidden vectors.
     projection = getattr(backbone, "embeddings_projection", None)
     return hidden if projection is None else projection(hidden)
 
 
 def look_up(table: tf.Variable, ids: tf.Tensor) -> tf.Tensor:
-    """Returns rows of a table, float32 `(*ids.shape, width)`; its gradient names the rows alone."""
+    """Returns rows of a table, float32 `(*ids.shape, width)`, with a sparse gradient."""
     rows = tf.gather(table, tf.cast(ids, tf.int32))  # Keras's `fit` builds models on floats
-    return tf.cast(rows, tf.float32)  # of a table that is served in bfloat16
+    return tf.cast(rows, tf.float32)  # for a table that is served in bfloat16
 
 
 def _tables(backbone) -> tuple[keras.Variable, keras.Variable, keras.Variable]:

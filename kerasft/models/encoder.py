@@ -1,8 +1,7 @@
-"""The encoder: token ids in, one hidden vector a token out.
+"""The encoder: from token ids to one hidden vector a token. The only place that runs a backbone.
 
-The only place that runs a backbone. For a family whose layers it knows it calls these layers
-itself, which allows what the backbone's own `call` does not: positions that restart, an attention
-mask of the caller's, hidden states. Any other family runs whole.
+For a known family it calls the backbone's layers itself. This allows more than the backbone's own
+`call`: positions that restart, a custom attention mask, hidden states. Any other family runs whole.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _BERT_LAYERS = (
 
 
 def knows_layers(backbone) -> bool:
-    """Tells whether a backbone's layers are called one by one, or it runs whole."""
+    """Whether a backbone's layers are called one by one; otherwise it runs whole."""
     return all(hasattr(backbone, layer) for layer in _BERT_LAYERS)
 
 
@@ -44,14 +43,14 @@ class Encoder(keras.layers.Layer):
         backbone: A `keras_hub.models.Backbone`.
         pooling: How `pool` makes one vector of a text: the `mean` over its tokens, the first
             token's (`cls`), or `pooled`, the first token's through the pretrained tanh layer.
-        stochastic_depth: Share of the examples that pass the top layer by in training; layers
-            below have less, in proportion to their depth (Huang et al. 2016, "Deep Networks with
-            Stochastic Depth"; as whole layers of a transformer Fan et al. 2020, "LayerDrop").
-            Each example draws for itself. Defaults to 0.
-        gradient_checkpointing: Whether training computes each layer again for its gradient, and
-            keeps no more of it than its input (`kerasft.models.checkpointing`). Defaults to false.
-        attention_chunk: Tokens that gather from the others at once, see
-            `kerasft.models.fast.attention`; 0, the default, is all.
+        stochastic_depth: Share of the examples that skip the top layer in training; lower layers
+            have less, in proportion to their depth (Huang et al. 2016, "Deep Networks with
+            Stochastic Depth"; for whole transformer layers Fan et al. 2020, "LayerDrop"). Drawn for
+            each example. Defaults to 0.
+        gradient_checkpointing: Whether training keeps only the input of each layer and recomputes
+            the layer for its gradient (`kerasft.models.checkpointing`). Defaults to false.
+        attention_chunk: Number of queries computed at once, see `kerasft.models.fast.attention`; 0,
+            the default, is all.
 
     Raises:
         UserError: If `pooling` is `pooled` and the backbone has no pooling layer, or a setting
@@ -92,7 +91,7 @@ class Encoder(keras.layers.Layer):
                 fix='set model.pooling="mean".',
             )
         if pooled_dense is not None:
-            # Unused weights would get no gradient: they are frozen.
+            # Unused weights get no gradient: they are frozen.
             pooled_dense.trainable = pooling == "pooled"
         self.built = True
 
@@ -103,15 +102,12 @@ class Encoder(keras.layers.Layer):
 
     @property
     def embedding_dim(self) -> int:
-        """Width of a token's embedding, which in ELECTRA is less than that of a hidden vector."""
+        """Width of a token's embedding; in ELECTRA less than `hidden_dim`."""
         self.require_layers("the token embedding")
         return self.backbone.token_embedding.output_dim
 
     def require_layers(self, what: str) -> None:
-        """Refuses what needs the layers of a backbone that runs whole.
-
-        Args:
-            what: What needs them, such as a recipe's setting.
+        """Checks that the backbone's layers are known; `what` (such as a setting) needs them.
 
         Raises:
             UserError: The layers are not known.
@@ -133,8 +129,8 @@ class Encoder(keras.layers.Layer):
                 `(batch_size, sequence_length)`. Optionally `embedding_offset`, float of shape
                 `(batch_size, sequence_length, embedding_dim)`, which is added to the embeddings.
             positions: Optional int positions of the tokens, same shape; 0, 1, 2, ... by default.
-            attention_mask: Optional mask of shape `(batch_size, sequence_length,
-                sequence_length)`, 1 where the row's token may look at the column's.
+            attention_mask: Optional mask `(batch_size, sequence_length, sequence_length)`, 1 where
+                the row's token may attend to the column's.
             training: Whether dropout is on.
 
         Returns:
@@ -170,9 +166,7 @@ class Encoder(keras.layers.Layer):
     def pool(self, sequence_output, padding_mask):
         """Returns one vector a text, `(batch_size, hidden_dim)`.
 
-        Args:
-            sequence_output: What `call` returned.
-            padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
+        `padding_mask` is `(batch_size, sequence_length)`, 1 where the token is real.
         """
         if self.pooling == "pooled":
             return self.backbone.pooled_dense(sequence_output[:, 0, :])
@@ -181,18 +175,13 @@ class Encoder(keras.layers.Layer):
         return self.mean(sequence_output, padding_mask)
 
     def mean(self, sequence_output, padding_mask):
-        """Returns the mean over a text's tokens, float32 `(batch_size, hidden_dim)`.
-
-        Args:
-            sequence_output: What `call` returned.
-            padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
-        """
+        """Returns the mean over a text's real tokens, float32 `(batch_size, hidden_dim)`."""
         mask = ops.cast(ops.expand_dims(padding_mask, -1), "float32")
         total = ops.sum(ops.cast(sequence_output, "float32") * mask, axis=1)
         return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
 
     def _pass_by(self, index: int, hidden, deeper):
-        """Returns the layer's output, and its input for the examples that pass it by."""
+        """Returns the layer's output, or its input for the examples that skip it."""
         if not self.stochastic_depth:
             return deeper
         depth = (index + 1) / len(self.backbone.transformer_layers)

@@ -1,8 +1,7 @@
-"""One layer of the encoder, computed from the weights of KerasHub's layer.
+"""One layer of the encoder, computed with the weights of KerasHub's `TransformerEncoder`.
 
-What keras_hub's `TransformerEncoder` computes, with the products laid out so that they are fast:
-those with weights as plain matrix products, whose gradient is one product too and not one an
-example, and those of the attention on tensors that lie head by head.
+The products are laid out for speed: those with weights as plain matrix products, whose gradient is
+one product and not one per example, and those of the attention on tensors with the heads first.
 """
 
 from __future__ import annotations
@@ -30,20 +29,17 @@ from kerasft.models.private import attention_parts, layer_parts
 def run_layer(
     layer, hidden, *, padding_mask, attention_mask=None, training=None, attention_chunk: int = 0
 ):
-    """Runs a transformer layer on a batch.
+    """Runs a transformer layer on a batch; the output has the shape and type of `hidden`.
 
     Args:
-        layer: A built `keras_hub.layers.TransformerEncoder` that normalizes after each half. Any
-            of its sublayers may have been stood in for (`kerasft.models.sublayers`).
+        layer: A built `keras_hub.layers.TransformerEncoder` that normalizes after each half. Any of
+            its sublayers may have been replaced (`kerasft.models.sublayers`).
         hidden: `(batch_size, sequence_length, hidden_dim)`.
         padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
         attention_mask: Optional, `(batch_size, sequence_length, sequence_length)`, 1 where the
-            row's token may look at the column's.
+            row's token may attend to the column's.
         training: Whether dropout is on.
-        attention_chunk: Tokens that gather from the others at once; 0, the default, is all.
-
-    Returns:
-        Hidden vectors of the same shape and type.
+        attention_chunk: Queries computed at once; 0, the default, is all.
     """
     mask = tf.cast(padding_mask, tf.bool)[:, tf.newaxis, :]
     if attention_mask is not None:
@@ -56,7 +52,7 @@ def run_layer(
 
 
 def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):
-    """Returns what every token gathers from the others, projected back."""
+    """Returns the projected attention output of every token."""
     parts = attention_parts(attention)
     query, key, value = (
         swap_tokens_and_heads(_project(dense, hidden))
@@ -72,9 +68,9 @@ def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, 
 def _project(dense, inputs):
     """Runs a dense layer; its kernel is read as a matrix, `(inputs, outputs)`.
 
-    Keras's `EinsumDense` becomes a batched product, with one gradient of the whole kernel for
-    each example, which are then summed. Its `Dense` keeps bias and activation too far from the
-    product to be merged with it.
+    Keras's `EinsumDense` becomes a batched product: one gradient of the whole kernel for each
+    example, then a sum. Its `Dense` keeps bias and activation too far from the product to be fused
+    with it.
     """
     if type(dense) not in (keras.layers.EinsumDense, keras.layers.Dense):
         return dense(inputs)
@@ -87,7 +83,7 @@ def _project(dense, inputs):
         ops.reshape(bias, (-1,)),
     )
     if dense.activation is gelu and not gradients_wanted():
-        product = tf.nn.gelu(product)  # merged with the product, where it computes in float32
+        product = tf.nn.gelu(product)  # fused with the product, if it computes in float32
     elif dense.activation is not None:
         product = dense.activation(product)
     leading = ops.shape(inputs)[: len(inputs.shape) - summed]
@@ -95,7 +91,7 @@ def _project(dense, inputs):
 
 
 def _add_norm(dropout_layer, norm, inputs, residual, training):
-    """Drops out of the inputs, adds the residual, and normalizes."""
+    """Applies dropout to the inputs, adds the residual, and normalizes."""
     rate = dropout_layer.rate if training else 0.0
     kernels = kernels_for(inputs, rate)
     if kernels is None:
@@ -110,7 +106,7 @@ def normalize(layer: keras.layers.LayerNormalization, inputs):
 
 
 def drop(layer: keras.layers.Dropout, inputs, training):
-    """Runs a dropout, with the layer's rate and seeds."""
+    """Applies dropout, with the layer's rate and seeds."""
     if not training or layer.rate == 0:
         return inputs
     return dropout(inputs, layer.rate, layer.seed_generator)

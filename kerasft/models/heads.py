@@ -13,13 +13,13 @@ class LinearHead(keras.layers.Layer):
 
     Args:
         num_outputs: Number of logits.
-        hidden_dim: Width of the vectors that come in.
+        hidden_dim: Width of the input vectors.
         mean: Added to the linear layer's output, after `scale`. With both, the layer learns
             standardized targets, and the logits are in the targets' own units. Defaults to 0.
-        scale: What the linear layer's output is multiplied with. Defaults to 1.
-        dropout: Share of the vector that is dropped in training.
-        initializer_range: Standard deviation of the truncated normal that the kernel starts
-            from, as in BERT (Devlin et al. 2018). The bias starts at zero.
+        scale: Multiplied with the linear layer's output. Defaults to 1.
+        dropout: Dropout rate of the vector.
+        initializer_range: Standard deviation of the truncated normal that initializes the kernel,
+            as in BERT (Devlin et al. 2018). The bias starts at zero.
         seed: Seed of the kernel and of the dropout.
     """
 

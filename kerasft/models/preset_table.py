@@ -1,6 +1,6 @@
-"""The presets that make sense here: how large they are, what was measured, which to choose.
+"""The recommended presets: size, measurements, and when to choose them.
 
-The table is `preset_table.json`, so that `kerasft presets` answers at once. A test compares it with
+The table is `preset_table.json`, so that `kerasft presets` is fast. A test compares it with
 KerasHub's own metadata and with the results of pipelines/README.md.
 """
 
@@ -25,15 +25,13 @@ TRAINING_MEMORY_NOTE = (
 
 
 class Measurement(NamedTuple):
-    """What was measured with a preset: a row of the results in pipelines/README.md.
+    """A measurement with a preset: a row of the results in pipelines/README.md.
 
     Args:
-        recipe: The recipe that was run.
-        result: Its metric on test, with the 95 % interval.
+        result: The metric on test, with the 95 % interval.
         examples_per_second: Training speed.
-        hardware: What it ran on.
         versions: TensorFlow and Keras.
-        date: When, as YYYY-MM-DD.
+        date: As YYYY-MM-DD.
     """
 
     recipe: str
@@ -48,13 +46,11 @@ class PresetInfo(NamedTuple):
     """A preset, described.
 
     Args:
-        name: What `model.preset` is set to.
-        parameters: Weights of the backbone, its pooling layer included.
-        num_layers: Transformer layers.
+        name: The value of `model.preset`.
+        parameters: Parameters of the backbone, its pooling layer included.
         lowercase: Whether it reads lower-cased text.
-        choose: One sentence: what to choose it for.
-        handle: Its place in KerasHub's download cache; `None` for our own.
-        measured: What was measured with it here.
+        choose: One sentence: when to choose it.
+        handle: Its place in KerasHub's download cache; `None` for kerasft's own.
     """
 
     name: str
@@ -67,13 +63,13 @@ class PresetInfo(NamedTuple):
 
     @property
     def training_bytes(self) -> int:
-        """Memory of weights, gradients and optimizer in training; activations come on top."""
+        """Memory of weights, gradients and optimizer in training, without activations."""
         return TRAINING_BYTES_PER_PARAMETER * self.parameters
 
 
 @functools.cache
 def list_presets() -> tuple[PresetInfo, ...]:
-    """Returns the presets, ours first, then each family from small to large."""
+    """Returns the presets, kerasft's own first, then each family from small to large."""
     table = importlib.resources.files("kerasft.models") / "preset_table.json"
     rows = json.loads(table.read_text(encoding="utf-8"))
     return tuple(
@@ -83,10 +79,9 @@ def list_presets() -> tuple[PresetInfo, ...]:
 
 
 def find_installed(info: PresetInfo) -> Path | str | None:
-    """Tells where a preset lies on this machine, without loading it.
+    """Returns a preset's folder on this machine, without loading it.
 
-    Returns:
-        Its folder; a text where it needs none; `None` if its first use would download it.
+    A text if it needs no folder; `None` if its first use would download it.
     """
     if info.name == tiny_random.NAME:
         return "inside the package"

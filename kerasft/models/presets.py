@@ -1,4 +1,4 @@
-"""Presets: a name becomes a pretrained backbone and the vocabulary it was trained with.
+"""Presets: from a name to a pretrained backbone and its vocabulary.
 
 A preset name is `minilm_l6_en_uncased` (the default encoder), `tiny_random` (random weights, for
 tests), a KerasHub preset name, `hf://org/name`, `kaggle://...` or a local folder in KerasHub's or
@@ -32,7 +32,7 @@ _HUB_FILES = ("*.json", "*.txt", "*.safetensors", "*.h5", "assets/**")
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A pretrained backbone with what is needed to write its token ids.
+    """A pretrained backbone with its tokenizer settings.
 
     Args:
         name: The preset's name as the user gave it.
@@ -61,11 +61,11 @@ def load_preset(
     Args:
         name: Preset name, hub handle or folder (see the module's docstring).
         dropout: Dropout rate of the backbone's layers. `None` keeps the checkpoint's own.
-        attention_dropout: That of the attention's weights, if it is another one; needs `dropout`.
+        attention_dropout: Dropout rate of the attention weights, if different; needs `dropout`.
         dtype: Keras dtype policy of the backbone, such as `float32` or `mixed_bfloat16`.
 
     Raises:
-        UserError: If the preset is unknown, cannot be had, is damaged, or does not read WordPiece.
+        UserError: If the preset is unknown, unavailable, damaged, or does not use WordPiece.
     """
     rates = [rate for rate in (dropout, attention_dropout) if rate is not None]
     overrides = {"dtype": dtype} | ({"dropout": max(rates)} if rates else {})
@@ -82,7 +82,7 @@ def load_preset(
 
 
 def find_preset(name: str) -> str:
-    """Returns the folder (or KerasHub handle) that holds a preset, without loading it.
+    """Returns the folder (or KerasHub handle) of a preset, without loading it.
 
     Raises:
         UserError: If there is no such preset, or the default encoder is not installed.
@@ -112,7 +112,7 @@ def find_preset(name: str) -> str:
 
 
 def known_preset_names() -> list[str]:
-    """Returns the names that need no address: our own and KerasHub's BERT-family presets."""
+    """Returns the names of presets: kerasft's own and KerasHub's BERT-family presets."""
     import keras_hub
 
     names = {DEFAULT_PRESET, tiny_random.NAME}
@@ -122,7 +122,7 @@ def known_preset_names() -> list[str]:
 
 
 def default_preset_candidates() -> list[Path]:
-    """Returns the folders in which the default encoder is looked for, in order."""
+    """Returns the folders that are searched for the default encoder, in order."""
     candidates = [cache_folder() / "presets" / DEFAULT_PRESET]
     spec = importlib.util.find_spec(_DEFAULT_PRESET_MODULE)
     if spec is not None and spec.submodule_search_locations:
@@ -131,7 +131,7 @@ def default_preset_candidates() -> list[Path]:
 
 
 def _find_default_preset() -> Path:
-    """Finds the default encoder's folder and checks that it holds the known weights."""
+    """Returns the default encoder's folder; checks its weights."""
     for folder in default_preset_candidates():
         if (folder / "model.safetensors").is_file():
             _check_default_weights(folder)
@@ -181,7 +181,7 @@ def _download_from_hub(handle: str) -> Path:
 
 
 def _check_folder(folder: Path) -> Path:
-    """Checks that a local preset folder has one of the two layouts we read."""
+    """Checks that a local preset folder has one of the two supported layouts."""
     fix = "point model.preset at a folder with config.json, or install the preset."
     if not folder.is_dir():
         raise UserError("The preset folder does not exist.", received=str(folder), fix=fix)
@@ -224,7 +224,7 @@ def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
 
 
 def _not_word_piece(name: str, reader: str) -> UserError:
-    """Builds the message for a preset whose tokenizer has no text graph yet."""
+    """Builds the error for a preset whose tokenizer is not supported."""
     return UserError(
         f'The preset "{name}" does not read WordPiece.',
         received=reader,
@@ -235,7 +235,7 @@ def _not_word_piece(name: str, reader: str) -> UserError:
 
 
 def _load_backbone(name: str, origin: str, overrides: dict[str, object]) -> object:
-    """Loads the backbone and gives it the activation that its checkpoint was trained with."""
+    """Loads the backbone and sets the activation that its checkpoint was trained with."""
     import keras_hub
 
     try:
@@ -248,7 +248,7 @@ def _load_backbone(name: str, origin: str, overrides: dict[str, object]) -> obje
 
 
 def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserError:
-    """Builds the message for a preset whose files are incomplete, damaged or unreachable."""
+    """Builds the error for a preset whose files are incomplete, damaged or unreachable."""
     return UserError(
         f'Cannot load the {part} of preset "{name}" from {origin}: '
         f"{type(error).__name__}: {first_line(error)}",
@@ -258,11 +258,11 @@ def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserErr
 
 
 def _uses_exact_gelu(origin: str) -> bool:
-    """Tells whether a Hugging Face folder asks for GELU by the error function.
+    """Whether a Hugging Face folder asks for the exact GELU.
 
-    KerasHub gives every BERT the tanh approximation (Hendrycks & Gimpel 2016), as Google's
-    original checkpoints have it; Hugging Face's `hidden_act="gelu"` is the exact one, and the
-    logits differ by more than 1e-4 if it is not restored.
+    KerasHub gives every BERT the tanh approximation (Hendrycks & Gimpel 2016), as Google's original
+    checkpoints have it; Hugging Face's `hidden_act="gelu"` is the exact one. The logits would
+    differ by more than 1e-4.
     """
     config = Path(origin) / "config.json"
     if not config.is_file():

@@ -1,7 +1,7 @@
-"""All that the encoder reads of Keras and KerasHub and that is private to them.
+"""All private attributes of Keras and KerasHub that the encoder reads.
 
 Each function says what it expects of the library. `tests/unit/models/test_private.py` checks it, so
-that a new version which names a part otherwise fails there, in words.
+that a renamed part in a new version fails there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MATRICES = {
     "output": ((_ATTENTION, "_output_dense"),),
     "feedforward": ((_WIDEN,), (_NARROW,)),
 }
-# What the two halves of a layer, attention and feed-forward network, add to the residual.
+# The sublayers whose output, attention or feed-forward, is added to the residual.
 HALVES = ((_ATTENTION, "_output_dense"), (_NARROW,))
 LAYER_NORMS = (("_self_attention_layer_norm",), ("_feedforward_layer_norm",))
 
@@ -40,7 +40,7 @@ class LayerParts(NamedTuple):
 
 
 class AttentionParts(NamedTuple):
-    """The sublayers of an attention, the width of a head's keys, and its dropout of weights."""
+    """The sublayers of an attention, the key width of a head, and the dropout of its weights."""
 
     query: keras.layers.Layer
     key: keras.layers.Layer
@@ -51,7 +51,7 @@ class AttentionParts(NamedTuple):
 
 
 def layer_parts(layer) -> LayerParts:
-    """Expects of a built `keras_hub.layers.TransformerEncoder` these seven sublayers."""
+    """Expects these seven sublayers of a built `keras_hub.layers.TransformerEncoder`."""
     return LayerParts(
         layer._self_attention_layer,
         layer._self_attention_dropout,
@@ -64,7 +64,7 @@ def layer_parts(layer) -> LayerParts:
 
 
 def attention_parts(attention: keras.layers.MultiHeadAttention) -> AttentionParts:
-    """Expects of a built `keras.layers.MultiHeadAttention` these sublayers and this width."""
+    """Expects these sublayers and this width of a built `keras.layers.MultiHeadAttention`."""
     return AttentionParts(
         attention._query_dense,
         attention._key_dense,
@@ -76,16 +76,16 @@ def attention_parts(attention: keras.layers.MultiHeadAttention) -> AttentionPart
 
 
 def set_attention_dropout(attention: keras.layers.MultiHeadAttention, rate: float) -> None:
-    """Expects the rate twice: Keras asks the attention's own copy whether to drop at all."""
+    """Expects the rate twice: Keras reads the attention's own copy to decide whether to drop."""
     attention._dropout = rate
     attention._dropout_layer.rate = rate
 
 
 def replace_sublayer(parent: keras.layers.Layer, attribute: str, layer: keras.layers.Layer) -> None:
-    """Puts a layer where another one is; in all lists it comes to the same position.
+    """Replaces a sublayer, at the same position in all lists.
 
-    Expects that a layer's tracker lists its sublayers under "layers" and can replace one. To set
-    the attribute alone would list both, and the tracker of a built layer takes no new one.
+    Expects that a layer's tracker lists its sublayers under "layers" and can replace one. Setting
+    only the attribute would list both, and the tracker of a built layer accepts no new one.
     """
     parent._tracker.replace_tracked_value("layers", getattr(parent, attribute), layer)
     setattr(parent, attribute, layer)
@@ -97,5 +97,5 @@ def all_sublayers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 
 def read_without_cast(weight: keras.Variable) -> None:
-    """Expects that a weight keeps what `add_weight(autocast=False)` sets, and can be told later."""
+    """Expects that a weight's `add_weight(autocast=False)` setting can be changed later."""
     weight._autocast = False

@@ -1,7 +1,7 @@
-"""The matrices inside a transformer layer, and how a layer of ours takes the place of one.
+"""Replaces the matrices inside a transformer layer, such as by adapters.
 
-A layer that keras_hub calls by its attribute can be stood in for: ours owns it, and its parent
-calls ours. The paths to the parts of a layer are those of `kerasft.models.private`.
+A layer that keras_hub calls by its attribute can be replaced: the new layer owns the old one, and
+the parent calls the new one. The paths to a layer's parts are in `kerasft.models.private`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from kerasft.models.private import replace_sublayer
 
 
 class Place(NamedTuple):
-    """Where a layer is kept by the one above it.
-
-    Args:
-        parent: The layer above.
-        attribute: Its attribute.
-    """
+    """The position of a layer: its `parent`, and the parent's `attribute`."""
 
     parent: keras.layers.Layer
     attribute: str
@@ -32,11 +27,10 @@ class Place(NamedTuple):
         return getattr(self.parent, self.attribute)
 
     def put(self, layer: keras.layers.Layer) -> None:
-        """Puts a layer where another one is now; in all lists it comes to the same position.
+        """Replaces the layer, at the same position in all lists.
 
-        Args:
-            layer: Not built yet, or built: one that was there before. It is built here under the
-                name scope of the parent, so that the paths of its variables say where they belong.
+        `layer` is not built yet, or is the original. It is built here under the name scope of the
+        parent, so that the paths of its variables show their place.
         """
         if not layer.built:
             above, _, name = self.parent.path.rpartition("/")
@@ -50,7 +44,7 @@ def find_places(encoder, paths: Iterable[tuple[str, ...]], *, what: str) -> list
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
-        paths: From a transformer layer to the one that is looked for, attribute by attribute.
+        paths: From a transformer layer to the layer to find, attribute by attribute.
         what: What needs them, for the message, such as a recipe's setting.
 
     Raises:

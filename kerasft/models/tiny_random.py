@@ -1,7 +1,7 @@
 """The preset `tiny_random`: a two-layer BERT with random weights and a small vocabulary.
 
-It needs no download and trains in seconds, so the tests and the recipe `imdb_sample` run
-everywhere. It knows no language: what it learns, it learns from the examples alone.
+Needs no download and trains in seconds, so the tests and the recipe `imdb_sample` run everywhere.
+It is not pretrained: it learns from the examples alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _SEED = 20_261_122
 
 
 def load_vocabulary() -> list[str]:
-    """Returns the WordPiece vocabulary that lies in the package, in id order."""
+    """Returns the packaged WordPiece vocabulary, in id order."""
     resource = importlib.resources.files("kerasft.models") / "tiny_vocabulary.txt"
     return resource.read_text(encoding="utf-8").splitlines()
 
@@ -33,7 +33,7 @@ def build_backbone(*, dropout: float = 0.1, dtype: str = "float32") -> object:
         dropout=dropout,
         dtype=dtype,
     )
-    generator = np.random.RandomState(_SEED)  # its stream is frozen across NumPy versions
+    generator = np.random.RandomState(_SEED)  # its stream is the same in all NumPy versions
     for variable in backbone.weights:
         if variable.path.endswith(("kernel", "embeddings")):
             variable.assign(0.05 * generator.standard_normal(variable.shape))

@@ -11,17 +11,16 @@ import tensorflow as tf
 def split_windows(
     inputs: Mapping[str, tf.Tensor], window_length: int
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Makes every window a row of its own, without those that hold padding alone.
+    """Makes every window a row of its own, without those that hold only padding.
 
     Args:
         inputs: `token_ids`, `segment_ids` and `padding_mask`, int `(batch_size, width)`: in each
-            row windows of `window_length` tokens one after another, the last one perhaps shorter.
-            The width may be any.
-        window_length: Tokens of a window. A batch that is narrower is not padded to it.
+            row windows of `window_length` tokens one after another, the last one possibly shorter.
+        window_length: Tokens of a window. A narrower batch is not padded to it.
 
     Returns:
-        The same inputs as int `(num_windows, window_length)`, and the row that each window came
-        from, int32 `(num_windows,)`, ascending. The first window of a row is always there.
+        The same inputs as int `(num_windows, window_length)`, and the row of each window, int32
+        `(num_windows,)`, ascending. The first window of a row is always there.
     """
     num_rows, width = tf.unstack(tf.shape(inputs["token_ids"]))
     length = tf.minimum(width, window_length)
@@ -44,12 +43,10 @@ def over_windows(
     window_length: int | None,
     compute: Callable[[Mapping[str, tf.Tensor]], Any],
 ) -> Any:
-    """Returns what is computed of rows; of rows of several windows the mean over their windows.
+    """Returns `compute` of rows; of rows of several windows, the mean over their windows.
 
-    Args:
-        inputs: As `split_windows` takes them.
-        window_length: Tokens of a window; `None`: rows are read whole, and may hold anything.
-        compute: From inputs to tensors `(rows, width)`, one or a structure of them.
+    `inputs` are those of `split_windows`; with a `window_length` of `None` rows are read whole, and
+    may hold anything. `compute` returns tensors `(rows, width)`, one or a structure of them.
     """
     if window_length is None:
         return compute(inputs)

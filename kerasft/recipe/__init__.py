@@ -1,6 +1,6 @@
-"""Recipes: what to run, read from TOML into frozen settings, with every fault told at once.
+"""Recipes: read from TOML into frozen settings; all errors are reported at once.
 
-Nothing here imports TensorFlow or NumPy: a mistake in a recipe must be answered at once.
+Nothing here imports TensorFlow or NumPy: errors in a recipe must be reported fast.
 """
 
 from kerasft.recipe.durations import DURATION_FAMILIES, resolve_duration

@@ -1,4 +1,7 @@
-"""Finds what is wrong in a recipe: every fault one line, none of them the last one told."""
+"""Validates a recipe and reports all errors at once, one line each.
+
+`origin` is the file, or "override", as error lines name it.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +14,22 @@ from kerasft.recipe.sections import SECTIONS
 from kerasft.recipe.settings import SETTINGS
 
 _HEADINGS = ("name", "summary")
-TUNING = "tuning"  # its section is a space of settings: see space.py
-# A run's folder is called after the recipe.
+TUNING = "tuning"  # its section is a search space: see space.py
+# A run's folder is named after the recipe.
 _NAME = matching(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*", "text without / or \\, its first sign no dot")
 
 
 def raise_faults(what: str, faults: list[str]) -> None:
-    """Raises one `UserError` with a line per fault; returns quietly where there is none.
-
-    Args:
-        what: What cannot be used, to open the message.
-        faults: Lines of `find_faults` and its neighbours.
-    """
+    """Raises one `UserError` with a line per error, if there are any; `what` is its first line."""
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise UserError("\n  ".join([f"{what} cannot be used: {count}.", *faults]))
 
 
 def flatten(document: Mapping[str, object], origin: str) -> tuple[dict[str, object], list[str]]:
-    """Lays a parsed TOML document out as `{"section.key": value}`.
+    """Flattens a parsed TOML document to `{"section.key": value}`.
 
-    Args:
-        document: What `tomllib` made of the file.
-        origin: The file, as faults shall name it.
-
-    Returns:
-        The values, known or not, and the faults of the top level.
+    Returns the values, known or not, and the errors of the top level.
     """
     values: dict[str, object] = {}
     faults: list[str] = []
@@ -51,13 +44,7 @@ def flatten(document: Mapping[str, object], origin: str) -> tuple[dict[str, obje
 
 
 def find_heading_faults(name: object, summary: object, origin: str) -> list[str]:
-    """Checks what stands above the sections.
-
-    Args:
-        name: The recipe's name, given or taken from its file.
-        summary: Its line of description.
-        origin: The file, as faults shall name it.
-    """
+    """Checks the name and summary above the sections."""
     faults = []
     if not (isinstance(name, str) and _NAME.accepts(name)):
         faults.append(fault(origin, "name", "not a name", name, _NAME.expected))
@@ -67,12 +54,7 @@ def find_heading_faults(name: object, summary: object, origin: str) -> list[str]
 
 
 def find_faults(values: Mapping[str, object], origin: str) -> list[str]:
-    """Checks names, types, ranges and durations of the values of one origin.
-
-    Args:
-        values: `{"section.key": value}`.
-        origin: The file, or "override", as faults shall name it.
-    """
+    """Checks names, types, ranges and durations of `{"section.key": value}` of one origin."""
     faults = []
     for name, value in values.items():
         section, _, key = name.partition(".")
@@ -90,13 +72,9 @@ def find_faults(values: Mapping[str, object], origin: str) -> list[str]:
 def find_duration_faults(
     values: Mapping[str, object], origin: str, *, section: str = "training", what: str = "given"
 ) -> Iterator[str]:
-    """Yields a fault for each duration that stands there twice.
+    """Yields an error for each duration that is set twice in a section.
 
-    Args:
-        values: `{"training.key": value}`, other sections passed over.
-        origin: The file, or "override", as faults shall name it.
-        section: In which section they stand.
-        what: What is done twice: `given` or `searched`.
+    `what` says how, for the message: `given` or `searched`.
     """
     keys = {name.removeprefix("training.") for name in values if name.startswith("training.")}
     for family in DURATION_FAMILIES.values():
@@ -146,15 +124,9 @@ def fault(
     expected: str | None,
     hint: str = "",
 ) -> str:
-    """Writes a fault as a line.
+    """Formats an error at a place, `[section] key`, as one line.
 
-    Args:
-        origin: The file, or "override".
-        place: Where in it: `[section] key`.
-        what: What is wrong.
-        received: What stands there.
-        expected: What would be right; `None`: the hint says it.
-        hint: What may have been meant, to be put behind it.
+    `expected` is `None` if the `hint`, which is appended, says it.
     """
     message = UserError(f"{origin}: {place}: {what}.", received=received, expected=expected)
     return f"{message}{hint}"

@@ -1,10 +1,7 @@
-"""Settings that exclude each other, or that would do nothing beside another.
+"""Settings that exclude each other, or have no effect together; refused when a recipe is read.
 
-They are refused when the recipe is read. Two tables hold the rules on two settings, functions those
-that ask for more than that.
-
-A condition of a table is `section.key="value"`, or a setting's name: that it is set to something
-other than its default and 0.
+Two tables hold the rules on two settings, functions the others. A condition of a table is
+`section.key="value"`, or a setting's name: set to something other than its default and 0.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ _ADAMW = 'training.optimizer="adamw"'
 _WINDOWS = 'model.truncation="windows"'
 _UNFREEZES = "training.unfreeze_every_..."
 
-# Each setting does nothing, or cannot be done, without the choice beside it.
+# Each setting has no effect, or is impossible, without its condition.
 _NEEDED = {
     "model.window_stride": _WINDOWS,
     "training.decay_power": 'training.schedule="polynomial"',
@@ -60,7 +57,7 @@ _WITH_ADAPTER = {
     "regularization.l2_sp": "the pretrained weights are frozen.",
     "regularization.reinitialize_layers": "they would stay random.",
 }
-# Beside each choice, the settings that cannot stand with it, and why.
+# For each condition, the settings that it excludes, and why.
 _EXCLUDED: Mapping[str, Mapping[str, str]] = {
     _WINDOWS: {
         "training.jit_compile": "XLA cannot compile a number of windows that changes from batch to "
@@ -112,7 +109,7 @@ _EXCLUDED: Mapping[str, Mapping[str, str]] = {
 
 
 def find_conflicts(recipe: Recipe) -> Iterator[str]:
-    """Yields one sentence for each pair of settings that cannot stand together."""
+    """Yields one sentence for each pair of settings that exclude each other."""
     for name, choice in _NEEDED.items():
         if _holds(recipe, name) and not _holds(recipe, choice):
             yield f"{name} needs {choice}."
@@ -134,7 +131,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[str]:
 
 
 def require_train_files(recipe: Recipe) -> None:
-    """Checks that a run on files is told which; a recipe may leave that to the command line.
+    """Checks that a run on files has training files; a recipe may leave them to the command line.
 
     Raises:
         UserError: The dataset is "files", and there are none to train on.
@@ -149,7 +146,7 @@ def require_train_files(recipe: Recipe) -> None:
 
 
 def augments(recipe: Recipe) -> bool:
-    """Tells whether training texts are altered: whether any chance of `[augmentation]` is set."""
+    """Whether training texts are augmented: whether any probability of `[augmentation]` is set."""
     chances = recipe.augmentation
     return any(
         (chances.deletion, chances.swap, chances.word_dropout, chances.typos, chances.casing)
@@ -157,7 +154,7 @@ def augments(recipe: Recipe) -> bool:
 
 
 def unfreezes(training: TrainingSettings) -> bool:
-    """Tells whether layers are unfrozen one after the other."""
+    """Whether gradual unfreezing is on."""
     keys = ("unfreeze_every_steps", "unfreeze_every_epochs", "unfreeze_every_examples")
     return any(getattr(training, key) is not None for key in keys)
 
@@ -170,7 +167,7 @@ _NAMED: Mapping[str, Callable[[Recipe], bool]] = {
 
 
 def _holds(recipe: Recipe, condition: str) -> bool:
-    """Tells whether a recipe meets a condition of the tables."""
+    """Whether a recipe meets a condition of the tables."""
     if condition in _NAMED:
         return _NAMED[condition](recipe)
     name, _, value = condition.removesuffix(" above 1").partition("=")
@@ -182,7 +179,7 @@ def _holds(recipe: Recipe, condition: str) -> bool:
 
 
 def _is_set(settings: object, key: str) -> bool:
-    """Tells whether a setting differs from its default."""
+    """Whether a setting differs from its default."""
     return getattr(settings, key) != getattr(type(settings), key)
 
 

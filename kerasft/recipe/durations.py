@@ -1,7 +1,7 @@
 """Durations: each may be given in steps, epochs or examples, exactly one of them.
 
-The ways to say one duration form a family. It has one member in effect: the one that was given, or
-its default; a family without a default may have none.
+The units of one duration form a family. One member is in effect: the given one, or the default; a
+family without a default may have none.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from kerasft.errors import UserError, nearest
 
 
 class DurationFamily(NamedTuple):
-    """The `[training]` keys that say the same duration, and the one in effect when none does.
-
-    Without a `default_key`, nothing happens where none is given.
-    """
+    """The `[training]` keys of one duration, and its default; without one it may be unset."""
 
     members: tuple[str, ...]
     default_key: str | None = None
@@ -52,10 +49,7 @@ DURATION_FAMILIES = {
 
 
 def settle_durations(settings: object) -> None:
-    """Gives every family its default where none of its members is set.
-
-    Args:
-        settings: The `[training]` section, while it is being made.
+    """Sets the default of every family without a set member, in a `[training]` section in creation.
 
     Raises:
         UserError: Two members of one family are set.
@@ -69,7 +63,7 @@ def settle_durations(settings: object) -> None:
                 expected=f"exactly one of {', '.join(family.members)}",
             )
         if not given and family.default_key is not None:
-            # The settings are frozen.
+            # Bypasses `frozen`.
             object.__setattr__(settings, family.default_key, family.default_value)
 
 
@@ -81,21 +75,20 @@ def resolve_duration(
     batch_size: int,
     total_steps: int | None = None,
 ) -> int:
-    """Turns a duration into optimizer steps.
+    """Converts a duration into optimizer steps.
 
     A duration above zero is at least one step, so that a tenth of a very short run still counts;
-    the length of the run itself must be long enough for one. A warm-up longer than the run is
-    returned as it is.
+    the run itself must be long enough for one. A warm-up longer than the run is returned as it is.
 
     Args:
         settings: The `[training]` section.
         family: `"run"`, `"warmup"`, `"evaluate_every"`, `"checkpoint_every"` or `"unfreeze_every"`.
         steps_per_epoch: Optimizer steps in one pass over the training examples.
         batch_size: Examples in one step, over all replicas.
-        total_steps: Steps of the whole run; needed where a share of the run was given.
+        total_steps: Steps of the whole run; needed for a share of the run.
 
     Returns:
-        The number of steps; 0 only for a warm-up of 0, and where nothing is set.
+        The number of steps; 0 only for a warm-up of 0, and if nothing is set.
 
     Raises:
         ValueError: `family` is unknown, or `total_steps` is missing.

@@ -15,17 +15,14 @@ ORIGIN = "override"
 def parse_overrides(
     overrides: Iterable[str] | Mapping[str, object],
 ) -> tuple[dict[str, object], list[str]]:
-    """Reads overrides into `{"section.key": value}`; whether the values fit is not asked here.
+    """Parses `"section.key=literal"` strings, or a mapping, without checking the values.
 
-    A shell eats quotes, so whatever is given for a text setting and is no TOML string is taken
-    as the text it is: `model.preset=bert_tiny_en_uncased`, `export.name=2024`. A list of one needs
-    no brackets: `data.train_files=reviews.csv`.
-
-    Args:
-        overrides: `"section.key=literal"` strings, or a mapping from `section.key` to values.
+    A shell removes quotes, so a value of a text setting that is not a TOML string is taken
+    literally: `model.preset=bert_tiny_en_uncased`, `export.name=2024`. A list of one needs no
+    brackets: `data.train_files=reviews.csv`.
 
     Returns:
-        The values, and the faults of those that could not be read.
+        `{"section.key": value}`, and the errors of values that could not be parsed.
     """
     if isinstance(overrides, Mapping):
         return {
@@ -50,7 +47,7 @@ def parse_overrides(
 
 
 def _parse_literal(name: str, literal: str) -> object:
-    """One TOML value, or the bare text where the setting is text."""
+    """Returns a TOML value, or the literal itself for a text setting."""
     setting = SETTINGS.get(name)
     is_text = setting is not None and setting.type is str
     try:
@@ -66,7 +63,7 @@ def _parse_literal(name: str, literal: str) -> object:
     if is_literal:
         return value
     if setting is None:
-        return literal  # the name is the fault, and will be told
+        return literal  # the name is the error, and will be reported
     place = f"[{setting.section}] {setting.key}: not a TOML value"
     raise _error(literal, place, setting.expected)
 

@@ -1,4 +1,4 @@
-"""Finds a recipe, reads it and checks all of it."""
+"""Finds, reads and checks a recipe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RecipeInfo(NamedTuple):
 
 
 def recipes_folder() -> Path:
-    """The checkout's `pipelines/` where there is one, else the copy inside the package."""
+    """The checkout's `pipelines/` if there is one, else the copy inside the package."""
     package = Path(__file__).resolve().parents[1]
     checkout = package.parent
     if (checkout / "pyproject.toml").is_file() and (checkout / "pipelines").is_dir():
@@ -37,7 +37,7 @@ def recipes_folder() -> Path:
 
 
 def list_recipes() -> list[RecipeInfo]:
-    """The shipped recipes in the order of their names."""
+    """The shipped recipes, sorted by name."""
     infos = []
     for path in sorted(recipes_folder().glob("*.toml")):
         try:
@@ -62,22 +62,21 @@ def load_recipe(
 
     Args:
         name_or_path: Name of a shipped recipe, or path of a TOML file.
-        overrides: `"section.key=TOML literal"` strings, or a mapping from `section.key` to
-            values, where `None` unsets. An overridden duration replaces the recipe's own, whatever
-            unit that has.
+        overrides: `"section.key=TOML literal"` strings, or a mapping from `section.key` to values,
+            where `None` unsets. An overridden duration replaces the recipe's own, in any unit.
 
     Returns:
         The recipe with every default filled in.
 
     Raises:
-        UserError: The recipe cannot be found or read, or has faults; all of them are told.
+        UserError: The recipe cannot be found or read, or has errors; all of them are reported.
     """
     path = _find_recipe(name_or_path)
     document = _read_toml(path)
     values, faults = flatten(document, str(path))
     space, space_faults = read_space(document.get(TUNING, {}), str(path))
     changes, unread = parse_overrides(overrides)
-    # In a mapping `None` unsets, and only what a recipe may leave unset.
+    # In a mapping `None` unsets, and only settings that a recipe may leave unset.
     unset = {
         name
         for name, value in changes.items()
@@ -104,7 +103,7 @@ def load_recipe(
 
 
 def _replaced(changed: Mapping[str, object]) -> set[str]:
-    """The names that yield to an override: all members of a family of which one is given."""
+    """The names that an override replaces: all members of a family of which one is given."""
     keys = {name.removeprefix("training.") for name in changed if name.startswith("training.")}
     return {
         f"training.{member}"
@@ -124,12 +123,12 @@ def _build_section(section: str, values: Mapping[str, object]) -> object:
 
 
 def _convert(kind: type, value: object) -> object:
-    """TOML's integer where a number is wanted, and its list, as the settings hold them."""
+    """Converts TOML's integer to a float setting, and its list to a tuple."""
     return kind(value) if kind in (float, tuple) else value
 
 
 def _find_recipe(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file of a shipped recipe's name, or the path itself."""
+    """Returns the file of a shipped recipe's name, or the path itself."""
     text = os.fspath(name_or_path)
     shipped = {path.stem: path for path in recipes_folder().glob("*.toml")}
     if text in shipped:
@@ -154,13 +153,13 @@ def _find_recipe(name_or_path: str | os.PathLike[str]) -> Path:
 def _read_toml(path: Path) -> dict[str, object]:
     text = ""
     try:
-        # "utf-8-sig" drops the mark that some Windows editors put in front.
+        # "utf-8-sig" drops the byte order mark of some Windows editors.
         text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path} is not UTF-8 text (line {line}).", expected="UTF-8") from error
-    except ValueError as error:  # tomllib's own, and Python's for a number too long
+    except ValueError as error:  # tomllib's own, and Python's for a number that is too long
         last_line = f"at line {text.count(chr(10)) + 1}, the end of the document"
         raise UserError(
             f"{path} is not valid TOML: {error}.".replace("at end of document", last_line),

@@ -1,4 +1,4 @@
-"""The recipe: what to run, as frozen settings."""
+"""The recipe as frozen settings."""
 
 from __future__ import annotations
 
@@ -24,26 +24,15 @@ from kerasft.recipe.space import Dimension
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What to run, checked and complete.
+    """The settings of a run, checked and complete.
 
     Args:
         name: Name of the recipe: its `name` key, else its file's stem.
-        summary: One line on what it is for.
+        summary: One line on its purpose.
         shipped: Whether it is one of kerasft's own, not a file of the user's.
-        overridden: `section.key` of what the command line or the caller changed.
-        written: `{section.key: value}` as its file says, without defaults and overrides.
-        data: Which examples.
-        model: The encoder and its head.
-        training: How long and how fast.
-        freezing: What of the encoder is not trained.
-        regularization: What keeps the model from learning by heart.
-        augmentation: How training texts are altered.
-        adapter: Which few weights are trained in place of all.
-        performance: What is traded for memory or time.
-        evaluation: The final evaluation.
-        export: The SavedModel.
-        tuning: What a search varies; a run does not heed it.
-        logging: What TensorBoard is told.
+        overridden: `section.key` of the settings that the command line or the caller changed.
+        written: `{section.key: value}` as in its file, without defaults and overrides.
+        tuning: The search space; ignored by a run.
     """
 
     name: str
@@ -70,9 +59,9 @@ class Recipe:
 
     @property
     def may_fall_back(self) -> bool:
-        """Whether the built-in sample may stand in for data that cannot be had.
+        """Whether the built-in sample may replace unavailable data.
 
-        Only where a shipped recipe allows it and the user did not choose the data.
+        Only if a shipped recipe allows it and the user did not choose the data.
         """
         chosen = self.overridden & {"data.dataset", "data.data_dir"}
         return self.shipped and self.data.allow_builtin_sample and not chosen

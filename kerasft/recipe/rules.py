@@ -1,4 +1,4 @@
-"""What a setting may hold: each rule checks a value and says in words what it expects."""
+"""Rules for setting values: each checks a value and describes the expected one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Rule(NamedTuple):
         expected: The condition in words. For a number it follows the noun ("a number *above 0*"),
             for text it stands alone.
         accepts: Whether a value meets the condition.
-        choices: The values to choose from, where they can be listed.
-        allows_blanks: Whether text may be nothing but spaces.
+        choices: The possible values, if they can be listed.
+        allows_blanks: Whether text may consist of spaces only.
     """
 
     expected: str
@@ -34,27 +34,27 @@ def at_least(low: float) -> Rule:
 
 
 def above(low: float) -> Rule:
-    """A number above `low`, which is itself left out."""
+    """A number above `low`, exclusive."""
     return Rule(f"above {low}", lambda value: value > low)
 
 
 def between(low: float, high: float) -> Rule:
-    """A number from `low` to `high`, both included."""
+    """A number from `low` to `high`, both inclusive."""
     return Rule(f"from {low} to {high}", lambda value: low <= value <= high)
 
 
 def inside(low: float, high: float) -> Rule:
-    """A number between `low` and `high`, both left out."""
+    """A number between `low` and `high`, both exclusive."""
     return Rule(f"above {low} and below {high}", lambda value: low < value < high)
 
 
 def from_up_to(low: float, high: float) -> Rule:
-    """A number from `low`, included, up to `high`, left out."""
+    """A number from `low`, inclusive, to `high`, exclusive."""
     return Rule(f"of {low} or more and below {high}", lambda value: low <= value < high)
 
 
 def above_up_to(low: float, high: float) -> Rule:
-    """A number above `low`, left out, up to `high`, included."""
+    """A number from `low`, exclusive, to `high`, inclusive."""
     return Rule(f"above {low}, at most {high}", lambda value: low < value <= high)
 
 
@@ -74,7 +74,7 @@ def each_of(choices: tuple[str, ...]) -> Rule:
 
 
 def one_of_or_matching(choices: tuple[str, ...], pattern: str, words: str) -> Rule:
-    """One of the listed words, or text that matches `pattern`, which `words` explain."""
+    """One of the listed words, or text that matches `pattern`, described by `words`."""
     listed = one_of(*choices)
     matches = matching(pattern, words).accepts
     return Rule(
@@ -85,7 +85,7 @@ def one_of_or_matching(choices: tuple[str, ...], pattern: str, words: str) -> Ru
 
 
 def matching(pattern: str, words: str) -> Rule:
-    """Text that matches `pattern` as a whole, which `words` explain."""
+    """Text that matches `pattern` as a whole, described by `words`."""
     return Rule(words, lambda value: re.fullmatch(pattern, value) is not None)
 
 
@@ -111,11 +111,5 @@ STEP_RANGE = Rule('the first and the last of some steps, such as "10-15"', _is_s
 
 
 def setting(default: Any, about: str, rule: Rule = ANYTHING) -> Any:
-    """A dataclass field that carries its own description and rule.
-
-    Args:
-        default: The value where a recipe says nothing. `None` means unset.
-        about: One line on what the setting does, for people.
-        rule: The condition on its value.
-    """
+    """A dataclass field with its one-line description and its rule; `None` means unset."""
     return dataclasses.field(default=default, metadata={"about": about, "rule": rule})

@@ -1,4 +1,4 @@
-"""Every setting of a recipe, described: what drives checking, documentation and writing."""
+"""Descriptions of every setting of a recipe, for checking, documentation and writing."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ class Setting(NamedTuple):
     """One setting, described.
 
     Args:
-        section: The table it stands in.
-        key: Its name there.
         type: `bool`, `int`, `float`, `str`, or `tuple`: a list of texts.
         optional: Whether it may be unset (`None`).
-        default: The value in effect when nothing else is said.
-        help: One line for people.
+        help: One line of help.
         rule: The condition on its value.
     """
 
@@ -44,23 +41,20 @@ class Setting(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`section.key`, as an override spells it."""
+        """`section.key`, as in an override."""
         return f"{self.section}.{self.key}"
 
     @property
     def expected(self) -> str:
-        """What a value must be, in words."""
+        """The expected value, in words."""
         if self.type is str and self.rule.expected:
             return self.rule.expected
         return f"{_NOUNS[self.type]} {self.rule.expected}".strip()
 
     def find_fault(self, value: object) -> str | None:
-        """Says what is wrong with `value`, or `None` when nothing is.
+        """Returns what is wrong with `value`, or `None`.
 
-        An `int` may stand for a `float`, a `bool` for nothing but itself.
-
-        Args:
-            value: What a recipe or an override holds.
+        An `int` is also a `float` here, but a `bool` is not an `int`.
         """
         if self.type is tuple:
             return _find_list_fault(value, self.rule)
@@ -70,7 +64,7 @@ class Setting(NamedTuple):
         if self.type is str:
             is_text = self.rule.allows_blanks or value.strip()
             return None if is_text and self.rule.accepts(value) else "not a possible value"
-        # TOML's integers have 64 bits, and so have TensorFlow's; TOML also spells nan and inf.
+        # TOML's integers have 64 bits, as have TensorFlow's; TOML also allows nan and inf.
         in_range = -(2**63) <= value < 2**63 and self.rule.accepts(value)
         return None if in_range else "out of range"
 
@@ -120,7 +114,7 @@ def describe_fields() -> tuple[Setting, ...]:
 def to_literal(value: object) -> str:
     """Writes a value as TOML, on one line.
 
-    JSON writes booleans and text alike, but for one control character.
+    JSON writes booleans and text alike, except for one control character.
     """
     if isinstance(value, Mapping):
         pairs = (f"{to_literal(k) if '.' in k else k} = {to_literal(v)}" for k, v in value.items())

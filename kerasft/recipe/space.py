@@ -1,4 +1,4 @@
-"""The `[tuning]` section: the settings that a search varies, and within what bounds.
+"""The `[tuning]` section: the settings that a search varies, and their bounds.
 
 ```toml
 [tuning]
@@ -43,10 +43,10 @@ class Dimension:
         name: `section.key`.
         kind: `choices`, `range` (evenly between two bounds) or `log` (evenly between their
             logarithms).
-        values: The choices; or the bounds, both included.
-        step: Between the values of a range; between those of `log` the factor. `None`: any value.
-        when: Other settings of the space, with the choices of theirs beside which this one is
-            searched; beside others the recipe's own value holds. All of them must be met.
+        values: The choices; or the bounds, both inclusive.
+        step: Step of a range; for `log` the factor. `None`: any value.
+        when: Conditions: this setting is searched only if all the named settings take one of the
+            given values; otherwise the recipe's value is used.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Dimension:
 
     @property
     def choices(self) -> tuple | None:
-        """The values one by one, where they can be counted; `None` where any number will do."""
+        """All values, if they can be counted; `None` if any number is possible."""
         if self.kind == CHOICES:
             return self.values
         if self.step is None:
@@ -74,7 +74,7 @@ class Dimension:
         else:
             count = math.floor((high - low) / self.step + 1e-9) + 1
             stepped = (low + self.step * index for index in range(count))
-        # Without the dust of binary fractions: 0.3, and not 0.30000000000000004.
+        # Without binary rounding: 0.3, and not 0.30000000000000004.
         return tuple(self.setting.type(float(f"{value:.12g}")) for value in stepped)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,14 +88,10 @@ class Dimension:
 
 
 def read_space(table: object, origin: str) -> tuple[tuple[Dimension, ...], list[str]]:
-    """Reads the `[tuning]` section.
-
-    Args:
-        table: What `tomllib` made of it; names may be quoted or not.
-        origin: The file, as faults shall name it.
+    """Reads the parsed `[tuning]` section, with names quoted or not.
 
     Returns:
-        The space, settings that others depend on first, and the faults.
+        The space, settings that others depend on first, and the errors.
     """
     if not isinstance(table, Mapping):
         return (), [fault(origin, f"[{TUNING}]", "not a table", table, f"[{TUNING}]")]
@@ -116,7 +112,7 @@ def space_to_toml(space: Sequence[Dimension]) -> str:
 
 
 def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays `training.learning_rate = {...}`, which TOML reads as nested tables, out as dotted."""
+    """Flattens `training.learning_rate = {...}`, which TOML reads as nested tables."""
     specs: dict[str, Any] = {}
     for name, spec in table.items():
         if name in SECTIONS and isinstance(spec, Mapping):
@@ -144,7 +140,7 @@ def _name_faults(name: str, spec: object, origin: str) -> Iterator[str]:
 
 
 def _read(name: str, spec: Mapping[str, Any], origin: str, faults: list[str]) -> Dimension | None:
-    """Reads the values of one setting; what is wrong with them is added to the faults."""
+    """Reads the values of one setting; errors are added to `faults`."""
     place, setting = f"[{TUNING}] {name}", SETTINGS[name]
     kinds = [kind for kind in _KINDS if kind in spec]
     for key in spec.keys() - set(_KEYS):

@@ -1,1 +1,1 @@
-"""Tasks: what is learnt from labels of one kind, and how logits become answers."""
+"""Tasks: the loss, head and metrics of each kind of label, and the decoding of logits."""

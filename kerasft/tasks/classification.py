@@ -21,19 +21,19 @@ from kerasft.metrics.weighted import WeightedMetric, weighted_of_classes
 from kerasft.models.heads import LinearHead
 from kerasft.tasks.losses import FocalLoss, SmoothedCrossEntropy, class_divergence
 
-_SURE = 20.0  # the logit of a certain answer
+_SURE = 20.0  # the logit of a certain prediction
 
 
 class Classification:
-    """What is particular to single-label classification.
+    """The single-label classification task.
 
     Args:
         label_names: Name of each class, in label order.
-        headline: The metric that counts. Defaults to `accuracy`.
-        label_smoothing: The share of a label that is spread evenly over all classes in training,
-            0 to below 1 (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
-            Vision", section 7). Defaults to 0. No metric knows of it.
-        focal_gamma: Trains with focal loss of this gamma. Defaults to `None`: with cross-entropy.
+        headline: The headline metric. Defaults to `accuracy`.
+        label_smoothing: The share of a label that is spread evenly over all classes in training, 0
+            to below 1 (Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
+            Vision", section 7). Defaults to 0. Does not affect metrics.
+        focal_gamma: Gamma of the focal loss. Defaults to `None`: cross-entropy.
 
     Raises:
         ValueError: Smoothing out of range, or together with focal loss.
@@ -64,7 +64,7 @@ class Classification:
 
     @property
     def num_outputs(self) -> int:
-        """Number of logits: one a class."""
+        """Number of logits: one per class."""
         return len(self.label_names)
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
@@ -80,15 +80,15 @@ class Classification:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        """Returns the divergence of the outputs of two passes, float32 `(batch_size,)`."""
         return class_divergence(logits, other)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        """Builds the metrics that are counted while training."""
+        """Builds the training metrics."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel.
+        """Decodes logits into predictions: the ONE graph of evaluation, predict, SavedModel.
 
         Args:
             logits: float `(batch_size, num_classes)`.
@@ -122,7 +122,7 @@ class Classification:
     def details(
         self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
     ) -> dict[str, Any]:
-        """Returns the confusion matrix, the bins of the calibration and the notes of a report."""
+        """Returns the confusion matrix, the calibration bins and the notes of a report."""
         probabilities, names = self.probabilities(logits), self.label_names
         return {
             "confusion": confusion(labels, probabilities.argmax(axis=-1), len(names)),
@@ -133,25 +133,22 @@ class Classification:
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray
     ) -> WeightedMetric | None:
-        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
+        """Returns a metric of `evaluate` as a function of weights, `None` if unsupported.
 
-        Args:
-            name: The metric.
-            labels: Class indices, int `(num_examples,)`.
-            logits: float `(num_examples, num_classes)`.
+        Labels are int `(num_examples,)`, logits float `(num_examples, num_classes)`.
         """
         return weighted_of_classes(name, labels, self.probabilities(logits), self.label_names)
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Classification:
-        """Returns itself: the most probable class is the answer."""
+        """Returns itself: the prediction is always the most probable class."""
         return self
 
     def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
-        """Returns logits whose answers are the labels, float32 `(num_examples, num_classes)`."""
+        """Returns logits that predict the labels, float32 `(num_examples, num_classes)`."""
         return _SURE * np.eye(self.num_outputs, dtype=np.float32)[labels]
 
     def record(self) -> dict[str, Any]:
-        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        """Returns plain data from which `task_from_record` builds a task that decodes alike."""
         return {
             "kind": self.kind,
             "label_names": list(self.label_names),

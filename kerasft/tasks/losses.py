@@ -1,4 +1,4 @@
-"""Losses that Keras does not have, and the divergence of two answers."""
+"""Losses that Keras does not have, and the divergence of two outputs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tensorflow as tf
 
 
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy of integer labels whose share `label_smoothing` is spread over all classes.
+    """Cross-entropy of integer labels with label smoothing, as PyTorch's `label_smoothing`.
 
-    Keras smooths one-hot labels only. The loss is that of PyTorch's `label_smoothing`.
+    Keras smooths one-hot labels only.
 
     Args:
-        label_smoothing: Between 0 and 1.
+        label_smoothing: The share that is spread over all classes, between 0 and 1.
     """
 
     def __init__(self, label_smoothing: float):
@@ -33,11 +33,11 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
 
 class StandardizedLoss(keras.losses.Loss):
-    """A loss of targets and predictions that are standardized first: `(value - mean) / scale`.
+    """A loss of standardized targets and predictions: `(value - mean) / scale`.
 
     Args:
-        loss: The loss, whose `call` gives one value an example.
-        mean: Of the training targets.
+        loss: The loss, whose `call` gives one value per example.
+        mean: Mean of the training targets.
         scale: Their standard deviation.
     """
 
@@ -64,10 +64,10 @@ class FocalLoss(keras.losses.Loss):
     """Cross-entropy of integer labels, times `(1 - p) ** gamma` of the label's probability `p`.
 
     Lin et al. 2017, "Focal Loss for Dense Object Detection", for any number of classes and without
-    their class weights: `training.class_weights` gives these. Keras's own takes one-hot labels.
+    their class weights: use `training.class_weights`. Keras's own takes one-hot labels.
 
     Args:
-        gamma: How far it turns away from what is easy; 0 is cross-entropy.
+        gamma: How much easy examples are down-weighted; 0 is cross-entropy.
     """
 
     def __init__(self, gamma: float = 2.0):
@@ -83,18 +83,17 @@ class FocalLoss(keras.losses.Loss):
         """
         logs = tf.nn.log_softmax(tf.cast(y_pred, tf.float32))
         of_label = tf.gather(logs, tf.cast(y_true, tf.int32), batch_dims=1)
-        # Not 1 - exp(log p): of a probability near 1 nothing would be left, and a power below 1
-        # has no slope at 0.
+        # Not 1 - exp(log p): it vanishes for a probability near 1, and a power below 1 has no slope
+        # at 0.
         rest = tf.maximum(-tf.math.expm1(of_label), 1e-7)
         return -(rest**self.gamma) * of_label
 
 
 def class_divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of the two Kullback-Leibler divergences in nats, float32 `(batch_size,)`.
+    """Returns the symmetric Kullback-Leibler divergence in nats, float32 `(batch_size,)`.
 
-    Args:
-        logits: `(batch_size, num_classes)`.
-        other: Those of another pass.
+    It is the mean of both directions. `logits` and `other`, of another pass, are `(batch_size,
+    num_classes)`.
     """
     logs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
     others = tf.nn.log_softmax(tf.cast(other, tf.float32))
@@ -102,22 +101,12 @@ def class_divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def label_divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Returns the same of labels that each apply or not, its mean over the labels.
-
-    Args:
-        logits: `(batch_size, num_labels)`.
-        other: Those of another pass.
-    """
+    """Returns the same for multi-label logits `(batch_size, num_labels)`, its mean over labels."""
     logits, other = tf.cast(logits, tf.float32), tf.cast(other, tf.float32)
     return tf.reduce_mean((tf.sigmoid(logits) - tf.sigmoid(other)) * (logits - other), axis=-1) / 2
 
 
 def number_divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    """Returns the squared difference of two answers that are numbers, float32 `(batch_size,)`.
-
-    Args:
-        logits: `(batch_size, 1)`.
-        other: Those of another pass.
-    """
+    """Returns the squared difference of two passes' `(batch_size, 1)`, float32 `(batch_size,)`."""
     difference = tf.cast(logits, tf.float32) - tf.cast(other, tf.float32)
     return tf.reduce_mean(difference**2, axis=-1)

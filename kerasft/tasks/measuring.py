@@ -1,4 +1,4 @@
-"""What is reported of a split: metrics, the headline's interval, and a task's own details."""
+"""Everything reported of a split: metrics, the headline's interval, and the task's own details."""
 
 from __future__ import annotations
 
@@ -19,16 +19,10 @@ def measure(
     bootstrap_resamples: int = 1000,
     seed: int = 1,
 ) -> EvaluationFacts:
-    """Computes all that is reported of a split.
+    """Computes everything reported of a split.
 
-    Args:
-        task: What labels and logits mean.
-        split: Its name.
-        labels: One row an example, as the task's `evaluate` takes them.
-        logits: float `(num_examples, num_outputs)`.
-        calibration_bins: Bins of the calibration, where a task has one.
-        bootstrap_resamples: Resamples of the headline's interval.
-        seed: Seed of the resamples.
+    `labels` are one row an example, as in the task's `evaluate`; `logits` are float `(num_examples,
+    num_outputs)`. `seed` is that of the interval's resamples.
     """
     metrics = task.evaluate(labels, logits, calibration_bins=calibration_bins)
     weighted = task.weighted_metric(task.headline, labels, logits)
@@ -50,12 +44,12 @@ def measure(
 def interval_facts(
     headline: str, interval: Interval | None
 ) -> tuple[dict[str, Interval], list[str]]:
-    """Returns the headline's interval by its name, and notes on what it lacks."""
+    """Returns the headline's interval by its name, and notes on missing or left-out values."""
     if interval is None:
         return {}, []
     if not interval.num_left_out:
         return {headline: interval}, []
-    if interval.lower != interval.lower:  # NaN: no resample was left
+    if interval.lower != interval.lower:  # NaN: no resample remained
         return {}, [f"{headline} is undefined on every resample, so it has no interval."]
     note = (
         f"{headline} is undefined on {interval.num_left_out:,} resamples, which its interval "

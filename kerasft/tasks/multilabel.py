@@ -1,4 +1,4 @@
-"""Several labels to a text: each applies or does not, whatever the others do."""
+"""Multi-label classification: each label applies or not, independently of the others."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ _SURE = 20.0  # the logit of a label that certainly applies
 
 
 class MultiLabel:
-    """What is particular to texts that have any number of labels.
+    """The multi-label classification task.
 
     Args:
         label_names: Name of each label, in label order.
-        headline: The metric that counts. Defaults to `f1_micro`.
-        thresholds: The probability of each label from which on it is given, in label order. `None`,
+        headline: The headline metric. Defaults to `f1_micro`.
+        thresholds: The lowest probability at which each label is predicted, in label order. `None`,
             the default, is 0.5 for each; `with_tuned_thresholds` finds better ones.
-        focal_gamma: Trains with focal loss of this gamma (Lin et al. 2017). Defaults to `None`:
-            with cross-entropy.
+        focal_gamma: Gamma of the focal loss (Lin et al. 2017). Defaults to `None`: cross-entropy.
 
     Raises:
         ValueError: No label, or thresholds that are not one for each label, 0 to 1.
@@ -66,7 +65,7 @@ class MultiLabel:
 
     @property
     def num_outputs(self) -> int:
-        """Number of logits: one a label."""
+        """Number of logits: one per label."""
         return len(self.label_names)
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
@@ -74,21 +73,21 @@ class MultiLabel:
         return LinearHead(self.num_outputs, hidden_dim=hidden_dim, dropout=dropout, seed=seed)
 
     def build_loss(self) -> keras.losses.Loss:
-        """Builds the loss: binary cross-entropy in nats, its mean over the labels of an example."""
+        """Builds the loss: binary cross-entropy in nats, the mean over an example's labels."""
         if self.focal_gamma is not None:
             return keras.losses.BinaryFocalCrossentropy(gamma=self.focal_gamma, from_logits=True)
         return keras.losses.BinaryCrossentropy(from_logits=True)
 
     def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        """Returns the divergence of the outputs of two passes, float32 `(batch_size,)`."""
         return label_divergence(logits, other)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        """Builds the metrics that are counted while training: right decisions at 0.5."""
+        """Builds the training metric: the share of correct decisions at 0.5."""
         return [keras.metrics.MeanMetricWrapper(_decided_rightly, name="label_accuracy")]
 
     def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel.
+        """Decodes logits into predictions: the ONE graph of evaluation, predict, SavedModel.
 
         Args:
             logits: float `(batch_size, num_labels)`.
@@ -101,7 +100,7 @@ class MultiLabel:
         logits = tf.cast(logits, tf.float32)
         scores = tf.sigmoid(logits)
         selected = scores >= tf.constant(self.thresholds, tf.float32)
-        # Sorted, the indices of what applies come first; all others become that of the empty name.
+        # Sorted, the indices of labels that apply come first; all others become the empty name's.
         num_labels = self.num_outputs
         indices = tf.where(selected, tf.range(num_labels), num_labels)
         names = tf.constant([*self.label_names, ""], tf.string)
@@ -121,7 +120,7 @@ class MultiLabel:
     def details(
         self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
     ) -> dict[str, Any]:
-        """Returns `threshold/<label>` among the metrics, and the notes of a report."""
+        """Returns the metrics `threshold/<label>`, and the notes of a report."""
         thresholds = zip(self.label_names, self.thresholds, strict=True)
         return {
             "metrics": {f"threshold/{name}": value for name, value in thresholds},
@@ -131,21 +130,17 @@ class MultiLabel:
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray
     ) -> WeightedMetric | None:
-        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
+        """Returns a metric of `evaluate` as a function of weights, `None` if unsupported.
 
-        Args:
-            name: The metric.
-            labels: Zeros and ones, `(num_examples, num_labels)`.
-            logits: float `(num_examples, num_labels)`.
+        Labels (zeros and ones) and logits are `(num_examples, num_labels)`.
         """
         return weighted_of_label_sets(name, labels, *self._decisions(logits), self.label_names)
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> MultiLabel:
-        """Returns the task with the thresholds that give each label its best F1 on these examples.
+        """Returns the task with the thresholds of each label's best F1 on these examples.
 
-        Args:
-            labels: Zeros and ones, `(num_examples, num_labels)`: of validation, never of test.
-            logits: float `(num_examples, num_labels)`.
+        Use validation examples, never test. Labels (zeros and ones) and logits are `(num_examples,
+        num_labels)`.
         """
         scores, _ = self._decisions(logits)
         return MultiLabel(
@@ -156,11 +151,11 @@ class MultiLabel:
         )
 
     def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
-        """Returns logits whose answers are the labels, float32 `(num_examples, num_labels)`."""
+        """Returns logits whose predictions are the labels, float32 `(num_examples, num_labels)`."""
         return np.where(labels, np.float32(_SURE), np.float32(-_SURE))
 
     def record(self) -> dict[str, Any]:
-        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        """Returns plain data from which `task_from_record` builds a task that decodes alike."""
         return {
             "kind": self.kind,
             "label_names": list(self.label_names),
@@ -170,12 +165,12 @@ class MultiLabel:
         }
 
     def _decisions(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the scores, and what is selected."""
+        """Returns the scores, and the selected labels."""
         answer = self.decode(tf.constant(logits))
         return answer["scores"].numpy(), answer["selected"].numpy()
 
 
 def _decided_rightly(labels, logits):
-    """Returns the share of an example's labels that are on the right side of 0.5."""
+    """Returns the share of an example's labels that are decided correctly at 0.5."""
     is_right = tf.equal(tf.cast(labels, tf.bool), logits >= 0)
     return tf.reduce_mean(tf.cast(is_right, tf.float32), axis=-1)

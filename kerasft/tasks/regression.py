@@ -1,4 +1,4 @@
-"""Regression: a number for each text, such as the stars of a review or the likeness of a pair."""
+"""Regression: a number for each text, such as a review's stars or the similarity of a pair."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from kerasft.tasks.losses import StandardizedLoss, number_divergence
 
 
 def target_scaling(targets: np.ndarray) -> tuple[float, float]:
-    """Returns mean and standard deviation of training targets.
-
-    Args:
-        targets: float `(num_examples,)`.
+    """Returns mean and standard deviation of training targets, float `(num_examples,)`.
 
     Raises:
         UserError: All targets are the same number.
@@ -39,15 +36,9 @@ def target_scaling(targets: np.ndarray) -> tuple[float, float]:
 
 
 def check_value_range(low: float | None, high: float | None, targets: np.ndarray) -> None:
-    """Refuses limits of the predictions beyond all training targets.
+    """Raises a `UserError` if all training targets lie beyond one limit of the predictions.
 
-    Args:
-        low: The smallest prediction; `None`: no limit.
-        high: The largest.
-        targets: float `(num_examples,)`.
-
-    Raises:
-        UserError: All predictions would be the limit.
+    `targets` are float `(num_examples,)`; a limit may be `None`.
     """
     least, most = float(np.min(targets)), float(np.max(targets))
     for name, limit, is_beyond in (
@@ -64,12 +55,12 @@ def check_value_range(low: float | None, high: float | None, targets: np.ndarray
 
 
 class Regression:
-    """What is particular to answers that are numbers.
+    """The regression task.
 
     Args:
-        headline: The metric that counts. Defaults to `pearson`.
-        value_range: The smallest and the largest answer, such as `(0, 5)` for STS-B; `None` is no
-            limit. Answers beyond are clipped, in evaluation and serving alike; the loss is not, so
+        headline: The headline metric. Defaults to `pearson`.
+        value_range: The smallest and the largest prediction, such as `(0, 5)` for STS-B; `None` is
+            no limit. Predictions are clipped in evaluation and serving alike; the loss is not, so
             that training pulls them back. Defaults to no limits.
         huber_delta: Trains with Huber's loss (Huber 1964), which grows linearly from this error on,
             in standardized units: outliers weigh less. Defaults to `None`: the squared error.
@@ -79,7 +70,7 @@ class Regression:
             standardized.
 
     Raises:
-        ValueError: A smallest answer that is not below the largest, or a scale that is not above 0.
+        ValueError: A lower limit that is not below the upper one, or a scale that is not above 0.
     """
 
     kind = NUMBER
@@ -112,7 +103,7 @@ class Regression:
             )
 
     def build_head(self, *, hidden_dim: int, dropout: float, seed: int) -> LinearHead:
-        """Builds the head that turns pooled vectors into one number each."""
+        """Builds the head that turns each pooled vector into one number."""
         return LinearHead(
             self.num_outputs,
             hidden_dim=hidden_dim,
@@ -123,7 +114,7 @@ class Regression:
         )
 
     def build_loss(self) -> keras.losses.Loss:
-        """Builds the loss: the standardized squared error of logits before they are clipped."""
+        """Builds the loss: the standardized squared error of logits before clipping."""
         loss = keras.losses.MeanSquaredError()
         if self.huber_delta is not None:
             loss = keras.losses.Huber(delta=self.huber_delta)
@@ -132,22 +123,22 @@ class Regression:
         return StandardizedLoss(loss, mean=self.target_mean, scale=self.target_scale)
 
     def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        """Returns how far two passes' answers lie apart, standardized, float32 `(batch_size,)`."""
+        """Returns the divergence of two passes' outputs, standardized, float32 `(batch_size,)`."""
         return number_divergence(logits / self.target_scale, other / self.target_scale)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        """Builds the metrics that are counted while training; the loss is the squared error."""
+        """Builds the training metrics; the loss is the squared error."""
         return [keras.metrics.MeanAbsoluteError(name="mean_absolute_error")]
 
     def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel.
+        """Decodes logits into predictions: the ONE graph of evaluation, predict, SavedModel.
 
         Args:
             logits: float `(batch_size, 1)`.
 
         Returns:
             `value` (float32, `(batch_size,)`: within `value_range`) and `logits` (float32,
-            `(batch_size, 1)`: as the head gives it).
+            `(batch_size, 1)`: the output of the head).
         """
         logits = tf.cast(logits, tf.float32)
         value = logits[:, 0]
@@ -173,25 +164,22 @@ class Regression:
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray
     ) -> WeightedMetric | None:
-        """Returns a metric of `evaluate` as a function of weights, or `None` if it has none.
+        """Returns a metric of `evaluate` as a function of weights, `None` if unsupported.
 
-        Args:
-            name: The metric.
-            labels: Numbers, float `(num_examples,)`.
-            logits: float `(num_examples, 1)`.
+        Labels are float `(num_examples,)`, logits `(num_examples, 1)`.
         """
         return weighted_of_numbers(name, labels, self._values(logits))
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Regression:
-        """Returns itself: a number is no decision."""
+        """Returns itself: regression has no thresholds."""
         return self
 
     def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
-        """Returns logits whose answers are the labels, float32 `(num_examples, 1)`."""
+        """Returns logits whose predictions are the labels, float32 `(num_examples, 1)`."""
         return np.asarray(labels, np.float32)[:, np.newaxis]
 
     def record(self) -> dict[str, Any]:
-        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        """Returns plain data from which `task_from_record` builds a task that decodes alike."""
         return {
             "kind": self.kind,
             "label_names": [],

@@ -1,4 +1,4 @@
-"""What a task is, and the choice of one by the kind of its labels."""
+"""The task protocol, and the choice of a task by its kind of label."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from kerasft.tasks.regression import Regression
 
 
 class Task(Protocol):
-    """All that depends on the kind of a label: head, loss, metrics, and what logits mean.
+    """Everything that depends on the task: head, loss, metrics, and the decoding of logits.
 
     Attributes:
         kind: One of `kerasft.data.example.LABEL_KINDS`.
-        label_names: In label order; empty where answers are numbers.
-        headline: The metric of `evaluate` that counts.
+        label_names: In label order; empty for regression.
+        headline: The headline metric, one of `evaluate`.
         has_thresholds: Whether `with_tuned_thresholds` changes anything.
         num_outputs: Number of logits.
     """
@@ -39,16 +39,16 @@ class Task(Protocol):
         """Builds the head that turns pooled vectors into logits."""
 
     def build_loss(self) -> keras.losses.Loss:
-        """Builds the loss; its `call(labels, logits)` gives one value an example."""
+        """Builds the loss; its `call(labels, logits)` gives one value per example."""
 
     def divergence(self, logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-        """Returns how far two passes' answers lie apart, float32 `(batch_size,)`."""
+        """Returns the divergence of the outputs of two passes, float32 `(batch_size,)`."""
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        """Builds the metrics that are counted while training."""
+        """Builds the training metrics."""
 
     def decode(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Turns logits into the answer: the ONE graph for evaluation, predict and SavedModel."""
+        """Decodes logits into predictions: the ONE graph of evaluation, predict, SavedModel."""
 
     def evaluate(
         self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
@@ -58,21 +58,21 @@ class Task(Protocol):
     def details(
         self, labels: np.ndarray, logits: np.ndarray, *, calibration_bins: int = 15
     ) -> dict[str, Any]:
-        """Returns other fields of a split's `EvaluationFacts`; `metrics` are further ones."""
+        """Returns other fields of a split's `EvaluationFacts`, and further `metrics`."""
 
     def weighted_metric(
         self, name: str, labels: np.ndarray, logits: np.ndarray
     ) -> WeightedMetric | None:
-        """Returns a metric of `evaluate` as a function of weights of the examples, or `None`."""
+        """Returns a metric of `evaluate` as a function of weights, `None` if unsupported."""
 
     def with_tuned_thresholds(self, labels: np.ndarray, logits: np.ndarray) -> Task:
-        """Returns the task that decides as is best for these examples; most have no choice."""
+        """Returns the task with the best thresholds for these examples, if it has thresholds."""
 
     def perfect_logits(self, labels: np.ndarray) -> np.ndarray:
-        """Returns logits whose answers are the labels: what a perfect model would give."""
+        """Returns logits whose predictions are the labels, as a perfect model's."""
 
     def record(self) -> dict[str, Any]:
-        """Returns plain data from which `task_from_record` builds the task that decides alike."""
+        """Returns plain data from which `task_from_record` builds a task that decodes alike."""
 
 
 def build_task(  # noqa: PLR0913 - each is a setting of one kind
@@ -87,22 +87,22 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
     huber_delta: float | None = None,
     target_scaling: tuple[float, float] = (0.0, 1.0),
 ) -> Task:
-    """Builds the task of a kind of labels.
+    """Builds the task of a kind of label.
 
     Args:
         label_kind: `single` (one of several classes), `multi` (any number of labels), `number`.
-        label_names: In label order; none where labels are numbers.
-        headline: The metric that counts; `None` is `accuracy`, `f1_micro` or `pearson`.
-        label_smoothing: Of `single` only; see `Classification`. Defaults to 0.
-        thresholds: Of `multi` only; see `MultiLabel`. `None` is 0.5 for each label.
-        value_range: Of `number` only; see `Regression`. Defaults to no limits.
-        focal_gamma: Of `single` and `multi` only; `None`: no focal loss.
-        huber_delta: Of `number` only; `None`: the squared error.
-        target_scaling: Of `number` only: mean and standard deviation of the training targets.
-            Defaults to (0, 1): nothing is standardized.
+        label_names: In label order; empty for regression.
+        headline: The headline metric; `None` is `accuracy`, `f1_micro` or `pearson`.
+        label_smoothing: `single` only; see `Classification`. Defaults to 0.
+        thresholds: `multi` only; see `MultiLabel`. `None` is 0.5 for each label.
+        value_range: `number` only; see `Regression`. Defaults to no limits.
+        focal_gamma: `single` and `multi` only; `None`: no focal loss.
+        huber_delta: `number` only; `None`: the squared error.
+        target_scaling: `number` only: mean and standard deviation of the training targets. Defaults
+            to (0, 1): nothing is standardized.
 
     Raises:
-        ValueError: Another kind, or a setting that the kind has not.
+        ValueError: An unknown kind, or a setting that is unsupported by the kind.
     """
     if label_kind not in LABEL_KINDS:
         raise ValueError(
@@ -138,11 +138,9 @@ def build_task(  # noqa: PLR0913 - each is a setting of one kind
 def _refuse_foreign_settings(
     label_kind: str, settings: Mapping[str, tuple[str, object, bool]]
 ) -> None:
-    """Refuses settings that are given and are for another kind of label.
+    """Raises a `ValueError` for given settings that are unsupported by this kind of label.
 
-    Args:
-        label_kind: The kind.
-        settings: By name the kinds that have it, its value, and whether it is given.
+    `settings` are by name: the kinds that have it, its value, and whether it is given.
     """
     for name, (kinds, value, given) in settings.items():
         if given and label_kind not in kinds.split(", "):
@@ -153,17 +151,17 @@ def _refuse_foreign_settings(
 
 
 def scaling_of(task: Task) -> tuple[float, float]:
-    """Returns mean and standard deviation that a task standardizes targets by; 0, 1 for none."""
+    """Returns the mean and standard deviation that a task standardizes by; 0, 1 for none."""
     return getattr(task, "target_mean", 0.0), getattr(task, "target_scale", 1.0)
 
 
 def task_from_record(record: Mapping[str, Any]) -> Task:
-    """Builds the task that a finished run kept: it decides as that run's did.
+    """Builds the task of a finished run; it decodes as that run's did.
 
-    How labels were smoothed in training is not part of it.
+    Label smoothing is not part of the record.
 
     Args:
-        record: From `Task.record`, perhaps by way of a JSON file.
+        record: From `Task.record`, possibly read from JSON.
 
     Raises:
         UserError: A kind of label that this version does not know, or an incomplete record.
@@ -182,6 +180,6 @@ def task_from_record(record: Mapping[str, Any]) -> Task:
         headline=record.get("headline"),
         thresholds=record.get("thresholds"),
         value_range=tuple(record.get("value_range") or (None, None)),
-        # A run of an earlier version standardized nothing.
+        # Runs of earlier versions standardized nothing.
         target_scaling=(record.get("target_mean", 0.0), record.get("target_scale", 1.0)),
     )

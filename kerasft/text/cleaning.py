@@ -1,10 +1,10 @@
-"""What BERT does to a text before WordPiece, as a table over all of Unicode, in core TF ops.
+"""BERT's text cleaning before WordPiece, as a table over all of Unicode, in core TF ops.
 
-`tf_text.FastBertNormalizer` is not used: it folds compatibility characters (it turns "…" into
-"...", "ß" into "ss", "½" into "1⁄2", full-width letters into ASCII), replaces control characters
-by spaces instead of removing them, keeps private-use characters, and cannot lowercase without
-stripping accents. BERT does none of this, so token ids would not be those of the pretraining.
-BERT's cleaning looks at one character at a time: a table says exactly what becomes of each.
+`tf_text.FastBertNormalizer` is not used. It folds compatibility characters ("…" to "...", "ß" to
+"ss", "½" to "1⁄2", full-width letters to ASCII), replaces control characters by spaces instead of
+removing them, keeps private-use characters, and cannot lowercase without stripping accents. BERT
+does none of this, so token ids would differ from pretraining. BERT cleans each character on its
+own, so a table defines the result exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow as tf
 
 NUM_CODE_POINTS = 0x110000
 PAGE_SIZE = 256
-# In a replacement; neither is a code point, so encoding drops what is left of them.
+# In a replacement; neither is a code point, so encoding drops those that remain.
 ITSELF = -1  # the character that is being replaced
 NOTHING = -2
 
@@ -34,7 +34,7 @@ _IDEOGRAPHS = (
 _COMPATIBILITY_IDEOGRAPHS = (range(0xF900, 0xFB00), range(0x2F800, 0x2FA20))
 _WIDTH = 3  # the longest replacement: a Hangul syllable's letters, or a character in spaces
 _PRIVATE_PLANES = (range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
-# Where else a character may change: looked at one by one.
+# Other positions at which a character may change: checked one by one.
 _LOOKED_AT = (
     range(0x3400),
     range(0xA000, 0x20000),
@@ -45,7 +45,7 @@ _LOOKED_AT = (
 # Nothing to clean but case: no accent, no control character, no invalid UTF-8.
 _PLAIN_TEXT = r"[\t\n\r -~]*"
 _BREAK_TAG = r"(?i)<br\s*/?>"
-# Words of more than 100 characters, in a text where only ASCII separates words.
+# Words of more than 100 characters, in a text in which only ASCII separates words.
 _OVERLONG_WORD = r"([^\s!-/:-@\[-`{-~]{101,})"
 # The tokenizer counts bytes. No word of 100 characters exceeds this, and every word of more than
 # 100 does, once it is written four times over.
@@ -53,12 +53,12 @@ MAX_BYTES_PER_WORD = 400
 
 
 class CharacterTable(NamedTuple):
-    """What each code point becomes; equal pages of 256 code points are stored once.
+    """The replacement of each code point; equal pages of 256 code points are stored once.
 
     Args:
         page_of: int32 `[NUM_CODE_POINTS / PAGE_SIZE]`: the page of each block of code points.
-        pages: int32 `[num_pages * PAGE_SIZE, width]`: for each code point of a page the code
-            points that replace it, `ITSELF` where it stays, filled up with `NOTHING`.
+        pages: int32 `[num_pages * PAGE_SIZE, width]`: for each code point of a page the code points
+            that replace it, `ITSELF` if it stays, padded with `NOTHING`.
     """
 
     page_of: np.ndarray
@@ -66,15 +66,11 @@ class CharacterTable(NamedTuple):
 
 
 def clean_character(character: str, *, lowercase: bool, strip_accents: bool) -> str:
-    """Returns what one character becomes; a character that is a word of its own in spaces.
+    """Returns the replacement of one character; one that is a word of its own is put in spaces.
 
     Follows `BasicTokenizer` of the BERT release (Devlin et al., 2019, arXiv:1810.04805) in the
-    order of Hugging Face's `BertNormalizer`.
-
-    Args:
-        character: One character.
-        lowercase: Whether letters are lowercased.
-        strip_accents: Whether characters are decomposed (NFD) and nonspacing marks dropped.
+    order of Hugging Face's `BertNormalizer`. Accents are stripped by decomposition (NFD) without
+    nonspacing marks.
     """
     category = unicodedata.category(character)
     if character in "\t\n\r" or category in ("Zs", "Zl", "Zp"):
@@ -87,7 +83,7 @@ def clean_character(character: str, *, lowercase: bool, strip_accents: bool) -> 
         cleaned = "".join(mark for mark in decomposed if unicodedata.category(mark) != "Mn")
     if lowercase:
         cleaned = "".join(letter.lower() for letter in cleaned)
-    # The tokenizer knows these boundaries itself; spaces make them plain to `_OVERLONG_WORD`.
+    # The tokenizer knows these boundaries itself; spaces make them visible to `_OVERLONG_WORD`.
     is_ideograph = any(ord(character) in block for block in _IDEOGRAPHS + _COMPATIBILITY_IDEOGRAPHS)
     is_punctuation = cleaned > "\x7f" and category.startswith("P")
     return f" {cleaned} " if is_ideograph or is_punctuation else cleaned
@@ -95,12 +91,7 @@ def clean_character(character: str, *, lowercase: bool, strip_accents: bool) -> 
 
 @functools.lru_cache(maxsize=4)
 def build_character_table(lowercase: bool, strip_accents: bool) -> CharacterTable:
-    """Builds the table of `clean_character` over all code points.
-
-    Args:
-        lowercase: Whether letters are lowercased.
-        strip_accents: Whether nonspacing marks are dropped.
-    """
+    """Builds the table of `clean_character` over all code points."""
     table = np.full((NUM_CODE_POINTS, _WIDTH), NOTHING, np.int32)
     table[:, 0] = ITSELF
     for block in _PRIVATE_PLANES:
@@ -120,7 +111,7 @@ def build_character_table(lowercase: bool, strip_accents: bool) -> CharacterTabl
 def clean_text(
     text: tf.Tensor, *, lowercase: bool, strip_accents: bool, break_tags: str
 ) -> tf.Tensor:
-    """Cleans texts as BERT does before WordPiece. Invalid UTF-8 and NUL are dropped.
+    """Cleans texts as BERT does before WordPiece. Drops invalid UTF-8 and NUL.
 
     Args:
         text: string `[batch_size]`: UTF-8.
@@ -136,7 +127,7 @@ def clean_text(
         text = tf.strings.regex_replace(text, _BREAK_TAG, " ")
     if lowercase:
         text = tf.strings.lower(text)  # ASCII only
-    # Most texts are plain, and have now been cleaned twenty times faster than by the table.
+    # Most texts are plain, and are now cleaned, twenty times faster than by the table.
     is_plain = tf.strings.regex_full_match(text, _PLAIN_TEXT)
     mapped = _map_characters(
         tf.where(is_plain, "", text), build_character_table(lowercase, strip_accents)
@@ -146,7 +137,7 @@ def clean_text(
 
 
 def _map_characters(text: tf.Tensor, table: CharacterTable) -> tf.Tensor:
-    """Replaces every character of the texts by what the table says."""
+    """Replaces every character of the texts by its entry in the table."""
     decoded = tf.strings.unicode_decode(text, "UTF-8", errors="ignore")
     code_points = decoded.values
     page = tf.gather(table.page_of, code_points // PAGE_SIZE)

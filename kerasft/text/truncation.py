@@ -1,4 +1,7 @@
-"""How many tokens of a text stay, which, and in which windows: core TF ops on ragged rows."""
+"""Truncates token rows, and cuts them into windows: core TF ops on ragged rows.
+
+Rows of tokens are int32 `[batch_size, (num_tokens)]`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,12 @@ import tensorflow as tf
 
 
 def keep_ends(token_ids: tf.RaggedTensor, *, head: int, tail: int) -> tf.RaggedTensor:
-    """Keeps the first `head` and the last `tail` tokens of each row, each token once.
-
-    Args:
-        token_ids: int32 `[batch_size, (num_tokens)]`.
-        head: How many tokens are kept from the beginning.
-        tail: How many tokens are kept from the end.
-    """
+    """Keeps the first `head` and the last `tail` tokens of each row, each token once."""
     lengths = token_ids.row_lengths()
     of_head = tf.minimum(lengths, head)
     of_tail = tf.minimum(lengths - of_head, tail)
     starts, ends = token_ids.row_starts(), token_ids.row_limits()
-    kept = _between(  # two ranges a row
+    kept = _between(  # two ranges for each row
         tf.reshape(tf.stack([starts, ends - of_tail], axis=1), (-1,)),
         tf.reshape(tf.stack([starts + of_head, ends], axis=1), (-1,)),
     )
@@ -27,12 +24,7 @@ def keep_ends(token_ids: tf.RaggedTensor, *, head: int, tail: int) -> tf.RaggedT
 
 
 def keep_first(token_ids: tf.RaggedTensor, count: tf.Tensor) -> tf.RaggedTensor:
-    """Keeps the first `count[i]` tokens of row `i`.
-
-    Args:
-        token_ids: int32 `[batch_size, (num_tokens)]`.
-        count: int64 `[batch_size]`, none larger than its row.
-    """
+    """Keeps the first `count[i]` tokens of row `i`, none more than it has; int64 `[batch_size]`."""
     starts = token_ids.row_starts()
     return tf.RaggedTensor.from_row_lengths(
         tf.gather(token_ids.values, _between(starts, starts + count)), count, validate=False
@@ -47,20 +39,14 @@ def _between(starts: tf.Tensor, limits: tf.Tensor) -> tf.Tensor:
 def longest_first(
     first_length: tf.Tensor, second_length: tf.Tensor, room: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Shares `room` tokens between the two texts of a pair.
+    """Divides `room` tokens between the two texts of a pair.
 
-    Taking one token after the other from the longer text, as BERT does, ends where the shorter
-    text has all it needs up to half of the room and the longer one has the rest. An odd token
-    goes to the longer text, of two equally long ones to the second, as in Hugging Face
-    `tokenizers` (the BERT release gives it to the first text whenever both are cut).
+    BERT removes one token after the other from the longer text. Equivalently, the shorter text
+    keeps up to half of the room and the longer one the rest. An odd token goes to the longer text,
+    or to the second of two equally long ones, as in Hugging Face `tokenizers` (the BERT release
+    gives it to the first text whenever both are cut).
 
-    Args:
-        first_length: int64 `[batch_size]`: tokens of the first text.
-        second_length: int64 `[batch_size]`: tokens of the second text.
-        room: How many tokens both may keep together.
-
-    Returns:
-        Two int64 `[batch_size]`: how many tokens each text keeps.
+    Lengths before and after are int64 `[batch_size]`.
     """
     shorter = tf.minimum(first_length, second_length)
     shorter = tf.minimum(shorter, room // 2)
@@ -73,16 +59,10 @@ def longest_first(
 
 
 def keep_byte_ends(text: tf.Tensor, most: int) -> tf.Tensor:
-    """Cuts the middle out of texts that are too long to be read in full.
+    """Cuts the middle out of texts (string `[batch_size]`) of more than `most` bytes.
 
-    Args:
-        text: string `[batch_size]`.
-        most: The most bytes that a text keeps, half of them from its end. A character that is cut
-            through is dropped by the cleaning that follows.
-
-    Returns:
-        string `[batch_size]`: shorter texts as they were, longer ones with a space for what is
-        gone.
+    A space replaces it, and half of the bytes kept are from the end. The cleaning that follows
+    drops a character that was cut through.
     """
     num_bytes = tf.strings.length(text)
     half = most // 2
@@ -101,17 +81,17 @@ def cut_windows(
     """Cuts each row into windows that start every `stride` tokens.
 
     The last window of a row is the first one that reaches its end, or number `max_windows`; all
-    before it are full. A row that fits into one window is one, and so is an empty row.
+    before it are full. A row that fits into one window, or is empty, is one window.
 
     Args:
         token_ids: int32 `[batch_size, (num_tokens)]`.
         length: Tokens in a window.
         stride: Tokens from one window's first to the next one's, at most `length`.
-        max_windows: The most windows of a row. Tokens behind the last window are dropped.
+        max_windows: Maximum number of windows of a row. Tokens after the last window are dropped.
 
     Returns:
-        The windows, int32 `[num_windows in all, (up to length tokens)]`, those of one row after
-        those of the row before, and the number of each row's windows, int64 `[batch_size]`.
+        The windows, int32 `[total windows, (up to length tokens)]`, row after row, and the number
+        of windows of each row, int64 `[batch_size]`.
     """
     lengths = token_ids.row_lengths()
     num_more = (tf.maximum(lengths - length, 0) + (stride - 1)) // stride
@@ -127,9 +107,7 @@ def cut_windows(
 def join_windows(windows: tf.RaggedTensor, num_windows: tf.Tensor) -> tf.RaggedTensor:
     """Joins the windows of each text into one row.
 
-    Args:
-        windows: `[num_windows in all, (num_tokens)]`.
-        num_windows: int64 `[batch_size]`: how many of the windows are each text's, none zero.
+    `num_windows`, int64 `[batch_size]`, is each text's number of windows, at least one.
     """
     grouped = tf.RaggedTensor.from_row_lengths(windows, num_windows, validate=False)
     return grouped.merge_dims(1, 2)

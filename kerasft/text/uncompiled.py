@@ -1,4 +1,4 @@
-"""Graphs that XLA leaves alone, where it compiles whatever else it can of a model.
+"""Graphs excluded from XLA's automatic clustering.
 
 Tokenizing has another shape for each text: a server that runs with automatic clustering
 (`TF_XLA_FLAGS=--tf_xla_auto_jit=2`) would compile it for every request.
@@ -13,16 +13,12 @@ import tensorflow as tf
 
 
 def not_compiled() -> contextlib.AbstractContextManager:
-    """Makes the scope in a graph whose ops are not clustered; functions called in it may be."""
+    """Returns a scope whose ops are not clustered; functions called in it may be."""
     return tf.xla.experimental.jit_scope(compile_ops=False)
 
 
 def uncompiled_graph(*specs: tf.TensorSpec):
-    """Makes a method a graph whose ops are not clustered.
-
-    Args:
-        specs: Of the method's arguments after `self`.
-    """
+    """Makes a method a graph whose ops are not clustered; `specs` describe its arguments."""
 
     def decorate(method):
         @functools.wraps(method)

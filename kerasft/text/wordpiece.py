@@ -28,7 +28,7 @@ WINDOWS = "windows"
 TRUNCATIONS = ("head_tail", "head", "tail", WINDOWS)
 BREAK_TAGS = ("space", "keep")
 MINIMUM_SEQUENCE_LENGTH = 4  # three special tokens of a pair, and one token
-MAX_TEXT_BYTES = 1 << 20  # far more than a model reads; what lies between costs time and memory
+MAX_TEXT_BYTES = 1 << 20  # far more than a model reads; the middle costs time and memory
 
 _TEXT = tf.TensorSpec([None], tf.string)
 
@@ -36,39 +36,39 @@ _TEXT = tf.TensorSpec([None], tf.string)
 class WordPiecePreprocessor(tf.Module):
     """Turns raw texts, or pairs of texts, into token ids, segment ids and a padding mask.
 
-    One graph of `tf_text.FastWordpieceTokenizer` and core TF ops, so that every stock server
-    runs it. The ids are those of Hugging Face `tokenizers` with the same vocabulary, but for
-    what `tests/parity/test_tokenizer_parity.py` lists: above all, "[SEP]" and its like written
-    in a text stay text, since a caller must not be able to write special tokens.
+    One graph of `tf_text.FastWordpieceTokenizer` and core TF ops, so that any standard server can
+    run it. The ids are those of Hugging Face `tokenizers` with the same vocabulary, except for the
+    cases listed in `tests/parity/test_tokenizer_parity.py`. Above all, special tokens such as
+    "[SEP]" written in a text stay text, since a caller must not be able to write special tokens.
 
-    Of a text beyond a megabyte the first and the last half megabyte are read.
+    Of a text beyond a megabyte only the first and the last half megabyte are read.
 
-    A text becomes `[CLS] text [SEP]`, a pair `[CLS] text [SEP] text_pair [SEP]` with segment
-    id 1 from the second text on. Texts that are too long are cut as `truncation` says; pairs
-    always longest first, from the end.
+    A text becomes `[CLS] text [SEP]`, a pair `[CLS] text [SEP] text_pair [SEP]` with segment id 1
+    from the second text on. Long texts are truncated according to `truncation`; pairs always
+    longest first, from the end.
 
     With `truncation="windows"` a row is the text's windows one after another, each with special
-    tokens of its own and each but the last `sequence_length` tokens long. What lies beyond the
-    last window is dropped. `FineTuner(window_length=sequence_length)` reads such rows; pairs are
-    refused.
+    tokens of its own and each but the last `sequence_length` tokens long. Tokens after the last
+    window are dropped. `FineTuner(window_length=sequence_length)` reads such rows; pairs are not
+    supported.
 
     Args:
         vocabulary: The tokens, in the order of their ids.
         lowercase: Whether letters are lowercased. Defaults to `True`.
-        strip_accents: Whether accents are stripped. Defaults to `None`: as `lowercase` says.
-        sequence_length: The most tokens a row, or a window, may have, special tokens included.
-            Defaults to 256.
-        truncation: What of a single text stays: `"head_tail"` (default), `"head"`, `"tail"`, or
+        strip_accents: Whether accents are stripped. Defaults to `None`: same as `lowercase`.
+        sequence_length: The most tokens in a row, or a window, special tokens included. Defaults to
+            256.
+        truncation: The part kept of a single text: `"head_tail"` (default), `"head"`, `"tail"`, or
             overlapping `"windows"`.
         head_fraction: The share of the kept tokens that comes from the head, for `"head_tail"`.
             Defaults to 0.5.
-        break_tags: `"space"` (default) turns `<br />` into a space, `"keep"` leaves it.
-        window_stride: Tokens from one window's first to the next one's, for `"windows"`.
-            Defaults to `None`: half of `sequence_length`.
+        break_tags: `"space"` (default) turns `<br />` into a space, `"keep"` keeps it.
+        window_stride: Tokens from one window's first to the next one's, for `"windows"`. Defaults
+            to `None`: half of `sequence_length`.
         max_windows: The most windows of a text, for `"windows"`. Defaults to 4.
 
     Raises:
-        UserError: If the vocabulary or a setting cannot be used.
+        UserError: If the vocabulary or a setting is invalid.
 
     Example:
         ```python
@@ -116,11 +116,7 @@ class WordPiecePreprocessor(tf.Module):
         self._tokenizer = _build_tokenizer(self.vocabulary)
 
     def variant(self, **settings: object) -> WordPiecePreprocessor:
-        """Returns one that shares the tokenizer and differs in some settings.
-
-        Args:
-            **settings: See the class: `sequence_length=64`, say.
-        """
+        """Returns a preprocessor with the same tokenizer and some other settings of the class."""
         own = {
             "lowercase": self.lowercase,
             "strip_accents": self.strip_accents,
@@ -156,7 +152,7 @@ class WordPiecePreprocessor(tf.Module):
     def tokenize(
         self, text: tf.Tensor | Sequence[str], text_pair: tf.Tensor | Sequence[str] | None = None
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns token ids and segment ids, cut as `truncation` says, special tokens in place.
+        """Returns token ids and segment ids, truncated, with special tokens.
 
         Args:
             text: string `[batch_size]`: UTF-8.
@@ -182,7 +178,7 @@ class WordPiecePreprocessor(tf.Module):
         return self._tokenize_pairs(text, _to_batch(text_pair, "text_pair"))
 
     def config(self) -> dict[str, object]:
-        """Returns all that the output depends on, for cache keys: plain values, no vocabulary."""
+        """Returns all settings that affect the output, without the vocabulary, for cache keys."""
         windows = {"window_stride": self.window_stride, "max_windows": self.max_windows}
         return {
             "vocabulary_sha256": self._vocabulary_hash,
@@ -236,7 +232,7 @@ class WordPiecePreprocessor(tf.Module):
         return self._tokenizer.tokenize(cleaned)
 
     def _pack(self, *segments: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Sets the special tokens around the segments and numbers the segments."""
+        """Adds the special tokens around the segments, and returns token and segment ids."""
         column = tf.stack([segments[0].nrows(tf.int32), 1])
         separator = tf.fill(column, self._separator_id)
         pieces, numbers = [tf.fill(column, self._start_id)], [tf.fill(column, 0)]
@@ -250,7 +246,7 @@ class WordPiecePreprocessor(tf.Module):
 @functools.lru_cache(maxsize=4)
 def _build_tokenizer(vocabulary: tuple[str, ...]) -> tf_text.FastWordpieceTokenizer:
     """Builds the tokenizer; variants of a preprocessor share it."""
-    with tf.init_scope():  # a constant of one graph would be of no use to another
+    with tf.init_scope():  # a constant of one graph could not be used in another
         return tf_text.FastWordpieceTokenizer(
             list(vocabulary),
             max_bytes_per_word=MAX_BYTES_PER_WORD,

@@ -1,1 +1,1 @@
-"""From tokens to the batches of a step, and what alters their texts on the way."""
+"""From tokens to the batches of a step, and the augmentation of their texts."""

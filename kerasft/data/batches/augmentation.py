@@ -1,9 +1,8 @@
-"""Training texts altered at random in ways that leave their label true.
+"""Random text augmentation that keeps the label.
 
-Words are left out, words change places with their neighbour (Wei & Zou 2019, EDA), words get a
-mistake of typing, words change their case; and tokens become the unknown one (Iyyer et al. 2015;
-Bowman et al. 2016). What happens to a text is a pure function of seed, epoch and example: a run
-that is resumed reads what the undisturbed one would have read.
+Word deletion and swaps (Wei & Zou 2019, EDA), typos, changes of case, and word dropout (Iyyer et
+al. 2015; Bowman et al. 2016). The result is a pure function of seed, epoch and example: a resumed
+run reads the same texts as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from kerasft.data.plan.scatter import draws, happens, key_of, keys_of, mix64
 
-# What stands between words. A break tag does, too: half of one would be read as text.
+# Separates words. A break tag does, too: half of one would be read as text.
 _SPACE = re.compile(r"((?:\s|<br\s*/?>)+)", re.IGNORECASE)
 _SHARE, _WORDS, _TOKENS = 3, 4, 5  # independent chances; the batch plan has 1 and 2
 _DELETION, _SWAP, _CASING, _TYPOS, _PLACE, _KEY, _KIND = range(7)  # the draws of each word
@@ -42,23 +41,22 @@ NEIGHBOURING_KEYS = _neighbouring_keys()
 class Augmentation:
     """Alters texts and tokens as a pure function of (seed, epoch, example).
 
-    Chances are from 0.0 (never) to below 1.0. In languages that put no spaces between words a text
-    is one word: only typos, casing and word dropout alter it.
+    Probabilities are from 0.0 (never) to below 1.0. In languages without spaces between words a
+    text is one word: only typos, casing and word dropout alter it.
 
     Args:
-        share: Share of the examples that are altered at all, above 0.0, at most 1.0; which ones is
-            drawn anew in each epoch.
-        deletion: Chance of each word to be left out. One word always stays.
-        swap: Chance of each word to change places with the next one. A word moves once at most:
-            one that has just moved forward is passed over.
-        typos: Chance of each word to get one mistake: a letter doubled, left out, mixed up with
-            the next one, or replaced by a neighbour on a QWERTY keyboard.
-        casing: Chance of each word to change to upper case, or to lower case if it is in upper.
-        word_dropout: Chance of each token to become the unknown one.
-        seed: Another seed is another choice.
+        share: Share of the examples that are altered, above 0.0, at most 1.0; drawn again each
+            epoch.
+        deletion: Probability that a word is left out. One word always stays.
+        swap: Probability that a word is swapped with the next one. Each word moves at most once.
+        typos: Probability that a word gets one typo: a letter doubled, left out, swapped with the
+            next one, or replaced by a neighbour on a QWERTY keyboard.
+        casing: Probability that a word becomes upper case, or lower case if it is upper case.
+        word_dropout: Probability that a token becomes the unknown token.
+        seed: Seed of all draws.
 
     Raises:
-        ValueError: If a chance is out of its range.
+        ValueError: If a probability is out of its range.
 
     Example:
         >>> Augmentation(swap=0.5).alter(b"one two three four", epoch=0, example=6)
@@ -80,29 +78,18 @@ class Augmentation:
 
     @property
     def alters_words(self) -> bool:
-        """Whether texts are altered, and not tokens alone."""
+        """Whether texts are altered, and not only tokens."""
         return any((self.deletion, self.swap, self.typos, self.casing))
 
     def chosen(self, epoch: int, examples: np.ndarray) -> np.ndarray:
-        """Returns which examples are altered in an epoch, bool of shape `(num_examples,)`.
-
-        Args:
-            epoch: Counted from 0.
-            examples: int64 of shape `(num_examples,)`.
-        """
+        """Returns which examples are altered in an epoch (from 0), bool `(num_examples,)`."""
         return happens(keys_of(key_of(self.seed, epoch, _SHARE), examples), self.share)
 
     def alter(self, text: bytes, *, epoch: int, example: int, part: int = 0) -> bytes:
-        """Returns the text of an example as an epoch has it.
+        """Returns the augmented text (UTF-8) of an example in an epoch, both counted from 0.
 
-        White space stays as it is, but for that behind a word that is left out. What is no UTF-8
-        is kept byte for byte.
-
-        Args:
-            text: UTF-8.
-            epoch: Counted from 0.
-            example: Number of the example.
-            part: 0 for the text, 1 for the second text of a pair.
+        White space is kept, except after a deleted word. Invalid UTF-8 is kept byte for byte.
+        `part` is 1 for the second text of a pair.
         """
         if not self.alters_words or not self.chosen(epoch, np.array([example]))[0]:
             return text
@@ -131,15 +118,11 @@ class Augmentation:
         unknown_id: int,
         special_ids: Collection[int],
     ) -> np.ndarray:
-        """Returns the tokens of some examples with those that are dropped made unknown.
+        """Replaces dropped tokens, never `special_ids`, by the unknown token.
 
-        Args:
-            token_ids: int32 of shape `(num_tokens,)`: all examples, one after the other.
-            lengths: int of shape `(num_examples,)`: tokens per example.
-            epoch: Counted from 0.
-            examples: int64 of shape `(num_examples,)`: their numbers.
-            unknown_id: What a dropped token becomes.
-            special_ids: Tokens that are never dropped.
+        `token_ids`, int32 `(num_tokens,)`, holds all examples one after the other; `lengths`,
+        `(num_examples,)`, their numbers of tokens; `examples`, int64 `(num_examples,)`, their
+        numbers.
         """
         if not self.word_dropout:
             return token_ids
@@ -154,13 +137,10 @@ class Augmentation:
 
 
 def mistype(word: str, place: int, key: int, kind: int) -> str:
-    """Returns a word with one mistake of typing; a word without letters stays as it is.
+    """Returns a word with one typo; a word without letters is unchanged.
 
-    Args:
-        word: The word.
-        place: Number that says which letter, modulo how many there are.
-        key: Number that says which neighbouring key, modulo how many there are.
-        kind: Number that says which mistake, modulo how many are possible.
+    `place` chooses the letter, `key` the neighbouring key and `kind` the mistake, each modulo the
+    number of possibilities.
     """
     letters = [index for index, letter in enumerate(word) if letter.isalpha()]
     if not letters:
@@ -170,7 +150,7 @@ def mistype(word: str, place: int, key: int, kind: int) -> str:
 
 
 def _mistakes(word: str, at: int, key: int, has_more: bool) -> Iterator[str]:
-    """Yields what can go wrong at one letter; only a word that has more letters loses one."""
+    """Yields the possible typos at one letter; a letter is left out only if the word has more."""
     before, letter, behind = word[:at], word[at], word[at + 1 :]
     yield before + letter * 2 + behind
     if keys := NEIGHBOURING_KEYS.get(letter.lower()):
@@ -188,7 +168,7 @@ def _change_case(word: str) -> str:
 
 
 def _split(text: str) -> tuple[list[str], list[str]]:
-    """Returns the words, and the spaces before, between and behind them: one more than words."""
+    """Returns the words, and the spaces before, between and after them: one more than words."""
     pieces = _SPACE.split(text)
     words, spaces = pieces[::2], ["", *pieces[1::2], ""]
     if not words[0]:
@@ -199,18 +179,18 @@ def _split(text: str) -> tuple[list[str], list[str]]:
 
 
 def _join(words: list[str], spaces: list[str]) -> str:
-    """Puts together what `_split` has taken apart."""
+    """Reverses `_split`."""
     return spaces[0] + "".join(map("".join, zip(words, spaces[1:], strict=True)))
 
 
 def _kept(values: np.ndarray, deletion: float) -> np.ndarray:
-    """Returns the indices of the words that stay: at least one."""
+    """Returns the indices of the words that are kept: at least one."""
     kept = np.flatnonzero(~happens(values, deletion))
     return kept if len(kept) else np.array([values.argmax()])
 
 
 def _swap(words: list[str], wanted: np.ndarray) -> None:
-    """Lets words change places with the next one, in place, none of them twice."""
+    """Swaps words with the next one, in place, none of them twice."""
     moved = -1
     for word in np.flatnonzero(wanted[:-1]):
         if word != moved:

@@ -1,7 +1,7 @@
-"""Training batches whose texts are altered on the way: tokenized when their step comes.
+"""Training batches with augmented texts, tokenized when their step is reached.
 
-Everything is as in `batches.py` but for the rows that are altered: order, labels, weights, padding.
-What is altered is a pure function of seed, epoch and example, and so is a batch.
+Order, labels, weights and padding are those of `token_batches.py`. A batch is a pure function of
+seed, epoch and examples.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from kerasft.data.store.token_store import TokenStore
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AugmentedExamples:
-    """The examples to train on, and what alters them.
+    """The training examples and their augmentation.
 
     Args:
-        store: The tokens of the examples as they are.
-        indices: int64: the examples of the store to train on. The number of an example is its
-            place in here: one that stands here twice is altered twice, each time otherwise.
+        store: The tokens of the unaltered examples.
+        indices: int64: the training examples in the store. An example's number is its position
+            here: one that occurs twice is altered twice, differently.
         texts: Their raw texts, in the order of `indices`; needed only if words are altered.
-        augmentation: What alters them.
-        preprocessor: What the store was made with: see `load_or_build_token_store`.
-        unknown_id: What a token that is dropped becomes.
+        augmentation: The augmentation.
+        preprocessor: The one that made the store: see `load_or_build_token_store`.
+        unknown_id: The token that replaces a dropped one.
         special_ids: Tokens that are never dropped.
 
     Raises:
@@ -60,31 +60,24 @@ class AugmentedExamples:
             raise ValueError(f"Received {num_texts} texts for {len(self.indices)} examples.")
 
     def altered(self, step: int) -> int:
-        """Returns how many examples of a step were altered, once: it is forgotten then.
+        """Returns how many examples of a step were altered; can be read once per step.
 
-        An example counts whose text differs from its raw text, or of which a token was dropped.
-
-        Args:
-            step: A step whose batch has been made.
+        Counts examples whose text differs from the raw text, or of which a token was dropped.
 
         Raises:
-            KeyError: If the batch has not been made, or has been asked for before.
+            KeyError: If the batch has not been made, or its count was read before.
         """
         return self._altered.pop(step)
 
     def record(self, step: int, num_altered: int) -> None:
-        """Notes how many examples of a step were altered."""
+        """Records how many examples of a step were altered."""
         self._altered[step] = num_altered
 
     def alter(self, epoch: int, examples: np.ndarray) -> tuple[np.ndarray, list[tuple[bytes, ...]]]:
-        """Alters the words of some examples.
+        """Alters the words of some examples, given as int64 positions in `indices`.
 
-        Args:
-            epoch: Counted from 0.
-            examples: int64: places in `indices`.
-
-        Returns:
-            Which of `examples` read otherwise now, int64 ascending, and their new texts.
+        Returns the positions in `examples` whose text changed, int64 ascending, and their new
+        texts.
         """
         rows, altered = [], []
         for row in np.flatnonzero(self.augmentation.chosen(epoch, examples)):
@@ -104,11 +97,8 @@ class AugmentedExamples:
     ) -> tuple[Tokens, int]:
         """Returns the tokens of some examples, and how many of these are altered.
 
-        Args:
-            epoch: Counted from 0.
-            examples: int64: places in `indices`.
-            rows: Which of `examples` read otherwise.
-            new: The tokens of those; `None` if there are none.
+        `examples` are int64 positions in `indices`; `rows` are the positions in `examples` whose
+        text changed, and `new` the tokens of those, `None` if there are none.
         """
         tokens = gather_tokens(self.store, self.indices[np.delete(examples, rows)])
         is_altered = np.zeros(len(examples), bool)
@@ -139,17 +129,9 @@ def build_augmented_dataset(
 ) -> tf.data.Dataset:
     """Returns the batches of steps `start_step` to `start_step + num_steps`, in order.
 
-    They are those of `build_train_dataset`, but for the examples that are altered, and are as wide
-    as their longest example is after that.
-
-    Args:
-        examples: The examples; `examples.altered(step)` then tells how many of a step's were
-            altered.
-        plan: Made from the lengths of the unaltered examples.
-        start_step: The first step, counted from the start of the run, over all epochs.
-        num_steps: How many steps.
-        pad_batch_to: See `build_train_dataset`.
-        weights: See `build_train_dataset`.
+    They are those of `build_train_dataset`, except for the altered examples, and padded to the
+    longest example after augmentation. The plan is made from the lengths of the unaltered examples.
+    `examples.altered(step)` then returns how many of a step's examples were altered.
 
     Raises:
         UserError: If the plan was made for another number of examples.
@@ -188,7 +170,7 @@ def build_augmented_dataset(
 
 
 def _merge(kept: Tokens, new: Tokens, is_new: np.ndarray) -> Tokens:
-    """Merges two sets of rows into one, in which `is_new` says which row is of the new ones."""
+    """Merges two sets of rows; `is_new` marks the rows taken from `new`."""
     lengths = np.empty(len(is_new), np.int64)
     lengths[is_new], lengths[~is_new] = new.lengths, kept.lengths
     of_new = np.repeat(is_new, lengths)

@@ -1,4 +1,4 @@
-"""Batches of pooled vectors that were computed once, for training a head alone."""
+"""Batches of precomputed pooled vectors, for training the head only."""
 
 from __future__ import annotations
 
@@ -21,19 +21,12 @@ def build_feature_dataset(
 ) -> tf.data.Dataset:
     """Returns the batches of steps `start_step` to `start_step + num_steps`, in order.
 
-    Args:
-        features: float32 `(num_examples, hidden_dim)`: the examples to train on, in the plan's
-            order.
-        labels: Theirs, one row an example, as losses want them.
-        plan: The batch plan.
-        start_step: The first step, counted from the start of the run.
-        num_steps: How many steps.
-        pad_batch_to: Fill every batch to a multiple of this many rows (the number of replicas).
-        weights: float32 `(num_examples,)`: how much an example counts; 1.0 by default.
+    `features` are float32 `(num_examples, hidden_dim)`, in the plan's order. For the other
+    arguments see `build_train_dataset`; `weights` are `(num_examples,)`.
 
     Returns:
-        A `tf.data.Dataset` of `({"features": ...}, labels, sample_weight)`, the weight 0.0 for rows
-        that only fill the batch.
+        A `tf.data.Dataset` of `({"features": ...}, labels, sample_weight)`; padding rows have
+        weight 0.0.
     """
     multiple = pad_batch_to or 1
     weights = np.ones(len(features), np.float32) if weights is None else weights

@@ -1,7 +1,7 @@
-"""Batches as the model wants them: gathered from a token store, padded, prefetched.
+"""Model inputs: gathered from a token store, padded, prefetched.
 
 A dataset here is a range of steps mapped to one NumPy gather each. The token store stays
-memory-mapped: nothing of it becomes a constant of the graph.
+memory-mapped and never becomes a constant of the graph.
 """
 
 from __future__ import annotations
@@ -39,19 +39,18 @@ def build_train_dataset(
 
     Args:
         store: The tokens.
-        indices: int64: the examples of the store to train on.
+        indices: int64: the training examples in the store.
         plan: Made from `store.lengths[indices]`.
         start_step: The first step, counted from the start of the run, over all epochs.
-        num_steps: How many steps.
-        pad_batch_to: Fill every batch to a multiple of this many rows (the number of replicas).
-        weights: float32 of shape `(len(store),)`: how much an example counts; 1.0 by default.
+        num_steps: Number of steps.
+        pad_batch_to: Pad every batch to a multiple of this many rows (the number of replicas).
+        weights: float32 `(len(store),)`: sample weights; 1.0 by default.
 
     Returns:
-        A `tf.data.Dataset` of `(inputs, labels, sample_weight)`: inputs are `token_ids`,
-        `segment_ids` and `padding_mask`, int32 of shape `(batch_size, length)` where the length
-        is that of the batch's longest example rounded up to `plan.pad_length_to`; labels as the
-        store holds them, zeros and ones as float32; sample weights float32, 0.0 for rows that only
-        fill the batch.
+        A `tf.data.Dataset` of `(inputs, labels, sample_weight)`. Inputs are `token_ids`,
+        `segment_ids` and `padding_mask`, int32 `(batch_size, length)`; the length is that of the
+        longest example rounded up to `plan.pad_length_to`. Labels are as in the store, zeros and
+        ones as float32. Sample weights are float32, 0.0 for padding rows.
 
     Raises:
         UserError: If the plan was made for another number of examples.
@@ -80,16 +79,8 @@ def build_evaluation_dataset(
 ) -> tf.data.Dataset:
     """Returns every example of `indices` once, in the order of `evaluation_batches`.
 
-    Args:
-        store: The tokens.
-        indices: int64: the examples of the store to evaluate.
-        batch_size: Examples per batch.
-        pad_batch_to: See `build_train_dataset`.
-        pad_length_to: The width of a batch is a multiple of it.
-
-    Returns:
-        A dataset of the same elements as that of `build_train_dataset`. The position of each row
-        in `indices` is `np.concatenate(evaluation_batches(store.lengths[indices], batch_size))`.
+    Elements are those of `build_train_dataset`. The position of each row in `indices` is
+    `np.concatenate(evaluation_batches(store.lengths[indices], batch_size))`.
     """
     batches = evaluation_batches(store.lengths[indices], batch_size)
 
@@ -104,9 +95,9 @@ class Tokens(NamedTuple):
     """The tokens of some examples, one example after the other.
 
     Attributes:
-        token_ids: int32 of shape `(num_tokens,)`.
-        segment_ids: int32 of shape `(num_tokens,)`, or `None` for all zeros.
-        lengths: int of shape `(num_examples,)`: tokens per example.
+        token_ids: int32 `(num_tokens,)`.
+        segment_ids: int32 `(num_tokens,)`, or `None` for all zeros.
+        lengths: int `(num_examples,)`: tokens per example.
     """
 
     token_ids: np.ndarray
@@ -134,16 +125,9 @@ def gather_batch(
 ) -> tuple[np.ndarray, ...]:
     """Returns one padded batch: token_ids, segment_ids, padding_mask, labels, sample_weight.
 
-    A row that only fills the batch holds the first token of the first example, and weight 0: one
-    real token keeps a mean over the row's tokens finite.
-
-    Args:
-        store: The tokens and labels.
-        indices: int64: at least one example.
-        pad_batch_to: See `build_train_dataset`.
-        weights: See `build_train_dataset`.
-        pad_length_to: The width is a multiple of it.
-        tokens: A row for each example, in place of the store's.
+    A padding row holds the first token of the first example, with weight 0: one real token keeps a
+    mean over the row's tokens finite. `indices` (int64) is not empty; `tokens` replaces the store's
+    tokens, one row an example. For the others see `build_train_dataset`.
     """
     tokens = gather_tokens(store, indices) if tokens is None else tokens
     multiple = pad_batch_to or 1
@@ -183,14 +167,11 @@ def map_steps(
     inputs: Mapping[str, tf.TensorSpec] = _INPUTS,
     arrays_of: Callable[[tf.Tensor], Sequence[tf.Tensor]] = lambda step: [step],
 ) -> tf.data.Dataset:
-    """Builds the dataset of the batches of some steps.
+    """Maps a dataset of steps (int64) to their batches.
 
-    Args:
-        steps: A dataset of steps, int64.
-        gather: From arrays to the inputs, labels and sample weights of a batch; runs in NumPy.
-        labels: Shape and type of the labels.
-        inputs: Those of the inputs; defaults to those of tokens.
-        arrays_of: From a step to the arrays that `gather` is given; runs in the graph.
+    `arrays_of` runs in the graph, from a step to the arguments of `gather`. `gather` runs in NumPy,
+    and returns the inputs, labels and sample weights of a batch; `inputs` and `labels` are their
+    shapes and types.
     """
     specs = [*inputs.values(), labels, tf.TensorSpec([None], tf.float32)]
 
@@ -208,5 +189,5 @@ def label_spec(store: TokenStore) -> tf.TensorSpec:
 
 
 def label_dtype(store: TokenStore) -> np.dtype:
-    """The dtype of a batch's labels: losses and metrics want zeros and ones as float32."""
+    """The dtype of a batch's labels: losses and metrics expect zeros and ones as float32."""
     return np.dtype(np.float32) if store.labels.ndim > 1 else store.labels.dtype.newbyteorder("=")

@@ -1,1 +1,1 @@
-"""Files of the user's own: CSV, TSV, JSON lines, Parquet, a folder of texts by class."""
+"""The user's own files: CSV, TSV, JSON lines, Parquet, a folder of texts by class."""

@@ -1,4 +1,4 @@
-"""What single cells mean: nothing, a word, several words, a number, a text."""
+"""Parses single cells: missing, a word, several words, a number, a text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kerasft.errors import UserError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d")  # a postcode, not a number
-_LARGEST = 3.4e38  # of float32, in which labels are kept
+_LARGEST = 3.4e38  # of float32, in which labels are stored
 
 
 def is_missing(cell: Any) -> bool:
-    """Tells whether a cell holds nothing: no value, blanks, or NaN."""
+    """Whether a cell is empty: no value, blanks, or NaN."""
     if cell is None:
         return True
     if isinstance(cell, str):
@@ -27,7 +27,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def as_word(cell: Any) -> str:
-    """Returns a class or label as the text that names it: `5` for 5, 5.0 and " 5 "."""
+    """Returns the name of a class or label: `5` for 5, 5.0 and " 5 "."""
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer():
@@ -46,9 +46,9 @@ def as_words(cell: Any, separator: str | None) -> list[str]:
 
 
 def as_list(cell: Any) -> Any:
-    """Returns the list that a text spells, in JSON or as Python prints it; else the cell itself.
+    """Parses a list written as JSON or as Python prints it; else returns the cell itself.
 
-    A CSV file has no lists: `["a", "b"]` and `['a', 'b']` are what programs write into it.
+    CSV has no lists: programs write `["a", "b"]` or `['a', 'b']` into it.
     """
     if not isinstance(cell, str) or not cell.strip().startswith("["):
         return cell
@@ -67,7 +67,7 @@ def _is_no_word(item: Any) -> bool:
 
 
 def as_number(cell: Any) -> float | None:
-    """Returns a cell as a number that float32 can hold, `None` if it is none."""
+    """Returns a cell as a number that float32 can hold, else `None`."""
     if isinstance(cell, bool | list | tuple | bytes):
         return None
     if isinstance(cell, str) and not _NUMBER.fullmatch(cell.strip()):
@@ -80,16 +80,12 @@ def as_number(cell: Any) -> float | None:
 
 
 def as_plain_number(word: str) -> float | None:
-    """Returns a word as a number; `None` for a code with zeros before it, such as `00501`."""
+    """Returns a word as a number; `None` for a code with leading zeros, such as `00501`."""
     return None if _LEADING_ZERO.match(word) else as_number(word)
 
 
 def check_cells(row: Row, columns: Columns) -> None:
-    """Refuses texts that are no strings, and labels that are neither words, numbers nor lists.
-
-    Raises:
-        UserError: Naming the row.
-    """
+    """Raises a `UserError` if a text is not a string, or a label not a word, number or list."""
     for position in (columns.text, columns.text_pair):
         value = None if position is None else row.values[position]
         if not isinstance(value, str) and not is_missing(value):
@@ -121,7 +117,7 @@ def texts(row: Row, columns: Columns) -> tuple[bytes, bytes | None]:
     """Returns the text, and the second one if there is one, as UTF-8.
 
     Raises:
-        UserError: If it is no Unicode: JSON can spell halves of characters.
+        UserError: If it is not valid Unicode: JSON can spell halves of characters.
     """
     try:
         text = row.values[columns.text].encode()

@@ -1,4 +1,4 @@
-"""Which column is the text, which the label: named by the user, or guessed and said."""
+"""Chooses the text and label columns: named by the user, or guessed and reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAMPLE_ROWS = 100
 
 
 class Columns(NamedTuple):
-    """The positions of the columns that are read; `None` where there is none."""
+    """The positions of the columns that are read; `None` if there is no such column."""
 
     text: int
     label: int
@@ -42,22 +42,15 @@ def choose_columns(
     text_pair: str | None,
     group: str | None,
 ) -> tuple[Columns, list[str]]:
-    """Returns the columns to read, and a line for people on each that was guessed.
+    """Returns the columns to read, and a log line for each guessed one.
 
-    A text that is not named is the column of a usual name, with its second text where both have the
-    usual names of pairs (`premise` and `hypothesis`), else the one with the longest strings; a
-    label the column of a usual name, else the only one that is left.
-
-    Args:
-        names: The columns that there are.
-        sample: The first rows' values.
-        text: The text's column, as the user named it.
-        label: The label's.
-        text_pair: The second text's; `None` if there is none.
-        group: The group's; `None` if there is none.
+    Columns that the user did not name are `None`. A text is then the column with a usual name, with
+    its second text if both have the usual names of pairs (`premise` and `hypothesis`); else the
+    column with the longest strings. A label is the column with a usual name, else the only one
+    left. `sample` holds the values of the first rows.
 
     Raises:
-        UserError: If a named column is not there, or one cannot be guessed.
+        UserError: If a named column does not exist, or one cannot be guessed.
     """
     given = {
         "text_column": text,
@@ -103,7 +96,7 @@ def _check_distinct(names: Sequence[str], named: dict[str, int]) -> None:
 
 
 def _guess_pair(names: Sequence[str], named: dict[str, int]) -> list[str]:
-    """Adds the columns of a pair of texts to `named`, if nobody named a text; says so."""
+    """Adds the columns of a pair of texts to `named` if no text was named; returns log lines."""
     lowered = [name.strip().lower() for name in names]
     for first, second in _PAIR_NAMES:
         if {"text_column", "text_pair_column"} & named.keys() or not {first, second} <= {*lowered}:

@@ -1,4 +1,4 @@
-"""CSV and TSV: RFC 4180, the first line naming the columns, rows of one width."""
+"""CSV and TSV: RFC 4180 with a header line and rows of equal width."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerasft.errors import UserError
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _MOST_NAMED = 5
-_LOOK_AHEAD = 100_000  # rows that are searched for more faults of the same kind
+_LOOK_AHEAD = 100_000  # rows that are searched for more errors of the same kind
 
 # A text may be a book, but a quote that is never closed must not swallow a whole file.
 _LONGEST_CELL = 16 * 2**20
@@ -21,17 +21,14 @@ csv.field_size_limit(_LONGEST_CELL)
 
 
 class DelimitedFile:
-    """One CSV or TSV file.
+    """One CSV or TSV file (`kind`).
 
-    Quotes enclose the cells of CSV. The registered TSV knows none, yet spreadsheets write them:
-    they enclose the cells of a TSV file if all of it can be read so; else they belong to the texts.
-
-    Args:
-        path: The file.
-        kind: `csv` or `tsv`.
+    Quotes enclose the cells of CSV. The registered TSV format has none, yet spreadsheets write
+    them: they enclose the cells of a TSV file if the whole file can be read that way; else they are
+    text.
 
     Raises:
-        UserError: If there is no line of column names, or it is written with another delimiter.
+        UserError: If there is no header line, or it has another delimiter.
     """
 
     def __init__(self, path: Path, kind: str):
@@ -72,7 +69,7 @@ class DelimitedFile:
             ) from error
 
     def _choose_quoting(self) -> None:
-        """Reads a TSV file through, where cells begin with quotes, to see whether they enclose."""
+        """Reads through a TSV file whose cells begin with quotes, to see whether they enclose."""
         if not any(line.startswith('"') or '\t"' in line for line in read_lines(self._path)):
             return
         try:

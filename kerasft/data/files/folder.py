@@ -12,14 +12,7 @@ _SUFFIXES = (".txt", ".txt.gz")
 
 
 class ClassFolder:
-    """One folder with a folder for each class.
-
-    Args:
-        path: The folder.
-
-    Raises:
-        UserError: If it is no such folder.
-    """
+    """A folder with one sub-folder for each class; anything else is a `UserError`."""
 
     columns = ("text", "label")
 
@@ -39,7 +32,7 @@ class ClassFolder:
             )
 
     def files(self) -> Iterator[Path]:
-        """Yields the text files, class after class, in the order of their names."""
+        """Yields the text files, class by class, sorted by name."""
         for folder in self._classes:
             try:
                 found = sorted(folder.iterdir())
@@ -48,13 +41,13 @@ class ClassFolder:
             yield from (file for file in found if file.name.lower().endswith(_SUFFIXES))
 
     def rows(self) -> Iterator[tuple[Path, None, tuple[str, str]]]:
-        """Yields each file, no number, its text and its class."""
+        """Yields each file, no row number, its text and its class."""
         for path in self.files():
             with open_bytes(path) as file:
                 yield path, None, (decode(file.read(), path), path.parent.name)
 
     def _find_ignored(self) -> Iterator[str]:
-        """Yields a line for people on each class with files that are not read, or with none."""
+        """Yields a log line for each class with files that are not read, or with none."""
         for folder in self._classes:
             others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
             texts = [name for name in others if name.lower().endswith(_SUFFIXES)]

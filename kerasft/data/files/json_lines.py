@@ -17,11 +17,8 @@ _SAMPLE_ROWS = 100
 class JsonLinesFile:
     """One file of JSON lines. The keys of its first hundred objects are the columns.
 
-    Args:
-        path: The file.
-
     Raises:
-        UserError: If it is empty, or its first line is no object.
+        UserError: If it is empty, or its first line is not an object.
     """
 
     def __init__(self, path: Path):
@@ -32,7 +29,7 @@ class JsonLinesFile:
         self.columns = tuple(dict.fromkeys(itertools.chain.from_iterable(sample)))
 
     def rows(self) -> Iterator[tuple[Path, int, tuple[Any, ...]]]:
-        """Yields the file, each line's number, from 1, and its values; `None` where one lacks."""
+        """Yields the file, each line's number, from 1, and its values; `None` for missing keys."""
         for number, values in self._read():
             yield self._path, number, tuple(values.get(name) for name in self.columns)
 

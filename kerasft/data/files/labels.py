@@ -1,4 +1,4 @@
-"""What the cells of a label column mean (classes, several labels to a text, or numbers); checks."""
+"""Detects what a label column holds (classes, several labels a text, or numbers), and checks it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from kerasft.errors import UserError
 AUTO = "auto"
 MOST_NAMED = 5
 _SEPARATORS = ("|", ";")
-_LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # where the user says that there are several labels
-_MOST_GRADES = 50  # up to so many distinct integers are grades or classes
-_MOST_NUMBERED = 500  # up to so many are numbered classes, if there are rows enough of each;
+_LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # if the user says that there are several labels
+_MOST_GRADES = 50  # up to this many distinct integers are grades or classes
+_MOST_NUMBERED = 500  # up to this many are numbered classes, if there are enough rows of each;
 _ROWS_EACH = 5  # otherwise they are measurements
 _MOST_CELLS = 10_000  # distinct ones kept
-_SEPARATED_SHARE = 0.1  # of the cells that must hold a separator before it is taken for one
+_SEPARATED_SHARE = 0.1  # of the cells that must hold a separator before it is accepted
 
 
 class LabelCounts:
-    """Counts the cells of a label column as they come, to tell afterwards what they are.
+    """Counts the cells of a label column to detect the task afterwards.
 
     Memory holds each distinct cell once, and of numbers 10,000 at most.
 
     Args:
-        kind: What the user says they are; `auto` asks the cells.
-        separator: What the user says stands between several labels in a cell.
+        kind: The user's `label_kind`; `auto` detects it.
+        separator: The user's separator between several labels in a cell.
 
     Raises:
-        UserError: If a separator is given for labels that are one to a text.
+        UserError: If a separator is given for labels that are one a text.
     """
 
     def __init__(self, kind: str = AUTO, separator: str | None = None):
@@ -52,19 +52,14 @@ class LabelCounts:
         self.cells: Counter[str] = Counter()
         self.lists: Counter[str] = Counter()
         self._kind, self._separator = kind, separator
-        self._kinds: dict[str, str] = {}  # of values, and where the first of each stood
-        self._spelled: dict[bool, str] = {}  # the same of cells that are numbers, and that are not
+        self._kinds: dict[str, str] = {}  # kinds of values, and the place of the first of each
+        self._spelled: dict[bool, str] = {}  # the same for cells that are numbers, or not
         self._has_fractions = self._overflows = False
         self._first: Any = None
         self._varies = False
 
     def add(self, cell: Any, place: str) -> None:
-        """Counts one cell that is not missing.
-
-        Args:
-            cell: The value.
-            place: Where it stands.
-        """
+        """Counts one cell that is not missing; `place` is its location, for messages."""
         if self._kind in (AUTO, MULTI) and self._separator is None:
             cell = as_list(cell)
         if isinstance(cell, list | tuple) or self._separator is not None:
@@ -88,7 +83,7 @@ class LabelCounts:
         if number is not None:
             self._has_fractions |= not number.is_integer()
             if len(self.cells) >= _MOST_CELLS and word not in self.cells:
-                self._overflows = True  # only the kind of so many numbers matters
+                self._overflows = True  # of this many numbers only the kind matters
                 return
         self.cells[word] += 1
         if False in self._spelled:
@@ -111,11 +106,7 @@ class LabelCounts:
             )
 
     def check_variety(self) -> None:
-        """Refuses labels that are the same for all texts.
-
-        Raises:
-            UserError: If they are.
-        """
+        """Raises a `UserError` if all texts have the same labels."""
         if not self._varies:
             raise UserError(
                 "All training examples have one label: there is nothing to learn.",
@@ -124,11 +115,7 @@ class LabelCounts:
             )
 
     def check_mixture(self) -> None:
-        """Refuses a column that holds lists beside single values, or numbers beside words.
-
-        Raises:
-            UserError: With the place where each kind is first met.
-        """
+        """Raises a `UserError` if a column mixes lists and single values, or numbers and words."""
         words = len(self._spelled) == 2
         numbers_beside_words = {"text", "number"} <= self._kinds.keys() and words
         if ("list" in self._kinds and len(self._kinds) > 1) or numbers_beside_words:
@@ -146,10 +133,10 @@ class LabelCounts:
             )
 
     def detect(self) -> tuple[str, str | None]:
-        """Returns what the labels are, one of `LABEL_KINDS`, and what separates several.
+        """Returns one of `LABEL_KINDS`, and the separator of several labels.
 
         Raises:
-            UserError: If they are lists, and the user says that they are not.
+            UserError: If the cells are lists, and the user's `label_kind` excludes lists.
         """
         if self._kind in (SINGLE, NUMBER):
             if "list" in self._kinds:
@@ -169,7 +156,7 @@ class LabelCounts:
         return (SINGLE, None) if found is None else (MULTI, found)
 
     def _are_numbered_classes(self) -> bool:
-        """Whether whole numbers are few, or so many rows have each that they name classes."""
+        """Whether integers are classes: few distinct ones, or many rows for each."""
         if self._has_fractions or self._overflows:
             return False
         count = len(self.cells)
@@ -177,10 +164,10 @@ class LabelCounts:
         return count <= _MOST_GRADES or (count <= _MOST_NUMBERED and enough)
 
     def _find_separator(self, signs: Sequence[str]) -> str | None:
-        """Returns a sign that separates labels: it stands in a tenth of the cells, between words.
+        """Returns a sign that separates labels: it occurs in a tenth of the cells, between words.
 
-        Where nobody said that there are several labels it must be unmistakable: there are fewer
-        distinct words than distinct cells, too.
+        Unless the user said that there are several labels, it must be unmistakable: there must also
+        be fewer distinct words than distinct cells.
         """
         for sign in signs:
             holding = [cell for cell in self.cells if sign in cell]
@@ -192,11 +179,7 @@ class LabelCounts:
         return None
 
     def names(self, separator: str | None) -> Counter[str]:
-        """Returns how often each class or label occurs.
-
-        Args:
-            separator: What stands between several labels in a cell; `None` for classes.
-        """
+        """Returns how often each class or label occurs; `separator` is `None` for classes."""
         names = Counter(self.lists)
         for cell, count in self.cells.items():
             for word in as_words(cell, separator):
@@ -204,22 +187,18 @@ class LabelCounts:
         return names
 
 
-_MOST_UNSEEN = 1000  # of which the rows are kept
+_MOST_UNSEEN = 1000  # labels whose rows are kept
 
 
 def sort_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Sorts labels: as numbers where all are numbers, else as text."""
+    """Sorts labels: as numbers if all are numbers, else as text."""
     if any(as_plain_number(name) is None for name in names):
         return tuple(sorted(names))
     return tuple(sorted(names, key=lambda name: (as_number(name), name)))
 
 
 def check_names(counts: Counter[str]) -> None:
-    """Refuses classes that cannot be learnt.
-
-    Raises:
-        UserError: If there is one alone, or one has fewer than two examples.
-    """
+    """Raises a `UserError` if there is only one class, or one has fewer than two examples."""
     if len(counts) < 2:
         raise UserError(
             "All training examples have one label: there is nothing to learn.",
@@ -241,11 +220,7 @@ def check_names(counts: Counter[str]) -> None:
 
 
 def check_header(column: str, names: Collection[str]) -> None:
-    """Refuses a table whose first line seems to be a row: a label is the label column's name.
-
-    Raises:
-        UserError: If it seems so.
-    """
+    """Raises a `UserError` if the first line seems to be a row: the column's name is a label."""
     if column in names:
         raise UserError(
             "The first line looks like a row, not like the names of the columns.",
@@ -256,13 +231,9 @@ def check_header(column: str, names: Collection[str]) -> None:
 
 
 def check_numbers(cells: Iterable[tuple[Any, str]]) -> None:
-    """Refuses cells that are no numbers; missing ones are passed over.
+    """Raises a `UserError` for the first cell that is not a number; missing ones are skipped.
 
-    Args:
-        cells: Values, and where each stands.
-
-    Raises:
-        UserError: With the first of them.
+    `cells` are pairs of a value and its location.
     """
     wrong = ((c, at) for c, at in cells if not is_missing(c) and as_number(c) is None)
     first = list(itertools.islice(wrong, MOST_NAMED))
@@ -278,15 +249,10 @@ def check_numbers(cells: Iterable[tuple[Any, str]]) -> None:
 def check_seen(
     split: str, cells: Iterable[tuple[Sequence[str], str]], names: Collection[str]
 ) -> None:
-    """Refuses labels that training does not have, after reading all cells.
+    """Raises a `UserError` for labels of a split that train does not have, after reading all cells.
 
-    Args:
-        split: The split that they stand in.
-        cells: The labels of each row, and where it stands.
-        names: The labels of train.
-
-    Raises:
-        UserError: With the labels and the first rows of each.
+    `cells` are pairs of the labels of a row and its location. The error names the labels and the
+    first rows of each.
     """
     unseen: dict[str, list[str]] = {}
     for words, place in cells:
@@ -307,14 +273,7 @@ def check_seen(
 def describe_labels(
     column: str, kind: str, names: Sequence[str], separator: str | None = None
 ) -> str:
-    """Returns the line that tells people what the labels were taken for, and how to say else.
-
-    Args:
-        column: The label column.
-        kind: What they are.
-        names: The labels.
-        separator: What stands between several labels in a cell.
-    """
+    """Returns the log line that says how labels were interpreted and how to change that."""
     are = f'The labels in "{column}" are'
     if kind == NUMBER:
         return f'{are} numbers: a regression. For classes: data.label_kind="single".'

@@ -13,13 +13,10 @@ _BATCH_ROWS = 4096
 
 
 class ParquetFile:
-    """One Parquet file.
-
-    Args:
-        path: The file; gzipped as a whole only if its name ends in `.gz`.
+    """One Parquet file; gzipped as a whole only if its name ends in `.gz`.
 
     Raises:
-        UserError: If it is no Parquet file.
+        UserError: If it is not a Parquet file.
     """
 
     def __init__(self, path: Path):
@@ -42,7 +39,7 @@ class ParquetFile:
 
 
 class _Opened:
-    """An open Parquet file; what pyarrow finds wrong with it is told as the user's to mend."""
+    """An open Parquet file; pyarrow's errors become a `UserError`."""
 
     def __init__(self, path: Path):
         self._path = path

@@ -1,7 +1,7 @@
-"""Paths of files of the user's own: on a disk of this machine, or wherever TensorFlow reads.
+"""Paths of the user's files: local, or any that TensorFlow reads.
 
-`gs://bucket/reviews.csv`, or any other scheme that `tf.io.gfile` knows, is read as a local file is.
-(`etils.epath` would do so for four schemes alone.)
+`gs://bucket/reviews.csv`, or any other scheme that `tf.io.gfile` knows, is read like a local file.
+(`etils.epath` supports only four schemes.)
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import BinaryIO
 from kerasft.errors import UserError, first_line
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_BUFFER_BYTES = 2**20  # what is asked for at a time: each asking may cross a network
+_BUFFER_BYTES = 2**20  # bytes read at a time: each read may cross a network
 
 
 def to_path(name: str) -> Path | RemotePath:
-    """Returns the path that a name stands for: remote where it begins with a scheme."""
+    """Returns the path of a name: remote if it begins with a scheme."""
     return RemotePath(name) if _REMOTE.match(name) else Path(name).expanduser()
 
 
 def find_paths(pattern: str) -> list[Path | RemotePath]:
-    """Returns what a path or glob stands for, sorted; nothing where there is no such file.
+    """Returns the files that match a path or glob, sorted; possibly none.
 
     Raises:
-        UserError: TensorFlow cannot look there.
+        UserError: TensorFlow cannot read that location.
     """
     path = to_path(pattern)
     if isinstance(path, RemotePath):
@@ -46,11 +46,7 @@ def find_paths(pattern: str) -> list[Path | RemotePath]:
 
 @functools.total_ordering
 class RemotePath:
-    """What of `pathlib.Path` reading needs, of a path with a scheme.
-
-    Args:
-        name: Such as `gs://bucket/folder/file.csv`.
-    """
+    """The part of `pathlib.Path` that reading needs, for a path with a scheme."""
 
     def __init__(self, name: str):
         self._name = name.rstrip("/")
@@ -83,12 +79,12 @@ class RemotePath:
 
     @property
     def suffix(self) -> str:
-        """From the last dot of the name on."""
+        """The name from its last dot."""
         return self._inside.suffix
 
     @property
     def parent(self) -> RemotePath:
-        """The folder that it lies in."""
+        """The parent folder."""
         return RemotePath(posixpath.dirname(self._name))
 
     def resolve(self) -> RemotePath:
@@ -96,23 +92,23 @@ class RemotePath:
         return self
 
     def is_dir(self) -> bool:
-        """Tells whether it is a folder."""
+        """Whether it is a folder."""
         with _telling(self):
             return _gfile().isdir(self._name)
 
     def is_file(self) -> bool:
-        """Tells whether it is there and no folder."""
+        """Whether it exists and is not a folder."""
         with _telling(self):
             return _gfile().exists(self._name) and not self.is_dir()
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """Yields what lies in the folder."""
+        """Yields the folder's entries."""
         with _telling(self):
             names = _gfile().listdir(self._name)
         yield from (RemotePath(f"{self._name}/{name}") for name in names)
 
     def find(self) -> list[RemotePath]:
-        """Returns itself, if it is there; else what it stands for as a glob, sorted."""
+        """Returns itself if it exists; else the matches of the glob, sorted."""
         with _telling(self):
             if _gfile().exists(self._name):
                 return [self]
@@ -120,18 +116,14 @@ class RemotePath:
         return sorted(map(RemotePath, found))
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """Opens the file for reading its bytes.
-
-        Raises:
-            ValueError: Another mode is asked for.
-        """
+        """Opens the file for reading its bytes; another mode is a `ValueError`."""
         if mode != "rb":
             raise ValueError(f"A remote file is only read. Received: mode={mode!r}.")
         return io.BufferedReader(_RemoteBytes(self), _BUFFER_BYTES)
 
 
 class _RemoteBytes(io.RawIOBase):
-    """A file of `tf.io.gfile` as Python has files; its errors are `OSError`."""
+    """A file of `tf.io.gfile` as a Python file; its errors are `OSError`."""
 
     def __init__(self, path: RemotePath):
         super().__init__()

@@ -1,6 +1,6 @@
-"""Opens a file of text line by line, plain or gzipped, and says what is wrong with one that is not.
+"""Reads text files line by line, plain or gzipped, and reports undecodable ones.
 
-Only bytes are looked at here; what a line means, the formats know.
+Handles bytes only; the formats interpret the lines.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def is_gzipped(path: Path) -> bool:
-    """Tells by its name whether a file is gzipped."""
+    """Whether a file is gzipped, by its name."""
     return path.suffix.lower() == GZIP_SUFFIX
 
 
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for reading, unzipped where its name ends in `.gz`.
+    """Opens a file for reading, unzipped if its name ends in `.gz`.
 
     Raises:
-        UserError: If it cannot be read, or is no gzip though its name says so.
+        UserError: If it cannot be read, or is not gzip though its name says so.
     """
     try:
         with path.open("rb") as file:
@@ -53,7 +53,7 @@ def read_lines(path: Path) -> Iterator[str]:
     """Yields the lines of a UTF-8 file with their ends, without a byte order mark.
 
     Raises:
-        UserError: If a line is not UTF-8, holds a NUL byte or more than 64 MiB: the line is named.
+        UserError: Naming the line, if it is not UTF-8, holds a NUL byte or more than 64 MiB.
     """
     with open_bytes(path) as file:
         number = 0
@@ -68,15 +68,10 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def decode(content: bytes, path: Path, number: int | None = None) -> str:
-    """Returns text as it was written, or says where it is not UTF-8.
-
-    Args:
-        content: A line, or a whole file.
-        path: The file.
-        number: The line's, from 1; `None` for a whole file.
+    """Decodes a line (with its `number`, from 1) or a whole file (`None`).
 
     Raises:
-        UserError: For what is not UTF-8, and for NUL bytes.
+        UserError: For invalid UTF-8, and for NUL bytes.
     """
     place = f"{path}, line {number}" if number else str(path)
     if number in (None, 1) and content.startswith(_UTF16_MARKS):

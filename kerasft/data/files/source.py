@@ -1,4 +1,4 @@
-"""Files of the user's own as a source of examples."""
+"""The user's files as a source of examples."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _SAMPLE_ROWS = 100
 
 @dataclasses.dataclass
 class Scan:
-    """What one reading of a split found.
+    """The findings of one reading of a split.
 
     Args:
         num_examples: Rows that are used.
         num_bytes: Their texts' UTF-8 bytes.
-        dropped: Rows that are left out, by reason, and where the first of them stand.
-        num_dropped: How many there are, by reason.
-        num_noted: How many rows are used and told of, by what is to be told.
-        groups: The hashes of the groups of the rows that are used, one after the other.
+        dropped: The places of the first dropped rows, by reason.
+        num_dropped: The number of dropped rows, by reason.
+        num_noted: The number of rows that are used but reported, by message.
+        groups: The hashes of the groups of the used rows, one after the other.
     """
 
     num_examples: int = 0
@@ -62,15 +62,15 @@ class Scan:
     _noted: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def drop(self, reason: str, place: str) -> None:
-        """Counts a row that is left out."""
+        """Counts a row that is dropped."""
         _count(self.num_dropped, self.dropped, reason, place)
 
     def note(self, what: str, place: str) -> None:
-        """Counts a row that is used, and of which something is to be told."""
+        """Counts a row that is used, but reported."""
         _count(self.num_noted, self._noted, what, place)
 
     def to_lines(self, split: str) -> list[str]:
-        """Returns a line for people on each reason."""
+        """Returns a log line for each reason."""
         told = [
             ("left out: ", self.num_dropped, self.dropped),
             ("with ", self.num_noted, self._noted),
@@ -84,7 +84,7 @@ class Scan:
 
 
 def _count(counts: Counter[str], places: dict[str, list[str]], what: str, place: str) -> None:
-    """Counts a row, and keeps where it stands if it is among the first."""
+    """Counts a row, and keeps the places of the first ones."""
     counts[what] += 1
     first = places.setdefault(what, [])
     if len(first) < MOST_NAMED:
@@ -94,23 +94,22 @@ def _count(counts: Counter[str], places: dict[str, list[str]], what: str, place:
 class FileSource:
     """Files with a text and a label a row, as the splits `train`, `validation` and `test`.
 
-    All files are read once when the source is made: for the names of the labels, for rows to leave
-    out, for what is wrong. They are read as streams; what stays in memory is each distinct label,
-    and 16 bytes a row where there are groups.
+    All files are read once when the source is made, to find label names, rows to drop, and errors.
+    They are streamed; memory holds each distinct label, and 16 bytes a row if there are groups.
 
     Args:
         train_files: Paths or globs; see `open_table`.
-        validation_files: The same, perhaps none.
-        test_files: The same, perhaps none.
+        validation_files: The same, possibly none.
+        test_files: The same, possibly none.
         format: `auto` by the names of the files, or `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
         text_column: Name of the text's column; guessed if `None`.
         text_pair_column: Name of the second text's column; single texts if `None`.
         label_column: Name of the label's column; guessed if `None`.
-        label_columns: Columns of 0 and 1, one for each label, in place of `label_column`.
+        label_columns: Columns of 0 and 1, one for each label, instead of `label_column`.
         group_column: Name of the group's column; no groups if `None`.
         label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
-        label_separator: What stands between several labels in a cell; detected if `None`.
-        log: Called with messages: what was guessed and left out.
+        label_separator: Separator of several labels in a cell; detected if `None`.
+        log: Called with messages on guesses and dropped rows.
 
     Raises:
         UserError: If a file cannot be read, or its labels cannot be learnt.
@@ -140,7 +139,7 @@ class FileSource:
         _refuse_label_columns(self._label_columns, text_column, text_pair_column, group_column)
         if label_columns:
             label_column, label_kind = self._tables["train"].columns[-1], MULTI
-        # Before anything is read: what is read later must still be this.
+        # Before anything is read: later readings must find the same content.
         self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._log = log
@@ -173,11 +172,11 @@ class FileSource:
         self.version = self.fingerprint("train")[:8]
 
     def has_split(self, split: str) -> bool:
-        """Tells whether files were given for a split."""
+        """Whether files were given for a split."""
         return split in self._tables
 
     def name_of(self, split: str) -> str:
-        """Returns the name of the split's files; their path where train's have the same name."""
+        """Returns the name of the split's files; their path if train's have the same name."""
         table = self._tables[split]
         is_unclear = split != "train" and table.name == self.name
         return str(table.files[0]) if is_unclear else table.name
@@ -191,20 +190,20 @@ class FileSource:
         return self._scans[split].num_bytes
 
     def num_dropped(self, split: str) -> dict[str, int]:
-        """Returns how many rows of the split are left out, by reason."""
+        """Returns how many rows of the split are dropped, by reason."""
         return dict(self._scans[split].num_dropped)
 
     def group_hashes(self, split: str) -> np.ndarray | None:
         """Returns the hash of each example's group, uint8 `(num_examples, 16)`.
 
-        `None` where there are no groups. A text whose cell is empty is a group of its own.
+        `None` if there are no groups. A text with an empty cell is a group of its own.
         """
         if split not in self._tables or self._columns[split].group is None:
             return None
         return np.frombuffer(bytes(self._scans[split].groups), np.uint8).reshape(-1, HASH_BYTES)
 
     def iterate(self, split: str) -> Iterator[Example]:
-        """Yields the examples in the order of the rows, without those that are left out.
+        """Yields the examples in the order of the rows, without those that are dropped.
 
         Raises:
             UserError: If the files have changed since they were first read.
@@ -223,14 +222,14 @@ class FileSource:
             raise changed_while_read(", ".join(map(str, files)), split)
 
     def fingerprint(self, split: str) -> str:
-        """Returns the sha256 of the split's files and of what they are read by."""
+        """Returns the sha256 of the split's files and of the settings that read them."""
         digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
         digest.update(self._contents[split].digest)
         return digest.hexdigest()
 
     def check_unchanged(self, split: str) -> None:
-        """Refuses files that have changed since the source was made."""
+        """Raises a `UserError` if the files have changed since the source was made."""
         self._contents[split].check_unchanged()
 
     def _say(self, *lines: str) -> None:
@@ -252,7 +251,7 @@ class FileSource:
         return choose_columns(table.columns, (), **(self._names | {"group": group}))[0]
 
     def _settle_labels(self, kind: str, separator: str | None, label_is_guessed: bool) -> None:
-        """Reads train: which labels there are, and of which kind."""
+        """Reads train to find its labels and their kind."""
         counts = self._count_labels(kind, separator)
         if not self._scans["train"].num_examples:
             raise UserError(
@@ -267,7 +266,7 @@ class FileSource:
             and self.label_kind == MULTI
             and self._scans["train"].num_dropped["no label"]
         ):
-            counts = self._count_labels(kind, separator)  # an empty cell says something now
+            counts = self._count_labels(kind, separator)  # an empty cell now has a meaning
         self._label_names: dict[str, int] = {}
         if self.label_kind == NUMBER:
             self._check_numbers("train")
@@ -296,7 +295,7 @@ class FileSource:
         return counts
 
     def _scan_further(self, split: str) -> None:
-        """Reads a split other than train, for labels that train does not have."""
+        """Reads a split other than train, to find labels that train does not have."""
         if self.label_kind == NUMBER:
             sum(1 for _ in self._used_rows(split))
             self._check_numbers(split)
@@ -331,9 +330,9 @@ class FileSource:
             yield row
 
     def _why_dropped(self, row: Row, columns: Columns) -> str | None:
-        """Returns why a row is left out, `None` if it is used.
+        """Returns the reason to drop a row, `None` if it is used.
 
-        An empty cell is no label; where a text may have several, it says that none applies.
+        An empty cell is a missing label; if a text may have several, it means that none applies.
         """
         check_cells(row, columns)
         if is_missing(row.values[columns.text]):
@@ -350,7 +349,7 @@ class FileSource:
         return as_words(cell if self._separator else as_list(cell), self._separator)
 
     def _label_of(self, cell: Any) -> int | float | tuple[int, ...] | None:
-        """Returns a cell as a label; `None` if it was not there when the labels were settled."""
+        """Returns a cell as a label; `None` if the label did not exist in the first reading."""
         if self.label_kind == NUMBER:
             return as_number(cell)
         words = self._words(cell)
@@ -361,7 +360,7 @@ class FileSource:
 
 
 def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:
-    """Refuses columns that hold a label and something else."""
+    """Raises a `UserError` if a label column is also used for something else."""
     twice = {*labels} & {*others}
     if twice:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Several files as one table: found, their format known, read one after the other."""
+"""Reads several files of one format as one table."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "tru
 
 
 class Row(NamedTuple):
-    """One row: the file it stands in, its number there from 1 (for text, the line), its values.
+    """One row: its file, its number there from 1 (for text, the line), its values.
 
-    Of a folder by class each file is one row, without a number.
+    In a folder by class each file is one row, without a number.
     """
 
     file: Path
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it stands, for people."""
+        """Its location, for messages."""
         if self.number is None:
             return f"{self.file.parent.name}/{self.file.name}"
         return f"{self.file.name}:{self.number}"
@@ -64,13 +64,13 @@ class Table:
     """Files of the same columns, read as one.
 
     Args:
-        files: Paths of what is there.
+        files: Existing paths.
         format: `auto` (by each name), `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
-        joined: Columns of 0 and 1, in whose place there is one of lists: of the names of those
-            that hold 1. It is called as they are, with `, ` between. Defaults to none.
+        joined: Columns of 0 and 1 to replace by one column that lists the names of those that hold
+            1. Its name is theirs, joined with `, `. Defaults to none.
 
     Raises:
-        UserError: If a file cannot be read, or has other columns than the first.
+        UserError: If a file cannot be read, or its columns differ from the first's.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The name of the first file, and how many more there are."""
+        """The name of the first file, and the number of others."""
         more = len(self.files) - 1
         return f"{self.files[0].name} and {more} more" if more else self.files[0].name
 
@@ -118,7 +118,7 @@ class Table:
                 yield row
 
     def contents(self) -> Iterator[Path]:
-        """Yields every file that is read, those inside folders as well."""
+        """Yields every file that is read, including those inside folders."""
         for path, part in zip(self.files, self._parts, strict=True):
             yield from part.files() if isinstance(part, ClassFolder) else (path,)
 
@@ -144,11 +144,11 @@ def open_table(
     format: str = AUTO,  # noqa: A002 - the setting's name
     joined: Sequence[str] = (),
 ) -> Table:
-    """Opens what paths and globs stand for.
+    """Opens the files of paths and globs.
 
     Args:
-        patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read in the order of
-            their names; local, or any that `tf.io.gfile` reads, such as `gs://bucket/*.csv`.
+        patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read sorted by name;
+            local, or any that `tf.io.gfile` reads, such as `gs://bucket/*.csv`.
         format: See `Table`.
         joined: See `Table`.
 
@@ -162,7 +162,7 @@ def open_table(
 
 
 def no_such_column(setting: str, name: str, columns: Sequence[str]) -> UserError:
-    """Returns the error of a setting that names a column which is not there."""
+    """Returns the error for a setting that names a missing column."""
     return UserError(
         f"{setting}: there is no such column.{nearest(name, columns)}",
         received=name,
@@ -250,11 +250,11 @@ def _format_of(path: Path) -> str:
 
 
 class Contents:
-    """The contents of a split's files, to notice a change while they are read again and again.
+    """The contents of a split's files, to notice changes between readings.
 
     Args:
         table: The files, read here for the first time.
-        split: The split that they are, for messages.
+        split: Their split, for messages.
 
     Attributes:
         digest: The sha256 of the contents.
@@ -266,28 +266,22 @@ class Contents:
         self.digest = table.digest()
 
     def check_untouched(self) -> None:
-        """Refuses local files that have been written to or replaced, even by the same content.
+        """Raises a `UserError` if local files were written, replaced or removed.
 
-        A file that is changed and restored between two looks at its content is noticed, too.
-
-        Raises:
-            UserError: They have, or are gone.
+        This notices replacement by equal content, and a file that was changed and restored between
+        two readings.
         """
         if self._read_stamps() != self._stamps:
             raise changed_while_read(", ".join(map(str, self._table.files)), self._split)
 
     def check_unchanged(self) -> None:
-        """Refuses files that have been touched, or whose content differs.
-
-        Raises:
-            UserError: They have, or are gone.
-        """
+        """Raises a `UserError` if files were touched or removed, or their content differs."""
         self.check_untouched()
-        if self._table.digest() != self.digest:  # of remote files all that is known
+        if self._table.digest() != self.digest:  # the only check for remote files
             raise changed_while_read(", ".join(map(str, self._table.files)), self._split)
 
     def _read_stamps(self) -> list[tuple[int, ...]]:
-        """Returns what the file system changes with each write or rename, of each local file."""
+        """Returns stamps of the local files that change with each write or rename."""
         paths = [path for path in self._table.contents() if isinstance(path, Path)]
         return [_stamp(path) for path in paths]
 

@@ -1,4 +1,4 @@
-"""A look over labelled text before training: what is there, what is wrong with it, what to do."""
+"""Inspects labelled text before training: its contents, its problems and their fixes."""
 
 from kerasft.data.inspection.inspection import Inspection, inspect_source, length_preprocessor
 

@@ -1,4 +1,4 @@
-"""What an inspection says of a split: plain numbers, written as JSON and as lines for people."""
+"""The facts that an inspection reports of a split, written as JSON and as text lines."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-    """How long the texts of a split are.
+    """The lengths of a split's texts.
 
     Attributes:
         unit: `tokens`, special tokens included, or `words`.
-        percentiles: The length that so many percent of the texts do not exceed.
+        percentiles: Length by percentile.
         longest: The length of the longest.
         limit: The most tokens that are read; `None` when words were counted.
-        truncated_share: The share of texts that is longer than that, 0 to 1; `None` with `limit`.
+        truncated_share: The share of texts longer than that, 0 to 1; `None` with `limit`.
     """
 
     unit: str
@@ -38,26 +38,26 @@ class Lengths:
 
 @dataclasses.dataclass(frozen=True)
 class SplitFacts:
-    """What is in a split.
+    """The contents of a split.
 
     Attributes:
         rows: Examples.
-        left_out: Rows that the source leaves out, by reason.
+        left_out: Rows that the source drops, by reason.
         empty: Examples with an empty text.
         hidden_labels: Examples whose label is hidden.
         distinct_texts: Different texts, or pairs.
         duplicates: Examples beyond the first of an equal text.
-        conflicting_texts: Texts that stand under different labels.
+        conflicting_texts: Texts that occur with different labels.
         conflicting_rows: Examples that have such a text.
         conflicts: Some of them: `text` and two of its `labels`.
         counts: `single` and `multi`: examples by label name, in label order.
         labels_per_text: `multi`: examples by how many labels they have.
-        quantiles: `number`: the label that so many percent do not exceed.
-        rounding: `number`: the most that a label changes when it becomes a float32, in standard
+        quantiles: `number`: label by percentile.
+        rounding: `number`: the largest change of a label when rounded to float32, in standard
             deviations of the labels.
-        lengths: How long the texts are; `None` where there are none.
-        faults: Examples by fault of encoding, `faults.FAULTS`.
-        groups: How many groups there are; `None` without groups.
+        lengths: The lengths of the texts; `None` without texts.
+        faults: Examples by encoding error, `faults.FAULTS`.
+        groups: Number of groups; `None` without groups.
     """
 
     rows: int
@@ -80,14 +80,12 @@ class SplitFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Leak:
-    """Texts, or groups, that stand in two splits.
+    """Texts, or groups, of `split` that also occur in `other`.
 
     Attributes:
         what: `texts` or `groups`.
-        split: The one.
-        other: The other.
-        shared: How many different ones stand in both.
-        rows: How many examples of `split` have them.
+        shared: The number of different ones in both.
+        rows: The number of examples of `split` that have them.
     """
 
     what: str
@@ -98,12 +96,12 @@ class Leak:
 
 
 def label_counts(scan: Scan, label_names: Sequence[str]) -> dict[str, int]:
-    """Returns how many examples have which label, by name, in label order."""
+    """Returns the number of examples of each label, by name, in label order."""
     return {name: scan.labels[index] for index, name in enumerate(label_names)}
 
 
 def number_quantiles(scan: Scan) -> dict[int, float]:
-    """Returns the labels that `QUANTILES` percent do not exceed; nothing without numbers."""
+    """Returns the label at each of `QUANTILES` percent; empty without numbers."""
     known = scan.label_keys[~np.isnan(scan.label_keys)] if scan.kind == NUMBER else ()
     if len(known) == 0:
         return {}
@@ -115,7 +113,7 @@ def number_quantiles(scan: Scan) -> dict[int, float]:
 
 
 def relative_rounding(scan: Scan) -> float:
-    """Returns how far float32 moves a label at most, in standard deviations of the labels."""
+    """Returns the largest float32 rounding of a label, in standard deviations of the labels."""
     if not scan.rounding:
         return 0.0
     spread = float(np.nanstd(scan.label_keys.astype(np.float64)))
@@ -123,7 +121,7 @@ def relative_rounding(scan: Scan) -> float:
 
 
 def measure_lengths(counts: Counter[int], unit: str, limit: int | None) -> Lengths | None:
-    """Returns percentiles (nearest rank) of lengths that were counted; `None` if there are none."""
+    """Returns percentiles (nearest rank) of counted lengths; `None` if there are none."""
     if not counts:
         return None
     lengths = sorted(counts)
@@ -138,7 +136,7 @@ def measure_lengths(counts: Counter[int], unit: str, limit: int | None) -> Lengt
 
 
 def imbalance(counts: dict[str, int]) -> float:
-    """Returns how many times as frequent the most frequent label is as the least frequent."""
+    """Returns the ratio of the most to the least frequent label's counts."""
     present = [count for count in counts.values() if count]
     return max(present) / min(present) if present else 1.0
 
@@ -147,13 +145,7 @@ _MOST_LABELS = 12
 
 
 def fact_lines(split: str, facts: SplitFacts, label_kind: str) -> Iterator[str]:
-    """Yields what is in a split: rows and texts, labels, lengths.
-
-    Args:
-        split: Its name.
-        facts: What is in it.
-        label_kind: One of `kerasft.data.example.LABEL_KINDS`.
-    """
+    """Yields lines on a split: rows and texts, labels, lengths."""
     groups = "" if facts.groups is None else f", in {count(facts.groups, 'group')}"
     yield (
         f"{split}: {count(facts.rows, 'row')}, {count(facts.distinct_texts, 'different text')}"
@@ -172,7 +164,7 @@ def fact_lines(split: str, facts: SplitFacts, label_kind: str) -> Iterator[str]:
 
 
 def describe_counts(counts: Mapping[str, int], rows: int) -> str:
-    """Returns how many examples have each label, the most frequent first; the rest counted."""
+    """Returns the number of examples of each label, most frequent first; the rest counted."""
     by_count = sorted(counts.items(), key=lambda item: -item[1])
     told = [f"{name} {number:,} ({number / rows:.1%})" for name, number in by_count[:_MOST_LABELS]]
     more = len(by_count) - len(told)
@@ -180,7 +172,7 @@ def describe_counts(counts: Mapping[str, int], rows: int) -> str:
 
 
 def describe_lengths(lengths: Lengths) -> str:
-    """Returns percentiles, the longest, and the share that is cut."""
+    """Returns percentiles, the longest, and the share that is truncated."""
     told = ", ".join(f"{percent} % {length:,}" for percent, length in lengths.percentiles.items())
     cut = ""
     if lengths.limit is not None:

@@ -1,4 +1,4 @@
-"""Reads a source's splits once, and says what is in them and what is wrong."""
+"""Reads a source's splits once, and reports their contents and problems."""
 
 from __future__ import annotations
 
@@ -33,16 +33,13 @@ UNTRUNCATED = 10_000_000  # tokens: more than any text has
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What is in a dataset, and what is wrong with it.
+    """The contents and problems of a dataset.
 
     Attributes:
-        name: The source's name.
-        version: The source's version.
         label_kind: One of `kerasft.data.example.LABEL_KINDS`.
-        label_names: The source's.
-        splits: What is in each split, by the dataset's own name; the first is trained on.
-        leaks: What stands in two splits.
-        problems: What is wrong, worst first, and what to do about it.
+        splits: The contents of each split, by the dataset's own name; the first is trained on.
+        leaks: Texts and groups that occur in two splits.
+        problems: Problems and their fixes, worst first.
     """
 
     name: str
@@ -55,15 +52,11 @@ class Inspection:
 
     @property
     def errors(self) -> list[Problem]:
-        """The problems that make the data useless for training."""
+        """The problems that make training impossible."""
         return [problem for problem in self.problems if problem.level == ERROR]
 
     def check(self) -> None:
-        """Refuses data that cannot be trained on.
-
-        Raises:
-            UserError: If there are errors, naming all of them.
-        """
+        """Raises a `UserError` that names all errors, if there are any."""
         if self.errors:
             raise UserError(
                 "This data cannot be trained on. "
@@ -72,7 +65,7 @@ class Inspection:
             )
 
     def to_lines(self) -> list[str]:
-        """Returns lines for people: what is wrong and what to do, then what is there."""
+        """Returns text lines: problems and fixes, then the contents."""
         problems = [problem.to_line() for problem in self.problems]
         facts = [
             line
@@ -82,7 +75,7 @@ class Inspection:
         return problems + facts
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all of it as plain data."""
+        """Returns everything as plain data."""
         return {
             "name": self.name,
             "version": self.version,
@@ -104,17 +97,17 @@ def inspect_source(
 ) -> Inspection:
     """Reads the splits of a source once, as streams.
 
-    Memory holds 16 bytes an example, which find equal texts, and 4 for its label. A second reading
-    goes as far as the first examples of equal texts under different labels, if there are any.
+    Memory holds 16 bytes an example, to find equal texts, and 4 for its label. If equal texts have
+    different labels, the source is read again up to the first such examples.
 
     Args:
         source: The data.
-        preprocessor: Has `tokenize(text, text_pair=None)` and cuts no text off: see
+        preprocessor: Has `tokenize(text, text_pair=None)` and does not truncate: see
             `length_preprocessor`. Without it words are counted.
-        sequence_length: The most tokens that will be read of a text; `None` for no limit. Only
-            used with a preprocessor.
-        splits: The dataset's own names of the splits to read, the one to train on first. Those
-            that the source does not have are passed over.
+        sequence_length: The most tokens read of a text; `None` for no limit. Only used with a
+            preprocessor.
+        splits: The dataset's own names of the splits to read, the training split first. Missing
+            splits are skipped.
 
     Raises:
         UserError: If the source has none of the splits.
@@ -141,11 +134,7 @@ def inspect_source(
 
 
 def length_preprocessor(vocabulary: Sequence[str]) -> Any:
-    """Builds a preprocessor that cuts no text off, to measure with.
-
-    Args:
-        vocabulary: WordPiece tokens, in the order of their ids.
-    """
+    """Builds a preprocessor without truncation, to measure lengths; `vocabulary` is in id order."""
     from kerasft.text.wordpiece import WordPiecePreprocessor
 
     return WordPiecePreprocessor(vocabulary, sequence_length=UNTRUNCATED)
@@ -183,7 +172,7 @@ def _group_hashes(source: Source, split: str) -> np.ndarray | None:
 def _show_conflicts(
     source: Source, split: str, positions: Sequence[tuple[int, int]]
 ) -> list[dict[str, Any]]:
-    """Reads the examples at some positions again, as far as they reach."""
+    """Reads the examples at some positions again, up to the last one found."""
     if not positions:
         return []
     wanted = set(itertools.chain.from_iterable(positions))

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, how bad it is, and what to do about it."""
+"""The problems of a dataset: their level and their fix."""
 
 from __future__ import annotations
 
@@ -48,13 +48,11 @@ _FAULTS = {
 
 
 class Problem(NamedTuple):
-    """Something that is wrong.
+    """A problem of the data; texts have no full stop.
 
     Args:
         level: `error` (the data cannot be trained on), `warning` or `note`.
-        split: Where: a split, or two.
-        what: What is wrong, without a full stop.
-        fix: What to do, without a full stop.
+        split: The split, or two.
     """
 
     level: str
@@ -71,13 +69,7 @@ class Problem(NamedTuple):
 def find_problems(
     splits: Mapping[str, SplitFacts], leaks: Sequence[Leak], label_kind: str
 ) -> tuple[Problem, ...]:
-    """Returns what is wrong, worst first.
-
-    Args:
-        splits: What is in each split; the first is trained on.
-        leaks: What stands in two splits.
-        label_kind: One of `kerasft.data.example.LABEL_KINDS`.
-    """
+    """Returns the problems, worst first; the first of `splits` is trained on."""
     problems = []
     for rank, (split, facts) in enumerate(splits.items()):
         if not facts.rows:
@@ -96,7 +88,7 @@ def find_problems(
 
 
 def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
-    """What only matters where a model learns."""
+    """Yields problems that matter only for the training split."""
     if facts.hidden_labels:
         yield (
             ERROR,
@@ -133,7 +125,7 @@ def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
 
 
 def _in_measuring(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
-    """What only matters where a model is measured."""
+    """Yields problems that matter only for validation and test splits."""
     if facts.hidden_labels:
         yield (
             NOTE,

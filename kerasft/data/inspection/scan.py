@@ -1,4 +1,4 @@
-"""One reading of a split as a stream: memory holds 16 bytes a row, and 4 for its label."""
+"""Reads a split once as a stream: memory holds 16 bytes a row, and 4 for its label."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONTROL_CHARACTER = "control_character"
 HTML = "html"
 FAULTS = (INVALID_UTF8, REPLACEMENT_CHARACTER, MOJIBAKE, CONTROL_CHARACTER, HTML)
 
-# Bytes 0x80 to 0xBF, which go on with a character in UTF-8, as Latin-1 and as Windows-1252 show
+# Bytes 0x80 to 0xBF, which continue a character in UTF-8, as Latin-1 and as Windows-1252 show
 # them: "Ã©" for "é", "â€™" for an apostrophe, "ðŸ˜€" for an emoji.
 _CONTINUATIONS = bytes(range(0x80, 0xC0))
 _CONTINUED = re.escape(
@@ -47,11 +47,7 @@ _HTML = re.compile(
 
 
 def find_faults(text: bytes) -> list[str]:
-    """Returns which of `FAULTS` a text has.
-
-    Args:
-        text: Meant to be UTF-8.
-    """
+    """Returns which of `FAULTS` a text has, which should be UTF-8."""
     faults = []
     try:
         decoded = text.decode()
@@ -63,7 +59,7 @@ def find_faults(text: bytes) -> list[str]:
             faults.append(REPLACEMENT_CHARACTER)
         if _MOJIBAKE.search(decoded):
             faults.append(MOJIBAKE)
-    if _CONTROL.search(decoded) and MOJIBAKE not in faults:  # which has such characters itself
+    if _CONTROL.search(decoded) and MOJIBAKE not in faults:  # mojibake has control characters
         faults.append(CONTROL_CHARACTER)
     if _HTML.search(decoded):
         faults.append(HTML)
@@ -71,7 +67,7 @@ def find_faults(text: bytes) -> list[str]:
 
 
 class Scan:
-    """What is known of a split after reading it once.
+    """The findings of reading a split once.
 
     Args:
         source: Where the examples come from.
@@ -82,13 +78,13 @@ class Scan:
         num_rows: Examples.
         num_empty: Examples whose text, or one of whose two, is empty or white space.
         num_hidden: Examples whose label is hidden.
-        lengths: How many examples have which length.
-        faults: How many examples have which of `faults.FAULTS`.
-        labels: `single` and `multi`: how many examples have the label of an index.
-        labels_per_text: `multi`: how many examples have so many labels.
-        hashes: uint8 of shape `(num_rows, 16)`: of the texts.
-        label_keys: `(num_rows,)`: what differs where labels do; class, number or checksum.
-        rounding: `number`: the most that a label changes when it becomes a float32.
+        lengths: Number of examples by length.
+        faults: Number of examples by error, of `faults.FAULTS`.
+        labels: `single` and `multi`: number of examples by label index.
+        labels_per_text: `multi`: number of examples by number of labels.
+        hashes: uint8 `(num_rows, 16)`: of the texts.
+        label_keys: `(num_rows,)`: class, number or checksum; differs if labels differ.
+        rounding: `number`: the largest change of a label when rounded to float32.
     """
 
     def __init__(self, source: Source, split: str, count_tokens: CountTokens):
@@ -112,16 +108,16 @@ class Scan:
         self.label_keys = np.frombuffer(keys, _KEY_TYPES[self.kind])
 
     def find_conflicts(self) -> tuple[int, int, list[tuple[int, int]]]:
-        """Finds equal texts under different labels.
+        """Finds equal texts with different labels.
 
         Returns:
-            How many such texts there are, how many examples have them, and for each the positions
-            of two of its examples whose labels differ, those first that are read first.
+            The number of such texts, the number of their examples, and for each text the positions
+            of two examples whose labels differ, in reading order.
         """
         pairs, num_rows = [], 0
         for rows, texts in number_by_range(self.hashes):
             labels = np.nan_to_num(self.label_keys[rows])
-            # Written backwards: what stands in the end is the first example of each text.
+            # Written backwards: the entry that remains is the first example of each text.
             firsts = np.zeros(len(texts), np.int32)
             firsts[texts[::-1]] = np.arange(len(texts), dtype=np.int32)[::-1]
             differing = np.flatnonzero(labels != labels[firsts[texts]])
@@ -157,7 +153,7 @@ class Scan:
 
 
 def count_words(texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> np.ndarray:
-    """Returns how many words each text has, or each pair together: int64 `(num_texts,)`."""
+    """Returns the number of words of each text, or of each pair together: int64 `(num_texts,)`."""
     counts = [len(text.split()) for text in texts]
     if pairs is not None:
         counts = [count + len(pair.split()) for count, pair in zip(counts, pairs, strict=True)]
@@ -165,7 +161,7 @@ def count_words(texts: Sequence[bytes], pairs: Sequence[bytes] | None) -> np.nda
 
 
 def token_counter(preprocessor: Any, has_pairs: bool) -> CountTokens:
-    """Returns what counts the tokens that a preprocessor makes of each text, or pair."""
+    """Returns the function that counts the preprocessor's tokens of each text, or pair."""
     import tensorflow as tf
 
     from kerasft.data.store.token_writer import build_tokenize

@@ -1,1 +1,1 @@
-"""Which examples train, validate and test, and which of them make up which step."""
+"""Assigns examples to splits, and to the batch of each step."""

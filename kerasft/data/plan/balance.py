@@ -1,7 +1,6 @@
-"""How a batch is split over replicas, so that none waits long for another.
+"""Balances a batch over replicas: row i goes to replica i mod n.
 
-A batch is dealt out: row i goes to replica i mod n. All that is here follows from the lengths of
-the rows alone, and is the same on every machine.
+A pure function of the rows' lengths, the same on every machine.
 """
 
 from __future__ import annotations
@@ -20,18 +19,14 @@ def padded_length(lengths: np.ndarray, multiple: int = PADDING_MULTIPLE) -> int:
 
 
 def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
-    """Returns the order of a batch's rows in which dealing gives each replica about the same.
+    """Orders a batch's rows so that each replica gets about the same number of tokens.
 
-    The longest come first, n at a time, every other n of them in reverse: who got the longest of
-    one round gets the shortest of the next. Where rows are left over for some replicas, the round
-    before is in reverse, since those have its shortest then.
+    The longest come first, n at a time, every other n of them reversed: the replica with the
+    longest row of a round gets the shortest of the next. If the last round is incomplete, the round
+    before it is reversed: the replicas with extra rows have its shortest.
 
-    Args:
-        lengths: int `(batch_size,)`: tokens of each row.
-        replicas: How many; with one, the order stays as it is.
-
-    Returns:
-        int64 `(batch_size,)`: which row comes at each place.
+    `lengths`, int `(batch_size,)`, are the tokens of each row. Returns the row at each position,
+    int64 `(batch_size,)`; with one replica the order is unchanged.
     """
     rows = np.arange(len(lengths))
     if replicas == 1:
@@ -45,12 +40,12 @@ def deal_evenly(lengths: np.ndarray, replicas: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """How the rows of a step are computed.
+    """How the rows of a step are divided for computation.
 
     Args:
-        replicas: Over how many they are dealt out.
-        parts: In how many parts each replica computes its rows, each as wide as its longest.
-        window_length: Tokens of a window, where rows are read in windows; else `None`.
+        replicas: Number of replicas.
+        parts: Number of parts in which each replica computes its rows, each as wide as its longest.
+        window_length: Tokens of a window, if rows are read in windows; else `None`.
     """
 
     replicas: int = 1
@@ -58,14 +53,9 @@ class Split:
     window_length: int | None = None
 
     def positions(self, lengths: np.ndarray, pad_length_to: int = PADDING_MULTIPLE) -> np.ndarray:
-        """Returns the positions that each replica computes, without rows that fill the batch.
+        """Returns the positions each replica computes, int64 `(replicas,)`, without padding rows.
 
-        Args:
-            lengths: int `(batch_size,)`: tokens of each row, in the order of the batch.
-            pad_length_to: The width of the batch is a multiple of it.
-
-        Returns:
-            int64 `(replicas,)`.
+        `lengths`, int `(batch_size,)`, are the tokens of each row in batch order.
         """
         lengths = np.asarray(lengths, np.int64)
         width = padded_length(lengths, pad_length_to)

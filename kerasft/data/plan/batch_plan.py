@@ -1,7 +1,7 @@
-"""Which examples make up step s of epoch e: a pure function of lengths, seed, epoch and settings.
+"""The examples of step s of epoch e: a pure function of lengths, seed, epoch and settings.
 
-Nothing here depends on NumPy's random generators, whose streams may change between versions: the
-order comes from a hash of (seed, epoch, index), so every machine computes the same plan.
+The order comes from a hash of (seed, epoch, index), so every machine computes the same plan.
+NumPy's random generators are not used: their streams may change between versions.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from kerasft.data.plan.scatter import draws, key_of
 from kerasft.errors import UserError
 
 _FULL_POSITIONS, _MOST_TIMES = 4096, 4  # of a batch that is only evaluated
-_EXAMPLES, _BATCHES = 1, 2  # two independent orders out of one (seed, epoch)
+_EXAMPLES, _BATCHES = 1, 2  # two independent orders from one (seed, epoch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpochBatches:
-    """One epoch, laid out: its examples in order, to be cut every `batch_size`."""
+    """The ordered examples of one epoch, to be cut every `batch_size`."""
 
     order: np.ndarray
     batch_size: int
@@ -36,24 +36,23 @@ class EpochBatches:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BatchPlan:
-    """The batches of a training run, any one of them computable without those before it.
+    """The batches of a training run; each can be computed without those before it.
 
     Every epoch visits every example exactly once. The epoch's order is cut into groups of
     `length_group_batches` batches, each group is sorted by length so that its batches need little
-    padding, and the batches are then shuffled. What does not fill a batch comes last, as the
-    epoch's one ragged batch; it is drawn from the order before sorting, so that it is not always
-    the longest texts.
+    padding, and the batches are then shuffled. The examples that do not fill a batch come last, as
+    one ragged batch; they are drawn before sorting, so that they are not always the longest texts.
 
     Args:
-        lengths: int array of shape `(num_examples,)`, tokens per example.
+        lengths: int `(num_examples,)`: tokens per example.
         batch_size: Examples per step, over all replicas.
-        seed: Another seed is another order.
-        length_group_batches: How many batches are sorted by length together. 1 turns grouping
-            off; more means less padding and more alike batches.
-        replicas: Over how many a batch is dealt out, row by row: its rows are then ordered so that
-            each gets as much to compute. Defaults to 1, which leaves them as they are.
-        pad_length_to: A batch is as wide as its longest example, rounded up to a multiple of this.
-            It has no part in which examples make up a batch.
+        seed: Seed of the order.
+        length_group_batches: Batches that are sorted by length together. 1 turns grouping off; more
+            means less padding and less varied batches.
+        replicas: Number of replicas that share a batch: its rows are ordered so that each computes
+            about the same. Defaults to 1: order unchanged.
+        pad_length_to: The width of a batch is its longest example, rounded up to a multiple of
+            this. Does not affect which examples make up a batch.
 
     Raises:
         UserError: Without examples, or when a setting is smaller than 1.
@@ -117,14 +116,10 @@ class BatchPlan:
 def evaluation_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Returns int64 index arrays that cover every example once, sorted by length.
 
-    The longest come first: what does not fit into memory fails at once, and an estimate of the
-    time left errs on the safe side. Short examples make up larger batches, of two to four times
-    `batch_size` that hold at most 4,096 tokens: matrix products of fewer rows run slower. Only the
-    last batch may be ragged.
-
-    Args:
-        lengths: int array of shape `(num_examples,)`.
-        batch_size: Examples per batch of long examples.
+    The longest come first: running out of memory then fails at once, and the estimated time left is
+    too high rather than too low. Short examples form batches of two to four times `batch_size` with
+    at most 4,096 tokens: matrix products of fewer rows are slower. Only the last batch may be
+    ragged.
 
     Raises:
         UserError: Without examples, or when `batch_size` is smaller than 1.

@@ -1,4 +1,4 @@
-"""Holding validation out of train: stratified by label, and nothing that is equal straddles."""
+"""Holds validation out of train: stratified by label, with equal texts and groups kept together."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PART = 2**16  # of the labels that are counted at a time
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """How much of each label validation may take.
+    """How many examples of each label validation may take.
 
     Attributes:
         of: Returns the numbers of the places that an example needs, given its index.
-        free: How many there are of each place; counted down while they are given away.
+        free: The number of free places, by place; counted down as they are taken.
     """
 
     of: Callable[[int], Sequence[int]]
@@ -34,19 +34,19 @@ class Places:
 
 
 def count_places(labels: np.ndarray, fraction: float, *, stratified: bool = True) -> Places:
-    """Returns the places in validation, by kind of label.
+    """Returns the places in validation, by task.
 
     A class gives its share, rounded, but never its last example. Several labels a text are
-    stratified by the rarest of them, since the rare ones are easily lost (Sechidis et al. 2011 take
-    them first, too); what is too rare for a place of its own shares places with others. Numbers
-    are stratified by quantile bins, at most ten and each large enough for a place.
+    stratified by the rarest of them, since rare labels are easily lost (Sechidis et al. 2011 also
+    take them first); labels too rare for a place of their own share places. Numbers are stratified
+    by quantile bins, at most ten and each large enough for a place.
 
     Args:
-        labels: int `(num_examples,)`, integer zeros and ones `(num_examples, num_labels)`, or
-            float `(num_examples,)`.
+        labels: int `(num_examples,)`, integer zeros and ones `(num_examples, num_labels)`, or float
+            `(num_examples,)`.
         fraction: The share of validation.
-        stratified: Without it only the number of all examples counts, and that no label gives
-            its last one.
+        stratified: If false, only the total number of examples counts, and no label gives its last
+            one.
     """
     if labels.ndim > 1:
         return _places_of_label_sets(labels, fraction, stratified)
@@ -64,7 +64,7 @@ def count_places(labels: np.ndarray, fraction: float, *, stratified: bool = True
 def _places_of_label_sets(labels: np.ndarray, fraction: float, stratified: bool) -> Places:
     counts = np.count_nonzero(labels, axis=0)
     num_labels = len(counts)
-    rarest = np.full(len(labels), num_labels)  # of a text without labels
+    rarest = np.full(len(labels), num_labels)  # the value for a text without labels
     for label in np.argsort(-counts, kind="stable") if stratified else ():
         rarest[labels[:, label] != 0] = label
     sizes = np.bincount(rarest, minlength=num_labels + 1)
@@ -87,9 +87,9 @@ def _shares(counts: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def _count_classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the number of each example's class, from 0, and how many there are of each class.
+    """Returns each example's class number, from 0, and the count of each class.
 
-    NumPy would copy all labels as 8 bytes each, and more than once.
+    NumPy would copy all labels as 8 bytes each, more than once.
     """
     starts = range(0, len(labels), _PART)
     parts = [np.unique(labels[start : start + _PART]) for start in starts]
@@ -112,21 +112,20 @@ def validation_mask(
     usable: np.ndarray | None = None,
     stratified: bool = True,
 ) -> np.ndarray:
-    """Returns bool of shape `(num_examples,)`: true where the example belongs to validation.
+    """Returns bool `(num_examples,)`: true if the example belongs to validation.
 
-    Texts are visited in the order of their hashes, which no machine or file order changes, and
-    taken while no class exceeds its share. Equal texts go together, whatever their labels. Groups
-    are visited by their own hashes.
+    Texts are visited in the order of their hashes, independent of machine and file order, and taken
+    while no class exceeds its share. Equal texts stay together, whatever their labels. Groups are
+    visited by their own hashes.
 
     Args:
-        hashes: uint8 of shape `(num_examples, 16)`, from `text_hashes`.
-        labels: As a token store holds them; see `count_places` for what is stratified.
-        fraction: The share of each class, between 0 and 1; met within rounding, but that the last
-            example of a class is never taken.
-        group_hashes: uint8 of shape `(num_examples, 16)`: examples of one group go together.
-        usable: bool of shape `(num_examples,)`: the others are as if they were not there. Defaults
-            to all.
-        stratified: Without it only the number of all examples counts.
+        hashes: uint8 `(num_examples, 16)`, from `text_hashes`.
+        labels: As in a token store; see `count_places` for the stratification.
+        fraction: The share of each class, between 0 and 1, rounded; the last example of a class is
+            never taken.
+        group_hashes: uint8 `(num_examples, 16)`: examples of one group stay together.
+        usable: bool `(num_examples,)`: the others are ignored. Defaults to all.
+        stratified: If false, only the total number of examples counts.
 
     Raises:
         UserError: If `fraction` is not between 0 and 1.
@@ -162,12 +161,10 @@ def hold_out(
     group_hashes: np.ndarray | None = None,
     usable: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Returns the `validation_mask`, with what is nearest to it where that would be empty.
+    """Returns the `validation_mask`, or the nearest possible one if it would be empty.
 
-    Where every class is too small for a place, only the number of all examples counts. Where no
-    group is small enough, the smallest is taken, unless a label would be left without examples.
-
-    The arguments are those of `validation_mask`.
+    If every class is too small for a place, only the total number of examples counts. If every
+    group is too large, the smallest is taken, unless a label would be left without examples.
 
     Raises:
         UserError: If `fraction` is not between 0 and 1.
@@ -184,7 +181,7 @@ def hold_out(
     _, sizes = np.unique(units, return_counts=True)
     smallest = sizes.min(initial=len(units))
     if smallest == len(units):
-        return mask  # there is but one group
+        return mask  # there is only one group
     return mask_of(smallest / len(units), stratified=False)
 
 
@@ -193,16 +190,11 @@ def move_together(
     group_hashes: np.ndarray | None = None,
     usable: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Returns which examples move together: int32 `(num_usable,)`, the same number for each.
+    """Returns which examples stay together: int32 `(num_usable,)`, the same number for each.
 
-    Equal texts move together; with groups, so do all examples of a group, and all groups that an
-    equal text connects. The numbers ascend with the hashes of the texts, or of the groups, and so
-    do not depend on the order of the examples.
-
-    Args:
-        hashes: uint8 of shape `(num_examples, 16)`: of the texts.
-        group_hashes: uint8 of shape `(num_examples, 16)`: of the groups; `None` without any.
-        usable: bool of shape `(num_examples,)`: which examples there are. Defaults to all.
+    Equal texts stay together; with groups, so do all examples of a group, and all groups connected
+    by an equal text. The numbers ascend with the hashes of the texts, or of the groups, so they do
+    not depend on the order of the examples.
     """
     texts = number_equal(hashes, usable)
     if group_hashes is None:
@@ -221,7 +213,7 @@ def move_together(
 def _groups_of_equal(numbers: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the indices of equal numbers together, in ascending order of the numbers.
 
-    They are sorted range by range, so that few indices are held at a time.
+    Sorts them range by range, so that few indices are held at a time.
     """
     edges = np.linspace(0, numbers.max(initial=-1) + 1, _RANGES + 1).astype(np.int64)
     for low, high in itertools.pairwise(edges):

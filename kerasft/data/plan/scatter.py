@@ -1,8 +1,8 @@
-"""Chance that every machine agrees on: integers scattered by a hash, not drawn from a generator.
+"""Reproducible randomness: integers hashed instead of drawn from a generator.
 
 The streams of NumPy's and Python's generators may change between versions, and the thousandth
-number of a stream is had by drawing those before it. Here each number is a pure function of what
-it is for: a seed, an epoch, an example.
+number needs all those before it. Here each number is a pure function of its purpose: a seed, an
+epoch, an example.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ def mix64(values: np.ndarray) -> np.ndarray:
 
     It is a bijection: different values stay different.
     """
-    values = values + np.uint64(0x9E3779B97F4A7C15)  # arrays wrap around, as the method wants
+    values = values + np.uint64(0x9E3779B97F4A7C15)  # array arithmetic wraps, as required
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
 def key_of(*parts: int) -> int:
-    """Returns the key, from 0 to 2**64 - 1, that stands for some integers in their order."""
+    """Returns the key of a sequence of integers, from 0 to 2**64 - 1."""
     key = 0
     for part in parts:
         key = int(mix64(np.array([key ^ (part & _MASK)], dtype=np.uint64))[0])
@@ -32,11 +32,9 @@ def key_of(*parts: int) -> int:
 
 
 def keys_of(key: int, parts: np.ndarray) -> np.ndarray:
-    """Returns one key for each further part, uint64: `keys_of(key_of(a), [b])` is `key_of(a, b)`.
+    """Returns one uint64 key for each part: `keys_of(key_of(a), [b])` is `key_of(a, b)`.
 
-    Args:
-        key: From `key_of`.
-        parts: Integers of shape `(num_keys,)`, none negative.
+    `parts` are non-negative integers, `(num_keys,)`.
     """
     return mix64(parts.astype(np.uint64) ^ np.uint64(key))
 
@@ -47,11 +45,6 @@ def draws(key: int, count: int) -> np.ndarray:
 
 
 def happens(values: np.ndarray, chance: float) -> np.ndarray:
-    """Tells of each scattered uint64 value whether something of this chance happens.
-
-    Args:
-        values: From `draws`, `keys_of` or `mix64`.
-        chance: 0.0 is never, 1.0 is always.
-    """
+    """Whether an event of probability `chance` happens, for each value of `draws` or `keys_of`."""
     # The upper 53 bits are a float64 exactly: no machine rounds them differently.
     return (values >> np.uint64(11)).astype(np.float64) * 2.0**-53 < chance

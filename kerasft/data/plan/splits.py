@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: decided by hashes of the texts, never by their order."""
+"""Train, validation and test: decided by hashes of the texts, never by their order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def hash_text(text: bytes, text_pair: bytes | None = None) -> bytes:
-    """Returns the 16-byte blake2b digest that stands for a text, or for a pair of texts.
+    """Returns the 16-byte blake2b digest of a text, or of a pair of texts.
 
     The raw bytes are hashed, before any cleaning: no setting moves an example to another split.
     """
@@ -29,12 +29,7 @@ def hash_text(text: bytes, text_pair: bytes | None = None) -> bytes:
 
 
 def text_hashes(texts: Iterable[bytes], text_pairs: Iterable[bytes] | None = None) -> np.ndarray:
-    """Returns the texts' hashes, uint8 of shape `(num_texts, 16)`.
-
-    Args:
-        texts: UTF-8 bytes.
-        text_pairs: Second texts, as many as `texts`, when examples are pairs.
-    """
+    """Returns the texts' hashes, uint8 `(num_texts, 16)`; with `text_pairs`, those of the pairs."""
     if text_pairs is None:
         digests = [hash_text(text) for text in texts]
     else:
@@ -46,11 +41,6 @@ def seeded_subset(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Returns the indices, ascending int64, of `count` examples chosen by hash and seed.
 
     A smaller subset of the same seed lies inside a larger one.
-
-    Args:
-        hashes: uint8 of shape `(num_examples, 16)`, from `text_hashes`.
-        count: How many to take.
-        seed: Another seed is another choice.
 
     Raises:
         UserError: If there are fewer than `count` examples, or `count` is smaller than 1.
@@ -71,16 +61,11 @@ def seeded_subset(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:
 def oversample(labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
     """Returns the indices, ascending int64, with those of smaller classes repeated.
 
-    Each class then has as many as the largest. All of its examples are repeated equally often;
-    which of them are repeated once more is chosen by seed.
-
-    Args:
-        labels: int of shape `(num_examples,)`: classes, by example of the store.
-        indices: int64: the examples to train on.
-        seed: Another seed is another choice.
+    Each class then has as many as the largest. All of its examples are repeated equally often; the
+    remainder is chosen by seed. `labels` are of the whole store, int `(num_examples,)`.
 
     Raises:
-        ValueError: If the labels are no classes, one a text.
+        ValueError: If the labels are not classes, one a text.
     """
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"Only classes can be balanced. Received labels: {labels.dtype}.")
@@ -98,15 +83,15 @@ def oversample(labels: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
-    """Indices into the stores of a dataset's splits, and how they came about.
+    """Indices into the stores of a dataset's splits, and a report on them.
 
     Attributes:
         train: int64 indices into the dataset's train split.
-        validation: int64 indices into the split that `validation_store` names.
-        tests: int64 indices into each split to test on, by name; the first is named `test`.
-        report: Counts by reason, to be shown and written beside the metrics.
-        validation_store: `train` where validation was held out of train; `validation` where the
-            dataset brings its own.
+        validation: int64 indices into the split named by `validation_store`.
+        tests: int64 indices into each test split, by name; the first is named `test`.
+        report: Counts by reason, shown and written alongside the metrics.
+        validation_store: `train` if validation was held out of train; `validation` if the dataset
+            has its own.
     """
 
     train: np.ndarray
@@ -128,25 +113,24 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
     keep_train_test_duplicates: bool = False,
     seed: int = 1,
 ) -> Splits:
-    """Takes validation out of train, and texts that stand in test out of both.
+    """Holds validation out of train, and removes texts of test from both.
 
-    Where the dataset brings its own validation split nothing is held out: texts of train that
-    stand in it are left out of train, and it stays as it is.
+    If the dataset has its own validation split, nothing is held out: it is kept as it is, and its
+    texts are removed from train.
 
     Args:
-        train_hashes: uint8 of shape `(num_train, 16)`.
-        train_labels: The labels of train, as a token store holds them.
-        test_hashes: uint8 of shape `(num_test, 16)`; or such arrays by name, `test` the first of
-            them, or none at all.
-        validation_hashes: uint8 of shape `(num_validation, 16)`: the dataset's own validation.
-        group_hashes: uint8 of shape `(num_train, 16)`: no group straddles train and validation. Or
-            such arrays by split: a group of the dataset's own validation, or of test, is then
-            left out of train.
-        validation_fraction: The share of train that validates: see `hold_out`.
+        train_hashes: uint8 `(num_train, 16)`.
+        train_labels: The labels of train, as in a token store.
+        test_hashes: uint8 `(num_test, 16)`; or such arrays by name, `test` first; may be empty.
+        validation_hashes: uint8 `(num_validation, 16)`: the dataset's own validation split.
+        group_hashes: uint8 `(num_train, 16)`: no group is split between train and validation. Or
+            such arrays by split: groups of test, or of the dataset's own validation, are also
+            removed from train.
+        validation_fraction: The share of train used for validation: see `hold_out`.
         num_examples: How many examples to take of a split, seeded; of every test split, if only
-            `test` is named. What is `None` or not named is taken whole; but when only `train` is
-            given, a validation held out of it shrinks with it, and keeps its share.
-        keep_train_test_duplicates: Leave no text and no group out of train.
+            `test` is named. `None` or missing: all; but if only `train` is given, a validation held
+            out of it shrinks in proportion.
+        keep_train_test_duplicates: Remove no text and no group from train.
         seed: For the subsets. The validation split does not depend on it, so that runs with
             different seeds are compared on the same examples.
 
@@ -154,7 +138,7 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
         The splits. A subset never moves an example between train and validation.
 
     Raises:
-        UserError: If a split has too few examples for what is asked.
+        UserError: If a split has too few examples.
     """
     tests = dict(test_hashes) if isinstance(test_hashes, Mapping) else {TEST: test_hashes}
     groups = group_hashes if isinstance(group_hashes, Mapping) else {TRAIN: group_hashes}
@@ -184,7 +168,7 @@ def _find_leaks(
     given: Mapping[str, np.ndarray],
     groups: Mapping[str, np.ndarray | None],
 ) -> dict[str, np.ndarray]:
-    """Returns which examples of train a fair measurement must not train on, by reason."""
+    """Returns the examples of train whose text or group is in an evaluation split, by reason."""
     leaks = {"also_in_test": _stand_in_any(train_hashes, tests.values())}
     if given:
         leaks["also_in_validation"] = _stand_in_any(train_hashes, given.values())
@@ -236,7 +220,7 @@ def _take(hashes: np.ndarray, indices: np.ndarray, count: int | None, seed: int)
 def _dataset_report(
     train_hashes: np.ndarray, given: Mapping[str, np.ndarray], tests: Mapping[str, np.ndarray]
 ) -> dict[str, int]:
-    """Counts examples and repeated texts of the dataset, as it came."""
+    """Counts examples and repeated texts of the unmodified dataset."""
     splits = {TRAIN: train_hashes} | tests | given
     report = {f"{name}_examples_in_dataset": len(hashes) for name, hashes in splits.items()}
     report |= {f"{name}_distinct_texts": count_different(hashes) for name, hashes in splits.items()}
@@ -248,7 +232,7 @@ def _dataset_report(
 
 
 def _left_out_report(leaks: Mapping[str, np.ndarray], kept: bool) -> dict[str, int]:
-    """Counts the examples of train that are left out: each under the first reason it has."""
+    """Counts the examples removed from train, each under its first reason."""
     report, counted = {}, np.zeros(len(leaks["also_in_test"]), bool)
     for reason, mask in leaks.items():
         report[f"train_left_out_{reason}"] = 0 if kept else int((mask & ~counted).sum())

@@ -1,4 +1,4 @@
-"""How much the examples of a class count in the loss."""
+"""Class weights for the loss."""
 
 from __future__ import annotations
 
@@ -12,21 +12,15 @@ BALANCED = "balanced"
 
 
 def class_weights(text: str, labels: np.ndarray, label_names: Sequence[str]) -> np.ndarray:
-    """Returns the weight of each class.
+    """Returns the weight of each class, float64 `(num_classes,)`, in label order.
 
-    `balanced` weighs a class by `num_examples / (num_classes * its examples)`, so that all classes
-    count alike (King & Zeng 2001; scikit-learn's `class_weight="balanced"`).
-
-    Args:
-        text: `balanced`, or `name=weight` pairs with commas between; a class not named weighs 1.
-        labels: int of shape `(num_examples,)`: the classes of the training examples.
-        label_names: The names of the classes, in label order.
-
-    Returns:
-        float64 of shape `(num_classes,)`.
+    `text` is comma-separated `name=weight` pairs (other classes weigh 1), or `balanced`, which
+    weighs a class by `num_examples / (num_classes * its examples)`, so that all classes count alike
+    (King & Zeng 2001; scikit-learn's `class_weight="balanced"`). `labels`, int `(num_examples,)`,
+    are the classes of the training examples.
 
     Raises:
-        UserError: If a name is none of the classes, or is given twice.
+        UserError: If a name is not a class, or is given twice.
     """
     if text.strip() == BALANCED:
         counts = np.bincount(labels, minlength=len(label_names))

@@ -1,1 +1,1 @@
-"""Where examples come from: TensorFlow Datasets, the built-in sample, files."""
+"""Sources of examples: TensorFlow Datasets, the built-in sample, files."""

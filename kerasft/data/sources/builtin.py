@@ -1,15 +1,14 @@
-r"""The built-in sample: synthetic film reviews, for when no real data can be had.
+r"""The built-in sample: synthetic film reviews, for use without real data.
 
 THESE REVIEWS ARE SYNTHETIC. A seeded generator wrote them from templates made for this project;
-nobody has seen these films, and they do not exist. A metric measured on them says nothing about
-real reviews. They are there so that every pipeline, test and example runs with no network and
-no download, on data which has the shape of IMDB (two balanced classes, one sentence to several
-paragraphs, `<br />` tags) and which has to be learned: train and test share no template, words of
-praise and of blame stand in both classes, and negation, contrast and concession decide. A bag of
-words reaches an accuracy of 0.82, pairs of words 0.86.
+the films do not exist. A metric measured on them says nothing about real reviews. They let every
+pipeline, test and example run without network or download, on data shaped like IMDB (two balanced
+classes, one sentence to several paragraphs, `<br />` tags) that has to be learned: train and test
+share no template, words of praise and of blame occur in both classes, and negation, contrast and
+concession decide. A bag of words reaches an accuracy of 0.82, pairs of words 0.86.
 
-They lie in `builtin_sample.tsv.gz`: a line holds split, label and text, in which `\n` is a line
-break. Up to commit eaee710 the generator is in the history: `kerasft/data/builtin_sample.py`.
+A line of `builtin_sample.tsv.gz` holds split, label and text, with `\n` for a line break. The
+generator is in the history up to commit eaee710: `kerasft/data/builtin_sample.py`.
 """
 
 from __future__ import annotations
@@ -26,13 +25,9 @@ NUM_EXAMPLES = {"train": 2400, "test": 600}
 
 
 def iterate_builtin_sample(split: str) -> Iterator[tuple[str, int]]:
-    """Iterates over one split of the synthetic reviews, always in the same order.
+    """Yields `(text, label)` of one split, always in the same order; 0 is negative, 1 positive.
 
-    Args:
-        split: `"train"` (2,400 reviews) or `"test"` (600), half of them negative.
-
-    Returns:
-        An iterator over `(text, label)`; the label is 0 for negative, 1 for positive.
+    `train` has 2,400 reviews, `test` 600, half of them negative.
 
     Raises:
         UserError: If there is no such split. Take validation examples out of `"train"`.

@@ -1,4 +1,4 @@
-"""The raw texts of some examples in memory, for what cannot be done to tokens."""
+"""The raw texts of some examples in memory, for augmentation that needs words."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kerasft.errors import UserError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawTexts:
-    """Texts one after the other in one blob: no Python object for each.
+    """Texts concatenated in one blob, without a Python object for each.
 
-    They cost their size in UTF-8, 8 bytes a text and 8 bytes an example: 34 MB for the 25,000
-    training reviews of IMDB. An example that stands there several times is held once.
+    Memory: their size in UTF-8, plus 8 bytes a text and 8 bytes an example; 34 MB for the 25,000
+    training reviews of IMDB. Repeated examples are stored once.
 
     Attributes:
-        blob: The texts; those of a pair stand side by side.
-        offsets: int64 of shape `(num_texts + 1,)`: where each text starts.
-        rows: int64 of shape `(num_examples,)`: which text, or pair, is each example's.
+        blob: The texts; the two of a pair are adjacent.
+        offsets: int64 `(num_texts + 1,)`: where each text starts.
+        rows: int64 `(num_examples,)`: the text, or pair, of each example.
         per_example: 1, or 2 for pairs.
     """
 
@@ -49,27 +49,20 @@ def read_raw_texts(
     text_hashes: np.ndarray,
     to_the_end: bool = True,
 ) -> RawTexts:
-    """Reads a split once, and keeps the texts of some examples.
+    """Reads a split once, and keeps the texts of some examples, in the order of `indices`.
 
-    Args:
-        source: Where the examples come from.
-        split: The dataset's own name of the split.
-        indices: int64: which examples, by their place in the split; each perhaps several times.
-        text_hashes: uint8 of shape `(num_examples in the split, 16)`: what the tokens were made
-            from, to compare.
-        to_the_end: Whether the split is read beyond the last of them, to count it.
-
-    Returns:
-        The texts in the order of `indices`.
+    `indices`, int64, are positions in the split, and may repeat. `text_hashes`, uint8
+    `(num_examples in the split, 16)`, are those stored with the tokens, to compare. With
+    `to_the_end` the split is read to its end, to count it.
 
     Raises:
-        UserError: If the data is no longer what the tokens were made from.
+        UserError: If the data has changed since it was tokenized.
     """
     wanted, rows = np.unique(indices, return_inverse=True)
     is_wanted = np.zeros(len(text_hashes), bool)
     is_wanted[wanted] = True
     length = len(text_hashes)
-    # One more tells of a longer split.
+    # One more reveals a longer split.
     until = length + 1 if to_the_end else int(wanted.max(initial=-1)) + 1
     blob, ends, count = bytearray(), array.array("q", [0]), 0
     for text, text_pair, _ in itertools.islice(source.iterate(split), until):

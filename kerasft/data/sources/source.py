@@ -1,4 +1,4 @@
-"""Where labelled text comes from: TFDS datasets and the built-in sample, behind one protocol."""
+"""Sources of labelled text: TFDS datasets and the built-in sample, behind one protocol."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Source(Protocol):
     Attributes:
         name: Such as `imdb_reviews/plain_text`.
         version: Such as `1.0.0`.
-        label_names: The name of each label, by its number; none where the label is a number.
+        label_names: The name of each label, by its index; empty for regression.
         label_kind: One of `kerasft.data.example.LABEL_KINDS`.
         has_pairs: Whether examples carry a `text_pair`.
     """
@@ -50,26 +50,25 @@ class Source(Protocol):
     has_pairs: bool
 
     def has_split(self, split: str) -> bool:
-        """Tells whether there is such a split."""
+        """Whether there is such a split."""
 
     def num_examples(self, split: str) -> int | None:
-        """Returns how many examples the split has, `None` if unknown before reading."""
+        """Returns the number of examples, `None` if unknown before reading."""
 
     def num_bytes(self, split: str) -> int | None:
-        """Returns about how many bytes of text the split has, `None` if unknown."""
+        """Returns the approximate bytes of text, `None` if unknown."""
 
     def iterate(self, split: str) -> Iterator[Example]:
         """Yields the examples of the split."""
 
     def fingerprint(self, split: str) -> str:
-        """Returns a text that says which data the split is; the same as long as the source lives.
+        """Returns a text that identifies the split's data; constant as long as the source lives.
 
-        Data that changes after the source was made has another one only in a new source: see
-        `check_unchanged`.
+        If the data changes, only a new source has another fingerprint: see `check_unchanged`.
         """
 
     def check_unchanged(self, split: str) -> None:
-        """Refuses a split whose data has changed since the source was made.
+        """Checks that the split's data has not changed since the source was made.
 
         Raises:
             UserError: It has changed.
@@ -84,19 +83,19 @@ def load_source(
 ) -> Source:
     """Finds a dataset, prepared or to be downloaded.
 
-    The places are searched in order: `data_dir`, and nothing else, if it is given; otherwise
-    `$TFDS_DATA_DIR`, `../shared/tfds` and `~/tensorflow_datasets`. What is prepared in none of
-    them is downloaded into the last.
+    Searches `data_dir` only, if given; otherwise `$TFDS_DATA_DIR`, `../shared/tfds` and
+    `~/tensorflow_datasets`, in this order. A dataset prepared in none of them is downloaded into
+    the last.
 
     Args:
         dataset: A TFDS name (`imdb_reviews`, `glue/sst2`), or `builtin-sample`.
         data_dir: The only TFDS folder to look in.
-        allow_builtin_sample: Fall back to the built-in sample when the dataset cannot be had.
+        allow_builtin_sample: Fall back to the built-in sample if the dataset is unavailable.
         log: Called with messages: when the fallback is taken.
 
     Raises:
-        UserError: If the dataset is unknown, not where `data_dir` says, unreadable, or can be
-            neither found nor downloaded and the fallback is not allowed.
+        UserError: If the dataset is unknown, not in `data_dir`, unreadable, or can be neither found
+            nor downloaded and the fallback is not allowed.
     """
     if dataset == BUILTIN_SAMPLE:
         return BuiltinSampleSource()
@@ -123,7 +122,7 @@ def load_source(
 
 
 def search_folders() -> list[Path]:
-    """Returns the TFDS folders that are searched when no `data_dir` is given, in order."""
+    """Returns the TFDS folders that are searched without a `data_dir`, in order."""
     named = os.environ.get("TFDS_DATA_DIR")
     folders = [Path(named).expanduser()] if named else []
     checkout = Path(__file__).resolve().parents[3]
@@ -143,7 +142,7 @@ class BuiltinSampleSource:
     has_pairs = False
 
     def has_split(self, split: str) -> bool:
-        """Tells whether there is such a split."""
+        """Whether there is such a split."""
         return split in NUM_EXAMPLES
 
     def num_examples(self, split: str) -> int:
@@ -155,11 +154,7 @@ class BuiltinSampleSource:
         return sum(len(example.text) for example in self.iterate(split))
 
     def iterate(self, split: str) -> Iterator[Example]:
-        """Yields the examples.
-
-        Raises:
-            UserError: If `split` is neither `train` nor `test`.
-        """
+        """Yields the examples; `split` must be `train` or `test`."""
         for text, label in iterate_builtin_sample(split):
             yield Example(text.encode(), None, label)
 

@@ -1,4 +1,4 @@
-"""TFDS datasets as a source: opened where they are prepared, downloaded where they are not."""
+"""TFDS datasets as a source: opened if prepared, else downloaded."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class TfdsSource:
         self._fingerprints: dict[str, str] = {}
 
     def has_split(self, split: str) -> bool:
-        """Tells whether the dataset, as it lies here, has such a split."""
+        """Whether the dataset, as prepared here, has such a split."""
         return split in self._builder.info.splits
 
     def num_examples(self, split: str) -> int:
-        """Returns how many examples the dataset's description promises."""
+        """Returns the number of examples in the dataset's metadata."""
         return self._split_info(split).num_examples
 
     def num_bytes(self, split: str) -> int:
@@ -68,10 +68,10 @@ class TfdsSource:
         return self._split_info(split).num_bytes
 
     def iterate(self, split: str) -> Iterator[Example]:
-        """Yields the examples as they stand in the files, shard after shard.
+        """Yields the examples in file order, shard after shard.
 
         Raises:
-            UserError: If a file is damaged, missing, or holds fewer examples than promised.
+            UserError: If a file is damaged, missing, or has fewer examples than the metadata says.
         """
         import tensorflow as tf
 
@@ -86,13 +86,13 @@ class TfdsSource:
         return np.concatenate([batch[name] for batch in self._batches(split)])
 
     def fingerprint(self, split: str) -> str:
-        """Returns the sha256 of what the dataset says of the split, and of its files."""
+        """Returns the sha256 of the split's metadata and files."""
         if split not in self._fingerprints:
             self._fingerprints[split] = self._read_fingerprint(split)
         return self._fingerprints[split]
 
     def check_unchanged(self, split: str) -> None:
-        """Refuses a split whose files have changed since its fingerprint was taken."""
+        """Raises a `UserError` if the split's files changed since its fingerprint was taken."""
         if self.fingerprint(split) != self._read_fingerprint(split):
             raise changed_while_read(self._builder.data_path, split)
 
@@ -106,7 +106,7 @@ class TfdsSource:
     def _batches(self, split: str) -> Iterator[dict[str, Any]]:
         import tensorflow_datasets as tfds
 
-        from kerasft.data.batches.autotune import without_autotune  # and TensorFlow with it
+        from kerasft.data.batches.autotune import without_autotune  # imports TensorFlow
 
         # One file after the other keeps the order; no caching keeps memory bounded.
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
@@ -134,7 +134,7 @@ class TfdsSource:
 
 
 def open_prepared(dataset: str, folder: Path) -> Any | None:
-    """Returns the builder of a dataset whose data lies in `folder`, else `None`."""
+    """Returns the builder of a dataset prepared in `folder`, else `None`."""
     if not (folder / folder_name(dataset)).is_dir():
         return None
     try:
@@ -142,7 +142,7 @@ def open_prepared(dataset: str, folder: Path) -> Any | None:
         return builder if builder.is_prepared() else None
     except UserError:
         raise
-    except Exception as error:  # JSON, protobuf, TFDS, the file system: each has errors of its own
+    except Exception as error:  # JSON, protobuf, TFDS, the file system: each has its own errors
         raise UserError(
             f"The dataset {dataset} in {folder} cannot be read: {first_line(error)}",
             fix=f"check the name, or delete {folder / folder_name(dataset)} and prepare it anew.",
@@ -168,7 +168,7 @@ def download(dataset: str, folder: Path) -> Any:
 
     Raises:
         UserError: If TFDS knows no such dataset.
-        DownloadError: If it could not be had.
+        DownloadError: If it could not be downloaded or prepared.
     """
     try:
         builder = _open_builder(dataset, folder)
@@ -182,9 +182,9 @@ def download(dataset: str, folder: Path) -> Any:
 
 
 def _require_network(homepage: str) -> None:
-    """Fails within seconds where TFDS would retry for minutes before it says the same."""
+    """Fails within seconds without a network; TFDS would retry for minutes."""
     if urllib.request.getproxies():
-        return  # behind a proxy only the download itself can tell
+        return  # behind a proxy only the download itself shows it
     hosts = filter(None, [urllib.parse.urlsplit(homepage).hostname, "www.tensorflow.org"])
     for host in hosts:
         try:
@@ -226,7 +226,7 @@ def folder_name(dataset: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    """Returns the sha256 of a file; of one that is not on this machine's disks, nothing."""
+    """Returns the sha256 of a file; of a remote file, nothing."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

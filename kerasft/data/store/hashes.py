@@ -1,4 +1,7 @@
-"""Comparing many hashes: equal ones are found range by range, so that few are copied at a time."""
+"""Compares many hashes range by range, so that few are copied at a time.
+
+Hashes are uint8 `(num_hashes, 16)` throughout.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,9 @@ _RANGES = 16  # of the first byte's values
 
 
 def number_equal(hashes: np.ndarray, usable: np.ndarray | None = None) -> np.ndarray:
-    """Numbers the different hashes from 0, in their own order; equal ones have one number.
+    """Numbers the different hashes from 0, in their own order: int32 `(num_usable,)`.
 
-    Args:
-        hashes: uint8 of shape `(num_hashes, 16)`.
-        usable: bool of shape `(num_hashes,)`: which of them are numbered. Defaults to all.
-
-    Returns:
-        int32 of shape `(num_usable,)`.
+    `usable`, bool `(num_hashes,)`, selects the hashes; `None`: all.
     """
     numbers, so_far = np.zeros(len(hashes), np.int32), 0
     for rows, numbers_of_range in number_by_range(hashes, usable):
@@ -29,15 +27,10 @@ def number_equal(hashes: np.ndarray, usable: np.ndarray | None = None) -> np.nda
 def number_by_range(
     hashes: np.ndarray, usable: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the hashes range by range, so that few are copied at a time; equal ones come together.
+    """Yields the rows of each range of hashes, ascending, and their numbers.
 
-    Args:
-        hashes: uint8 of shape `(num_hashes, 16)`.
-        usable: bool of shape `(num_hashes,)`: the others are passed over. Defaults to none of them.
-
-    Yields:
-        The rows of a range, ascending, and their numbers: from 0 in the order of the hashes, equal
-        ones have one number.
+    Numbers count from 0 in the order of the hashes; equal hashes have one number and the same
+    range. `usable`, bool `(num_hashes,)`, selects the hashes; `None`: all.
     """
     for rows in _ranges(hashes):
         taken = rows if usable is None else rows[usable[rows]]
@@ -45,21 +38,12 @@ def number_by_range(
 
 
 def count_different(hashes: np.ndarray) -> int:
-    """Returns how many different hashes there are.
-
-    Args:
-        hashes: uint8 of shape `(num_hashes, 16)`.
-    """
+    """Returns the number of different hashes."""
     return sum(len(np.unique(_as_keys(hashes[rows]))) for rows in _ranges(hashes))
 
 
 def stand_in(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Returns bool of shape `(num_hashes,)`: true where the hash is one of `others`.
-
-    Args:
-        hashes: uint8 of shape `(num_hashes, 16)`.
-        others: uint8 of shape `(num_others, 16)`.
-    """
+    """Returns bool `(num_hashes,)`: true if the hash is one of `others`."""
     mask = np.zeros(len(hashes), bool)
     for rows, other_rows in zip(_ranges(hashes), _ranges(others), strict=True):
         mask[rows] = np.isin(_as_keys(hashes[rows]), _as_keys(others[other_rows]))
@@ -67,12 +51,12 @@ def stand_in(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _ranges(hashes: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the rows of the lowest hashes, then those of the next higher ones, and so on."""
+    """Yields the rows of each range of hashes, lowest first."""
     first = hashes[:, 0] // (256 // _RANGES)
     for rank in range(_RANGES):
         yield np.flatnonzero(first == rank)
 
 
 def _as_keys(hashes: np.ndarray) -> np.ndarray:
-    """Views each hash as one comparable value, as its bytes are ordered on every machine."""
+    """Views each hash as one comparable value, ordered by bytes on every machine."""
     return np.ascontiguousarray(hashes).view(f"V{hashes.shape[1]}").ravel()

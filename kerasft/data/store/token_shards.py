@@ -1,8 +1,7 @@
-"""Tokenizing a split in parts, by several processes or machines, and putting them together.
+"""Tokenizes a split in shards, by several processes or machines, and merges them.
 
-A part is a folder `00003-of-00008` beside the token store's place, whole or not there: what was
-done before a kill is not done again. Put together they are, byte for byte, the store that one
-process makes.
+A shard is a folder `00003-of-00008` next to the token store, complete or absent: a killed run does
+not repeat finished shards. The merged store is byte for byte the one that a single process makes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _MANIFEST = "manifest.json"
 
 
 def shard_folder(store: Path, shard: Shard) -> Path:
-    """Returns where a part of a store lies."""
+    """Returns the folder of a shard of a store."""
     return store.with_suffix(".shards") / f"{shard.index:05d}-of-{shard.count:05d}"
 
 
@@ -34,18 +33,7 @@ def write_shard(
     store: Path,
     shard: Shard,
 ) -> bool:
-    """Tokenizes a part of a split, unless it is there.
-
-    Args:
-        source: Where the examples come from.
-        split: The dataset's own name of the split.
-        preprocessor: See `token_store.load_or_build_token_store`.
-        store: The place of the whole store.
-        shard: The part.
-
-    Returns:
-        Whether it was tokenized now.
-    """
+    """Tokenizes a shard of a split, unless it exists; returns whether it was tokenized now."""
     final = shard_folder(store, shard)
     if (final / _MANIFEST).is_file():
         return False
@@ -54,7 +42,7 @@ def write_shard(
     beside.mkdir(parents=True)
     try:
         manifest = write_arrays(source, split, preprocessor, beside, shard=shard)
-        source.check_unchanged(split)  # or the part would lie beside those of other data
+        source.check_unchanged(split)  # or the shard could be merged with those of other data
         (beside / _MANIFEST).write_text(json.dumps(manifest))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(beside, final)
@@ -64,12 +52,9 @@ def write_shard(
 
 
 def complete_shards(store: Path, *, verify: bool = True) -> list[Path]:
-    """Returns the parts of a store in their order, if none is missing; else nothing.
+    """Returns the shards of a store in order, or none if one is missing.
 
-    Args:
-        store: The place of the whole store.
-        verify: Whether to read all of them. A part whose files are not those that were written is
-            removed: it is missing, too. Defaults to yes.
+    With `verify` all of them are read; a damaged shard is removed, and so is missing, too.
     """
     folder = store.with_suffix(".shards")
     for count in sorted({int(found.name[-5:]) for found in folder.glob("?????-of-?????")}):
@@ -95,12 +80,9 @@ def _is_whole(part: Path) -> bool:
 def merge_shards(
     parts: list[Path], layouts: Mapping[str, ArrayLayout], folder: Path
 ) -> dict[str, Any]:
-    """Puts the parts of a store together, batch by batch; returns what `write_arrays` does.
+    """Merges the shards of `complete_shards` batch by batch into an empty folder.
 
-    Args:
-        parts: From `complete_shards`.
-        layouts: How the arrays lie.
-        folder: An empty folder.
+    Returns what `write_arrays` does.
     """
     return write_batches(_read_batches(parts, layouts), layouts, folder)
 
@@ -108,7 +90,7 @@ def merge_shards(
 def _read_batches(
     parts: list[Path], layouts: Mapping[str, ArrayLayout]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields the batches in the order of the split: of each part in turn the next one."""
+    """Yields the batches in the order of the split: the next one of each shard in turn."""
     sizes = [json.loads((part / _MANIFEST).read_text())["batches"] for part in parts]
     arrays = [
         {name: _open(part / name, layout) for name, layout in layouts.items()} for part in parts
@@ -127,7 +109,7 @@ def _read_batches(
 
 
 def _open(path: Path, layout: ArrayLayout) -> np.ndarray:
-    if path.stat().st_size == 0:  # which cannot be mapped
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.zeros((0, *layout.row_shape), layout.dtype)
     shape = (path.stat().st_size // layout.row_bytes, *layout.row_shape)
     return np.memmap(path, dtype=layout.dtype, mode="r", shape=shape)

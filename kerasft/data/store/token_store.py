@@ -1,8 +1,8 @@
 """Tokenized text on disk: made once for each data and tokenizer, then memory-mapped.
 
 A store is a folder named by the sha256 of everything it depends on. Its arrays are plain
-little-endian files; `manifest.json` holds their shapes, their checksums and the key. The folder is
-built beside its place and renamed, and its files are verified whenever it is opened.
+little-endian files; `manifest.json` holds their shapes, checksums and the key. The folder is built
+next to its final place and renamed; its files are verified whenever it is opened.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class TokenStore:
     """The tokenized examples of one split. Arrays are memory-mapped and read-only.
 
     Attributes:
-        token_ids: int32 of shape `(num_tokens,)`: all examples, one after the other.
-        segment_ids: int32 of shape `(num_tokens,)` for pairs, else `None` (all zeros).
-        lengths: int32 of shape `(num_examples,)`: tokens per example.
-        offsets: int64 of shape `(num_examples + 1,)`: where each example starts.
-        labels: One row an example, by the source's kind of label: int32 `(num_examples,)`, uint8
-            `(num_examples, num_labels)` of zeros and ones, or float32 `(num_examples,)`.
-        text_hashes: uint8 of shape `(num_examples, 16)`: see `splits.hash_text`.
+        token_ids: int32 `(num_tokens,)`: all examples, one after the other.
+        segment_ids: int32 `(num_tokens,)` for pairs, else `None` (all zeros).
+        lengths: int32 `(num_examples,)`: tokens per example.
+        offsets: int64 `(num_examples + 1,)`: where each example starts.
+        labels: One row an example, by task: int32 `(num_examples,)`, uint8 zeros and ones
+            `(num_examples, num_labels)`, or float32 `(num_examples,)`.
+        text_hashes: uint8 `(num_examples, 16)`: see `splits.hash_text`.
     """
 
     token_ids: np.ndarray
@@ -65,18 +65,17 @@ def load_or_build_token_store(
     log: Callable[[str], object] = warnings.warn,
     verify_parts: bool = True,
 ) -> TokenStore:
-    """Opens the tokens of a split, after making them if they are missing or damaged.
+    """Opens the tokens of a split; builds them if they are missing or damaged.
 
     Args:
         source: Where the examples come from.
         split: The dataset's own name of the split.
-        preprocessor: Has `tokenize(text, text_pair=None)`, which returns the ragged `token_ids`
-            and `segment_ids` of a batch of strings, and `config()`, which returns everything that
-            its output depends on as JSON values.
+        preprocessor: Has `tokenize(text, text_pair=None)`, which returns the ragged `token_ids` and
+            `segment_ids` of a batch of strings, and `config()`, which returns everything that its
+            output depends on as JSON values.
         folder: Holds the stores, one folder each; by default `tokens` in the cache folder.
         log: Called with a message when a damaged store is rebuilt.
-        verify_parts: Whether parts that were tokenized ahead are read to see whether they are
-            whole, before they are put together. Defaults to yes.
+        verify_parts: Whether existing shards are verified before they are merged.
 
     Raises:
         UserError: If the data is empty or damaged, or the disk is full. Nothing is left behind.
@@ -97,7 +96,7 @@ def load_or_build_token_store(
 def store_place(
     source: Source, split: str, preprocessor: Any, folder: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Returns the folder of a split's tokens, which may not be there yet."""
+    """Returns the folder of a split's tokens, which may not exist yet."""
     return _place(_key(source, split, preprocessor), folder)
 
 
@@ -121,12 +120,12 @@ def _key(source: Source, split: str, preprocessor: Any) -> dict[str, Any]:
         "preprocessor": preprocessor.config(),
         "format_version": FORMAT_VERSION,
     }
-    return json.loads(json.dumps(key))  # as the manifest will give it back: no tuples
+    return json.loads(json.dumps(key))  # as read from the manifest: no tuples
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Makes a second process wait, which then finds the store made."""
+    """Makes a second process wait until the store is built."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, even by a crash
@@ -165,7 +164,7 @@ def _build(
     key: dict[str, Any],
 ) -> None:
     check_disk_space(store.parent, _estimate_bytes(source, split), f"the tokens of {source.name}")
-    partial = store.with_suffix(".partial")  # ours alone: the caller holds the lock
+    partial = store.with_suffix(".partial")  # exclusive: the caller holds the lock
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -173,14 +172,14 @@ def _build(
             written = merge_shards(parts, array_layouts(source), partial)
         else:
             written = write_arrays(source, split, preprocessor, partial)
-        source.check_unchanged(split)  # or the store would have the name of other data
+        source.check_unchanged(split)  # or the store would have the key of other data
         manifest = {"key": key, "arrays": written["arrays"]}
         (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
         shutil.rmtree(store, ignore_errors=True)  # the damaged one, if there was one
         os.replace(partial, store)
         shutil.rmtree(store.with_suffix(".shards"), ignore_errors=True)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(partial, ignore_errors=True)  # already gone on success
 
 
 def _estimate_bytes(source: Source, split: str) -> int:

@@ -21,19 +21,14 @@ _BATCH_SIZE = 1024
 
 
 class Shard(NamedTuple):
-    """A part of a split: every so many-th batch of it.
-
-    Attributes:
-        index: Which of the parts, from 0.
-        count: How many there are.
-    """
+    """One shard of a split: every `count`-th batch, starting at `index`."""
 
     index: int
     count: int
 
 
 class ArrayLayout(NamedTuple):
-    """How an array lies in its file: rows of `row_shape`, one a token or one an example."""
+    """How an array is stored in its file: rows of `row_shape`, one a token or one an example."""
 
     dtype: str
     row_shape: tuple[int, ...]
@@ -46,10 +41,10 @@ class ArrayLayout(NamedTuple):
 
 
 def array_layouts(source: Source) -> dict[str, ArrayLayout]:
-    """Returns how the arrays of a source's tokens lie on disk, by name.
+    """Returns the layouts of a source's arrays, by name.
 
-    Little-endian whatever the machine, so that a store can be copied. Only pairs have
-    `segment_ids`. A label is a class index, a row of zeros and ones, or a number.
+    Little-endian on every machine, so that a store can be copied. Only pairs have `segment_ids`. A
+    label is a class index, a row of zeros and ones, or a number.
     """
     labels = {
         SINGLE: ArrayLayout("<i4", (), per_token=False),
@@ -76,18 +71,13 @@ def write_arrays(
     *,
     shard: Shard | None = None,
 ) -> dict[str, Any]:
-    """Tokenizes a split into one file per array, and returns what its manifest says of them.
+    """Tokenizes a split, or one shard of it, into one file per array, in an empty folder.
 
-    Args:
-        source: Where the examples come from.
-        split: The dataset's own name of the split.
-        preprocessor: See `load_or_build_token_store`.
-        folder: An empty folder.
-        shard: Tokenizes a part of the split alone, which may hold nothing.
+    A shard may be empty.
 
     Returns:
-        `arrays`: `shape` and `blake2b` by array name. `batches`: of each batch that was tokenized
-        how many examples and tokens it has.
+        For the manifest: `arrays`, `shape` and `blake2b` by array name; `batches`, the number of
+        examples and tokens of each tokenized batch.
 
     Raises:
         UserError: If the split has no examples.
@@ -131,7 +121,7 @@ def write_batches(
 
 
 class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
-    """Appends rows to an array's file, with a checksum of what was meant to be written."""
+    """Appends rows to an array's file, with a checksum of the intended content."""
 
     def __init__(self, path: Path, layout: ArrayLayout):
         self._layout = layout
@@ -143,20 +133,20 @@ class ArrayWriter(contextlib.AbstractContextManager["ArrayWriter"]):
         self._file.close()
 
     def append(self, rows: np.ndarray) -> None:
-        """Writes rows behind those before."""
+        """Appends rows."""
         content = np.ascontiguousarray(rows, dtype=self._layout.dtype).tobytes()
         self._file.write(content)
         self._digest.update(content)
         self._num_rows += len(rows)
 
     def entry(self) -> dict[str, Any]:
-        """Returns what the manifest says of the array: `shape` and `blake2b`."""
+        """Returns the array's manifest entry: `shape` and `blake2b`."""
         shape = [self._num_rows, *self._layout.row_shape]
         return {"shape": shape, "blake2b": self._digest.hexdigest()}
 
 
 def build_tokenize(preprocessor: Any, has_pairs: bool) -> Callable[..., tuple[Any, Any]]:
-    """Tokenizes in a graph, as serving does: TF-Text's eager and graph answers differ."""
+    """Tokenizes in a graph, as serving does: TF-Text's eager and graph outputs differ."""
     strings = tf.TensorSpec([None], tf.string)
     return tf.function(
         preprocessor.tokenize, input_signature=[strings] * (1 + has_pairs), autograph=False

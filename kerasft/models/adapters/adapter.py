@@ -1,8 +1,8 @@
-"""Parameter-efficient fine-tuning: which few weights of an encoder are trained, all others frozen.
+"""Parameter-efficient fine-tuning: trains few weights of an encoder and freezes the others.
 
 `lora` (Hu et al. 2021) and `houlsby` (Houlsby et al. 2019) add weights; `bitfit` (Ben Zaken et al.
-2022, "BitFit: Simple Parameter-efficient Fine-tuning") trains the biases that are there, those of
-the LayerNorms included.
+2022, "BitFit: Simple Parameter-efficient Fine-tuning") trains the existing biases, including those
+of the LayerNorms.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ _BIASES = ("bias", "beta")
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """What an encoder was adapted with; its backbone keeps it.
+    """An encoder's adaptation, kept by its backbone; variables are given by path.
 
     Args:
-        method: `lora`, `bitfit` or `houlsby`.
-        settings: The method's own settings, as `add_adapter` takes them.
-        added: The paths of the variables that the encoder did not have before.
-        trained: The paths of all variables that are trained.
-        trained_before: The paths of those that would be trained without the adapter.
+        settings: The method's own settings, as in `add_adapter`.
+        added: The added variables.
+        trained: All trained variables.
+        trained_before: The variables that would be trained without the adapter.
     """
 
     method: str
@@ -44,20 +43,14 @@ class Adapter:
 
 
 class AdapterReport(NamedTuple):
-    """How much of an encoder is trained.
-
-    Args:
-        method: `lora`, `bitfit` or `houlsby`.
-        num_trainable: Numbers in the weights that are trained.
-        num_total: Numbers in all weights, those of the adapter included.
-    """
+    """The number of trained parameters of an encoder, and of all, those of the adapter included."""
 
     method: str
     num_trainable: int
     num_total: int
 
     def to_line(self) -> str:
-        """Returns the line for people."""
+        """Returns the log line."""
         stays = " Its layers stay in the exported model." if self.method == HOULSBY else ""
         return (
             f"Adapter {self.method}: {self.num_trainable:,} of the encoder's {self.num_total:,} "
@@ -66,11 +59,7 @@ class AdapterReport(NamedTuple):
 
 
 class PretrainedPart(NamedTuple):
-    """An encoder without what an adapter added to it.
-
-    Args:
-        weights: Its variables, trained and frozen.
-    """
+    """An encoder without its adapter: `weights`, trained and frozen."""
 
     weights: list
 
@@ -86,27 +75,27 @@ def add_adapter(
     bottleneck_dim: int = 64,
     seed: int = 1,
 ) -> AdapterReport:
-    """Adapts an encoder, in place: few weights stay trainable, and perhaps some are added.
+    """Adapts an encoder in place: freezes most weights, and adds those of the method.
 
-    To be called before the model is compiled. The head is no part of the encoder and is trained.
-    A second encoder on the same backbone shares its adapter, as it shares its weights.
+    Call it before the model is compiled. The head is not part of the encoder and is trained. A
+    second encoder on the same backbone shares its adapter, as it shares its weights.
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
-        method: `lora`: a `LoRA` beside chosen matrices of each layer. `bitfit`: the biases of the
+        method: `lora`: a `LoRA` on chosen matrices of each layer. `bitfit`: the biases of the
             encoder. `houlsby`: two `Bottleneck`s in each layer, after attention and after the
             feed-forward network, and the layers' LayerNorms.
-        matrices: Of `lora`: any of `query`, `key`, `value`, `output` and `feedforward`, which are
-            two. Defaults to query and value, as in the paper.
-        rank: Of `lora`: the rank. Defaults to 8.
-        alpha: Of `lora`: the update counts `alpha / rank` times. Defaults to 16.
-        dropout: Of `lora`: dropout before the update. Defaults to 0.
-        bottleneck_dim: Of `houlsby`: the adapters' width. Defaults to 64.
+        matrices: For `lora`: any of `query`, `key`, `value`, `output` and `feedforward` (both of
+            its matrices). Defaults to query and value, as in the paper.
+        rank: For `lora`: the rank. Defaults to 8.
+        alpha: For `lora`: the update is scaled by `alpha / rank`. Defaults to 16.
+        dropout: For `lora`: dropout before the update. Defaults to 0.
+        bottleneck_dim: For `houlsby`: the adapters' width. Defaults to 64.
         seed: Seed of the new weights. Defaults to 1.
 
     Raises:
         UserError: The encoder's layers are not known, or a rank is too high to be of use.
-        ValueError: An unknown method or matrix, or the backbone has another adapter already.
+        ValueError: An unknown method or matrix, or the backbone already has another adapter.
     """
     settings = _settings_of(
         method,
@@ -131,12 +120,12 @@ def add_adapter(
 
 
 def adapter_of(encoder) -> Adapter | None:
-    """Returns what an encoder was adapted with; `None` if it was not, or it was merged."""
+    """Returns an encoder's adapter; `None` if it has none, or it was merged."""
     return getattr(encoder.backbone, "kerasft_adapter", None)
 
 
 def describe_adapter(encoder) -> AdapterReport | None:
-    """Counts what is trained of an adapted encoder; `None` for any other."""
+    """Counts the trained parameters of an adapted encoder; `None` for any other."""
     adapter = adapter_of(encoder)
     if adapter is None:
         return None
@@ -148,16 +137,10 @@ def describe_adapter(encoder) -> AdapterReport | None:
 
 
 def merge_adapter(encoder) -> int:
-    """Makes a LoRA part of the matrices beside which it stands, and takes it out.
+    """Merges a LoRA into its matrices and removes it; returns the number of changed matrices.
 
-    The encoder then has the variables that it had before, frozen or not as before, and costs what
-    it did. Other methods have nothing to be merged: the encoder stays as it is.
-
-    Args:
-        encoder: A `kerasft.models.encoder.Encoder`, adapted or not.
-
-    Returns:
-        The number of matrices that were changed.
+    The encoder then has its original variables, frozen or not as before, at their original cost.
+    Other methods cannot be merged: the encoder stays as it is.
     """
     adapter = adapter_of(encoder)
     if adapter is None or adapter.method != LORA:
@@ -172,14 +155,14 @@ def merge_adapter(encoder) -> int:
 
 
 def pretrained_part(encoder) -> PretrainedPart:
-    """Returns the encoder's variables without those that its adapter added."""
+    """Returns the encoder's variables without those of its adapter."""
     adapter = adapter_of(encoder)
     added = frozenset() if adapter is None else adapter.added
     return PretrainedPart([v for v in encoder.weights if v.path not in added])
 
 
 def _settings_of(method: str, *, matrices: Sequence[str], **settings) -> dict[str, Any]:
-    """Returns the settings that a method has, in plain data; the matrices in one order.
+    """Returns a method's settings as plain data, the matrices in a fixed order.
 
     Raises:
         ValueError: An unknown method or matrix.
@@ -199,7 +182,7 @@ def _settings_of(method: str, *, matrices: Sequence[str], **settings) -> dict[st
 
 
 def _adapt(encoder, method: str, settings: Mapping[str, Any], seed: int) -> Adapter:
-    """Adds what a method adds, and settles which variables are trained."""
+    """Adds a method's weights, and determines which variables are trained."""
     before, trained_before = _paths(encoder.weights), _paths(encoder.trainable_weights)
     chosen: Iterable[str] = ()
     if method == LORA:
@@ -220,7 +203,7 @@ def _adapt(encoder, method: str, settings: Mapping[str, Any], seed: int) -> Adap
 
 
 def _train_only(encoder, paths: frozenset[str]) -> None:
-    """Freezes all of an encoder but the variables of these paths."""
+    """Freezes all of an encoder except the variables of these paths."""
     for variable in encoder.weights:
         variable.trainable = variable.path in paths
 
@@ -228,7 +211,7 @@ def _train_only(encoder, paths: frozenset[str]) -> None:
 def _add_lora(
     encoder, *, matrices: Sequence[str], rank: int, alpha: float, dropout: float, seed: int
 ) -> None:
-    """Puts a LoRA beside each chosen matrix."""
+    """Adds a LoRA to each chosen matrix."""
     paths = [path for name in matrices for path in MATRICES[name]]
     places = find_places(encoder, paths, what='adapter.method="lora"')
     smallest = min(min(matrix_shape(place.layer)) for place in places)
@@ -245,7 +228,7 @@ def _add_lora(
 
 
 def _add_bottlenecks(encoder, *, bottleneck_dim: int, seed: int) -> None:
-    """Puts an adapter behind each half of each layer."""
+    """Adds a bottleneck after each half of each layer."""
     places = find_places(encoder, HALVES, what='adapter.method="houlsby"')
     for place, own_seed in zip(places, _seeds(seed, len(places)), strict=True):
         place.put(Bottleneck(place.layer, bottleneck_dim=bottleneck_dim, seed=own_seed))
@@ -258,7 +241,7 @@ def _layer_norm_weights(encoder) -> list:
 
 
 def _biases(encoder) -> set[str]:
-    """Returns the paths of the biases, without those of a pooling layer that is not used."""
+    """Returns the paths of the biases, without those of an unused pooling layer."""
     paths = _paths(encoder.trainable_weights)
     biases = {path for path in paths if path.rpartition("/")[2] in _BIASES}
     if not biases:
@@ -271,7 +254,7 @@ def _biases(encoder) -> set[str]:
 
 
 def _seeds(seed: int, count: int) -> list[int]:
-    """Returns a seed for each layer; no two runs' seeds are likely to share one."""
+    """Returns a seed for each layer; those of different runs are unlikely to coincide."""
     return [int(s >> 1) for s in np.random.SeedSequence(seed).generate_state(count)]
 
 

@@ -1,25 +1,25 @@
-"""Houlsby adapters: small networks between the frozen layers, and what they add is trained."""
+"""Houlsby adapters: small trained networks between the frozen layers."""
 
 from __future__ import annotations
 
 import keras
 
-# Standard deviation of the truncated normal that both matrices start from, as in the paper.
+# Standard deviation of the truncated normal that initializes both matrices, as in the paper.
 _NEAR_IDENTITY = 0.01
 
 
 class Bottleneck(keras.layers.Layer):
-    """Stands in the place of a projection: its output y becomes `y + up(gelu(down(y)))`.
+    """Replaces a projection: its output y becomes `y + up(gelu(down(y)))`.
 
-    Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP". It starts near the
-    identity. It is not linear, so it cannot be merged into the projection: it stays in the
-    exported model, and costs there what it costs in training.
+    Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP". Starts near the identity.
+    Not linear, so it cannot be merged into the projection: it stays in the exported model, at the
+    same cost as in training.
 
     Weights and computation follow the dtype policy of the base layer.
 
     Args:
         base: A built `Dense` or `EinsumDense` that returns `(batch_size, sequence_length,
-            hidden_dim)`. It is not frozen here.
+            hidden_dim)`. Not frozen by this layer.
         bottleneck_dim: Width between `down` and `up`.
         seed: Seed of both matrices. Defaults to 1.
     """
@@ -34,12 +34,12 @@ class Bottleneck(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape=None) -> None:
-        """Makes the weights of `down` and `up`."""
+        """Creates the weights of `down` and `up`."""
         self.down.build((None, None, self.hidden_dim))
         self.up.build((None, None, self.bottleneck_dim))
 
     def call(self, inputs):
-        """Returns what the base layer does, adapted."""
+        """Returns the adapted output of the base layer."""
         outputs = self.base(inputs)
         return outputs + self.up(self.down(outputs))
 

@@ -1,4 +1,4 @@
-"""LoRA: a matrix stays as it is, and what is trained is a sum of few outer products beside it."""
+"""LoRA: freezes a weight matrix and trains a low-rank update that is added to it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _VARIANCE = 1 / 3
 
 
 class LoRA(keras.layers.Layer):
-    """Stands in the place of a layer with a matrix W, and adds a low-rank update of W to it.
+    """Replaces a layer with a matrix W, and adds a low-rank update to W.
 
-    Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models": the answer is
-    `base(x) + alpha / rank * dropout(x) A B`. A starts from a Gaussian and B from zero, so that the
-    answer is at first that of the base layer. The base layer's activation comes after the sum.
-    Keras's own `enable_lora` adds A B to the kernel in each step, which costs a product of the
-    kernel's size and leaves no room for dropout.
+    Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models": the output is `base(x) +
+    alpha / rank * dropout(x) A B`. A starts from a Gaussian and B from zero, so that the output is
+    at first that of the base layer. The base layer's activation is applied after the sum. Keras's
+    own `enable_lora` adds A B to the kernel in each step, which costs a product of the kernel's
+    size and excludes dropout.
 
     Weights and computation follow the dtype policy of the base layer.
 
     Args:
-        base: A built `Dense` or `EinsumDense` that reads `(batch_size, sequence_length, ...)`. An
-            `EinsumDense` must be a matrix product: its kernel, `(hidden_dim, num_heads, head_dim)`
+        base: A built `Dense` or `EinsumDense` with inputs `(batch_size, sequence_length, ...)`. An
+            `EinsumDense` must be a matrix product: a kernel of `(hidden_dim, num_heads, head_dim)`,
             say, is read as the matrix `(hidden_dim, num_heads * head_dim)`. Its activation is
-            lent to this layer; it is not frozen here.
+            taken over by this layer; the base is not frozen here.
         rank: Number of columns of A and of rows of B.
-        alpha: The update counts `alpha / rank` times.
-        dropout: Share of the update's inputs that is dropped in training. Defaults to 0.
+        alpha: The update is scaled by `alpha / rank`.
+        dropout: Dropout rate of the update's inputs in training. Defaults to 0.
         seed: Seed of A and of the dropout. Defaults to 1.
 
     Raises:
-        ValueError: The base layer is no matrix product.
+        ValueError: The base layer is not a matrix product.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LoRA(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape=None) -> None:
-        """Makes A, `(inputs, rank)`, and B, `(rank, outputs)`."""
+        """Creates A, `(inputs, rank)`, and B, `(rank, outputs)`."""
         inputs, outputs = matrix_shape(self.base)
         gaussian = keras.initializers.VarianceScaling(
             _VARIANCE, "fan_in", "untruncated_normal", seed=self.seed
@@ -73,7 +73,7 @@ class LoRA(keras.layers.Layer):
         )
 
     def call(self, inputs, training=None):
-        """Returns what the base layer would, its matrix updated."""
+        """Returns the output of the base layer with the updated matrix."""
         shape = self.base.kernel.shape
         down = ops.reshape(self.lora_a, (*shape[: self.num_inputs], self.rank))
         up = ops.reshape(self.lora_b, (self.rank, *shape[self.num_inputs :]))
@@ -82,7 +82,7 @@ class LoRA(keras.layers.Layer):
         return outputs if self.activation is None else self.activation(outputs)
 
     def merge(self) -> keras.layers.Layer:
-        """Adds the update to the base layer's kernel; returns that layer, whole as it was."""
+        """Adds the update to the base layer's kernel; returns that layer, restored."""
         kernel = self.base.kernel
         a, b = (np.asarray(w.numpy(), np.float64) for w in (self.lora_a, self.lora_b))
         update = self.scale * (a @ b).reshape(kernel.shape)
@@ -95,7 +95,7 @@ def matrix_shape(layer: keras.layers.Layer) -> tuple[int, int]:
     """Returns the numbers of inputs and outputs of a `Dense` or `EinsumDense`.
 
     Raises:
-        ValueError: The layer is no matrix product.
+        ValueError: The layer is not a matrix product.
     """
     num_inputs, _, _ = _split_product(layer)
     shape = layer.kernel.shape
@@ -105,9 +105,8 @@ def matrix_shape(layer: keras.layers.Layer) -> tuple[int, int]:
 def _split_product(layer: keras.layers.Layer) -> tuple[int, str, str]:
     """Splits a layer's product with W into one with A and one with B.
 
-    Returns:
-        How many axes of the kernel are inputs, and the two equations, for `ops.einsum`; the axis
-        `z` is the rank.
+    Returns the number of input axes of the kernel, and the two equations for `ops.einsum`; the axis
+    `z` is the rank.
     """
     equation = "abc,cd->abd" if isinstance(layer, keras.layers.Dense) else layer.equation
     inputs, kernel, outputs = re.split(",|->", equation)

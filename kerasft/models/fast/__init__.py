@@ -1,1 +1,1 @@
-"""Faster ways to compute what KerasHub computes; without them all works, slower."""
+"""Faster implementations of KerasHub's computations; optional."""

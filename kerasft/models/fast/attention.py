@@ -1,10 +1,11 @@
-"""Attention: what every token gathers from the others; at once, or a chunk of tokens at a time.
+"""Attention, on all queries at once or in chunks.
 
-At once, the weights take memory for `sequence_length` times `sequence_length` numbers a head, kept
-until the gradient is computed. In chunks there are only those of one chunk of queries, forgotten
-and computed again for the gradient, so that memory grows with the length and not with its square
-(Rabe & Staats 2021, "Self-attention Does Not Need O(n^2) Memory"). They cut the keys, too, and
-renormalize; a chunk of queries that sees all keys needs no second softmax, and has the same order.
+All at once, the attention weights of `sequence_length` times `sequence_length` numbers a head are
+kept until the gradient is computed. In chunks only the weights of one chunk of queries exist,
+recomputed for the gradient, so that memory grows with the length and not with its square (Rabe &
+Staats 2021, "Self-attention Does Not Need O(n^2) Memory"). The paper also splits the keys and
+renormalizes; here a chunk sees all keys, which needs no second softmax and has the same order of
+memory.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ _MASKED = -30000.0
 
 
 def attend(query, key, value, mask, *, dropout: float = 0.0, seed=None, chunk: int = 0):
-    """Softmax attention (Vaswani et al. 2017), on tensors that lie head by head.
+    """Softmax attention (Vaswani et al. 2017), on tensors with the heads first.
 
     Args:
         query: `(batch_size, num_heads, num_queries, width)`, already scaled.
         key: `(batch_size, num_heads, num_keys, width)`.
-        value: Of the shape of `key`.
+        value: Shape of `key`.
         mask: bool `(batch_size, 1, num_keys)` or `(batch_size, num_queries, num_keys)`: true where
-            the query may look at the key.
-        dropout: Share of the weights that is dropped. Defaults to 0.
+            the query may attend to the key.
+        dropout: Dropout rate of the weights. Defaults to 0.
         seed: int32 `(2,)`, of the dropout.
-        chunk: Queries at once; 0, the default, is all. In chunks other numbers are drawn for the
-            dropout; all else is the same but for the order in which gradients are summed.
+        chunk: Queries at once; 0, the default, is all. Chunks draw other numbers for the dropout,
+            and sum gradients in another order; all else is equal.
 
     Returns:
         `(batch_size, num_heads, num_queries, width)`.
@@ -98,7 +99,7 @@ def _weigh(query, key, mask):
 
 
 def _drop(weights, dropout, seed):
-    """Returns the weights that dropout leaves, and what they are to be scaled by."""
+    """Returns the weights that dropout keeps, and their scale."""
     if not dropout:
         return weights, 1.0
     kept, scale = keep_by_seed(weights, dropout, seed)
@@ -106,23 +107,19 @@ def _drop(weights, dropout, seed):
 
 
 def _slope_of_scores(weights, used, slope, upstream, outputs):
-    """Returns the gradient of the scores, from that of the weights that were used."""
-    # Softmax takes the mean of its gradient away. It is the product of what came out and its
-    # gradient: one number a query, summed over `width` and not over all keys.
+    """Returns the gradient of the scores, from that of the weights after dropout."""
+    # Softmax subtracts the mean of its gradient. It is the product of the output and its gradient:
+    # one number a query, summed over `width` and not over all keys.
     mean = tf.cast(upstream, tf.float32) * tf.cast(outputs, tf.float32)
     mean = tf.cast(tf.reduce_sum(mean, axis=-1, keepdims=True), weights.dtype)
-    # Not `weights * (slope * kept - mean)`, for which `kept` would have to be there until now.
+    # Not `weights * (slope * kept - mean)`, which would need `kept` in memory until now.
     return weights * (slope - mean) if used is weights else used * slope - weights * mean
 
 
 class _ChunkedAttention:
     """Attention of one chunk of queries after the other.
 
-    Args:
-        mask: That of `attend`.
-        dropout: That of `attend`.
-        seed: That of `attend`; each chunk draws from one of its own.
-        chunk: Queries of a chunk.
+    The arguments are those of `attend`; each chunk has its own dropout seed.
     """
 
     def __init__(self, mask, dropout: float, seed, chunk: int):
@@ -132,7 +129,7 @@ class _ChunkedAttention:
         self.chunk = chunk
 
     def outputs(self, query, key, value):
-        """Returns what `attend` returns."""
+        """Returns the output of `attend`."""
 
         def step(index, gathered):
             rows = self._attend(index, self._rows(query, index), key, value)
@@ -184,7 +181,7 @@ class _ChunkedAttention:
         return tensor[:, :, index * self.chunk : (index + 1) * self.chunk]
 
     def _array(self, query) -> tf.TensorArray:
-        """Where each chunk's rows go; the last chunk may be shorter."""
+        """Collects the rows of each chunk; the last chunk may be shorter."""
         batch_size, num_heads, _, width = query.shape
         return tf.TensorArray(
             query.dtype,

@@ -1,45 +1,40 @@
-"""Dropout, whose random numbers cost more than all else of it: as few bits as the rate needs."""
+"""Dropout with as few random bits as the rate needs: they are its main cost."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
-# A byte of randomness serves, where the rate that it can express is within this share of the rate.
+# A random byte is used if the rate that it can express is within this share of the rate.
 _RATE_TOLERANCE = 0.02
 _PRIME = 1_000_003  # between the seeds of two replicas
 
 
 def dropout(inputs, rate: float, seeds: keras.random.SeedGenerator):
-    """Drops a share of the inputs, by the next seed of a generator; see `drop_by_seed`."""
+    """Applies dropout with the next seed of a generator; see `drop_by_seed`."""
     return drop_by_seed(inputs, rate, next_seed(seeds))
 
 
 def drop_by_seed(inputs, rate: float, seed):
-    """Drops a share of the inputs and scales up what is kept (Srivastava et al. 2014).
+    """Drops a share of the inputs and scales up the others (Srivastava et al. 2014).
 
-    Random numbers cost more than all else here. They are drawn as 32 bits and used as four bytes,
-    or as two pairs of bytes where a byte is too coarse for the rate: of the rate 0.1 a byte makes
-    26/256 = 0.1016. What is kept is scaled by the share that is really kept.
+    Random numbers are the main cost. They are drawn as 32 bits and used as four bytes, or as two
+    pairs of bytes if a byte is too coarse for the rate: a byte makes 26/256 = 0.1016 of the rate
+    0.1. The scale follows from the share that is really kept.
 
     Args:
         inputs: Tensor of any shape and floating type.
         rate: Share that is dropped, from 0 to below 1.
         seed: int32 `(2,)`: the same seed drops the same.
-
-    Returns:
-        Tensor of the same shape and type.
     """
     kept, scale = keep_by_seed(inputs, rate, seed)
     return inputs * (kept * tf.constant(scale, inputs.dtype))
 
 
 def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
-    """Draws what `drop_by_seed` keeps, given the same.
+    """Draws the mask of `drop_by_seed`: 1 for kept and 0 for dropped inputs, and their scale.
 
-    Returns:
-        1 for what is kept and 0 for what is dropped, of the shape and type of `inputs`; and what
-        is to be multiplied with, 1 / the share that is kept.
+    The mask has the shape and type of `inputs`; the scale is 1 / the share that is kept.
     """
     drawn_type = tf.uint8 if fits_a_byte(rate) else tf.uint16
     levels = 2 ** (8 * drawn_type.size)
@@ -50,10 +45,9 @@ def keep_by_seed(inputs, rate: float, seed) -> tuple[tf.Tensor, float]:
 
 
 def draw_bytes(inputs, rate: float, seed) -> tuple[tf.Tensor, int]:
-    """Draws what `keep_by_seed` draws of a rate that fits a byte.
+    """Draws the bytes of `keep_by_seed` for a rate that fits a byte: uint8 `(number of inputs,)`.
 
-    Returns:
-        uint8 `(number of inputs,)`, none where the rate is 0; and the least byte that is kept.
+    They are empty if the rate is 0. Also returns the least byte that is kept.
     """
     if not rate:
         return tf.zeros((0,), tf.uint8), 0
@@ -61,7 +55,7 @@ def draw_bytes(inputs, rate: float, seed) -> tuple[tf.Tensor, int]:
 
 
 def _draw(size, dtype: tf.DType, seed):
-    """Draws so many numbers of a type that is smaller than the words that are drawn."""
+    """Draws `size` numbers of a type that is smaller than the drawn words."""
     in_a_word = 4 // dtype.size
     words = tf.random.stateless_uniform(
         ((size + in_a_word - 1) // in_a_word,),
@@ -74,7 +68,7 @@ def _draw(size, dtype: tf.DType, seed):
 
 
 def next_seed(seeds: keras.random.SeedGenerator):
-    """Draws a seed, int32 `(2,)`; another one in each replica, though all have the generator."""
+    """Draws a seed, int32 `(2,)`; different in each replica, though all share the generator."""
     seed = tf.cast(seeds.next(), tf.int32)
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -84,5 +78,5 @@ def next_seed(seeds: keras.random.SeedGenerator):
 
 
 def fits_a_byte(rate: float) -> bool:
-    """Tells whether a byte of randomness expresses a rate well enough."""
+    """Whether a random byte expresses a rate well enough."""
     return abs(round(rate * 256) / 256 - rate) <= _RATE_TOLERANCE * rate

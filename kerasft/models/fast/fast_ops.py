@@ -1,7 +1,7 @@
-"""The elementwise operations of a transformer layer, each in fewer passes over memory.
+"""The elementwise operations of a transformer layer, in fewer passes over memory.
 
-Each equals the Keras operation that it stands for: the numbers differ by rounding alone. Together
-they were more than half of a training step on a CPU; `docs/performance.md` has the figures.
+Each equals the Keras operation that it replaces, up to rounding. Together they were more than half
+of a training step on a CPU; `docs/performance.md` has the figures.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _gradients_wanted = contextvars.ContextVar("gradients_wanted", default=True)
 
 @contextlib.contextmanager
 def without_gradients() -> Iterator[None]:
-    """What is traced in here is never differentiated: evaluation, and what is exported.
+    """Ops traced in this scope are never differentiated, as in evaluation and export.
 
-    Then there are forms that are faster and have no gradient, or one that need not be written out:
-    a SavedModel keeps written ones for good in the memory of a process that loads it.
+    This allows faster forms without a gradient or without a custom gradient: a process that loads a
+    SavedModel keeps custom gradients in memory for good.
     """
     token = _gradients_wanted.set(False)
     try:
@@ -34,24 +34,18 @@ def without_gradients() -> Iterator[None]:
 
 
 def gradients_wanted() -> bool:
-    """Tells whether what is traced now may be differentiated."""
+    """Whether ops traced now may be differentiated."""
     return _gradients_wanted.get()
 
 
 def gelu(features):
     """Gaussian error linear unit `x * Phi(x)`, the exact one (Hendrycks & Gimpel 2016).
 
-    TensorFlow computes it from `erfc`, which is not vectorized; this from `erf`, in float32 in
-    every precision, and keeps nothing for the gradient but its input.
-
-    Args:
-        features: Tensor of any shape and floating type.
-
-    Returns:
-        Tensor of the same shape and type.
+    TensorFlow computes it from `erfc`, which is not vectorized. This one uses `erf`, in float32
+    under every precision, and keeps only its input for the gradient.
     """
     if not _gradients_wanted.get() and features.dtype == tf.float32:
-        return tf.nn.gelu(features)  # in half precision it is less exact, unless it is merged
+        return tf.nn.gelu(features)  # in half precision it is less exact, unless it is fused
     kernels = kernels_for(features)
     return _gelu(features) if kernels is None else kernel_ops.gelu(kernels, features)
 
@@ -77,16 +71,8 @@ def _normal_distribution(x):
 def affine(inputs, kernel, bias):
     """Returns `inputs @ kernel + bias`.
 
-    The bias's gradient is a matrix product with ones: TensorFlow's own kernel for it takes twice
-    as long in bfloat16 for 512 rows, and ten times for 8,192.
-
-    Args:
-        inputs: `(rows, inputs)` of a floating type.
-        kernel: `(inputs, outputs)` of the same type.
-        bias: `(outputs,)` of the same type.
-
-    Returns:
-        `(rows, outputs)`.
+    `inputs` are `(rows, inputs)`. The bias's gradient is a matrix product with ones: TensorFlow's
+    own kernel for it takes twice as long in bfloat16 for 512 rows, and ten times for 8,192.
     """
     if not _gradients_wanted.get():
         return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
@@ -107,18 +93,9 @@ def _affine(inputs, kernel, bias):
 
 
 def layer_norm(inputs, gamma, beta, *, epsilon: float):
-    """Layer normalization over the last axis (Ba et al. 2016), in float32 in every precision.
+    """Layer normalization over the last axis (Ba et al. 2016), in float32 under every precision.
 
-    Its gradient is written out: automatic differentiation takes twice the passes.
-
-    Args:
-        inputs: Tensor `(..., width)` of a floating type.
-        gamma: Scale, `(width,)`.
-        beta: Offset, `(width,)`.
-        epsilon: Added to the variance.
-
-    Returns:
-        Tensor of the shape and type of `inputs`.
+    Its gradient is custom: automatic differentiation takes twice the passes.
     """
     gamma, beta = tf.cast(gamma, tf.float32), tf.cast(beta, tf.float32)
     if not _gradients_wanted.get():
@@ -154,14 +131,10 @@ def _layer_norm(inputs, gamma, beta, epsilon):
 
 
 def swap_tokens_and_heads(tensor):
-    """Returns `(batch, heads, tokens, width)` of `(batch, tokens, heads, width)`, and the reverse.
-
-    Args:
-        tensor: Of a floating type.
-    """
+    """Returns `(batch, heads, tokens, width)` of `(batch, tokens, heads, width)`, or reverse."""
     order = (0, 2, 1, 3)
     if _gradients_wanted.get():
         return tf.transpose(tensor, order)
-    # As integers: oneDNN plans each transposition of floats anew, which takes longer than to do it.
+    # As integers: oneDNN plans each transposition of floats anew, which costs more than doing it.
     integers = {2: tf.int16, 4: tf.int32}[tensor.dtype.size]
     return tf.bitcast(tf.transpose(tf.bitcast(tensor, integers), order), tensor.dtype)

@@ -1,8 +1,8 @@
 """The operations of a transformer layer that the kernels compute in one pass each.
 
-Each equals what `fast_ops` and `attention` compute of several operations, dropout included: the
-numbers drawn for it are the same. Arithmetic is in float32; what is rounded to bfloat16 in between
-there is not rounded here.
+Each equals several operations of `fast_ops` and `attention`, with the same random numbers for
+dropout. Arithmetic is in float32, without their intermediate rounding to bfloat16. `kernels` is the
+result of `kernels_for`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,16 @@ _DTYPES = (tf.float32, tf.bfloat16)
 
 
 def kernels_for(tensor, dropout: float = 0.0) -> ModuleType | None:
-    """Returns the kernels that are to compute with a tensor; `None`: TensorFlow's operations.
+    """Returns the kernels to use for a tensor; `None`: TensorFlow's operations.
 
-    Args:
-        tensor: What is computed with; in float16 nothing is by kernels.
-        dropout: Share of it that is dropped; only rates that a byte expresses are.
+    Kernels support neither float16 nor dropout rates that a byte cannot express.
     """
     fits = tensor.dtype in _DTYPES and fits_a_byte(dropout)
     return kernels_in_use() if fits else None
 
 
 def gelu(kernels: ModuleType, features):
-    """Gaussian error linear unit, as `fast_ops.gelu`.
-
-    Args:
-        kernels: From `kernels_for`, as for all that follows.
-        features: Tensor of any shape.
-    """
+    """Gaussian error linear unit, as `fast_ops.gelu`."""
 
     @tf.custom_gradient
     def compute(features):
@@ -47,15 +40,10 @@ def gelu(kernels: ModuleType, features):
 
 
 def add_norm(kernels: ModuleType, inputs, residual, norm, *, dropout: float, seed):
-    """Layer normalization of `drop(inputs) + residual` over the last axis.
+    """Layer normalization of `drop(inputs) + residual` over the last axis, `(..., width)`.
 
-    Args:
-        kernels: From `kernels_for`.
-        inputs: `(..., width)`.
-        residual: Of the same shape and type.
-        norm: The `keras.layers.LayerNormalization`.
-        dropout: Share of the inputs that is dropped.
-        seed: int32 `(2,)`, of the dropout; `None` where there is none.
+    `norm` is the `keras.layers.LayerNormalization`; `seed`, int32 `(2,)`, is `None` without
+    dropout.
     """
     drawn, bound = draw_bytes(inputs, dropout, seed)
 
@@ -79,15 +67,9 @@ def add_norm(kernels: ModuleType, inputs, residual, norm, *, dropout: float, see
 def weigh(kernels: ModuleType, scores, mask, *, dropout: float, seed):
     """Softmax of masked scores over the last axis; `weigh_gradient` is its gradient.
 
-    Args:
-        kernels: From `kernels_for`.
-        scores: `(batch_size, num_heads, num_queries, num_keys)`.
-        mask: bool `(batch_size, num_queries or 1, num_keys)`: true where the query may look.
-        dropout: Share of the weights that is dropped.
-        seed: int32 `(2,)`, of the dropout; `None` where there is none.
-
-    Returns:
-        The weights; those that dropout leaves; and what the latter are to be scaled by.
+    Scores are `(batch_size, num_heads, num_queries, num_keys)`. The mask is bool `(batch_size,
+    num_queries or 1, num_keys)`, true where the query may attend. `seed` is as in `add_norm`.
+    Returns the weights; those that dropout keeps; and the scale of the latter.
     """
     drawn, bound = draw_bytes(scores, dropout, seed)
     weights, used = kernels.kerasft_weigh(scores, drawn, mask, bound=bound)
@@ -95,5 +77,5 @@ def weigh(kernels: ModuleType, scores, mask, *, dropout: float, seed):
 
 
 def weigh_gradient(kernels: ModuleType, weights, used, upstream):
-    """Returns the gradient of the scores, from that of the weights that were used."""
+    """Returns the gradient of the scores, from that of the weights after dropout."""
     return kernels.kerasft_weigh_grad(weights, used, upstream)

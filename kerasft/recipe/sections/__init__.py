@@ -1,7 +1,7 @@
 """The sections of a recipe and their settings: one line each, with type, default and rule.
 
-Adding a setting is adding a line here and the code that obeys it; a test perturbs every field and
-expects the run to change.
+To add a setting, add a line here and the code that obeys it; a test changes every field and expects
+the run to change.
 """
 
 from kerasft.recipe.sections.adapter import AdapterSettings, FreezingSettings

@@ -12,7 +12,7 @@ LORA_MATRICES = ("query", "key", "value", "output", "feedforward")
 
 @dataclasses.dataclass(frozen=True)
 class FreezingSettings:
-    """`[freezing]`: what of the encoder stays as it was pretrained."""
+    """`[freezing]`: the parts of the encoder that keep their pretrained weights."""
 
     embeddings: bool = setting(False, "Freeze the embeddings.")
     lowest_layers: int = setting(

@@ -1,4 +1,4 @@
-"""`[data]`: which examples, and how they are read."""
+"""`[data]`: the examples, and how they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerasft.recipe.rules import DISTINCT, SEPARATOR, at_least, inside, one_of, 
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """`[data]`: which examples."""
+    """`[data]`: the examples."""
 
     dataset: str = setting(
         "imdb_reviews", 'A TFDS name, "files" for files of your own, or "builtin-sample".'

@@ -9,7 +9,7 @@ from kerasft.recipe.rules import at_least, between, one_of, setting
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """`[model]`: the encoder, what it reads and the head on top."""
+    """`[model]`: the encoder, its input and its head."""
 
     preset: str = setting(
         "minilm_l6_en_uncased", "Pretrained encoder: a KerasHub name, hf://..., or a folder."

@@ -1,4 +1,4 @@
-"""`[export]` and `[logging]`: what a run leaves behind."""
+"""`[export]` and `[logging]`: the outputs of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ExportSettings:
 
 @dataclasses.dataclass(frozen=True)
 class LoggingSettings:
-    """`[logging]`: what TensorBoard and Weights & Biases are told of a run."""
+    """`[logging]`: what is logged to TensorBoard and Weights & Biases."""
 
     norms_every_steps: int = setting(
         50,

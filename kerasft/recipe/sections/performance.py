@@ -1,4 +1,4 @@
-"""`[performance]`: what is traded for memory or time."""
+"""`[performance]`: trade-offs of memory and time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerasft.recipe.rules import at_least, setting
 
 @dataclasses.dataclass(frozen=True)
 class PerformanceSettings:
-    """`[performance]`: what is traded for memory or time; results stay what they are."""
+    """`[performance]`: trade-offs of memory and time that do not change results."""
 
     gradient_checkpointing: bool = setting(
         False,

@@ -1,4 +1,4 @@
-"""`[regularization]` and `[augmentation]`: what keeps a model from overfitting."""
+"""`[regularization]` and `[augmentation]`: against overfitting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kerasft.recipe.rules import above_up_to, at_least, between, from_up_to, set
 
 @dataclasses.dataclass(frozen=True)
 class RegularizationSettings:
-    """`[regularization]`: what keeps a model from learning its examples by heart."""
+    """`[regularization]`: keeps a model from memorizing its examples."""
 
     l1: float = setting(0.0, "Weight of the sum of the weights' magnitudes.", between(0, 1))
     l2: float = setting(0.0, "Weight of half the sum of the squared weights.", between(0, 1))
@@ -44,7 +44,7 @@ class RegularizationSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationSettings:
-    """`[augmentation]`: training texts that are altered, anew in every epoch."""
+    """`[augmentation]`: training texts are altered, differently in every epoch."""
 
     share: float = setting(
         1.0,

@@ -1,4 +1,4 @@
-"""`[training]`: how long, how fast, on what."""
+"""`[training]`: length, optimizer, precision and devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kerasft.recipe.rules import (
     setting,
 )
 
-# Each optimizer, and which of the settings below it has, beside rate and decay.
+# Each optimizer, and which of the settings below it supports, besides rate and decay.
 OPTIMIZER_SETTINGS = {
     "adamw": ("beta_1", "beta_2", "epsilon"),
     "sgd": ("momentum",),
@@ -35,7 +35,7 @@ SCHEDULES = ("polynomial", "cosine", "constant", "inverse_sqrt")
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """`[training]`: how long, how fast, on what.
+    """`[training]`: length, optimizer, precision and devices.
 
     The members of one duration family are alternatives; after construction exactly one of each
     family is set.

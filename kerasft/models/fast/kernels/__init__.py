@@ -1,12 +1,11 @@
-"""Kernels of our own for a training step on CPUs, compiled on the machine that runs them.
+"""Custom kernels for a training step on CPUs, compiled on the machine that runs them.
 
 TensorFlow's operations pass over memory one after the other, and are compiled for processors of
-2011. These do in one pass what takes several, with the instructions that this processor has:
-`loops.h` is the arithmetic, `kernels.cc` makes TensorFlow operations of it, `building.py` compiles
-them once for a machine. Where that cannot be done, everything is computed by TensorFlow's own
-operations, to the same numbers up to rounding.
+2011. These kernels fuse several into one pass, with the instructions of this processor: `loops.h`
+is the arithmetic, `kernels.cc` makes TensorFlow operations of it, `building.py` compiles them once
+for a machine. Without them TensorFlow's own operations compute the same numbers up to rounding.
 
-They are in the training step alone: what is evaluated, exported and served knows none of them.
+Only the training step uses them, never evaluation, export or serving.
 """
 
 from __future__ import annotations
@@ -21,11 +20,7 @@ _in_use: contextvars.ContextVar[ModuleType | None] = contextvars.ContextVar("ker
 
 @contextlib.contextmanager
 def computing_with(kernels: ModuleType | None) -> Iterator[None]:
-    """What is traced in here computes with these kernels, gradients included.
-
-    Args:
-        kernels: From `building.load_kernels`; `None`: with TensorFlow's operations.
-    """
+    """Ops traced in this scope, gradients included, use these kernels; `None`: TensorFlow's."""
     token = _in_use.set(kernels)
     try:
         yield
@@ -34,5 +29,5 @@ def computing_with(kernels: ModuleType | None) -> Iterator[None]:
 
 
 def kernels_in_use() -> ModuleType | None:
-    """Returns the kernels that what is traced now computes with."""
+    """Returns the kernels that ops traced now use."""
     return _in_use.get()

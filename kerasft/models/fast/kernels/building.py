@@ -22,20 +22,14 @@ _FLAGS = ("-w", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math",
 _PATIENCE_SECONDS = 300
 _WITHOUT = "set performance.kernels=false."
 
-_loaded: dict[str, ModuleType] = {}  # TensorFlow knows an operation once in a process
+_loaded: dict[str, ModuleType] = {}  # TensorFlow registers an operation once in a process
 
 
 def load_kernels(log: Callable[[str], None] | None = None) -> ModuleType:
-    """Loads the kernels, which the first call on a machine compiles: about ten seconds.
+    """Loads the kernels (`kerasft_gelu`, ...); the first call compiles for about ten seconds.
 
     The library is kept in the cache folder, one for each version of TensorFlow, of the sources, of
-    the compiler, and each kind of processor.
-
-    Args:
-        log: Called with a message before something is compiled.
-
-    Returns:
-        The operations, as functions: `kerasft_gelu`, ...
+    the compiler, and each kind of processor. `log` is called before compiling.
 
     Raises:
         UserError: There is no C++ compiler, or it or TensorFlow refused.
@@ -55,7 +49,7 @@ def load_kernels(log: Callable[[str], None] | None = None) -> ModuleType:
 
 
 def find_compiler() -> str:
-    """Returns the C++ compiler: what `CXX` names, or the first of g++ and clang++ that is there.
+    """Returns the C++ compiler: that of `CXX`, or the first found of g++ and clang++.
 
     Raises:
         UserError: There is none.
@@ -74,11 +68,9 @@ def find_compiler() -> str:
 
 
 def compile_kernels(compiler: str, library: Path) -> None:
-    """Compiles beside the library and renames, so that two runs may do so at once.
+    """Compiles to a temporary file and renames it, so that two runs may compile at once.
 
-    Args:
-        compiler: A `g++` or what takes the same arguments.
-        library: The file to make.
+    `compiler` is g++, or takes the same arguments.
 
     Raises:
         UserError: The compiler refused, or the file cannot be written.
@@ -109,12 +101,7 @@ def compile_kernels(compiler: str, library: Path) -> None:
 
 
 def _fingerprint(compiler: str, version: str) -> str:
-    """Returns a name that changes with all that the library depends on.
-
-    Args:
-        compiler: Its path.
-        version: Of TensorFlow.
-    """
+    """Returns a name that changes with all that the library depends on."""
     parts = [version, compiler, *_FLAGS, platform.machine(), *sorted(cpu_flags())]
     parts += [path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]*"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
