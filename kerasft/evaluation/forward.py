@@ -70,7 +70,7 @@ class Forward:
             yield rows[rows[:, -1] > 0, :-1]
 
     def _build_on_all(self, spec):
-        """Builds the function from a distributed batch to all its rows, each with weight appended."""
+        """Builds the function from a distributed batch to all its rows, with their weights last."""
 
         def compute(inputs, weights):
             return tf.concat([self._function(inputs), weights[:, tf.newaxis]], axis=1)

@@ -110,7 +110,7 @@ def trace_signatures(
 
 
 def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, dict[str, dict[str, str]]]:
-    """Returns dtype and shape of each signature's `inputs` and `outputs`, as text."""
+    """Returns type and shape of each signature's `inputs` and `outputs`, as text."""
 
     def describe(specs: Mapping[str, tf.TensorSpec]) -> dict[str, str]:
         return {name: f"{spec.dtype.name} {spec.shape.as_list()}" for name, spec in specs.items()}
@@ -144,7 +144,7 @@ def _parse(examples: tf.Tensor, texts: Sequence[str]) -> list[tf.Tensor]:
 def _classify(answer: Graph, task, texts: Sequence[str]) -> Graph:
     def graph(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = answer(*_parse(examples, texts))
-        # Single-label has probabilities that sum to 1; multi-label has a score per label.
+        # `probabilities` of single-label tasks, `scores` of multi-label ones.
         scores = outputs.get("probabilities", outputs.get("scores"))
         names = tf.constant([list(task.label_names)], tf.string)
         return {"classes": tf.tile(names, [tf.shape(scores)[0], 1]), "scores": scores}

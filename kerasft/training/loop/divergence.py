@@ -13,7 +13,7 @@ _FEWEST = 20  # with fewer, nothing is compared
 
 
 class DivergedError(UserError):
-    """Loss or gradient of a step, counted from 1, show that training diverged."""
+    """A step, counted from 1, whose loss or gradient shows that training diverged."""
 
     def __init__(self, step: int, loss: float, what: str, *, received: str, expected: str):
         super().__init__(

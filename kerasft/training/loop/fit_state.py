@@ -172,7 +172,7 @@ class TrainingData:
     split: Split = dataclasses.field(default_factory=Split)
 
     def stats(self, step: int) -> BatchStats:
-        """Returns the size of the batch of a step, from 0; once per step, as `altered` is."""
+        """Returns the batch size of a step, from 0. Call it once: `altered` counts are dropped."""
         lengths = self.plan.lengths[self.plan.batch(step)]
         multiple = self.plan.pad_length_to
         by_replica = self.split.positions(lengths, multiple)
