@@ -59,7 +59,9 @@ def find_real_server() -> str | None:
 def serve_real(
     server: str, folders: Mapping[str, Path], settings: RealSettings, log: Callable[[str], None]
 ) -> int:
-    """Runs the server until it ends, forwarding signals; returns its exit code, 128 plus a signal.
+    """Runs the server until it ends, forwarding signals.
+
+    Returns its exit code, or 128 plus the number of the signal that ended it.
 
     Raises:
         UserError: If a port is in use, or the program cannot be started.

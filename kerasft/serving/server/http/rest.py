@@ -45,7 +45,7 @@ _PREDICTION = re.compile(
 _STATUS = re.compile(rf"{_MODEL}(?:/(metadata))?", re.IGNORECASE)
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _MOST_VERSION = 2**63 - 1
-_MOST_DIGITS = 4000  # Python's limit for reading integers
+_MOST_DIGITS = 4000  # below Python's limit for reading integers
 _DISCARD_SECONDS = 5
 
 
