@@ -1,4 +1,4 @@
-"""Asks a TensorFlow Serving server, over REST or gRPC, what `kerasft.load` asks a model here."""
+"""Predicts with a TensorFlow Serving server over REST or gRPC, as `kerasft.load` does locally."""
 
 from kerasft.client.client import Client
 from kerasft.client.credentials import Tls

@@ -1,4 +1,4 @@
-"""From the address that somebody gives to server, protocol, model and version."""
+"""Parses the address of a served model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _PATH = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """Where a model is served.
+    """The address of a served model.
 
     Args:
         scheme: `http`, `https`, `grpc` or `grpcs`.
-        host: Name or number; of IPv6 without brackets.
+        host: Name or number; IPv6 without brackets.
         port: The port.
         model: The model's name.
-        version: Which version; the server's choice, usually the latest, if `None`.
-        label: Which version, by the label that the server's configuration gives it.
-        prefix: What stands before `/v1/models` in the path, for a server behind a proxy.
+        version: The version; `None`: the server's choice, usually the latest.
+        label: The version by its label in the server's configuration.
+        prefix: Path before `/v1/models`, for a server behind a proxy.
     """
 
     scheme: str
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def is_grpc(self) -> bool:
-        """Whether gRPC is spoken, and not REST."""
+        """Whether the protocol is gRPC, not REST."""
         return self.scheme.startswith("grpc")
 
     @property
@@ -54,17 +54,17 @@ class Address:
 
     @property
     def server(self) -> str:
-        """`host:port`, as gRPC takes it."""
+        """`host:port`, for gRPC."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def path(self) -> str:
-        """The model's path in REST, without the version."""
+        """The model's REST path, without the version."""
         return f"{self.prefix}/v1/models/{urllib.parse.quote(self.model, safe='')}"
 
     @property
     def version_path(self) -> str:
-        """The path of the version that was chosen; the model's if none was."""
+        """The REST path of the chosen version, or of the model."""
         if self.version is not None:
             return f"{self.path}/versions/{self.version}"
         if self.label is not None:
@@ -80,14 +80,14 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Reads the address of a served model.
+    """Parses the address of a served model.
 
     Args:
         url: `http://localhost:8501/v1/models/imdb`, `grpc://localhost:8500/imdb`, the same with
-            `https` and `grpcs`, each perhaps with `/versions/3` or `/labels/stable` at its end.
+            `https` and `grpcs`, each optionally followed by `/versions/3` or `/labels/stable`.
 
     Raises:
-        UserError: It is none.
+        UserError: If it is invalid.
     """
     try:
         parts = urllib.parse.urlsplit(url)
@@ -95,7 +95,7 @@ def parse_address(url: str) -> Address:
     except ValueError as error:
         raise _fault(url, f"This is no address of a served model: {error}.") from error
     if "@" in parts.netloc:
-        # Not shown: what stands there is a password.
+        # Not shown: it is a password.
         raise UserError(
             "A user or a password in the address is not sent.",
             expected=_EXPECTED,

@@ -1,4 +1,4 @@
-"""A served model, asked as if it were here: `Client.predict` is `Predictor.predict`."""
+"""`Client.predict` is `Predictor.predict` for a served model."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from kerasft.export.layout import BATCH_SIZES, input_names
 from kerasft.serving.examples import Texts
 from kerasft.serving.windows import TextModel
 
-_UNKNOWN_LABEL = "servable version label"  # which the server says in refusing a request
+_UNKNOWN_LABEL = "servable version label"  # in the server's refusal
 _LOADING = ("START", "LOADING")
 _LOADED = "AVAILABLE"
 _SCORES = {"single": "probabilities", "multi": "scores"}
-_TOLERANCE = 1e-4  # between two requests for one text, which may share other batches
+_TOLERANCE = 1e-4  # between two requests for one text, which may be batched with others
 
 Answer = TypeVar("Answer")
 
 
 class Client(TextModel):
-    """Asks a model that TensorFlow Serving serves, over REST or gRPC.
+    """Predicts with a model that TensorFlow Serving serves, over REST or gRPC.
 
-    The model's metadata is read first: it must have the text signature of our exports. Texts are
-    sorted by length in windows and sent in batches, a few at a time; the answers come in the order
-    of the texts, and are those of `kerasft.load` for the same model. A call that fails for a
-    passing reason (no connection, a busy server, a model that is being loaded) is tried again.
-    REST does not import TensorFlow; the protos of gRPC do.
+    The model's metadata is read first: it must have the text signature of a kerasft export. Texts
+    are sorted by length within windows and sent in batches, a few at a time; predictions keep the
+    order of the texts, and equal those of `kerasft.load` for the same model. A call that fails for
+    a temporary reason (no connection, a busy server, a model that is being loaded) is retried. REST
+    does not import TensorFlow; the protos of gRPC do.
 
     Args:
         url: `http://localhost:8501/v1/models/imdb` or `grpc://localhost:8500/imdb`, with `https`
             and `grpcs` over TLS; `/versions/3` or `/labels/stable` at the end choose a version.
-        headers: Sent with each request, in gRPC as metadata: `{"authorization": "Bearer ..."}`.
-            No message shows their values.
+        headers: Sent with each request, in gRPC as metadata: `{"authorization": "Bearer ..."}`. No
+            message shows their values.
         tls: The files of an encrypted connection.
-        attempts: Times that a request is tried.
-        deadline_seconds: Seconds that a request may take, with all of its attempts and pauses.
-        batch_size: Texts a request.
-        in_flight: Requests that are under way together.
+        attempts: Maximum number of attempts per request.
+        deadline_seconds: Maximum seconds per request, including all attempts and pauses.
+        batch_size: Texts per request.
+        in_flight: Number of concurrent requests.
 
     Attributes:
-        label_names: What the model's signature `classify` names. `None` where it has none: answers
-            then have lists in label order in place of probabilities by name.
+        label_names: From the model's signature `classify`. `None` without it: predictions then have
+            lists in label order instead of probabilities by name.
 
     Raises:
-        UserError: The address, an option or the model is not what it should be.
-        ServerUnavailableError: The server gives no answer now.
+        UserError: If the address, an option or the model is invalid.
+        ServerUnavailableError: If the server does not respond now.
 
     Example:
         ```python
@@ -100,18 +100,18 @@ class Client(TextModel):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; requests under way are not waited for."""
+        """Closes the connections without waiting for running requests."""
         self._closed.set()
         if self._pool is not None:
             self._pool.terminate()
         self._connection.close()
 
     def _answer_batches(self, batches: list[list[Texts]]) -> Iterator[list[dict[str, Any]]]:
-        """Yields the answers to each batch in order, a few batches being under way together."""
+        """Yields the predictions for each batch in order, with a few batches in flight."""
         if len(batches) == 1 or self._in_flight == 1:
             yield from super()._answer_batches(batches)
             return
-        # Its threads do not keep the process alive, as those of an executor do after Ctrl-C.
+        # Unlike an executor's, these threads do not keep the process alive after Ctrl-C.
         self._pool = self._pool or ThreadPool(self._in_flight)
         given_up = threading.Event()
 
@@ -124,7 +124,7 @@ class Client(TextModel):
             given_up.set()
 
     def _outputs(self, rows: list[Texts]) -> dict[str, np.ndarray]:
-        """Returns the model's outputs for a batch, each checked against the metadata."""
+        """Returns the model's outputs for a batch, checked against the metadata."""
         columns = dict(zip(input_names(self.has_pairs), zip(*rows, strict=True), strict=True))
 
         def ask(timeout: float) -> dict[str, np.ndarray]:
@@ -141,10 +141,10 @@ class Client(TextModel):
         return self._call(ask)
 
     def _find_label_names(self, signature: TextSignature) -> tuple[str, ...] | None:
-        """Learns the names of the labels, in their order, from what `classify` says of a text.
+        """Returns the label names in order, from the response of `classify` for a text.
 
-        The server's answers give them nowhere else. What it says must be what the text signature
-        says of that text: a model of another maker might sort its classes by score.
+        No other response has them. Its scores must match the text signature's for that text: a
+        third-party model might sort its classes by score.
         """
         if signature.kind == "number":
             return ()
@@ -158,7 +158,7 @@ class Client(TextModel):
                 return self._connection.classify(example, timeout)
             except CallError as error:
                 if error.why in (Why.REFUSED, Why.SERVER_ERROR):
-                    return None  # it wants something else than our texts
+                    return None  # it needs inputs other than texts
                 raise
 
         named = self._call(ask)
@@ -171,7 +171,7 @@ class Client(TextModel):
         return tuple(name for name, _ in named) if agree else None
 
     def _call(self, function: Callable[[float], Answer]) -> Answer:
-        """Calls the server, again if need be, and tells of failures as the user's to mend."""
+        """Calls the server with retries, and turns failures into user errors."""
 
         def attempt(timeout: float) -> Answer:
             if self._closed.is_set():
@@ -187,10 +187,10 @@ class Client(TextModel):
             return self._retries.call(attempt, wait=self._closed.wait)
         except CallError as error:
             error.detail = without_secrets(error.detail, self._headers)
-            raise user_error(error, self._address) from None  # whose cause might show a header
+            raise user_error(error, self._address) from None  # its cause might show a header
 
     def _look_closer(self, error: CallError, timeout: float) -> CallError:
-        """Asks why a model is not found: unknown, of other versions, or still being loaded."""
+        """Finds out why a model is not found: unknown, other versions, or still being loaded."""
         try:
             states = self._connection.states(timeout)
         except CallError:
@@ -209,11 +209,7 @@ class Client(TextModel):
 
 
 def _connect(address: Address, headers: Mapping[str, str], tls: Tls | None, size: int):
-    """Returns the connection of an address: `RestConnection` or `GrpcConnection`.
-
-    Raises:
-        UserError: There are TLS options for an address without TLS, or they are faulty.
-    """
+    """Returns the address's `RestConnection` or `GrpcConnection`."""
     if tls is not None and tls != Tls() and not address.is_secure:
         raise UserError(
             "Certificates are for an encrypted connection, and this one is none.",
@@ -225,7 +221,7 @@ def _connect(address: Address, headers: Mapping[str, str], tls: Tls | None, size
         from kerasft.client.rest import RestConnection
 
         return RestConnection(address, headers, context, size)
-    # Imported here: the protos import TensorFlow, for which REST shall not wait.
+    # Imported here: the protos import TensorFlow, which REST does not need.
     from kerasft.client.rpc import GrpcConnection
 
     return GrpcConnection(address, headers, tls or Tls())

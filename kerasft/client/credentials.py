@@ -1,4 +1,4 @@
-"""What a client shows a server and wants to see of it: headers, certificates."""
+"""Client credentials: headers and certificates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kerasft.errors import UserError, first_line
 VARIABLE = "KERASFT_HEADERS"
 _EXPECTED = "NAME: VALUE, such as authorization: Bearer ..."
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
-_SHORTEST_SECRET = 6  # characters; to replace shorter ones would make a message unreadable
+_SHORTEST_SECRET = 6  # characters; replacing shorter ones would make a message unreadable
 _OURS = ("content-type", "content-length", "host")
 
 
@@ -23,9 +23,9 @@ class Tls:
     """The files of an encrypted connection, all PEM.
 
     Args:
-        ca_file: The authorities that may vouch for the server; those of the system if `None`.
-        certificate_file: The client's own certificate, for servers that ask for one.
-        key_file: Its key; `None` if it stands in `certificate_file`.
+        ca_file: Certificate authorities for the server; `None`: those of the system.
+        certificate_file: The client's certificate, for servers that require one.
+        key_file: Its key; `None` if `certificate_file` includes it.
     """
 
     ca_file: str | os.PathLike[str] | None = None
@@ -33,23 +33,23 @@ class Tls:
     key_file: str | os.PathLike[str] | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Returns Python's settings of such a connection.
+        """Returns the SSL context.
 
         Raises:
-            UserError: A file is missing, is no PEM, or the key belongs to another certificate.
+            UserError: If a file is missing or no PEM, or the key belongs to another certificate.
         """
         if self.key_file is not None and self.certificate_file is None:
             raise UserError("A client's key is of no use without its certificate.")
         for path in (self.ca_file, self.certificate_file, self.key_file):
             if path is not None:
-                _read(path)  # tells of a missing file by its name
+                _read(path)  # reports a missing file by name
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except ssl.SSLError as error:
             raise _no_pem(self.ca_file, "certificates", error) from error
         if self.certificate_file is not None:
             try:
-                # A key with a password would stop and ask; with an empty one it is refused.
+                # An encrypted key would prompt for its password; with an empty one it is refused.
                 context.load_cert_chain(self.certificate_file, self.key_file, password="")
             except ssl.SSLError as error:
                 where = self.key_file or self.certificate_file
@@ -59,8 +59,8 @@ class Tls:
         return context
 
     def contents(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """Returns authorities, key and certificate, as gRPC takes them; see `context`."""
-        # gRPC brings authorities of its own; those of the system are the ones that REST trusts.
+        """Returns authorities, key and certificate for gRPC; raises as `context`."""
+        # gRPC has its own authorities; use those of the system, as REST does.
         authorities = self.ca_file or ssl.get_default_verify_paths().cafile
         key = self.key_file or self.certificate_file
         paths = (authorities, key, self.certificate_file)
@@ -68,13 +68,9 @@ class Tls:
 
 
 def read_headers(lines: Iterable[str] = ()) -> dict[str, str]:
-    """Reads headers from `KERASFT_HEADERS`, a header a line, and from lines that go before those.
+    """Reads headers from `KERASFT_HEADERS`, one per line, and from `lines`, which take precedence.
 
-    Args:
-        lines: Each `NAME: VALUE`.
-
-    Raises:
-        UserError: One is none. Its value is not shown.
+    Each is `NAME: VALUE`. No error shows a value.
     """
     headers = {}
     origins = {VARIABLE: os.environ.get(VARIABLE, "").splitlines(), "--header": lines}
@@ -88,11 +84,7 @@ def read_headers(lines: Iterable[str] = ()) -> dict[str, str]:
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers, their names in lower case.
-
-    Raises:
-        UserError: A name or a value cannot be sent. The value is not shown.
-    """
+    """Returns the headers with lower-case names; an error for an invalid one hides its value."""
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or name.lower() in _OURS:
             raise UserError("A header of this name cannot be sent.", received=name[:40])
@@ -105,7 +97,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_secrets(text: str, headers: Mapping[str, str]) -> str:
-    """Returns a message without the values of headers, which a server may have sent back."""
+    """Removes the values of headers, which a server may have returned, from a message."""
     for value in headers.values():
         for secret in (value, value.rpartition(" ")[2]):
             if len(secret) >= _SHORTEST_SECRET:

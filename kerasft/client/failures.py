@@ -1,4 +1,4 @@
-"""What can go wrong between client and server, told so that it can be mended."""
+"""Failures between client and server, with their fixes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from kerasft.client.address import Address
 from kerasft.errors import UserError
 
-_SHOWN = 300  # characters of a server's own words
+_SHOWN = 300  # characters of a server's message
 
 
 class ServerUnavailableError(UserError):
-    """The server gives no answer now; the code says that the command may be tried again."""
+    """The server does not respond now; the exit code says that a retry may succeed."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -24,7 +24,7 @@ class _Words(NamedTuple):
 
 
 class Why(enum.Enum):
-    """Why a call failed, and the words for it."""
+    """Reasons of a failed call, and their messages."""
 
     UNREACHABLE = _Words(
         "No server is reached at {server}",
@@ -84,8 +84,8 @@ class CallError(Exception):
 
     Args:
         why: The reason.
-        detail: What the server or the library says of it.
-        retry_after: Seconds after which the server wants to be asked again, if it said so.
+        detail: The message of the server or the library.
+        retry_after: Seconds after which the server asks to be called again, if given.
     """
 
     def __init__(self, why: Why, detail: str, retry_after: float | None = None):
@@ -93,11 +93,11 @@ class CallError(Exception):
         self.why = why
         self.detail = " ".join(detail.split())[:_SHOWN].rstrip(".")
         self.retry_after = retry_after
-        self.attempts = 1  # after which it was given up
+        self.attempts = 1  # made before giving up
 
 
 def user_error(error: CallError, address: Address) -> UserError:
-    """Returns the error that tells the user of a failed call."""
+    """Returns the user's error for a failed call."""
     words = error.why.value
     places = {
         "server": f"{address.scheme}://{address.server}",

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST, without TensorFlow."""
+"""TensorFlow Serving's REST client, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _STATUS = {
     503: Why.BUSY,
     504: Why.TIMED_OUT,
 }
-_BEHIND_A_PROXY = (401, 403, 413, 429, 502, 503, 504)  # whose answers need not be the server's
+_BEHIND_A_PROXY = (401, 403, 413, 429, 502, 503, 504)  # may come from a proxy, not the server
 
 
 class RestConnection:
-    """Calls of TensorFlow Serving's REST over kept connections; several threads may ask."""
+    """Calls TensorFlow Serving's REST over kept-alive connections; thread-safe."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class RestConnection:
         self._manager = urllib3.PoolManager(maxsize=size, headers=dict(headers), **tls)
 
     def signatures(self, timeout: float) -> dict[str, Any]:
-        """Returns the model's signatures by name, as JSON has them."""
+        """Returns the model's signatures by name, as in JSON."""
         answer = self._ask("GET", f"{self._address.version_path}/metadata", None, timeout)
         with _reading("metadata"):
             return dict(answer["metadata"]["signature_def"]["signature_def"])
 
     def predict(self, columns: Mapping[str, Sequence[str]], timeout: float) -> dict[str, Any]:
-        """Returns the outputs of the text signature by name, each nested lists."""
+        """Returns the outputs of the text signature by name, as nested lists."""
         inputs = {name: [_text(text) for text in texts] for name, texts in columns.items()}
         body = {"signature_name": SIGNATURE, "inputs": inputs}
         answer = self._ask("POST", f"{self._address.version_path}:predict", body, timeout)
@@ -64,11 +64,11 @@ class RestConnection:
             return dict(answer["outputs"])
 
     def classify(self, example: Mapping[str, str], timeout: float) -> list[tuple[str, float]]:
-        """Returns the labels and their scores of one example, as the signature orders them."""
+        """Returns the labels and scores of one example, in the signature's order."""
         texts = {name: _text(text) for name, text in example.items()}
         body = {"signature_name": CLASSIFY, "examples": [texts]}
         answer = self._ask("POST", f"{self._address.version_path}:classify", body, timeout)
-        # The server says `results`, its documentation `result`.
+        # The server writes `results`, its documentation `result`.
         with _reading("results"):
             (row,) = answer["results"] if "results" in answer else answer["result"]
             return [(str(label), float(score)) for label, score in row]
@@ -83,15 +83,11 @@ class RestConnection:
             ]
 
     def close(self) -> None:
-        """Closes what is open."""
+        """Closes the connections."""
         self._manager.clear()
 
     def _ask(self, method: str, path: str, body: Any, timeout: float) -> dict[str, Any]:
-        """Sends a request once.
-
-        Raises:
-            CallError: There is no answer, or none that helps.
-        """
+        """Sends a request once; raises `CallError` without a usable response."""
         url = f"{self._address.scheme}://{self._address.server}{path}"
         end = time.monotonic() + timeout
         with _telling():
@@ -104,7 +100,7 @@ class RestConnection:
                     connect=min(timeout, _LONGEST_CONNECT_SECONDS), read=timeout
                 ),
                 retries=False,
-                redirect=False,  # a header of ours is for this server alone
+                redirect=False,  # the headers are for this server alone
                 preload_content=False,
             )
             content = _read(response, end)
@@ -112,7 +108,7 @@ class RestConnection:
 
 
 def _text(text: str) -> str | dict[str, str]:
-    """Returns a text as JSON: half a surrogate pair, which JSON cannot say, as its bytes."""
+    """Returns a text as JSON; with a lone surrogate, which JSON cannot encode, as its bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -122,7 +118,7 @@ def _text(text: str) -> str | dict[str, str]:
 
 
 def _read(response: urllib3.BaseHTTPResponse, end: float) -> bytes:
-    """Reads an answer to its end, but not beyond the time: one that drips in is given up."""
+    """Reads a response within the deadline, even if it arrives slowly."""
     pieces = []
     try:
         while piece := response.read1(_CHUNK_BYTES):
@@ -163,7 +159,7 @@ def _parse(response: urllib3.BaseHTTPResponse, content: bytes) -> dict[str, Any]
 
 @contextlib.contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Makes an answer that is put together otherwise than it should be the failure of a call."""
+    """Turns an unexpected response structure into a `CallError`."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -172,14 +168,14 @@ def _reading(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _telling() -> Iterator[None]:
-    """Makes urllib3's exceptions the failure of a call."""
+    """Turns urllib3's exceptions into a `CallError`."""
     try:
         yield
     except exceptions.SSLError as error:
         raise CallError(Why.TLS, first_line(error)) from error
     except exceptions.NameResolutionError as error:
         raise CallError(Why.UNKNOWN_HOST, _after_colon(error)) from error
-    except exceptions.NewConnectionError as error:  # to urllib3 a kind of time-out
+    except exceptions.NewConnectionError as error:  # a kind of timeout in urllib3
         raise CallError(Why.UNREACHABLE, _after_colon(error)) from error
     except exceptions.ConnectTimeoutError as error:
         raise CallError(Why.UNREACHABLE, "no connection within the time") from error
@@ -194,11 +190,11 @@ def _telling() -> Iterator[None]:
 
 
 def _cause(error: exceptions.ProtocolError) -> str:
-    """Returns what the error of the connection itself says, which urllib3 shows as its `repr`."""
+    """Returns the message of the connection's error, which urllib3 shows as its `repr`."""
     *_, cause = error.args
     return first_line(cause) if isinstance(cause, Exception) else first_line(error)
 
 
 def _after_colon(error: Exception) -> str:
-    """Returns an error's message without the connection object that it begins with."""
+    """Returns an error's message without the connection object at its start."""
     return first_line(error).rpartition(": ")[2]

@@ -1,4 +1,4 @@
-"""Tries a call again when its failure may pass, with growing pauses and an end."""
+"""Retries temporary failures with growing pauses and a deadline."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from kerasft.errors import UserError
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 8.0
-_LEAST_SECONDS = 0.001  # a time-out of 0 is an error to those who get it
+_LEAST_SECONDS = 0.001  # a timeout of 0 is an error in the libraries
 
 Answer = TypeVar("Answer")
 
 
 @dataclasses.dataclass(frozen=True)
 class Retries:
-    """How often and for how long a call is tried.
+    """Limits of the retries of a call.
 
-    Pauses double, and each is drawn between a half and the whole of that, so that clients that
-    were turned away together do not come back together.
+    Pauses double; each is drawn between half and all of that, so that clients that were refused
+    together do not return together.
 
     Args:
-        attempts: Times that a call is tried, the first one included.
-        deadline_seconds: Seconds that all of them may take together, pauses included.
-
-    Raises:
-        UserError: One of them allows nothing.
+        attempts: Maximum number of attempts, at least 1.
+        deadline_seconds: Maximum seconds for all attempts and pauses, above 0.
     """
 
     attempts: int = 6
@@ -49,14 +46,14 @@ class Retries:
     def call(
         self, function: Callable[[float], Answer], wait: Callable[[float], object] = time.sleep
     ) -> Answer:
-        """Returns what the function returns.
+        """Returns the function's result.
 
         Args:
-            function: Gets the seconds that are left.
-            wait: Waits some seconds.
+            function: Called with the seconds that are left.
+            wait: Sleeps for the given seconds.
 
         Raises:
-            CallError: From the last attempt; `attempts` is how many there were.
+            CallError: From the last attempt; its `attempts` is their number.
         """
         end = time.monotonic() + self.deadline_seconds
         number = 1

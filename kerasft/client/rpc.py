@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC, by its own protos. They import TensorFlow: import this when needed."""
+"""TensorFlow Serving's gRPC client. Its protos import TensorFlow: import this when needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failed connection would be told twice
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failed connection would be reported twice
 
 import grpc
 import tensorflow as tf
@@ -31,8 +31,8 @@ from kerasft.export.layout import SIGNATURE
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),  # as REST: a model's server is a neighbour
-    # A try after a pause of ours shall connect anew, and not be told of the last failure.
+    ("grpc.enable_http_proxy", 0),  # as for REST: a model's server is local
+    # Each retry must reconnect, not repeat the last failure.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
@@ -48,7 +48,7 @@ _CODES = {
     grpc.StatusCode.UNAVAILABLE: Why.BUSY,
     grpc.StatusCode.DEADLINE_EXCEEDED: Why.TIMED_OUT,
 }
-# What UNAVAILABLE and RESOURCE_EXHAUSTED stand for besides, by gRPC's own words.
+# Other meanings of UNAVAILABLE and RESOURCE_EXHAUSTED, by gRPC's messages.
 _WORDS = {
     "handshake": Why.TLS,
     "certificate": Why.TLS,
@@ -66,7 +66,7 @@ _WORDS = {
 
 
 class GrpcConnection:
-    """Calls of TensorFlow Serving's gRPC, over one channel; several threads may ask."""
+    """Calls TensorFlow Serving's gRPC over one channel; thread-safe."""
 
     def __init__(self, address: Address, headers: Mapping[str, str], tls: Tls):
         self._metadata = tuple(headers.items())
@@ -80,7 +80,7 @@ class GrpcConnection:
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def signatures(self, timeout: float) -> dict[str, Any]:
-        """Returns the model's signatures by name, as JSON has them."""
+        """Returns the model's signatures by name, as in JSON."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec(), metadata_field=["signature_def"]
         )
@@ -92,7 +92,7 @@ class GrpcConnection:
         return json_format.MessageToDict(found, **options).get("signature_def", {})
 
     def predict(self, columns: Mapping[str, Sequence[str]], timeout: float) -> dict[str, Any]:
-        """Returns the outputs of the text signature by name, each an array."""
+        """Returns the outputs of the text signature by name, as arrays."""
         request = predict_pb2.PredictRequest(model_spec=self._spec(SIGNATURE))
         for name, texts in columns.items():
             column = [_bytes(text) for text in texts]
@@ -104,7 +104,7 @@ class GrpcConnection:
             raise CallError(Why.ANOTHER_SERVICE, "an answer with a broken tensor") from error
 
     def classify(self, example: Mapping[str, str], timeout: float) -> list[tuple[str, float]]:
-        """Returns the labels and their scores of one example, as the signature orders them."""
+        """Returns the labels and scores of one example, in the signature's order."""
         request = classification_pb2.ClassificationRequest(model_spec=self._spec(CLASSIFY))
         features = request.input.example_list.examples.add().features.feature
         for name, text in example.items():
@@ -125,7 +125,7 @@ class GrpcConnection:
         ]
 
     def close(self) -> None:
-        """Closes the channel; calls in flight are given up."""
+        """Closes the channel; running calls are cancelled."""
         self._channel.close()
 
     def _spec(self, signature: str = "") -> model_pb2.ModelSpec:
@@ -142,12 +142,12 @@ class GrpcConnection:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # half a surrogate pair: the graph drops it
+    return text.encode("utf-8", "surrogatepass")  # a lone surrogate, which the graph drops
 
 
 @contextlib.contextmanager
 def _telling() -> Iterator[None]:
-    """Makes gRPC's exceptions the failure of a call."""
+    """Turns gRPC's exceptions into a `CallError`."""
     try:
         yield
     except grpc.RpcError as error:
@@ -157,5 +157,5 @@ def _telling() -> Iterator[None]:
             said = (meant for words, meant in _WORDS.items() if words in detail.lower())
             why = next(said, why)
         raise CallError(why, detail.rpartition("last error: ")[2]) from error
-    except ValueError as error:  # the channel is closed, by another thread
+    except ValueError as error:  # the channel was closed by another thread
         raise CallError(Why.REFUSED, str(error)) from error

@@ -1,4 +1,4 @@
-"""What a served model takes and gives, from the metadata that the server tells of it."""
+"""A served model's text signature, from the server's metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kerasft.errors import UserError
 from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.serving.answers import OUTPUTS, kind_of
 
-CLASSIFY = "classify"  # the signature whose answer names every label
+CLASSIFY = "classify"  # the signature whose response names every label
 _STRINGS = "DT_STRING"
 _DTYPES = {"DT_FLOAT": np.float32, "DT_DOUBLE": np.float64, "DT_BOOL": np.bool_}
 _MOST_SHOWN = 5  # signatures
@@ -20,30 +20,19 @@ _MOST_SHOWN = 5  # signatures
 
 @dataclasses.dataclass(frozen=True)
 class TextSignature:
-    """A signature that takes texts and answers as our exports do.
+    """A signature that takes texts and returns the outputs of a kerasft export."""
 
-    Args:
-        kind: `single`, `multi` or `number`.
-        has_pairs: Whether it reads pairs of texts.
-        outputs: Its outputs by name, each with its type, such as `DT_FLOAT`.
-        names_labels: Whether the model also has the signature that names its labels.
-    """
-
-    kind: str
+    kind: str  # `single`, `multi` or `number`
     has_pairs: bool
-    outputs: Mapping[str, str]
-    names_labels: bool
+    outputs: Mapping[str, str]  # dtype, such as `DT_FLOAT`, by name
+    names_labels: bool  # whether the model also has the signature `classify`
 
 
 def read_signature(signatures: Mapping[str, Any], which: str) -> TextSignature:
-    """Finds out what a model reads and how it answers.
+    """Finds the text signature in the `SignatureDef`s, as JSON, of a model.
 
-    Args:
-        signatures: The model's `SignatureDef`s as JSON has them, by name.
-        which: The model, for the message.
-
-    Raises:
-        UserError: It takes no texts, or its answers are none of ours.
+    Raises `UserError` if it takes no texts, or has other outputs than a kerasft export. `which` is
+    the model, for the message.
     """
     definition = signatures.get(SIGNATURE, {})
     inputs, outputs = definition.get("inputs", {}), definition.get("outputs", {})
@@ -68,17 +57,10 @@ def read_signature(signatures: Mapping[str, Any], which: str) -> TextSignature:
 
 
 def read_column(values: Any, dtype: str, num_rows: int) -> np.ndarray:
-    """Returns an output as an array of its own type, whichever way it came.
+    """Returns an output, nested lists from JSON or an array, as an array of its dtype.
 
-    JSON writes a float32 with few digits: read as one, it is the number that the model gave.
-
-    Args:
-        values: Nested lists from JSON, or an array.
-        dtype: Such as `DT_FLOAT`.
-        num_rows: Texts that were asked about.
-
-    Raises:
-        ValueError: It is no such array.
+    JSON has few digits of a float32: parsed as float32, it is the model's exact number. Raises
+    `ValueError` unless it has `num_rows` rows of `dtype`, such as `DT_FLOAT`.
     """
     if dtype == _STRINGS and not isinstance(values, np.ndarray):
         values = _encode(values)

@@ -1,1 +1,1 @@
-"""From weights to figures: logits, metrics, report and pictures."""
+"""Evaluation: logits, metrics, report and plots."""

@@ -1,7 +1,7 @@
-"""What all plots share: one figure in one style, as a PNG file.
+"""Shared by all plots: one figure in one style, as a PNG file.
 
-matplotlib is imported where a plot is made, and drawn with by its objects: no state of pyplot, no
-window, no settings of the user's own.
+matplotlib is imported only when a plot is made, and used without pyplot: no global state, no
+window, no user settings.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DOTS_PER_INCH = 120
 def new_figure(
     title: str, *, inches: tuple[float, float] = _INCHES, dots_per_inch: int = _DOTS_PER_INCH
 ) -> Iterator[tuple[Figure, Axes]]:
-    """Makes a figure with one plot in it, in matplotlib's own style."""
+    """Creates a figure with one plot, in matplotlib's default style."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -47,9 +47,9 @@ def new_figure(
 
 
 def to_png(figure: Figure) -> bytes:
-    """Returns a figure as a PNG file; equal plots are equal files."""
+    """Returns a figure as a PNG file; equal plots give equal files."""
     buffer = io.BytesIO()
-    # Without the version of matplotlib in it.
+    # Omits the version of matplotlib.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""The logits of many examples: batch by batch, on one device or dealt out over replicas."""
+"""Computes logits batch by batch, on one device or several replicas."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TOKENS = dict.fromkeys(
 
 
 class Forward:
-    """From the inputs of batches to what a function makes of them, on the devices of a strategy.
+    """Applies a function to batches of inputs, on the devices of a strategy.
 
-    Under several replicas each computes its rows of a batch, and all of them, in every process, get
-    the whole: what follows is the same everywhere.
+    Each replica computes its rows of a batch, and all replicas in every process get the whole
+    result.
 
     Args:
-        function: From `token_ids`, `segment_ids` and `padding_mask`, int32 `(rows, length)`, to
-            float32 `(rows, width)`. It is traced once for all lengths.
-        strategy: The strategy that its weights were made under. `None`: one device.
+        function: Maps `token_ids`, `segment_ids` and `padding_mask`, int32 `(rows, length)`, to
+            float32 `(rows, width)`. Traced once for all lengths.
+        strategy: The strategy that its weights were created under. `None`: one device.
     """
 
     def __init__(
@@ -40,21 +40,17 @@ class Forward:
         on_one = tf.function(function, input_signature=[_TOKENS], autograph=False)
         self._on_one = forgetting_gradients(on_one)
         self._doing = "an evaluation"
-        self._on_all = None  # built with the first batches, whose spec all others have
+        self._on_all = None  # built with the first batches, whose spec all others share
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns what the function makes of one batch, on one device."""
+        """Applies the function to one batch on one device."""
         return self._on_one(inputs)
 
     def over(self, batches: tf.data.Dataset) -> Iterator[np.ndarray]:
-        """Yields what the function makes of each batch, without rows that only fill it.
+        """Yields the function's result for each batch, without rows that only fill it.
 
-        Args:
-            batches: Batches of `(inputs, labels, sample_weight)`, of a multiple of `num_replicas`
-                rows.
-
-        Raises:
-            OutOfMemoryError: A batch is too large.
+        The batches are `(inputs, labels, sample_weight)` of a multiple of `num_replicas` rows.
+        Raises `OutOfMemoryError` if one is too large.
         """
         with naming_memory(lambda: self._doing, in_evaluation=True):
             yield from self._over(batches)
@@ -74,7 +70,7 @@ class Forward:
             yield rows[rows[:, -1] > 0, :-1]
 
     def _build_on_all(self, spec):
-        """Builds the function from a dealt batch to all its rows, each with its weight behind."""
+        """Builds the function from a distributed batch to all its rows, with their weights last."""
 
         def compute(inputs, weights):
             return tf.concat([self._function(inputs), weights[:, tf.newaxis]], axis=1)
@@ -89,9 +85,7 @@ class Forward:
 def build_forward(model, strategy: tf.distribute.Strategy | None = None) -> Forward:
     """Builds the function from a batch's inputs to its logits, without dropout.
 
-    Args:
-        model: A `FineTuner`.
-        strategy: The strategy that it was made under. `None`: one device.
+    The `FineTuner` was created under `strategy`; `None`: one device.
     """
 
     def compute(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -107,16 +101,12 @@ def predict_logits(
     *,
     on_batch: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
-    """Returns the logits of every example, in the order of the batches.
+    """Returns the logits of every example in order, float32 `(num_examples, num_outputs)`.
 
     Args:
         forward: From `build_forward`.
-        batches: Batches of `(inputs, labels, sample_weight)`, of a multiple of
-            `forward.num_replicas` rows.
+        batches: As in `Forward.over`.
         on_batch: Called with the number of examples after each batch.
-
-    Returns:
-        float32 `(num_examples, num_outputs)`.
     """
     logits = []
     for rows in forward.over(batches):

@@ -1,4 +1,4 @@
-"""TensorBoard's pictures of an evaluation: PR curves, plots as images, texts as points."""
+"""TensorBoard pictures of an evaluation: PR curves, plots as images, texts as points."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from kerasft.run_dir import write_atomically
 from kerasft.tasks.task import Task
 
 TENSORS, METADATA = "projector_vectors.tsv", "projector_texts.tsv"
-_LONGEST_TEXT = 300  # signs; the projector shows a text in one line
-_MOST_CURVES = 20  # labels, those of most examples
+_LONGEST_TEXT = 300  # characters; the projector shows a text in one line
+_MOST_CURVES = 20  # labels, those with most examples
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPictures:
-    """What is drawn of an evaluation.
+    """Draws an evaluation.
 
-    Labels that are numbers have no pictures. A confusion matrix and a reliability diagram need one
-    label to a text.
+    Regression has no pictures; confusion matrix and reliability diagram need one label per text.
     """
 
     task: Task
@@ -39,13 +38,8 @@ class EvaluationPictures:
     ) -> None:
         """Writes to the default writer.
 
-        Args:
-            split: What was evaluated.
-            step: Steps done.
-            labels: As the task's `evaluate` takes them.
-            logits: float `(num_examples, num_outputs)`.
-            plots: Whether to write the images, which take some tenths of a second, beside the PR
-                curves.
+        `labels` and `logits`, float `(num_examples, num_outputs)`, are as in the task's `evaluate`.
+        `plots` adds the images, which take some tenths of a second, to the PR curves.
         """
         if self.task.kind == NUMBER:
             return
@@ -72,15 +66,10 @@ class EvaluationPictures:
 def one_against_rest(
     task: Task, labels: np.ndarray, logits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which labels apply to each example, and the probability of each.
+    """Returns whether each label applies to each example (bool), and its probability (float32).
 
-    Args:
-        task: Of classes or of several labels.
-        labels: As the task's `evaluate` takes them, as `logits`.
-        logits: float `(num_examples, num_labels)`.
-
-    Returns:
-        bool and float32, both `(num_examples, num_labels)`.
+    Both are `(num_examples, num_labels)`. For single- and multi-label tasks; `labels` and `logits`
+    are as in the task's `evaluate`.
     """
     answer = task.decode(tf.constant(logits))
     if task.kind == SINGLE:
@@ -89,13 +78,13 @@ def one_against_rest(
 
 
 def most_frequent(targets: np.ndarray) -> list[int]:
-    """Returns the labels that have curves, in label order: 20 at most, of the most examples."""
+    """Returns the (at most 20) labels with most examples, in label order, which get curves."""
     order = np.argsort(-targets.sum(axis=0), kind="stable")
     return sorted(order[:_MOST_CURVES].tolist())
 
 
 def write_pr_curve(name: str, targets: np.ndarray, scores: np.ndarray, *, step: int) -> None:
-    """Writes a curve for TensorBoard's tab "PR Curves", to the default writer.
+    """Writes a label's curve for TensorBoard's tab "PR Curves", to the default writer.
 
     Args:
         name: The label.
@@ -116,12 +105,12 @@ def write_pr_curve(name: str, targets: np.ndarray, scores: np.ndarray, *, step: 
 def write_projector(
     folder: Path, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]
 ) -> None:
-    """Writes points and what is said of them into a run's TensorBoard folder.
+    """Writes points and their metadata into a run's TensorBoard folder.
 
     Args:
-        folder: One with event files, or the projector will not look there.
+        folder: Must hold event files, or the projector ignores it.
         vectors: float `(num_points, width)`.
-        columns: By name what is said of each point; of two or more columns.
+        columns: Metadata of the points by column name; two columns or more.
     """
     rows = [columns.keys(), *zip(*columns.values(), strict=True)]
     lines = ("\t".join(map(_one_line, row)) for row in rows)
@@ -134,6 +123,6 @@ def write_projector(
 
 
 def _one_line(text: str) -> str:
-    # Whatever the projector would take for the end of a line or a cell.
+    # Characters that the projector would read as the end of a line or cell.
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

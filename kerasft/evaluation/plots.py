@@ -12,22 +12,20 @@ from kerasft.metrics.calibration import ReliabilityBin
 
 _INCHES = (6.4, 5.2)
 _DOTS_PER_INCH = 100
-_MOST_NUMBERED = 12  # classes of a confusion matrix whose cells hold their counts
+_MOST_NUMBERED = 12  # classes, up to which the cells of a confusion matrix show counts
 _MOST_NAMED = 40
 _LONGEST_NAME = 24
 _DIAGONAL = {"color": GREY, "linewidth": 1, "linestyle": "--"}
 
 
 def plot_confusion(confusion: np.ndarray, label_names: Sequence[str], *, title: str) -> bytes:
-    """Plots how often each class was taken for which, each row as shares of the class.
+    """Plots a confusion matrix, each row as shares of its class, as a PNG file.
 
     Args:
-        confusion: Counts, int `(num_classes, num_classes)`; rows are the true classes.
+        confusion: Counts, int `(num_classes, num_classes)`; rows are the true classes. Shown in the
+            cells for up to 12 classes.
         label_names: In label order.
-        title: What was evaluated.
-
-    Returns:
-        A PNG file. The counts stand in the cells of up to 12 classes.
+        title: The title.
     """
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     with _figure(title) as (figure, axes):
@@ -48,12 +46,9 @@ def plot_confusion(confusion: np.ndarray, label_names: Sequence[str], *, title: 
 
 
 def plot_reliability(bins: Sequence[ReliabilityBin], *, title: str) -> bytes:
-    """Plots the accuracy of each bin of confidence, and how many examples lie in it.
+    """Plots accuracy and number of examples per confidence bin, as a PNG file.
 
-    On the diagonal a confidence comes true as often as it says (Guo et al. 2017, figure 1).
-
-    Returns:
-        A PNG file.
+    On the diagonal, confidence equals accuracy (Guo et al. 2017, figure 1).
     """
     filled = [b for b in bins if b.num_examples]
     total = sum(b.num_examples for b in filled)
@@ -74,16 +69,13 @@ def plot_reliability(bins: Sequence[ReliabilityBin], *, title: str) -> bytes:
 def plot_roc(
     targets: np.ndarray, scores: np.ndarray, label_names: Sequence[str], *, title: str
 ) -> bytes:
-    """Plots the ROC curve of each label against the rest, with the area under it.
+    """Plots the ROC curve of each label against the rest, with its area, as a PNG file.
 
     Args:
         targets: Whether each label applies, bool `(num_examples, num_labels)`.
         scores: Probability of each label, same shape.
-        label_names: Of these labels. One that applies to no example, or to all, has no curve.
-        title: What was evaluated.
-
-    Returns:
-        A PNG file.
+        label_names: Names. A label that applies to no example, or to all, has no curve.
+        title: The title.
     """
     with _figure(title) as (figure, axes):
         axes.plot([0, 1], [0, 1], **_DIAGONAL)
@@ -113,6 +105,6 @@ def _unit_square(axes) -> None:
 
 
 def _short(name: str) -> str:
-    # A dollar sign would begin a formula.
+    # A dollar sign would start a formula.
     short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
     return short.replace("$", r"\$")

@@ -1,6 +1,6 @@
 """The report of a run: tables for the terminal, and `report.md` for the run directory.
 
-Nothing is computed here but shares and formats; the caller gathers the facts.
+It computes only shares and formats; the caller collects the facts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kerasft.metrics.facts import EvaluationFacts
 from kerasft.metrics.spread import is_defined, show_figure
 from kerasft.tables import build_table, escape_markdown, markdown_table
 
-_MAX_MATRIX_WIDTH = 80  # a wider confusion matrix would wrap: its largest errors are listed instead
+_MAX_MATRIX_WIDTH = 80  # a wider matrix would wrap: its largest errors are listed instead
 _MAX_CONFUSIONS = 10
 _BY_CLASS = (*BY_LABEL, "support")
 _Rows = tuple[Sequence[str], list[Sequence[str]]]  # a header and rows of cells
@@ -27,29 +27,29 @@ _Rows = tuple[Sequence[str], list[Sequence[str]]]  # a header and rows of cells
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What was read."""
+    """The data of a run."""
 
     source: str  # such as `imdb_reviews/plain_text` or `builtin-sample`
     version: str
     num_examples: Mapping[str, int]  # used, by split
     dropped: Mapping[str, int]  # left out, by reason: {"train, also in test": 123}
-    # Where each evaluated split comes from: {"test": "b.csv"}
+    # Source of each evaluated split: {"test": "b.csv"}
     evaluated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How training went."""
+    """The training of a run."""
 
     steps: int
-    seconds: float  # wall time, with the evaluations between the steps
+    seconds: float  # wall time, including evaluations between steps
     examples_per_second: float
-    tokens_per_second: float  # real ones, without padding
-    padding_share: float  # of the tokens computed, 0 to 1
-    idle_share: float  # of the replicas' time, waiting for the one with most to compute
+    tokens_per_second: float  # real tokens, without padding
+    padding_share: float  # of the computed tokens, 0 to 1
+    idle_share: float  # of the replicas' time, waiting for the busiest one
     monitor: str  # the metric that chose the checkpoint, such as `validation/accuracy`
     best_step: int
-    best_value: float  # what `monitor` was at `best_step`
+    best_value: float  # of `monitor` at `best_step`
     dtype_policy: str  # as resolved: `float32`, `mixed_bfloat16`
     device: str  # such as `CPU (2 cores)`
     compile_seconds: float = 0.0  # in steps that XLA compiled first; 0 without XLA
@@ -57,7 +57,7 @@ class TrainingFacts:
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """Everything `report.md` says."""
+    """The content of `report.md`."""
 
     title: str
     recipe: str
@@ -65,7 +65,7 @@ class ReportFacts:
     data: DataFacts
     training: TrainingFacts
     evaluation: EvaluationFacts
-    environment: Mapping[str, object]  # a nested mapping becomes one row an entry
+    environment: Mapping[str, object]  # a nested mapping becomes one row per entry
     overridden: Sequence[str] = ()  # settings from the command line: "training.epochs=1"
     commands: Sequence[str] = ()  # shell lines that use the exported model, if there is one
 
@@ -73,12 +73,11 @@ class ReportFacts:
 def evaluation_table(
     metrics: Mapping[str, float], label_names: Sequence[str], intervals: Mapping[str, Interval]
 ) -> Table:
-    """Builds the terminal's table: the metrics of the whole, then one row a class or label.
+    """Builds the terminal's table: overall metrics, then one row per class or label.
 
     Args:
-        metrics: As `EvaluationFacts.metrics`. A class whose metric is undefined
-            shows a dash.
-        label_names: The classes or labels, in label order; none where answers are numbers.
+        metrics: As `EvaluationFacts.metrics`. An undefined one shows as a dash.
+        label_names: In label order; empty for regression.
         intervals: Bootstrap intervals by metric, all of one confidence level; may be empty.
     """
     header, rows = _headline_rows(metrics, intervals)
@@ -95,20 +94,17 @@ def evaluation_table(
 
 
 def confusion_table(confusion: np.ndarray, label_names: Sequence[str]) -> Table:
-    """Builds the terminal's confusion matrix; too wide for 80 columns, its largest errors.
+    """Builds the terminal's confusion matrix, or a list of its largest errors beyond 80 columns.
 
     Args:
         confusion: Counts `(num_classes, num_classes)`: rows true, columns predicted.
         label_names: In label order.
-
-    Raises:
-        ValueError: If the two do not fit.
     """
     return build_table(*_confusion_rows(confusion, label_names))
 
 
 def render_report(facts: ReportFacts) -> str:
-    """Renders `report.md`: readable as it stands, and as GitHub shows it."""
+    """Renders `report.md`, readable as plain text and on GitHub."""
     sections = [
         f"# {escape_markdown(facts.title)}",
         _headline(facts.evaluation),
@@ -127,7 +123,7 @@ def render_report(facts: ReportFacts) -> str:
 
 
 def _evaluation_sections(evaluation: EvaluationFacts) -> list[str]:
-    """What was measured; a section of its own only for what the kind of label has."""
+    """Returns the metrics; only with the sections that the task supports."""
     sections = [
         "## Metrics",
         markdown_table(*_headline_rows(evaluation.metrics, evaluation.intervals)),
@@ -218,7 +214,7 @@ def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterable[Sequence[st
 
 
 def _headline_rows(metrics: Mapping[str, float], intervals: Mapping[str, Interval]) -> _Rows:
-    """Returns a row for each metric of the whole, and for those of one class with an interval."""
+    """Returns a row per overall metric, and per class metric with an interval."""
     header = ["metric", "value", *(_level(i) for i in list(intervals.values())[:1])]
     shown = [name for name in metrics if "/" not in name or name in intervals]
     rows = [[name, show_figure(metrics[name])] for name in shown]
@@ -236,8 +232,8 @@ def _ends(interval: Interval) -> str:
 
 
 def _class_rows(metrics: Mapping[str, float], label_names: Sequence[str]) -> _Rows:
-    """Returns a row for each class or label; a metric that is missing or undefined is a dash."""
-    # Labels that are decided one by one have a threshold each.
+    """Returns a row per class or label; a missing or undefined metric is a dash."""
+    # Labels decided one by one have a threshold each.
     have_thresholds = any(f"threshold/{name}" in metrics for name in label_names)
     columns = (*_BY_CLASS, "threshold") if have_thresholds else _BY_CLASS
 

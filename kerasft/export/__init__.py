@@ -1,1 +1,1 @@
-"""What leaves the house: the SavedModel that takes raw text and answers with labels."""
+"""Export of a SavedModel that takes raw text and returns labels."""

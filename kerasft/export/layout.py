@@ -1,13 +1,11 @@
-"""How an exported model lies on disk, for those who write it and those who read it.
+"""Layout of an exported model on disk, for writers and readers. Imports no TensorFlow.
 
 `<folder>/<integer version>/` is what TensorFlow Serving serves from a model base path:
 
     saved_model.pb, variables/                 the graph and its weights
     batching_params.pbtxt                      how the server may batch requests
     assets.extra/tf_serving_warmup_requests    requests that the server runs before the first one
-    assets.extra/kerasft.json                  what the model is and where it comes from
-
-No TensorFlow is imported here.
+    assets.extra/kerasft.json                  description and origin of the model
 """
 
 from __future__ import annotations
@@ -21,13 +19,13 @@ GRAPH = "saved_model.pb"
 RECORD = "assets.extra/kerasft.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 BATCHING = "batching_params.pbtxt"
-MAX_WARMUP_RECORDS = 1000  # more, and the server does not load the model
-# The batches that a server may make of waiting requests. It fills up to the next size.
+MAX_WARMUP_RECORDS = 1000  # with more, the server does not load the model
+# Batch sizes for waiting requests; the server pads to the next size.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-# In which fewer bits weights can be stored; in bfloat16 the encoder then also computes.
+# Storage types of quantized weights; with bfloat16 the encoder also computes in it.
 INT8, FLOAT16, BFLOAT16 = "int8", "float16", "bfloat16"
 _OWN = (RECORD,)  # cannot hold its own checksum
-_MAY_CHANGE = (BATCHING,)  # whoever runs the server tunes it
+_MAY_CHANGE = (BATCHING,)  # edited by whoever runs the server
 
 
 def input_names(has_pairs: bool) -> tuple[str, ...]:
@@ -36,7 +34,7 @@ def input_names(has_pairs: bool) -> tuple[str, ...]:
 
 
 def versions_in(folder: Path) -> dict[int, Path]:
-    """Returns what TensorFlow Serving takes for versions, by number, the newest last."""
+    """Returns the folders that TensorFlow Serving treats as versions, by number, ascending."""
     if not folder.is_dir():
         return {}
     found = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
@@ -44,10 +42,7 @@ def versions_in(folder: Path) -> dict[int, Path]:
 
 
 def file_digests(version: Path) -> dict[str, str]:
-    """Returns the SHA-256 of each file of a version, by path inside its folder.
-
-    The record, which holds them, is not among them.
-    """
+    """Returns the SHA-256 of each file of a version by path, except the record that holds them."""
     return {
         name: _digest(path)
         for path in sorted(version.rglob("*"))
@@ -56,12 +51,7 @@ def file_digests(version: Path) -> dict[str, str]:
 
 
 def find_damage(version: Path, recorded: Mapping[str, str]) -> str | None:
-    """Returns the name of a file that is no longer as it was exported, `None` if all are.
-
-    Args:
-        version: The version's folder.
-        recorded: From `file_digests`, when it was exported.
-    """
+    """Returns the name of a file that differs from `recorded` (from `file_digests`), or `None`."""
     found = file_digests(version)
     changed = (name for name, digest in recorded.items() if found.get(name) != digest)
     return next((name for name in changed if name not in _MAY_CHANGE), None)

@@ -1,8 +1,7 @@
-"""Lengths that requests are widened to, so that a compiler of the server's sees few shapes.
+"""Length buckets, to which requests are padded so that XLA on a server sees few shapes.
 
-By itself a request is as wide as its longest text. XLA compiles each width anew, which takes a
-second or more while the request waits; with buckets it compiles one graph for each, and the warm-up
-has asked for all of them before the first real request.
+Without them a request is as wide as its longest text. XLA compiles each width anew, which takes a
+second or more per request; with buckets it compiles one graph each, during the warm-up.
 """
 
 from __future__ import annotations
@@ -14,18 +13,14 @@ import tensorflow as tf
 from kerasft.errors import UserError
 from kerasft.text.wordpiece import MINIMUM_SEQUENCE_LENGTH, WINDOWS
 
-MOST_BUCKETS = 16  # times batch sizes times signatures are warm-up requests, of which 1,000 may be
+MOST_BUCKETS = 16  # times batch sizes times signatures are warm-up requests, limited to 1,000
 
 
 def check_length_buckets(lengths: Sequence[int], preprocessor) -> tuple[int, ...]:
-    """Returns the buckets of an export: those asked for, and the model's own length as the last.
-
-    Args:
-        lengths: In tokens, special tokens included, ascending; none is no buckets.
-        preprocessor: The `WordPiecePreprocessor` of the model.
+    """Returns the requested buckets (in tokens, ascending), plus the model's own length.
 
     Raises:
-        UserError: They are not ascending, not lengths of this model's, or too many; or the model
+        UserError: If they are not ascending, too many, or not lengths of this model; or the model
             reads windows, whose number no bucket holds.
     """
     if not lengths:
@@ -61,15 +56,10 @@ def _doubling(most: int) -> list[int]:
 def widen(
     inputs: Mapping[str, tf.Tensor], buckets: Sequence[int], padding_id: int
 ) -> dict[str, tf.Tensor]:
-    """Pads a batch to the first bucket that holds it; one that none holds stays as it is.
+    """Pads a batch to the first bucket that holds it, `(batch_size, bucket)`; a longer one stays.
 
-    Args:
-        inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 `(batch_size, sequence_length)`.
-        buckets: From `check_length_buckets`.
-        padding_id: The token that pads.
-
-    Returns:
-        The same, int32 `(batch_size, bucket)`.
+    `inputs` are `token_ids`, `segment_ids`, `padding_mask`, int32 `(batch_size, sequence_length)`;
+    `padding_id` is the token that pads.
     """
     width = tf.shape(inputs["token_ids"])[1]
     lengths = tf.constant([*buckets], tf.int32)

@@ -1,9 +1,8 @@
-"""Reads which ops a SavedModel holds, and says which stock TensorFlow Serving can run it.
+"""Audits the ops of a SavedModel: which stock TensorFlow Serving can run it.
 
-The file is read as a protocol buffer: no op library is loaded and nothing of the model is run.
-
-Not checked: whether an op has a kernel for the CPU and for its types, and versions of an op's
-behaviour. The C loader in `tests/serving/` tries what this module foretells.
+The file is read as a protocol buffer: no op library is loaded and nothing is run. Not checked: CPU
+kernels, their types, and versions of an op's behaviour. The C loader in `tests/serving/` tests
+these predictions.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ TENSORFLOW, TEXT, FORESTS, UNKNOWN = (
     "Decision Forests",
     "in no server",
 )
-_MOST_PLACES = 3  # where an op is shown to stand
+_MOST_PLACES = 3  # examples of nodes per op
 _FUNCTION_PREFIXES = ("__inference_", "__forward_", "__backward_")
 _WHY = "stock servers lack it, or the Python function that it calls"
 _FIX = "use TensorFlow's and TensorFlow Text's own ops in its place."
@@ -52,15 +51,15 @@ _MUST_COMPILE, _MAY_COMPILE = "_XlaMustCompile", "_XlaCompile"
 
 
 class RefusedOp(NamedTuple):
-    """An op that some or all servers lack, or do not run."""
+    """An op that some or all servers lack or refuse to run."""
 
     op: str
     count: int
-    places: tuple[str, ...]  # a few of its nodes, as "function: node"
-    brought_by: tuple[str, ...]  # the layers, scopes or Python functions that they come from
+    places: tuple[str, ...]  # some of its nodes, as "function: node"
+    brought_by: tuple[str, ...]  # the layers, scopes or Python functions of these nodes
     since: str | None  # the oldest server that runs it; None: none does
     why: str  # a clause: why servers refuse it
-    fix: str  # a sentence: what to do
+    fix: str  # a sentence: how to fix it
 
     def __str__(self) -> str:
         return f"{self.op} (brought by {', '.join(self.brought_by)})"
@@ -68,16 +67,16 @@ class RefusedOp(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What a SavedModel asks of a server.
+    """What a SavedModel requires of a server.
 
     Attributes:
-        ops: How many nodes each op has: all meta graphs, all functions; calls of functions of the
-            graph's own are not ops.
-        refused: What no stock server has, or runs.
-        newer: What some servers have, and older ones have not.
-        oldest_server: The oldest stock server that has everything; `None` if none has.
-        producer: The TensorFlow version that wrote the SavedModel; `""` if it does not say.
-        warnings: What a server's owner should know besides, a sentence each.
+        ops: Nodes per op in all meta graphs and functions; calls of the graph's own functions are
+            not ops.
+        refused: Ops that no stock server has or runs.
+        newer: Ops that only newer servers have.
+        oldest_server: The oldest stock server that runs the model; `None` if none does.
+        producer: TensorFlow version that wrote the SavedModel; `""` if unknown.
+        warnings: Further advice for a server's owner, one sentence each.
     """
 
     ops: dict[str, int]
@@ -88,18 +87,14 @@ class Audit:
     warnings: tuple[str, ...]
 
     def by_family(self) -> dict[str, dict[str, int]]:
-        """Returns the ops and how many nodes each has, by the part of a server they belong to."""
+        """Returns the number of nodes per op, grouped by the part of a server that provides it."""
         families: dict[str, dict[str, int]] = {}
         for op, count in self.ops.items():
             families.setdefault(family_of(op), {})[op] = count
         return families
 
     def refused_by(self, server: str) -> tuple[RefusedOp, ...]:
-        """Returns what a server lacks.
-
-        Args:
-            server: One of `SERVERS`.
-        """
+        """Returns the ops that a server, one of `SERVERS`, lacks."""
         index = SERVERS.index(server)
         return (*self.refused, *(op for op in self.newer if SERVERS.index(op.since) > index))
 
@@ -111,7 +106,7 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
         version: The folder that holds `saved_model.pb`.
 
     Raises:
-        UserError: There is no `saved_model.pb`, or it cannot be read.
+        UserError: If `saved_model.pb` is missing or unreadable.
     """
     saved_model = _read(Path(version) / GRAPH)
     nodes = list(_nodes(saved_model))
@@ -137,7 +132,7 @@ def audit_saved_model(version: str | os.PathLike[str]) -> Audit:
 
 
 def family_of(op: str) -> str:
-    """Returns which part of a server an op belongs to; `"in no server"` for the others."""
+    """Returns the part of a server that provides an op, or `"in no server"`."""
     if op in TEXT_OPS:
         return TEXT
     if op in FOREST_OPS:
@@ -147,17 +142,17 @@ def family_of(op: str) -> str:
 
 @functools.cache
 def registered_ops() -> frozenset[str]:
-    """Returns every op that this process has, those of libraries loaded so far included."""
+    """Returns every op of this process, including those of libraries loaded so far."""
     from tensorflow.core.framework import op_def_pb2
 
     return frozenset(op.name for op in op_def_pb2.OpList.FromString(list_ops()).op)
 
 
 def is_core_op(op: str) -> bool:
-    """Returns whether the TensorFlow of this process has an op, without any library beside it.
+    """Returns whether this process's TensorFlow has an op without any other library.
 
-    `tf.raw_ops` is made when TensorFlow is built, so that libraries loaded later are not in it. It
-    leaves out XLA's ops, which every server links as well.
+    `tf.raw_ops` is generated when TensorFlow is built, so it excludes ops of libraries loaded
+    later. It also lacks XLA's ops, which every server links.
     """
     import tensorflow as tf
 
@@ -201,7 +196,7 @@ def _unreadable(path: Path, reason: str) -> UserError:
 
 
 def _nodes(saved_model) -> Iterator[tuple[str, object]]:
-    """Yields every node that is no call of the graph's own functions, and its function's name."""
+    """Yields every node except calls of the graph's own functions, and its function's name."""
     for meta_graph in saved_model.meta_graphs:
         graph = meta_graph.graph_def
         own = {function.signature.name for function in graph.library.function}
@@ -230,7 +225,7 @@ def _describe(
 
 
 def _origin(function: str, node: str) -> str:
-    """Returns the layer or scope of a node; where it has none, the Python function traced."""
+    """Returns the layer or scope of a node, else the Python function traced."""
     scope = node.rpartition("/")[0]
     if scope:
         return scope
@@ -262,7 +257,7 @@ def _find_warnings(saved_model) -> Iterator[str]:
 
 
 def _find_ignored_attributes(nodes) -> Iterator[str]:
-    """Yields what older servers would not obey: they log an attribute that they do not know."""
+    """Yields warnings for attributes that older servers do not know: they log and ignore them."""
     counts: Counter[str] = Counter()
     for _, node in nodes:
         counts.update(f"{node.op}.{name}" for name in node.attr if name not in HARMLESS_ATTRIBUTES)
@@ -280,18 +275,18 @@ def _minor(version: str) -> tuple[int, ...]:
 
 
 def _find_compiled(saved_model) -> dict[str, list[tuple[str, str]]]:
-    """Returns what needs XLA by its op, each with its places: a function and a node in it.
+    """Returns the places (function and node) that need XLA, by op.
 
-    A stock TensorFlow Serving turns XLA compilation off when it starts (`DisableXlaCompilation` in
-    its `model_servers/main.cc`, all versions of `SERVERS`). A model that needs XLA loads there, and
-    its first request fails with "XLA compilation disabled". Three things need XLA:
+    A stock TensorFlow Serving disables XLA at start (`DisableXlaCompilation` in its
+    `model_servers/main.cc`, all versions of `SERVERS`). A model that needs XLA loads there, and its
+    first request fails with "XLA compilation disabled". Three things need XLA:
 
-    - Ops whose name begins with `Xla`. Their kernels compile when they run (TensorFlow's
-      `compiler/jit/xla_ops_on_regular_devices.cc`); the others have no kernel for CPUs at all.
+    - Ops named `Xla...`. Their kernels compile when they run (TensorFlow's
+      `compiler/jit/xla_ops_on_regular_devices.cc`), or do not exist for CPUs.
     - Functions with `jit_compile=True`.
     - Nodes under `tf.xla.experimental.jit_scope`.
 
-    Functions that nothing calls are left out: a server loads them and never runs them.
+    Functions that nothing calls are skipped: a server loads them but never runs them.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for meta_graph in saved_model.meta_graphs:
@@ -301,7 +296,7 @@ def _find_compiled(saved_model) -> dict[str, list[tuple[str, str]]]:
 
 
 def _compiled_places(graph) -> Iterator[tuple[str, str, str]]:
-    """Yields op, function and node, from the main graph on through all functions called."""
+    """Yields op, function and node, for the main graph and all called functions."""
     functions = {function.signature.name: function for function in graph.library.function}
     called, waiting = set(), [""]
     while waiting:

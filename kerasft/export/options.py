@@ -1,4 +1,4 @@
-"""What an export is asked for beside its run: without TensorFlow, for a command line to check."""
+"""Options of an export that a command line can check without TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kerasft.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """How weights are stored in fewer bits, and what that may cost.
+    """How weights are quantized, and the accepted loss of quality.
 
     Args:
         method: `int8`, `float16`, or `bfloat16`, in which the encoder then also computes.
-        max_loss: How much of the headline metric may be lost on validation.
+        max_loss: Accepted loss of the headline metric on validation.
     """
 
     method: str
@@ -22,11 +22,7 @@ class Quantization:
 
 
 def read_warmup_texts(path: str) -> tuple[bytes, ...]:
-    """Reads the texts, a line each, that warm-up requests are made of.
-
-    Raises:
-        UserError: The file cannot be read, or holds no text.
-    """
+    """Reads the texts of warm-up requests, one per line; raises `UserError` if there are none."""
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError as error:

@@ -1,14 +1,14 @@
-"""All that an export reads of Keras and TensorFlow and that is private to them.
+"""Every private part of Keras and TensorFlow that an export uses.
 
-Each function says what it expects. `tests/unit/export/test_private.py` checks it, so that a new
-version which names a part otherwise fails there, in words.
+Each function names what it expects; `tests/unit/export/test_private.py` checks it, so that a new
+version with other names fails there with a clear message.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # an audit does without
+if TYPE_CHECKING:  # an audit needs no Keras
     import keras
 
 
@@ -20,9 +20,9 @@ def list_ops() -> bytes:
 
 
 def read_in_scope(scope: keras.StatelessScope, variable: keras.Variable, value) -> None:
-    """Has a variable read as a value in a scope, whatever type the value has.
+    """Makes a variable read as a value of any type in a scope.
 
-    Expects that a scope keeps its values by the `id` of the variable. Given to the constructor, a
-    value would be cast to the variable's type.
+    Expects that a scope keeps its values by the variable's `id`. Its constructor would cast the
+    value to the variable's type.
     """
     scope.state_mapping[id(variable)] = value

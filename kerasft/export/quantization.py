@@ -1,10 +1,10 @@
-"""Weights in fewer bits: on disk and on the wire, and as bfloat16 in what a request computes.
+"""Weight quantization: int8 or float16 storage, or bfloat16 storage and compute.
 
-A weight is stored as int8 with a scale for each output channel (symmetric, by the largest absolute
-value, as Keras's `quantize("int8")` stores it), or as float16. The SavedModel's initializer, which
-every server runs when it loads a model, expands it to float32 once. So a request costs what it
-costs without: Keras's own int8 layers compute in int8, for which TensorFlow has no fast kernels on
-a CPU. As bfloat16 a weight stays what it is: the encoder computes in it.
+A weight is stored as int8 with a scale per output channel (symmetric, by the largest absolute
+value, as Keras's `quantize("int8")`), or as float16. The SavedModel's initializer, which every
+server runs on loading, expands it to float32 once, so requests cost the same: Keras's int8 layers
+compute in int8, for which TensorFlow has no fast CPU kernels. bfloat16 weights are not expanded:
+the encoder computes in it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,15 @@ _KERNEL, _BIAS, _EMBEDDINGS = "kernel", "bias", "embeddings"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CompressedWeight:
-    """A weight of a model, and what is stored of it.
+    """A weight of a model and its stored form."""
 
-    Attributes:
-        variable: The model's variable, which holds the expanded weight.
-        stored: int8, float16 or bfloat16, in the variable's shape.
-        scale: float32, broadcast over `stored`; `None`: there is none.
-    """
-
-    variable: keras.Variable
-    stored: np.ndarray
-    scale: np.ndarray | None = None
+    variable: keras.Variable  # of the model; holds the expanded weight
+    stored: np.ndarray  # int8, float16 or bfloat16, in the variable's shape
+    scale: np.ndarray | None = None  # float32, broadcast over `stored`; `None`: no scale
 
     @property
     def parts(self) -> list[np.ndarray]:
-        """All that is stored."""
+        """All stored arrays."""
         return [self.stored] if self.scale is None else [self.stored, self.scale]
 
     def expand(self) -> np.ndarray:
@@ -51,27 +45,23 @@ class CompressedWeight:
 
     @property
     def num_bytes(self) -> int:
-        """How much is stored."""
+        """Stored size."""
         return sum(part.nbytes for part in self.parts)
 
 
 def dtype_policy_of(method: str | None) -> str:
-    """Returns the Keras dtype policy that a model must have to be stored by a method."""
+    """Returns the Keras dtype policy that a model needs for a method."""
     return f"mixed_{BFLOAT16}" if method == BFLOAT16 else "float32"
 
 
 def compress_weights(model: keras.Model, method: str) -> list[CompressedWeight]:
-    """Rounds the matrices of a model to what the method can store; returns what is to be stored.
+    """Rounds a model's matrices in place to `method`, so it predicts as exported; returns them.
 
-    Kernels and embedding tables are rounded; biases and the gains of normalizations, a hundredth
-    of the weights, stay as they are. From here on the model answers as the exported one will.
-
-    Args:
-        model: Its variables are changed. Of the policy of `dtype_policy_of`.
-        method: `int8`, `float16` or `bfloat16`.
+    Kernels and embedding tables are rounded; biases and normalization gains, a hundredth of the
+    weights, are not. The model must have the policy of `dtype_policy_of`.
 
     Raises:
-        UserError: Another method, or a weight that float16 cannot hold.
+        UserError: If the method is unknown, or float16 cannot hold a weight.
     """
     if method not in METHODS:
         raise UserError(
@@ -109,31 +99,28 @@ def _check_fits(values: np.ndarray, path: str) -> None:
 
 
 def _reduced_axes(variable: keras.Variable, ranks: dict[str, int]) -> tuple[int, ...] | None:
-    """Returns the axes that share a scale, `None` for a weight that stays as it is."""
+    """Returns the axes that share a scale, `None` for a weight that is not quantized."""
     above, _, name = variable.path.rpartition("/")
     rank = len(variable.shape)
     if name.endswith(_EMBEDDINGS) and rank == 2:
-        return (1,)  # a scale for each row
+        return (1,)  # one scale per row
     if name == _KERNEL and rank >= 2:
         return tuple(range(rank - ranks.get(f"{above}/{_BIAS}", 1)))
     return None
 
 
 class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
-    """A float32 weight that is made from its stored form whenever the SavedModel is loaded.
-
-    Args:
-        weight: What is stored, as int8 or float16.
+    """A float32 weight that is expanded from int8 or float16 when the SavedModel is loaded.
 
     Attributes:
-        variables: What is stored, as variables; whatever is saved must own them.
+        variables: The stored form, as variables; the saved module must own them.
     """
 
     def __init__(self, weight: CompressedWeight):
         super().__init__()
         self.variables = [tf.Variable(part, trainable=False) for part in weight.parts]
         self._shape = weight.stored.shape
-        # Models in one process share names: those of equal names must be equal weights.
+        # Models in one process share names: equal names must mean equal weights.
         digest = hashlib.sha256(b"".join(part.tobytes() for part in weight.parts)).hexdigest()
         self._shared_name = f"{weight.variable.path}/{digest[:16]}"
         self._initialize()
@@ -151,43 +138,34 @@ class ExpandedWeight(tf.saved_model.experimental.TrackableResource):
         tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=value)
 
     def read(self) -> tf.Tensor:
-        """Returns the weight, without copying it."""
+        """Returns the weight without copying it."""
         value = tf.raw_ops.ReadVariableOp(resource=self.resource_handle, dtype=tf.float32)
         return tf.ensure_shape(value, self._shape)
 
 
 class Bfloat16Weight(tf.Module):
-    """A weight that is read as it is stored, in bfloat16.
-
-    Args:
-        weight: What is stored, as bfloat16.
-
-    Attributes:
-        variables: The one variable.
-    """
+    """A weight that is stored and read in bfloat16, as one variable in `variables`."""
 
     def __init__(self, weight: CompressedWeight):
         super().__init__()
         self._stored = tf.Variable(weight.stored, trainable=False)
 
     def read(self) -> tf.Tensor:
-        """Returns the weight, without copying it."""
+        """Returns the weight without copying it."""
         return self._stored.read_value()
 
 
 def serve_weight(weight: CompressedWeight) -> ExpandedWeight | Bfloat16Weight:
-    """Returns what a SavedModel owns of a weight that is stored in fewer bits."""
+    """Returns the object that a SavedModel owns for a compressed weight."""
     return Bfloat16Weight(weight) if weight.stored.dtype == tf.bfloat16 else ExpandedWeight(weight)
 
 
 def read_compressed(
     compressed: Sequence[CompressedWeight], served: Sequence[ExpandedWeight | Bfloat16Weight]
 ) -> keras.StatelessScope:
-    """Returns the scope in which a model reads what is served in place of its own weights.
+    """Returns the scope in which a model reads its served weights instead of its own.
 
-    Args:
-        compressed: The weights that are stored in fewer bits.
-        served: Theirs from `serve_weight`, in the same order.
+    `served` are from `serve_weight`, in the order of `compressed`.
     """
     scope = keras.StatelessScope()
     for weight, own in zip(compressed, served, strict=True):

@@ -1,9 +1,9 @@
-"""Asks an exported model what it was asked when it was made, in a process without kerasft.
+"""Replays an export's own requests, in a process without kerasft.
 
     python -I replay.py VERSION PROBE.json
 
-Loads the SavedModel as anybody would, runs its warm-up requests, and answers the probe's texts.
-Prints one JSON object: `records`, `texts`, `largest_difference` of the logits; or `fault`.
+Loads the SavedModel as any client would, runs its warm-up requests, and predicts the probe's texts.
+Prints a JSON object: `records`, `texts`, `largest_difference` of the logits; or `fault`.
 """
 
 import json
@@ -19,7 +19,7 @@ _BATCH_SIZE = 32
 
 
 def request_of(log):
-    """Returns the signature that a warm-up record asks, and its inputs by name."""
+    """Returns the signature and the inputs by name of a warm-up record."""
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     if kind == "predict_log":
@@ -48,7 +48,7 @@ def replay(model, path):
 
 
 def largest_difference(model, columns, expected):
-    """Returns how far the logits lie from what is expected, at most."""
+    """Returns the largest difference between logits and `expected`."""
     answer = model.signatures["serving_default"]
     expected, largest = np.array(expected), 0.0
     for start in range(0, len(expected), _BATCH_SIZE):
@@ -60,7 +60,7 @@ def largest_difference(model, columns, expected):
 
 
 def main(version, probe):
-    """Prints what was found."""
+    """Prints the result."""
     questions = json.loads(Path(probe).read_text())
     try:
         model = tf.saved_model.load(version)

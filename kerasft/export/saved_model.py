@@ -1,4 +1,4 @@
-"""Writes a trained model as a SavedModel: raw text in; labels, or a number, out."""
+"""Exports a trained model as a SavedModel: raw text in; labels, or a number, out."""
 
 from __future__ import annotations
 
@@ -36,26 +36,27 @@ from kerasft.run_dir import (
 )
 
 _BESIDE = ".new-"  # TensorFlow Serving looks at integer names only
-_GRAPH_BYTES = 16_000_000  # room for what is not weights: the graph and the vocabulary in it
+_GRAPH_BYTES = 16_000_000  # room for the graph and its vocabulary
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What an export may be told beside the model.
+    """Options of an export.
 
     Args:
-        signatures: Names of the signatures; none is all that the model can have. `serving_default`
-            is always there.
-        warmup_texts: UTF-8, what warm-up requests are made of. Whoever has the model can read
-            them. Defaults to the built-in sample.
-        verify: Whether a fresh process must answer alike before the version is published.
-        version: Its number; `None`: one higher than the highest that is there.
-        probe: What the exported model must answer, if it is verified. Defaults to what the model
-            in memory answers to the built-in sample.
-        compressed: From `compress_weights`: weights that are stored in fewer bits.
-        length_buckets: Tokens that requests are widened to, ascending, for servers that compile
-            with XLA. None, the default: a request is as wide as its longest text.
+        signatures: Names of the signatures; empty: all that the model supports. `serving_default`
+            is always included.
+        warmup_texts: UTF-8 texts for warm-up requests. Anyone who has the model can read them.
+            Defaults to the built-in sample.
+        verify: Whether a fresh process must reproduce the predictions before the version is
+            published.
+        version: Version number; `None`: the highest existing one plus 1.
+        probe: Expected predictions for `verify`. Defaults to the model's own on the built-in
+            sample.
+        compressed: Quantized weights, from `compress_weights`.
+        length_buckets: Token lengths that requests are padded to, ascending, for servers that
+            compile with XLA. Defaults to none: a request is as wide as its longest text.
     """
 
     signatures: tuple[str, ...] = ()
@@ -68,9 +69,9 @@ class ExportOptions:
 
     @property
     def compute_dtype(self) -> str:
-        """What the model's encoder must compute in: `float32`, or as its matrices are stored.
+        """Dtype that the encoder must compute in: `float32`, or `bfloat16` if stored so.
 
-        In `bfloat16` an answer differs by rounding with the padding of its batch.
+        In `bfloat16` predictions vary by rounding with the padding of the batch.
         """
         is_half = any(weight.stored.dtype == tf.bfloat16 for weight in self.compressed)
         return BFLOAT16 if is_half else "float32"
@@ -86,18 +87,18 @@ def export_saved_model(
     has_pairs: bool = False,
     options: ExportOptions | None = None,
 ) -> Path:
-    """Exports a model as the next version of a folder, whole or not at all.
+    """Exports a model atomically as the next version of a folder.
 
-    What it can be asked stands in `kerasft.export.signatures`, what lies on the disk in
-    `kerasft.export.layout`. The label names stand in the SavedModel's attribute `label_names` (none
-    for numbers) and, with all that is known of the model, in `assets.extra/kerasft.json`.
+    See `kerasft.export.signatures` and `kerasft.export.layout`. The label names are in the
+    SavedModel's attribute `label_names` (empty for regression) and, with all metadata, in
+    `assets.extra/kerasft.json`.
 
     Args:
-        model: A `FineTuner` whose encoder computes as `options.compute_dtype` says.
-        task: A `kerasft.tasks.task.Task`: turns logits into the answer.
+        model: A `FineTuner` whose encoder computes in `options.compute_dtype`.
+        task: A `kerasft.tasks.task.Task`: turns logits into predictions.
         preprocessor: Turns texts, or pairs of texts, into the model's inputs.
-        folder: `saved_models/<name>`; made if it is missing.
-        metadata: Plain data about where the model comes from: preset, recipe, metrics.
+        folder: `saved_models/<name>`; created if missing.
+        metadata: Plain data about the model's origin: preset, recipe, metrics.
         has_pairs: Whether an example is a pair of texts.
         options: See `ExportOptions`.
 
@@ -105,10 +106,10 @@ def export_saved_model(
         The version's folder.
 
     Raises:
-        ValueError: The model computes in another precision than the options say.
-        UserError: No room, no permission, a version that is taken, an impossible signature, an op
-            that no stock server has.
-        VerificationError: The export does not answer as the model does.
+        ValueError: If the model computes in another precision than the options say.
+        UserError: For a full disk, missing permission, an existing version, an unsupported
+            signature, or an op that no stock server has.
+        VerificationError: If the export does not reproduce the model's predictions.
     """
     folder, options = Path(folder), options or ExportOptions()
     _check_precision(model, options.compute_dtype)
@@ -144,7 +145,7 @@ def _needed_bytes(servable: tf.Module, compressed: Sequence[CompressedWeight]) -
 
 
 def _describe(model, task, preprocessor, signatures, traced_with) -> dict[str, Any]:
-    """Returns what the record says of the model itself."""
+    """Returns the record's description of the model."""
     return {
         "kind": task.kind,
         "compute_dtype": model.encoder.compute_dtype,
@@ -160,10 +161,9 @@ def _describe(model, task, preprocessor, signatures, traced_with) -> dict[str, A
 
 
 def _check_ops(version: Path) -> str:
-    """Returns the oldest stock server that can run a version; warns of what its owner should know.
+    """Returns the oldest stock server that can run a version, and logs warnings.
 
-    Raises:
-        UserError: No stock server can.
+    Raises `UserError` if no stock server can run it.
     """
     audit = audit_saved_model(version)
     if audit.oldest_server is None:
@@ -181,7 +181,7 @@ def _check_ops(version: Path) -> str:
 
 @contextlib.contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """Gives a place for a version that is not finished; what is still there goes away."""
+    """Yields a folder for an unfinished version; removes it on exit if it is still there."""
     place = folder / f"{_BESIDE}{secrets.token_hex(4)}"
     try:
         yield place
@@ -211,10 +211,10 @@ def _check_free(folder: Path, number: int | None) -> None:
 
 
 def _build_servable(model, task, preprocessor, *, compressed, **traced_with):
-    """Returns the module that is saved and the traced functions of its signatures.
+    """Returns the module to save and the traced functions of its signatures.
 
-    The module holds the variables that the graphs read and nothing else: no optimizer, no random
-    seeds, no layer without use. The Keras model itself would bring every weight a second time.
+    The module holds only the variables that the graphs read: no optimizer, no random seeds, no
+    unused layer. The Keras model itself would store every weight a second time.
     """
     servable = tf.Module(name="servable")
     servable.compressed = [serve_weight(weight) for weight in compressed]
@@ -228,13 +228,13 @@ def _build_servable(model, task, preprocessor, *, compressed, **traced_with):
     )
     read = {id(variable): variable for graph in traced.values() for variable in graph.variables}
     servable.model_variables = list(read.values())
-    label_names = tf.constant(list(task.label_names), tf.string)  # perhaps none
+    label_names = tf.constant(list(task.label_names), tf.string)  # may be empty
     servable.label_names = tf.Variable(label_names, trainable=False, name="label_names")
     return servable, traced
 
 
 def _write(servable: tf.Module, signatures: Mapping[str, Any], version: Path) -> None:
-    """Writes a version's folder; a full disk comes as the `OSError` that it is."""
+    """Writes a version's folder; raises an `OSError` for a full disk."""
     version.mkdir(parents=True)
     try:
         tf.saved_model.save(servable, str(version), signatures=signatures)
@@ -246,7 +246,7 @@ def _write(servable: tf.Module, signatures: Mapping[str, Any], version: Path) ->
 
 
 def _publish(beside: Path, folder: Path, number: int | None) -> Path:
-    """Gives a finished export its version number: the next one, if none is asked for."""
+    """Renames a finished export to its version number: by default the next one."""
     _check_free(folder, number)
     wanted = max(versions_in(folder), default=0) + 1 if number is None else number
     while True:
@@ -255,16 +255,16 @@ def _publish(beside: Path, folder: Path, number: int | None) -> Path:
         except OSError as error:
             if error.errno not in _TAKEN or number is not None:
                 raise
-            wanted += 1  # somebody else was faster, where locks do not hold
+            wanted += 1  # another export was faster, where locks do not work
         else:
             return folder / str(wanted)
 
 
 @contextlib.contextmanager
 def _one_export_at_a_time(folder: Path) -> Iterator[None]:
-    """Locks the folder, waiting for other exports, and clears away what killed ones left.
+    """Locks the folder, waiting for other exports, and removes leftovers of killed ones.
 
-    The lock is on the folder itself, so that it leaves nothing. The system lets go if we die.
+    The lock is on the folder itself, so no lock file remains; the system releases it at exit.
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -277,12 +277,12 @@ def _one_export_at_a_time(folder: Path) -> Iterator[None]:
     finally:
         if is_new:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # succeeds only where nothing was exported
+                folder.rmdir()  # succeeds only if nothing was exported
         os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
-    """Waits for the lock; returns False where the file system has none (some network drives)."""
+    """Waits for the lock; returns `False` if the file system has none (some network drives)."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError:

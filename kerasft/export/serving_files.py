@@ -1,8 +1,8 @@
-"""The files that start a server: batching beside the graph, the rest beside the models.
+"""The files that start a server: batching parameters per version, the rest per models folder.
 
-`saved_models/` gets `models.config` (what is served), and `docker-compose.yml` and
-`kubernetes.yaml` from `templates/`. They are written anew with each export, unless somebody made
-them their own: whoever removes the first line keeps the file.
+`saved_models/` gets `models.config` (the served models), and `docker-compose.yml` and
+`kubernetes.yaml` from `templates/`. Each export rewrites them, unless a user removed their first
+line to keep them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from kerasft.export.layout import BATCH_SIZES, BATCHING, GRAPH, versions_in
 from kerasft.run_dir import write_atomically
 
-IMAGE = "tensorflow/serving:2.20.0"  # the newest stock server; older ones load our models, too
+IMAGE = "tensorflow/serving:2.20.0"  # the newest stock server; older ones load the models, too
 _OURS = "# Written by kerasft. Remove this line, and the file is yours: it is not written again."
 
 _BATCHING = f"""\
@@ -30,16 +30,14 @@ max_enqueued_batches {{ value: 100 }}
 
 
 def write_batching(version: Path) -> None:
-    """Writes how a server may batch requests to a version."""
+    """Writes the batching parameters of a version."""
     write_atomically(version / BATCHING, _BATCHING)
 
 
 def write_serving_files(models: Path, newest: str) -> None:
-    """Writes what starts a server for all models of a folder.
+    """Writes the files that serve all models of a folder, `saved_models`.
 
-    Args:
-        models: `saved_models`.
-        newest: Name of the model that was exported: whether it is up tells whether the server is.
+    The health check asks for the model `newest`, the last export.
     """
     templates = importlib.resources.files("kerasft.export") / "templates"
     names = sorted(folder.name for folder in models.iterdir() if _has_model(folder))
@@ -51,11 +49,7 @@ def write_serving_files(models: Path, newest: str) -> None:
 
 
 def models_config(folders: Mapping[str, str | os.PathLike[str]]) -> str:
-    """Returns the server's own list of models, the newest version of each.
-
-    Args:
-        folders: Folder of versions of each model as the server sees it, by name.
-    """
+    """Returns the server's list of models; `folders` are paths as the server sees them."""
     entries = "".join(
         f"  config {{ name: {_quoted(name)} base_path: {_quoted(os.fspath(folder))}"
         ' model_platform: "tensorflow" }\n'

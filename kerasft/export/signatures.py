@@ -1,9 +1,9 @@
-"""The signatures of an exported model: what a client may ask, and in which form.
+"""The signatures of an exported model.
 
-`serving_default` takes raw text and gives all that the task's `decode` returns. The others are the
-same model with another door: `classify` and `regress` take `tf.train.Example`, as TensorFlow
-Serving's Classify and Regress calls send them; `tokens` takes ids from callers who tokenize;
-`embed` gives the vectors that the head sees.
+`serving_default` takes raw text and returns everything from the task's `decode`. The others wrap
+the same model: `classify` and `regress` take `tf.train.Example`, as TensorFlow Serving's Classify
+and Regress calls send them; `tokens` takes ids from callers who tokenize; `embed` returns the
+head's input vectors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kerasft.models.windows import over_windows
 from kerasft.text.uncompiled import not_compiled
 
 CLASSIFY, REGRESS, TOKENS, EMBED = "classify", "regress", "tokens", "embed"
-EXAMPLES = "inputs"  # the one input of `classify` and `regress`, as the server wants it
+EXAMPLES = "inputs"  # the only input of `classify` and `regress`, a name that the server requires
 TOKEN_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 Graph = Callable[..., dict[str, tf.Tensor]]
@@ -32,23 +32,14 @@ _EXAMPLES_SPEC = tf.TensorSpec([None], tf.string, EXAMPLES)
 
 
 def signature_names(kind: str) -> tuple[str, ...]:
-    """Returns the signatures that a model can have.
-
-    Args:
-        kind: The task's kind of label: `single`, `multi` or `number`.
-    """
+    """Returns the signatures of a problem type: `single`, `multi` or `number`."""
     return (SIGNATURE, REGRESS if kind == NUMBER else CLASSIFY, TOKENS, EMBED)
 
 
 def check_signatures(names: Sequence[str], kind: str) -> tuple[str, ...]:
-    """Returns the signatures to export: those asked for, and always `serving_default`.
+    """Returns the requested signatures (all if none) and `serving_default`.
 
-    Args:
-        names: What was asked for; none is all.
-        kind: The task's kind of label.
-
-    Raises:
-        UserError: The model cannot have one of them.
+    Raises `UserError` for one that the problem type `kind` does not support.
     """
     possible = signature_names(kind)
     for name in names:
@@ -75,13 +66,13 @@ def trace_signatures(
     """Traces the graph of each signature; all read the same variables.
 
     Args:
-        model: A `FineTuner`; its head, and so the answers, are float32.
-        task: Turns logits into the answer.
+        model: A `FineTuner`; its head, and so the outputs, are float32.
+        task: Turns logits into predictions.
         preprocessor: Turns texts into the model's inputs.
         has_pairs: Whether an example is a pair of texts.
         names: From `check_signatures`.
-        weights: Makes the scope that the graphs are traced in, one for each.
-        buckets: Widths that batches are padded to. Defaults to none: that of the longest text.
+        weights: Creates the scope in which one graph is traced.
+        buckets: Widths that batches are padded to. Defaults to none: the longest text's width.
     """
     texts = input_names(has_pairs)
     text_specs = [tf.TensorSpec([None], tf.string, name) for name in texts]
@@ -119,11 +110,7 @@ def trace_signatures(
 
 
 def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, dict[str, dict[str, str]]]:
-    """Returns for each signature the type and shape of its `inputs` and `outputs`, as text.
-
-    Args:
-        signatures: From `trace_signatures`.
-    """
+    """Returns type and shape of each signature's `inputs` and `outputs`, as text."""
 
     def describe(specs: Mapping[str, tf.TensorSpec]) -> dict[str, str]:
         return {name: f"{spec.dtype.name} {spec.shape.as_list()}" for name, spec in specs.items()}
@@ -148,7 +135,7 @@ def _within(weights: Callable[[], contextlib.AbstractContextManager], graph: Gra
 
 
 def _parse(examples: tf.Tensor, texts: Sequence[str]) -> list[tf.Tensor]:
-    """Returns the texts of serialized examples; one without a text is an error of the request."""
+    """Returns the texts of serialized examples; one without a text is a request error."""
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in texts}
     parsed = tf.io.parse_example(examples, features)
     return [parsed[name] for name in texts]
@@ -157,7 +144,7 @@ def _parse(examples: tf.Tensor, texts: Sequence[str]) -> list[tf.Tensor]:
 def _classify(answer: Graph, task, texts: Sequence[str]) -> Graph:
     def graph(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = answer(*_parse(examples, texts))
-        # One of several labels has probabilities; of labels that may apply together each a score.
+        # `probabilities` of single-label tasks, `scores` of multi-label ones.
         scores = outputs.get("probabilities", outputs.get("scores"))
         names = tf.constant([list(task.label_names)], tf.string)
         return {"classes": tf.tile(names, [tf.shape(scores)[0], 1]), "scores": scores}
@@ -170,15 +157,10 @@ def _regress(answer: Graph, texts: Sequence[str]) -> Graph:
 
 
 def _embed(model, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Returns the vectors of each text.
+    """Returns the vectors of each text, from int32 inputs `(batch_size, sequence_length)`.
 
-    Args:
-        model: A `FineTuner`.
-        inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 `(batch_size, sequence_length)`.
-
-    Returns:
-        `pooled`, what the head sees, and `mean`, the mean over the tokens: float32
-        `(batch_size, hidden_dim)`. Of a text in windows both are the mean over its windows.
+    Both float32 `(batch_size, hidden_dim)`: `pooled`, the head's input, and `mean`, the mean over
+    the tokens. For a text in windows both are averaged over its windows.
     """
 
     def compute(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""An export is published only when a process that knows nothing of kerasft answers alike."""
+"""Verifies an export before it is published: a process without kerasft must predict the same."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kerasft.export.layout import BFLOAT16, input_names
 from kerasft.export.warmup import sample_texts
 from kerasft.run_dir import to_json
 
-# Of the largest logit. Equal graphs differ by about 1e-6 on a CPU, GPUs multiply float32 in fewer
-# bits (TF32); in bfloat16, which keeps 8 bits, the padding of a batch changes how sums are rounded.
+# Relative to the largest logit. Equal graphs differ by about 1e-6 on a CPU; GPUs multiply float32
+# in fewer bits (TF32); in bfloat16 (8 bits) a batch's padding changes how sums are rounded.
 TOLERANCES = {"float32": 1e-3, BFLOAT16: 2e-2}
 NUM_TEXTS = 200
 _LAST_LINES = 5
@@ -27,32 +27,20 @@ _REPLAY = Path(__file__).with_name("replay.py")
 
 
 class VerificationError(RuntimeError):
-    """An export that does not answer as the model did: a fault of kerasft, not of its user."""
+    """An export does not reproduce the model's predictions: a bug of kerasft, not a user error."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
-    """Texts, and what the exported model must answer.
+    """Texts and the logits that the exported model must return."""
 
-    Attributes:
-        columns: UTF-8 texts, and for pairs their second texts.
-        logits: `(num_texts, num_outputs)`.
-        origin: Where the answers come from, for the record.
-    """
-
-    columns: tuple[Sequence[bytes], ...]
-    logits: np.ndarray
-    origin: str
+    columns: tuple[Sequence[bytes], ...]  # UTF-8 texts, and for pairs their second texts
+    logits: np.ndarray  # `(num_texts, num_outputs)`
+    origin: str  # of the logits, for the record
 
 
 def sample_probe(model, preprocessor, has_pairs: bool) -> Probe:
-    """Asks the model in memory about the built-in sample, one text at a time.
-
-    Args:
-        model: A `FineTuner`.
-        preprocessor: Turns texts into the model's inputs.
-        has_pairs: Whether an example is a pair of texts.
-    """
+    """Predicts the built-in sample with the model in memory, one text at a time."""
     texts = sample_texts()
     columns = (texts, texts[::-1]) if has_pairs else (texts,)
     rows = zip(*columns, strict=True)
@@ -61,19 +49,16 @@ def sample_probe(model, preprocessor, has_pairs: bool) -> Probe:
 
 
 def verify(version: Path, probe: Probe, compute_dtype: str = "float32") -> dict[str, Any]:
-    """Loads a version in a fresh process, replays its warm-up requests, compares its answers.
+    """Loads a version in a fresh process, replays its warm-up requests, compares its logits.
 
-    Args:
-        version: The version's folder.
-        probe: What it must answer.
-        compute_dtype: What its encoder computes in, on which depends how near it must come.
+    The tolerance depends on the encoder's `compute_dtype`.
 
     Returns:
-        For the record: `records` and `texts`, how many there were, `largest_difference` of the
-        logits, `compared_with`.
+        For the record: the counts `records` and `texts`, `largest_difference` of the logits,
+        `compared_with`.
 
     Raises:
-        VerificationError: It cannot be loaded, or does not answer alike.
+        VerificationError: If it cannot be loaded, or predicts differently.
     """
     names = input_names(has_pairs=len(probe.columns) == 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +80,7 @@ def verify(version: Path, probe: Probe, compute_dtype: str = "float32") -> dict[
 
 
 def _run(version: Path, probe: Path) -> dict[str, Any]:
-    """Runs `replay.py`; `-I` keeps the surroundings of this process out of it."""
+    """Runs `replay.py`; `-I` isolates it from this process's environment."""
     result = subprocess.run(
         [sys.executable, "-I", str(_REPLAY), str(version.absolute()), str(probe)],
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},

@@ -1,7 +1,8 @@
-"""The requests that a server runs through a model before it answers the first real one.
+"""Warm-up requests, which a server runs through a model before the first real one.
 
 TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
-`PredictionLog`. Without them the first requests wait a second or more, while kernels are made.
+`PredictionLog`. Without them the first requests take a second or more, while kernels are
+initialized.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SAMPLE_TEXTS = 50
 
 
 def sample_texts() -> list[bytes]:
-    """Returns texts that are nobody's: the built-in sample's."""
+    """Returns public texts: the built-in sample's."""
     examples = itertools.islice(iterate_builtin_sample("test"), _SAMPLE_TEXTS)
     return [text.encode() for text, _ in examples]
 
@@ -38,10 +39,9 @@ def write_warmup(
     texts: Sequence[bytes] = (),
     lengths: Sequence[int] = (),
 ) -> int:
-    """Writes the warm-up requests of a version; returns how many they are.
+    """Writes the warm-up requests of a version; returns their number.
 
-    Each signature is asked in each batch size that the server may make, with texts of several
-    lengths.
+    Each signature is called in each batch size of the server, with texts of several lengths.
 
     Args:
         version: The version's folder.
@@ -49,13 +49,13 @@ def write_warmup(
         signatures: Names of its signatures.
         preprocessor: Turns texts into the model's inputs.
         has_pairs: Whether an example is a pair of texts.
-        texts: UTF-8, what the requests' words come from. Whoever has the model can read them.
+        texts: UTF-8, source of the requests' words. Anyone who has the model can read them.
             Defaults to the built-in sample.
-        lengths: Tokens of a request, of which each is met to the token; full stops fill up.
-            Defaults to about 8, 32 and 128.
+        lengths: Exact token counts of the requests, padded with full stops. Defaults to about 8, 32
+            and 128.
 
     Raises:
-        UserError: The texts hold no word.
+        UserError: If the texts hold no word.
     """
     words = b" ".join(texts or sample_texts()).split()
     if not words:
@@ -80,12 +80,12 @@ def write_warmup(
 def _batches(
     words: Sequence[bytes], preprocessor, has_pairs: bool, lengths: Sequence[int]
 ) -> Iterator[list[list[bytes]]]:
-    """Yields the texts of each request: a list for each input of the signature."""
+    """Yields the texts of each request: a list per input of the signature."""
     stream = itertools.cycle(words)
     most = preprocessor.sequence_length
     num_columns = len(input_names(has_pairs))
     for num_tokens in lengths or [n for n in _NUM_TOKENS if n <= most] or [most]:
-        num_words = max((num_tokens - 1) // num_columns - 1, 1)  # beside the special tokens
+        num_words = max((num_tokens - 1) // num_columns - 1, 1)  # in addition to the special tokens
         for size in BATCH_SIZES:
             columns = [
                 [b" ".join(itertools.islice(stream, num_words)) for _ in range(size)]
@@ -95,7 +95,7 @@ def _batches(
 
 
 def _fit(columns: list[list[bytes]], num_tokens: int, preprocessor) -> list[list[bytes]]:
-    """Returns texts whose longest row has so many tokens: cut until it has less, then filled up."""
+    """Returns texts whose longest row has `num_tokens` tokens: cut to fewer, then filled up."""
     while True:
         tokens = preprocessor(*columns)["padding_mask"].numpy().sum(axis=1)
         missing = num_tokens - int(tokens.max())
@@ -114,15 +114,11 @@ def _first_half(text: bytes) -> bytes:
 def build_request(
     signature: str, columns: Sequence[Sequence[bytes]], model_name: str, preprocessor
 ) -> bytes:
-    """Returns a serialized `PredictionLog` that asks one signature about a batch of texts.
+    """Returns a serialized `PredictionLog` that calls one signature with a batch of texts.
 
-    Args:
-        signature: Its name.
-        columns: The texts, and for pairs their second texts.
-        model_name: The name that the model is served under.
-        preprocessor: Turns texts into the model's inputs, for `tokens`.
+    `columns` are the texts, and for pairs their second texts; `tokens` needs the `preprocessor`.
     """
-    from tensorflow_serving.apis import prediction_log_pb2  # a second of imports, used here alone
+    from tensorflow_serving.apis import prediction_log_pb2  # a second of imports, needed only here
 
     names = input_names(has_pairs=len(columns) == 2)
     log = prediction_log_pb2.PredictionLog()

@@ -1,1 +1,1 @@
-"""Answers from an exported SavedModel, without the code that made it."""
+"""Predictions from an exported SavedModel, without the code that created it."""

@@ -1,4 +1,4 @@
-"""From what an exported model returns to answers that are ready for JSON, one a text."""
+"""Converts the outputs of an exported model to JSON-ready predictions, one per text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-# What tells the kinds of model apart. `score` came later than the others: older exports lack it.
+# Outputs that identify the problem type. `score` was added later: older exports lack it.
 OUTPUTS = {
     "single": frozenset({"label", "probabilities", "logits"}),
     "multi": frozenset({"labels", "scores", "selected", "logits"}),
@@ -17,25 +17,24 @@ OUTPUTS = {
 
 
 def kind_of(outputs: set[str]) -> str | None:
-    """Returns the kind of model that has such outputs, or `None` if it is none of ours."""
+    """Returns the problem type with such outputs, `None` for a third-party model."""
     return next((kind for kind, names in OUTPUTS.items() if names <= outputs), None)
 
 
 def build_answers(
     kind: str, outputs: Mapping[str, np.ndarray], label_names: Sequence[str] | None
 ) -> Iterator[dict[str, Any]]:
-    """Yields the answer to each example of a batch.
+    """Yields the prediction for each example of a batch.
 
     Args:
         kind: `single`, `multi` or `number`.
-        outputs: What the signature returned, by name; the first axis is the batch.
-        label_names: Name of each label, in label order; `None` where nobody knows them.
+        outputs: Outputs of the signature by name; the first axis is the batch.
+        label_names: In label order; `None` if unknown.
 
     Yields:
-        `{"label": name, "score": its probability, "probabilities": {name: float}}`, without
-        `score` where the model gives none; `{"labels": [names that apply], "scores": {name:
-        float}}`; or `{"value": float}`. Without names, `probabilities` and `scores` are lists in
-        label order.
+        `{"label": name, "score": its probability, "probabilities": {name: float}}`, without `score`
+        if the model gives none; `{"labels": [names that apply], "scores": {name: float}}`; or
+        `{"value": float}`. Without names, `probabilities` and `scores` are lists in label order.
     """
     columns = {name: values.tolist() for name, values in outputs.items()}
     if kind == "number":
@@ -43,7 +42,7 @@ def build_answers(
             yield {"value": value}
     elif kind == "multi":
         for number, scores in enumerate(columns["scores"]):
-            if label_names is None:  # those that apply come first, then empty ones fill up
+            if label_names is None:  # those that apply come first, padded with empty ones
                 labels = [name.decode() for name in columns["labels"][number] if name]
             else:
                 chosen = zip(label_names, columns["selected"][number], strict=True)

@@ -1,4 +1,4 @@
-"""What a model is asked about: texts or pairs of texts, checked before they reach its graph."""
+"""Checks texts, or pairs of texts, before they reach a model's graph."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from kerasft.errors import UserError
 
 Texts = tuple[str, ...]  # (text,) or (text, text_pair)
-_SHOWN = 60  # characters of what is wrong
+_SHOWN = 60  # characters of an invalid value
 
 
 def zip_pairs(
     texts: Sequence[str], text_pairs: Sequence[str] | None
 ) -> list[str] | list[tuple[str, str]]:
-    """Returns the texts, each with its second text if there are such.
+    """Returns the texts, paired with their second texts if there are any.
 
-    Raises:
-        UserError: One of them is a single text, or they are not equally many.
+    Raises `UserError` if one of them is a single string, or their numbers differ.
     """
     for name, several in (("texts", texts), ("text_pairs", text_pairs)):
         if isinstance(several, str | bytes):
@@ -41,16 +40,9 @@ def zip_pairs(
 def check_examples(
     texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
 ) -> list[str] | list[tuple[str, str]]:
-    """Returns the examples of a call of `predict`, after all of them have been looked at.
+    """Checks and returns all examples of a call of `predict`.
 
-    Args:
-        texts: The texts.
-        text_pairs: Each one's second text, for a model that reads pairs.
-        has_pairs: Whether the model reads pairs.
-
-    Raises:
-        UserError: These are not texts, or pairs where the model reads single texts, or the
-            reverse.
+    Raises `UserError` for non-texts, and for pairs if the model reads single texts, or vice versa.
     """
     examples = zip_pairs(texts, text_pairs)
     for number, example in enumerate(examples, start=1):
@@ -59,11 +51,7 @@ def check_examples(
 
 
 def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
-    """Returns the texts of an example.
-
-    Raises:
-        UserError: It holds what is no text, or is a pair and should not be, or the reverse.
-    """
+    """Returns the texts of an example; raises `UserError` as `check_examples`."""
     texts = example if isinstance(example, tuple) and len(example) == 2 else (example,)
     for text in texts:
         if not isinstance(text, str):
@@ -93,12 +81,9 @@ def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
 def parse_json_lines(
     lines: Iterable[str | None], *, has_pairs: bool
 ) -> Iterator[str | tuple[str, str] | None]:
-    """Yields the example of each line: a JSON object with `text`, for pairs `text_pair` as well.
+    """Yields the example of each line, a JSON object with `text` and, for pairs, `text_pair`.
 
-    Other keys are passed over. `None` among the lines stays.
-
-    Raises:
-        UserError: A line is no such object.
+    Other keys are ignored; `None` among the lines is passed on.
     """
     number = 0
     for line in lines:
@@ -132,5 +117,5 @@ def _parse(line: str, number: int, has_pairs: bool) -> str | tuple[str, str]:
 
 
 def _whole_characters(text: str) -> str:
-    r"""JSON can write half a character (`"\ud83d"`), which could not be printed again."""
+    r"""Replaces lone surrogates, which JSON allows (`"\ud83d"`) but which could not be printed."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,4 +1,4 @@
-"""Lines of a file or a pipe, as they come."""
+"""Reads lines of a file or pipe as they arrive."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import select
 from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 16
-_PATIENCE_SECONDS = 0.02  # in which a program that was waiting for us fills its pipe again
+_PATIENCE_SECONDS = 0.02  # in which a program that was waiting for output refills its pipe
 
 
 def read_lines(descriptor: int) -> Iterator[str | None]:
     r"""Yields the lines of an open file, and `None` whenever the next one is not there yet.
 
-    So that who reads can answer what has come before waiting: a person at a terminal, a slow
-    program in a pipe.
+    So the reader can predict before it waits for a person at a terminal or a slow program.
 
     Args:
-        descriptor: Of a file, pipe or terminal that nobody else reads: `sys.stdin.fileno()`.
+        descriptor: Of a file, pipe or terminal with no other reader: `sys.stdin.fileno()`.
 
     Yields:
-        Lines without their ends (`\n` or `\r\n`). What is not UTF-8 becomes U+FFFD.
+        Lines without their ends (`\n` or `\r\n`). Invalid UTF-8 becomes U+FFFD.
     """
-    pieces: list[bytes] = []  # of the line that is still coming
+    pieces: list[bytes] = []  # of the incomplete line
     while True:
         if not select.select([descriptor], [], [], _PATIENCE_SECONDS)[0]:
             yield None

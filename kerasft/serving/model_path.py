@@ -1,6 +1,6 @@
-"""From the path that somebody gives to one version of a model, or to the models to serve.
+"""Finds a model version, or the models to serve, at a path a user gave.
 
-No TensorFlow is imported here: a mistyped path is answered at once.
+Imports no TensorFlow, so that a mistyped path is reported at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ _MOST_SUGGESTIONS = 10
 
 
 def find_saved_model(path: str | os.PathLike[str]) -> Path:
-    """Returns the version folder that a path stands for.
-
-    Args:
-        path: A version's folder, or a folder of versions: then the latest is taken.
-
-    Raises:
-        UserError: There is no model.
-    """
+    """Returns the version folder of a path: a version, or the latest of a folder of versions."""
     path = Path(path)
     if (path / GRAPH).is_file():
         return path
@@ -46,11 +39,7 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
 
 
 def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
-    """Returns the folder of versions of each model in a folder of models or of one, by name.
-
-    Raises:
-        UserError: There is no model.
-    """
+    """Returns the folder of versions of each model, by name; `path` is one, or holds several."""
     folder = Path(path).absolute()
     fix = None
     if not folder.is_dir():
@@ -74,12 +63,9 @@ def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def check_files(version: Path) -> None:
-    """Checks a model's files against the checksums that were written with them.
+    """Checks a model's files against their recorded checksums; raises `UserError` for a difference.
 
-    A model without a record, of another maker or copied without its `assets.extra`, passes.
-
-    Raises:
-        UserError: A file is missing or damaged.
+    A model without a record (third-party, or copied without `assets.extra`) passes.
     """
     try:
         recorded = json.loads((version / RECORD).read_text(encoding="utf-8"))["sha256"]

@@ -1,4 +1,4 @@
-"""Ports to listen on. No TensorFlow is imported here."""
+"""Binds ports, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from kerasft.errors import UserError
 
 
 def take_port(host: str, port: int, option: str) -> socket.socket:
-    """Binds a port, without listening on it yet: whoever knocks is refused.
+    """Binds a port without listening yet, so that connections are refused.
 
     Args:
         host: An address of this machine.
-        port: 0 takes a free one.
-        option: The command's option that it came from, for the message.
+        port: 0 for a free one.
+        option: The command line option, for the error message.
 
     Raises:
-        UserError: It is taken, or the address is not ours.
+        UserError: If it is in use, or the address is not of this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -35,7 +35,7 @@ def take_port(host: str, port: int, option: str) -> socket.socket:
 
 
 def cannot_listen(host: str, port: int, option: str, why: str) -> UserError:
-    """Returns the error about a port that cannot be had."""
+    """Returns the error for an unavailable port."""
     return UserError(
         f"The server cannot listen on {host}, port {port}: {why}.",
         received=f"{host}:{port}",
@@ -44,5 +44,5 @@ def cannot_listen(host: str, port: int, option: str, why: str) -> UserError:
 
 
 def in_address(host: str) -> str:
-    """Returns a host as it stands before a port: IPv6 in brackets."""
+    """Returns a host as written before a port: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Predicts with an exported SavedModel: TensorFlow and TF-Text are all it needs."""
+"""Predicts with an exported SavedModel; needs only TensorFlow and TF-Text."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
         path: `saved_models/<name>` for the latest version, or `saved_models/<name>/<version>`.
 
     Raises:
-        UserError: There is no model, it is damaged, or it is not one of ours.
+        UserError: If there is no model, it is damaged, or not exported by kerasft.
     """
     version = find_saved_model(path)
     check_files(version)
-    # Imported here, so that a mistyped path does not wait for TensorFlow.
+    # Imported here, so that a mistyped path is reported before TensorFlow loads.
     import tensorflow as tf
     import tensorflow_text  # noqa: F401 - registers the ops of the graph
 
     try:
         model = tf.saved_model.load(str(version))
-    except Exception as error:  # the loader tells of damage in exceptions of every kind
+    except Exception as error:  # the loader raises all kinds of exceptions for damage
         raise UserError(
             f"The model in {version} cannot be loaded: {first_line(error)}",
             fix="export it anew (kerasft export RUN_DIR), or take another version.",
@@ -41,11 +41,11 @@ def load_predictor(path: str | os.PathLike[str]) -> Predictor:
 
 
 class Predictor(TextModel):
-    """Answers texts, or pairs of texts, as the model has learnt: with a label, labels, a number.
+    """Predicts a label, labels or a number for texts, or pairs of texts.
 
-    Texts are sorted by length in windows and answered in batches, so that little is padded; the
-    answers come in the order of the texts. An answer is ready for JSON. It holds the `text`, for
-    pairs the `text_pair`, and by the model's kind
+    Texts are sorted by length within windows and batched, which reduces padding; predictions keep
+    the order of the texts. A prediction is JSON-ready. It holds the `text`, for pairs the
+    `text_pair`, and by the model's problem type
 
     - `single`: `label`, `score` (that label's probability) and `probabilities` by label name;
     - `multi`: `labels` (those that apply) and `scores`, the probability of each label by name;
@@ -72,7 +72,7 @@ class Predictor(TextModel):
     def _outputs(self, rows: list[Texts]) -> dict[str, Any]:
         import tensorflow as tf
 
-        # Half a surrogate pair is no UTF-8; the graph drops it.
+        # A lone surrogate is no UTF-8; the graph drops it.
         columns = [
             [text.encode("utf-8", "surrogatepass") for text in c] for c in zip(*rows, strict=True)
         ]
@@ -86,7 +86,7 @@ def _inputs_of(signature) -> list[str]:
 
 
 def _check_is_ours(model, version: Path) -> None:
-    """Checks that a SavedModel has the signature and the label names that an export writes."""
+    """Checks for the signature and label names of a kerasft export."""
     signature = getattr(model, "signatures", {}).get(SIGNATURE)
     inputs = _inputs_of(signature) if signature else []
     outputs = set(signature.structured_outputs) if signature else set()

@@ -1,7 +1,4 @@
-"""Starts TensorFlow Serving itself, where it is: its program, or its image in Docker.
-
-No TensorFlow is imported here.
-"""
+"""Starts TensorFlow Serving from its program or Docker image. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,34 +18,25 @@ from kerasft.serving.ports import in_address, take_port
 
 PROGRAM = "tensorflow_model_server"
 _CONFIG = "models.config"
-_INSIDE = "/models"  # where the image is used to find models
+_INSIDE = "/models"  # where the image looks for models
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_DOCKER_SECONDS = 10  # for Docker to say whether it works
+_DOCKER_SECONDS = 10  # for Docker to respond
 
 
 @dataclass(frozen=True)
 class RealSettings:
-    """How the server runs.
+    """Settings of the server."""
 
-    Attributes:
-        host: The address that it listens on; its program listens on all, Docker on this one.
-        port: Of REST.
-        grpc_port: Of gRPC.
-        batching: Whether requests are put together.
-        poll_seconds: Between two looks for new versions, whole seconds.
-        timeout_seconds: For an answer.
-    """
-
-    host: str
-    port: int
+    host: str  # Docker listens on it; the program always listens on all addresses
+    port: int  # REST
     grpc_port: int
     batching: bool
-    poll_seconds: float
-    timeout_seconds: float
+    poll_seconds: float  # between checks for new versions, whole seconds
+    timeout_seconds: float  # for a response
 
 
 def find_real_server() -> str | None:
-    """Returns `tensorflow_model_server` or `docker`, whichever is there and works."""
+    """Returns `tensorflow_model_server` or `docker`, the first that works, else `None`."""
     if shutil.which(PROGRAM):
         return PROGRAM
     docker = shutil.which("docker")
@@ -71,13 +59,12 @@ def find_real_server() -> str | None:
 def serve_real(
     server: str, folders: Mapping[str, Path], settings: RealSettings, log: Callable[[str], None]
 ) -> int:
-    """Runs the server until it ends; signals are handed on.
+    """Runs the server until it ends, forwarding signals.
 
-    Returns:
-        The server's exit code; 128 and the number of the signal that ended it.
+    Returns its exit code, or 128 plus the number of the signal that ended it.
 
     Raises:
-        UserError: A port is taken, or the program cannot be started.
+        UserError: If a port is in use, or the program cannot be started.
     """
     settings = _with_ports(settings)
     with tempfile.TemporaryDirectory(prefix="kerasft-serve-") as folder:
@@ -93,7 +80,7 @@ def serve_real(
         else:
             inside = {name: Path(_INSIDE) / name for name in folders}
             config.write_text(models_config(inside), encoding="utf-8")
-            os.chmod(folder, 0o755)  # the image may run as somebody else
+            os.chmod(folder, 0o755)  # the image may run as another user
             command = docker_command(config, folders, settings)
         host = in_address(settings.host)
         log(
@@ -104,7 +91,7 @@ def serve_real(
 
 
 def program_command(config: Path, settings: RealSettings) -> list[str]:
-    """Returns the command of the server's program."""
+    """Returns the command line of the server's program."""
     return [
         PROGRAM,
         f"--port={settings.grpc_port}",
@@ -114,7 +101,7 @@ def program_command(config: Path, settings: RealSettings) -> list[str]:
 
 
 def docker_command(config: Path, folders: Mapping[str, Path], settings: RealSettings) -> list[str]:
-    """Returns the command that runs the image, models and list mounted to be read only."""
+    """Returns the command line that runs the image, with models and config mounted read-only."""
     host = in_address(settings.host)
     mounts = [(config, f"{_INSIDE}/{_CONFIG}")]
     mounts += [(folder, f"{_INSIDE}/{name}") for name, folder in folders.items()]
@@ -122,7 +109,7 @@ def docker_command(config: Path, folders: Mapping[str, Path], settings: RealSett
         "docker",
         "run",
         "--rm",
-        "--init",  # or the server, as the first process, would not heed SIGTERM
+        "--init",  # otherwise the server, as the first process, ignores SIGTERM
         f"--publish={host}:{settings.port}:8501",
         f"--publish={host}:{settings.grpc_port}:8500",
         *(
@@ -149,7 +136,7 @@ def _common_flags(config: str, settings: RealSettings) -> list[str]:
 
 
 def _with_ports(settings: RealSettings) -> RealSettings:
-    """Finds a free port where 0 asks for one; the server takes 0 for none at all."""
+    """Replaces port 0 by a free port; to the server 0 means no port."""
     with contextlib.ExitStack() as taken:
         ports = []
         for option, port in (("--port", settings.port), ("--grpc-port", settings.grpc_port)):
@@ -170,10 +157,7 @@ def _run(command: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _handing_on() -> Iterator[Callable[[Sequence[str]], subprocess.Popen]]:
-    """Sends SIGINT and SIGTERM on to a process; yields what starts it.
-
-    Also those that come while it is being started: nobody else would end it.
-    """
+    """Forwards SIGINT and SIGTERM to a process, also while it starts; yields its starter."""
     processes: list[subprocess.Popen] = []
     early: list[int] = []
 

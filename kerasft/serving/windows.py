@@ -1,4 +1,4 @@
-"""Answers a stream of texts in batches of like lengths, and gives the answers in order."""
+"""Predicts a stream of texts in batches of similar length, in order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Answers = Iterable[dict[str, Any]]
 
 
 class TextModel:
-    """A model that is asked about texts: here (`Predictor`) or at a server (`Client`).
+    """A model that predicts texts: loaded (`Predictor`) or at a server (`Client`).
 
     Attributes:
         kind: `single`, `multi` or `number`.
         has_pairs: Whether the model reads pairs of texts.
-        label_names: The labels, in label order; none for numbers. `None`: they are not known.
+        label_names: The labels, in label order; empty for regression. `None`: unknown.
     """
 
     kind: str
@@ -35,16 +35,16 @@ class TextModel:
     def predict(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Returns the answer to each text.
+        """Returns the prediction for each text.
 
         Args:
             texts: The texts.
             text_pairs: Each one's second text, for a model that reads pairs.
 
         Raises:
-            UserError: These are not texts, or pairs where the model reads single texts, or the
-                reverse; or a server refuses them.
-            ServerUnavailableError: A server gives no answer now.
+            UserError: For non-texts, for pairs if the model reads single texts or vice versa, or if
+                a server refuses them.
+            ServerUnavailableError: If a server does not respond now.
         """
         examples = check_examples(texts, text_pairs, has_pairs=self.has_pairs)
         return list(self.predict_stream(examples))
@@ -52,18 +52,18 @@ class TextModel:
     def predict_stream(
         self, examples: Iterable[str | tuple[str, str] | None]
     ) -> Iterator[dict[str, Any]]:
-        """Yields the answer to each example, in their order, holding a window of them at most.
+        """Yields the prediction for each example in order, holding at most one window of them.
 
         The first window is one batch and each is twice as large as the one before, up to 1,024
-        examples. A window waits until it is full; `None` among the examples has it answered at
-        once, which is how `kerasft.serving.lines.read_lines` tells that nobody writes just now.
+        examples. A window waits until it is full; `None` among the examples flushes it, as
+        `kerasft.serving.lines.read_lines` does when no input is waiting.
 
         Args:
-            examples: Texts, for a model that reads pairs tuples of two, taken as they are; and
-                `None`, which gets no answer.
+            examples: Texts, or tuples of two for a model that reads pairs, used unchanged; and
+                `None`, which gets no prediction.
 
         Raises:
-            UserError: As `predict`. What was answered before has been yielded.
+            UserError: As `predict`, after the earlier predictions have been yielded.
             ServerUnavailableError: As `predict`.
         """
         return answer_stream(
@@ -93,15 +93,13 @@ def answer_stream(
     has_pairs: bool,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the answer to each example, as `TextModel.predict_stream` says.
-
-    A window is sorted by length before it is cut into batches.
+    """Yields the prediction for each example, as `TextModel.predict_stream`.
 
     Args:
-        examples: Texts, or tuples of two, and `None`, which gets no answer.
-        answer_batches: From the batches of a window to the answers of each, in their order.
+        examples: Texts, or tuples of two, and `None`, which gets no prediction.
+        answer_batches: Maps the length-sorted batches of a window to their predictions, in order.
         has_pairs: Whether examples must be pairs.
-        batch_size: Examples a batch; a window holds one at least.
+        batch_size: Examples per batch; a window holds at least one batch.
     """
     for window in _windows(examples, has_pairs, batch_size):
         answers: list[dict[str, Any]] = [{}] * len(window)
@@ -119,7 +117,7 @@ def answer_stream(
 def _windows(
     examples: Iterable[str | tuple[str, str] | None], has_pairs: bool, batch_size: int
 ) -> Iterator[list[Texts]]:
-    """Yields full windows, and what there is at each `None` and at the end."""
+    """Yields full windows, and the pending examples at each `None` and at the end."""
     window: list[Texts] = []
     size, number = batch_size, 0
     for example in examples:

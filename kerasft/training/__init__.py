@@ -1,1 +1,1 @@
-"""Training: the train step, the loop around it, and what it leaves behind."""
+"""Training: the train step, the loop around it, callbacks and checkpoints."""

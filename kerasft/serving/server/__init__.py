@@ -1,5 +1,5 @@
-"""The embedded server: speaks as TensorFlow Serving does, for trying and for tests.
+"""The embedded server: TensorFlow Serving's API for development and tests.
 
-Messages and codes follow the sources of tensorflow/serving, so that a program that was written
-against this server finds the real one no different. `docs/embedded-server.md` lists what differs.
+Messages and codes follow the sources of tensorflow/serving, so that a client works with both.
+`docs/embedded-server.md` lists the differences.
 """

@@ -1,4 +1,4 @@
-"""What REST and gRPC have in common: time limits, metadata, work that is too long for the loop."""
+"""Shared by REST and gRPC: time limits, metadata, offloading of long work."""
 
 from __future__ import annotations
 
@@ -15,22 +15,13 @@ from kerasft.serving.server.servable import Servable
 from kerasft.serving.server.status import ServingError, invalid
 
 SIGNATURE_DEF = "signature_def"
-_LARGE = 1 << 16  # bytes of a body that are read or written in a thread of their own
+_LARGE = 1 << 16  # bytes of a body; larger ones are read or written in a thread
 
 T = TypeVar("T")
 
 
 async def compute(servable: Servable, call: Call, seconds: float) -> dict[str, np.ndarray]:
-    """Returns the outputs that a call asks for.
-
-    Args:
-        servable: Who answers.
-        call: The checked request.
-        seconds: The time that is left for it.
-
-    Raises:
-        ServingError: It cannot be answered, or not in time.
-    """
+    """Returns the outputs of a call; raises `ServingError` if it fails or takes over `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             outputs = await servable.batcher.compute(call.signature_name, call.inputs)
@@ -42,17 +33,12 @@ async def compute(servable: Servable, call: Call, seconds: float) -> dict[str, n
 
 
 async def beside_if_large(size: int, work: Callable[[], T]) -> T:
-    """Does some work; what is large does not keep other requests waiting.
-
-    Args:
-        size: Bytes, about.
-        work: Done in a thread if they are many.
-    """
+    """Runs `work`, in a thread if about `size` bytes would delay other requests."""
     return await asyncio.to_thread(work) if size > _LARGE else work()
 
 
 def answered_by(servable: Servable, signature_name: str) -> model_pb2.ModelSpec:
-    """Returns who has answered, as answers name it."""
+    """Returns the model spec that responses name."""
     spec = model_pb2.ModelSpec(
         name=servable.name, signature_name=signature_name or DEFAULT_SIGNATURE
     )
@@ -63,11 +49,7 @@ def answered_by(servable: Servable, signature_name: str) -> model_pb2.ModelSpec:
 def build_metadata(
     models: Models, spec: model_pb2.ModelSpec, fields: Sequence[str]
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """Returns a model's signatures.
-
-    Raises:
-        ServingError: There is no such model, or something else is asked for.
-    """
+    """Returns a model's signatures; raises `ServingError` for any other field."""
     if not fields:
         raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
     for field in fields:

@@ -1,8 +1,8 @@
-"""Requests that came at the same time, computed together.
+"""Batches concurrent requests.
 
-One queue a signature and kind of input, as in the server's `SharedBatchScheduler`: a queue holds
-batches, each filled until it is full; a batch is computed when a thread is free and it is full or
-has waited long enough. Everything but the computing itself happens in the event loop.
+One queue per signature and kind of input, as in the server's `SharedBatchScheduler`: a queue holds
+batches, each filled until full; a batch is computed when a thread is free and it is full or has
+waited long enough. All but the computation runs in the event loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FULL = "The batch scheduling queue to which this task was submitted is full"
 
 
 class _Task:
-    """A request that waits."""
+    """A waiting request."""
 
     def __init__(self, inputs: Arrays, size: int, answer: asyncio.Future):
         self.inputs = inputs
@@ -31,7 +31,7 @@ class _Task:
 
 
 class _Batch:
-    """Requests that will be computed together."""
+    """Requests to compute together."""
 
     def __init__(self, opened: float):
         self.opened = opened
@@ -43,12 +43,12 @@ class _Batch:
 
 
 class Batcher:
-    """Computes requests, those of a kind together.
+    """Computes requests in batches.
 
     Args:
         run: `run(signature_name, inputs)` returns the outputs; called in the executor.
-        parameters: How requests are put together.
-        executor: Its threads compute.
+        parameters: Batching parameters.
+        executor: Threads for the computation.
     """
 
     def __init__(
@@ -64,12 +64,10 @@ class Batcher:
         self._running: set[asyncio.Task] = set()
 
     async def compute(self, signature_name: str, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Returns the outputs for a request's inputs.
-
-        A caller that is cancelled (its client has gone, its time is over) leaves the queue.
+        """Returns the outputs for a request's inputs; a cancelled caller leaves the queue.
 
         Raises:
-            ServingError: The inputs do not go together, the queue is full, or computing failed.
+            ServingError: If the inputs do not fit together, the queue is full, or computing failed.
         """
         size = self._size_of(inputs)
         check_size(self._parameters, size)
@@ -87,7 +85,7 @@ class Batcher:
         return await task.answer
 
     async def drain(self) -> None:
-        """Waits until nothing is queued or computed."""
+        """Waits until no request is queued or running."""
         while self._running or self._queues:
             await asyncio.sleep(0.01)
 
@@ -102,9 +100,9 @@ class Batcher:
         return max(sizes, default=1)
 
     def _open_batch(self, queue: deque[_Batch], size: int, now: float) -> _Batch:
-        """Returns the batch that a request of so many examples joins."""
+        """Returns the batch that a request of `size` examples joins."""
         limit = self._parameters.max_batch_size
-        for batch in list(queue):  # those who did not wait to the end make room
+        for batch in list(queue):  # cancelled requests make room
             batch.tasks = [task for task in batch.tasks if not task.answer.done()]
             if not batch.tasks:
                 queue.remove(batch)
@@ -116,7 +114,7 @@ class Batcher:
         return queue[-1]
 
     def _start_what_is_ready(self) -> None:
-        """Gives free threads the batches that have waited longest."""
+        """Starts the batches that have waited longest in free threads."""
         loop = asyncio.get_running_loop()
         while len(self._running) < self._parameters.num_batch_threads:
             oldest = time_of = None
@@ -139,7 +137,7 @@ class Batcher:
         if not queue:
             return False
         is_full = len(queue) > 1 or queue[0].size >= self._parameters.max_batch_size
-        # A timer may be early by less than the clock's grain.
+        # A timer may be early by less than the clock's resolution.
         waited = now - queue[0].opened + 1e-4
         return is_full or waited >= self._parameters.batch_timeout_micros / 1e6
 
@@ -160,7 +158,7 @@ class Batcher:
             if len(tasks) == 1:
                 _refuse(tasks[0], as_serving_error(error))
                 return
-            for task in tasks:  # one of them is at fault, and the others shall not suffer
+            for task in tasks:  # one of them is invalid, and the others should not fail
                 await self._compute(signature_name, [task])
             return
         for task, answer in zip(tasks, answers, strict=True):

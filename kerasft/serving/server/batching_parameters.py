@@ -1,4 +1,4 @@
-"""How requests are batched: the server's own text file, `batching_params.pbtxt`, or defaults."""
+"""Batching parameters from the server's text file, `batching_params.pbtxt`, or defaults."""
 
 from __future__ import annotations
 
@@ -16,24 +16,14 @@ _WRAPPED = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "n
 
 @dataclass(frozen=True)
 class BatchingParameters:
-    """How many requests wait for each other, and how long. The defaults are the server's.
+    """Batching parameters; the defaults are the server's."""
 
-    Attributes:
-        max_batch_size: Examples in a batch, at most; a larger request is refused.
-        batch_timeout_micros: Microseconds that the first request of a batch waits for others. A
-            batch is also made of what came while all threads were busy.
-        max_enqueued_batches: Batches that wait, at most, for each signature.
-        num_batch_threads: Batches that are computed at a time.
-        allowed_batch_sizes: Checked, and otherwise left alone: nothing is padded here.
-        merges: Whether requests are put together at all.
-    """
-
-    max_batch_size: int = 1000
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 10
+    max_batch_size: int = 1000  # examples; larger requests are refused
+    batch_timeout_micros: int = 0  # of a batch's first request; busy threads extend it
+    max_enqueued_batches: int = 10  # per signature
     num_batch_threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    allowed_batch_sizes: tuple[int, ...] = ()
-    merges: bool = True
+    allowed_batch_sizes: tuple[int, ...] = ()  # only checked: nothing is padded here
+    merges: bool = True  # whether requests are batched at all
 
 
 # Without batching every request is a batch of its own, whatever its size.
@@ -41,11 +31,7 @@ UNBATCHED = BatchingParameters(max_batch_size=1, max_enqueued_batches=1000, merg
 
 
 def load_batching_parameters(version: Path) -> BatchingParameters:
-    """Reads a version's parameters; without a file, the defaults.
-
-    Raises:
-        ServingError: The file is none, or its numbers do not fit each other.
-    """
+    """Reads a version's parameters; without a file, the defaults."""
     path = version / BATCHING
     if not path.is_file():
         return BatchingParameters()
@@ -79,10 +65,7 @@ def _check(parameters: BatchingParameters, path: Path) -> None:
 
 
 def _message_class():
-    """Builds `tensorflow.serving.BatchingParameters`, which tensorflow-serving-api leaves out.
-
-    The fields that matter here; others are passed over.
-    """
+    """Builds the used fields of `BatchingParameters`, which tensorflow-serving-api lacks."""
     pool = descriptor_pool.DescriptorPool()
     wrapper = descriptor_pb2.FileDescriptorProto(name="wrapper.proto", package="batching")
     value = wrapper.message_type.add(name="Value").field
@@ -102,11 +85,7 @@ def _message_class():
 
 
 def check_size(parameters: BatchingParameters, size: int) -> None:
-    """Refuses a request of more examples than a batch may hold.
-
-    Raises:
-        ServingError: It is one.
-    """
+    """Refuses a request with more examples than a batch may hold."""
     if parameters.merges and size > parameters.max_batch_size:
         raise ServingError(
             "INVALID_ARGUMENT",

@@ -1,6 +1,6 @@
-"""From a request to what the graph is given, and from its outputs to the answer: the three methods.
+"""Predict, Classify and Regress: from a request to graph inputs, and from outputs to a response.
 
-REST and gRPC both come through here, and so do warm-up records.
+Used by REST, gRPC and warm-up records.
 """
 
 from __future__ import annotations
@@ -20,13 +20,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Call(NamedTuple):
-    """What the graph is asked.
-
-    Args:
-        signature_name: Which signature.
-        inputs: By name.
-        outputs: Names of the outputs that are wanted.
-    """
+    """A checked request: the signature, its inputs by name, and the wanted outputs."""
 
     signature_name: str
     inputs: Arrays
@@ -38,14 +32,7 @@ def predict_call(
 ) -> Call:
     """Checks a Predict request.
 
-    Args:
-        servable: Who is asked.
-        signature_name: Empty for `serving_default`.
-        inputs: By name.
-        output_filter: The outputs that are wanted; all when empty.
-
-    Raises:
-        ServingError: There is no such signature, input or output.
+    An empty `signature_name` is `serving_default`; an empty `output_filter` is all outputs.
     """
     name = signature_name or DEFAULT_SIGNATURE
     signature = servable.find_signature(name)
@@ -80,11 +67,7 @@ def _check_inputs(given: set[str], known: set[str]) -> None:
 
 
 def classify_call(servable: Servable, signature_name: str, examples: input_pb2.Input) -> Call:
-    """Checks a Classify request.
-
-    Raises:
-        ServingError: There is no such signature, it does not classify, or no example is given.
-    """
+    """Checks a Classify request."""
     name, signature = _find_for_examples(servable, signature_name)
     if len(signature.outputs) not in (1, 2):
         raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
@@ -103,11 +86,7 @@ def classify_call(servable: Servable, signature_name: str, examples: input_pb2.I
 
 
 def regress_call(servable: Servable, signature_name: str, examples: input_pb2.Input) -> Call:
-    """Checks a Regress request.
-
-    Raises:
-        ServingError: There is no such signature, it gives no number, or no example is given.
-    """
+    """Checks a Regress request."""
     name, signature = _find_for_examples(servable, signature_name)
     if len(signature.outputs) != 1:
         raise invalid("Expected one output Tensor.")
@@ -130,7 +109,7 @@ def _find_for_examples(servable: Servable, signature_name: str):
 
 
 def _serialized(examples: input_pb2.Input) -> np.ndarray:
-    """Returns the examples as the graph parses them, the context in front of each."""
+    """Returns the examples as the graph parses them, each prefixed with the context."""
     context = b""
     found = examples.example_list.examples
     if examples.WhichOneof("kind") == "example_list_with_context":
@@ -143,11 +122,7 @@ def _serialized(examples: input_pb2.Input) -> np.ndarray:
 
 
 def classification_result(call: Call, outputs: Arrays) -> classification_pb2.ClassificationResult:
-    """Returns labels and scores of each example.
-
-    Raises:
-        ServingError: The outputs are none that classify.
-    """
+    """Returns labels and scores of each example; raises `ServingError` for other outputs."""
     size = len(call.inputs["inputs"])
     for alias, dtype in (("classes", object), ("scores", np.float32)):
         array = outputs.get(alias)
@@ -176,11 +151,7 @@ def classification_result(call: Call, outputs: Arrays) -> classification_pb2.Cla
 
 
 def regression_result(call: Call, outputs: Arrays) -> regression_pb2.RegressionResult:
-    """Returns the number of each example.
-
-    Raises:
-        ServingError: The output is no number an example.
-    """
+    """Returns the number of each example; raises `ServingError` for other outputs."""
     size, array = len(call.inputs["inputs"]), outputs["outputs"]
     if array.ndim != 1 and array.shape[1:] != (1,):
         shape = ",".join(map(str, array.shape))

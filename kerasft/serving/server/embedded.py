@@ -1,4 +1,4 @@
-"""The embedded server: starts it, keeps it looking for new versions, and ends it in peace."""
+"""The embedded server: start, polling for new versions, graceful stop."""
 
 from __future__ import annotations
 
@@ -29,58 +29,41 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Settings:
-    """How the server runs.
-
-    Attributes:
-        host: The address that it listens on.
-        port: Of REST; 0 takes a free one.
-        grpc_port: Of gRPC; 0 takes a free one.
-        batching: Whether requests are put together.
-        poll_seconds: Between two looks for new versions.
-        limits: What a request may take.
-    """
+    """Settings of the server."""
 
     host: str = "127.0.0.1"
-    port: int = 8501
-    grpc_port: int = 8500
+    port: int = 8501  # REST; 0: a free one
+    grpc_port: int = 8500  # 0: a free one
     batching: bool = True
-    poll_seconds: float = 1.0
+    poll_seconds: float = 1.0  # between checks for new versions
     limits: Limits = field(default_factory=Limits)
 
 
 def serve_embedded(
     folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
 ) -> int:
-    """Serves until a signal comes: the first ends the server in peace, a second one at once.
+    """Serves until a signal, whose number it returns; a second signal stops it at once.
 
     Args:
         folders: Folder of versions of each model, by name.
-        settings: How.
-        log: Takes lines for people.
-
-    Returns:
-        The signal's number.
+        settings: Settings.
+        log: Called with lines for people.
 
     Raises:
-        UserError: A port is taken, the address is not ours, or no model can be loaded.
+        UserError: If a port is in use, the address is not of this machine, or no model loads.
     """
     return asyncio.run(_serve_until_signal(folders, settings, log))
 
 
 class EmbeddedServer:
-    """The server, in a running event loop.
-
-    Args:
-        folders: Folder of versions of each model, by name.
-        settings: How.
-        log: Takes lines for people.
+    """The server, in a running event loop. Arguments are as for `serve_embedded`.
 
     Attributes:
-        port: Of REST.
-        grpc_port: Of gRPC.
+        port: The REST port.
+        grpc_port: The gRPC port.
 
     Raises:
-        UserError: A port is taken, or the address is not ours.
+        UserError: If a port is in use, or the address is not of this machine.
     """
 
     def __init__(self, folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]):
@@ -100,11 +83,7 @@ class EmbeddedServer:
         self._tasks: list[asyncio.Task] = []
 
     async def start(self) -> None:
-        """Loads the models, then listens.
-
-        Raises:
-            UserError: None of them can be loaded.
-        """
+        """Loads the models, then listens; raises `UserError` if no model loads."""
         await self._models.update()
         serving = self._models.serving()
         if not serving:
@@ -128,8 +107,8 @@ class EmbeddedServer:
         )
 
     async def stop(self, seconds: float) -> None:
-        """Takes no more requests, answers those in the house for some time, and ends."""
-        self._rest.should_exit = True  # closes the listener, waits for those who are answered
+        """Refuses new requests, gives running ones some seconds, and ends."""
+        self._rest.should_exit = True  # closes the listener, waits for running requests
         await self._grpc.stop(seconds)
         if self._tasks:
             serving_rest, polling = self._tasks
@@ -140,7 +119,7 @@ class EmbeddedServer:
 
     async def _wait_for_rest(self) -> None:
         while not self._rest.started:
-            if self._tasks[0].done():  # somebody else has listened on the port meanwhile
+            if self._tasks[0].done():  # another process listened on the port meanwhile
                 fault = self._tasks[0].exception()
                 raise cannot_listen(self._settings.host, self.port, "--port", str(fault))
             await asyncio.sleep(0.01)
@@ -150,7 +129,7 @@ class EmbeddedServer:
             await asyncio.sleep(self._settings.poll_seconds)
             try:
                 await self._models.update()
-            except Exception:  # a bug here must not end the looking for versions
+            except Exception:  # a bug here must not end polling
                 self._log(traceback.format_exc())
 
 
@@ -173,7 +152,7 @@ async def _serve_until_signal(
     try:
         await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            await starting  # tells what went wrong
+            await starting  # raises its error
             await stop
             seconds = settings.limits.drain_seconds
             log("Stopping: no new requests; what is in the house is answered.")
@@ -184,7 +163,7 @@ async def _serve_until_signal(
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, which leaves the signals to us."""
+    """uvicorn without its own signal handlers."""
 
     @contextlib.contextmanager
     def capture_signals(self):
@@ -213,7 +192,7 @@ def _build_grpc_server(models: Models, settings: Settings, log: Callable):
     limits = settings.limits
     server = grpc.aio.server(
         options=[
-            ("grpc.so_reuseport", 0),  # else two servers share a port, and neither notices
+            ("grpc.so_reuseport", 0),  # else two servers could share a port unnoticed
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
         ],

@@ -1,4 +1,4 @@
-"""The gRPC services of TensorFlow Serving: prediction, and the state of models."""
+"""The gRPC services of TensorFlow Serving: PredictionService and ModelService."""
 
 from __future__ import annotations
 
@@ -37,13 +37,7 @@ _MOST_CHARACTERS = 1024  # of a message, as in the server
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict, Classify, Regress, MultiInference and GetModelMetadata.
-
-    Args:
-        models: Who answers.
-        limits: What a request may take.
-        log: Takes the traceback of a bug.
-    """
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
         self._models = models
@@ -55,11 +49,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return await self._in_time(self._predict, request, context)
 
     async def Classify(self, request, context):  # noqa: N802
-        """Labels examples."""
+        """Classifies examples."""
         return await self._in_time(self._classify, request, context)
 
     async def Regress(self, request, context):  # noqa: N802
-        """Gives each example a number."""
+        """Returns a number per example."""
         return await self._in_time(self._regress, request, context)
 
     async def MultiInference(self, request, context):  # noqa: N802
@@ -67,11 +61,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return await self._in_time(self._several, request, context)
 
     async def GetModelMetadata(self, request, context):  # noqa: N802
-        """Tells a model's signatures."""
+        """Returns a model's signatures."""
         return await _guarded(self._metadata(request), self, context)
 
     async def _in_time(self, answer: Callable[..., Awaitable[Message]], request, context):
-        """Waits for an answer that may take what time the caller and we give it."""
+        """Waits for a response within the time limits of the caller and the server."""
         left = context.time_remaining()
         seconds = self._limits.seconds if left is None else min(left, self._limits.seconds)
         return await _guarded(answer(request, seconds), self, context)
@@ -142,19 +136,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus. Models are not exchanged from outside: HandleReloadConfigRequest is refused.
-
-    Args:
-        models: Whose state is told.
-        log: Takes the traceback of a bug.
-    """
+    """GetModelStatus. HandleReloadConfigRequest is refused: callers cannot change the models."""
 
     def __init__(self, models: Models, log: Callable[[str], None]):
         self._models = models
         self._log = log
 
     async def GetModelStatus(self, request, context):  # noqa: N802
-        """Tells the state of a model's versions."""
+        """Returns the state of a model's versions."""
         return await _guarded(self._status(request), self, context)
 
     async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
@@ -177,7 +166,7 @@ def _find(models: Models, request: Message) -> Servable:
 
 
 async def _guarded(answer: Awaitable[Message], service, context) -> Message:
-    """Waits for an answer; what goes wrong becomes the call's status."""
+    """Waits for a response; turns errors into the call's status, and logs tracebacks of bugs."""
     try:
         return await answer
     except ServingError as error:

@@ -1,4 +1,4 @@
-"""What a request may take, so that no caller can take the server from the others."""
+"""Limits of a request, so that no client can block the others."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes and times.
+    """Sizes and times."""
 
-    Attributes:
-        seconds: For an answer, waiting included; gRPC callers may ask for less.
-        body_bytes: Of a request.
-        body_seconds: For a request to come in, and for some of a long answer to be read.
-        head_seconds: For the head of an HTTP request to come in.
-        connections: HTTP connections, and gRPC requests, at a time.
-        drain_seconds: For what is in the house when the server is told to stop.
-    """
-
-    seconds: float = 30.0
-    body_bytes: int = 16 << 20
-    body_seconds: float = 30.0
-    head_seconds: float = 10.0
-    connections: int = 1000
-    drain_seconds: float = 30.0
+    seconds: float = 30.0  # for a response, queueing included; gRPC callers may ask for less
+    body_bytes: int = 16 << 20  # of a request
+    body_seconds: float = 30.0  # to receive a request, and to read some of a long response
+    head_seconds: float = 10.0  # to receive the head of an HTTP request
+    connections: int = 1000  # concurrent HTTP connections, and gRPC requests
+    drain_seconds: float = 30.0  # for running requests when the server stops
 
     @property
     def all_bodies_bytes(self) -> int:
-        """Bytes of all requests that are in the house at a time."""
+        """Bytes of all requests in memory at a time."""
         return 16 * self.body_bytes

@@ -1,7 +1,7 @@
-"""The models that are served: which versions there are, which one answers, and how that changes.
+"""The served models: their versions, which one is active, and how that changes.
 
-The newest version of each model answers. As in the server (`AvailabilityPreservingPolicy`), a new
-one is loaded before the old one goes, and the old one stays while the new one cannot be loaded.
+The newest version of each model is active. As in the server (`AvailabilityPreservingPolicy`), a new
+one is loaded before the old one is unloaded, which stays while the new one cannot be loaded.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from kerasft.serving.server.servable import Servable, load_servable
 from kerasft.serving.server.status import CODES, ServingError, as_serving_error, invalid
 from kerasft.serving.server.warmup import warm_up
 
-_MOST_ENDED = 20  # versions that have gone and are still told of, for each model
+_MOST_ENDED = 20  # unloaded versions whose status is still reported, per model
 _States = get_model_status_pb2.ModelVersionStatus.State
 
 
 @dataclass
 class _State:
-    """What became of a version; `error` where it could not be loaded."""
+    """State of a version, with the `error` if it could not be loaded."""
 
     name: str
     error: ServingError | None = None
@@ -37,13 +37,9 @@ class _State:
 class Model:
     """One model: a folder of versions.
 
-    Args:
-        name: Its name.
-        folder: Where its versions lie.
-
     Attributes:
-        serving: The version that answers; `None` before the first and after the last.
-        states: What became of each version, by number.
+        serving: The active version; `None` before the first and after the last.
+        states: State of each version, by number.
     """
 
     def __init__(self, name: str, folder: Path):
@@ -51,20 +47,16 @@ class Model:
         self.folder = folder
         self.serving: Servable | None = None
         self.states: dict[int, _State] = {}
-        self._failed: dict[int, tuple] = {}  # how the files of a version were when it failed
+        self._failed: dict[int, tuple] = {}  # fingerprint of a version's files when it failed
 
     def find_change(self) -> tuple[bool, int | None]:
-        """Looks at the folder.
-
-        Returns:
-            Whether the version that answers is to go without another, and the version to load.
-        """
+        """Checks the folder; returns whether to unload without a successor, and what to load."""
         if not self.folder.is_dir():
-            return False, None  # a drive that is gone for a moment is no reason to stop answering
+            return False, None  # a drive that is gone for a moment is no reason to stop
         versions = versions_in(self.folder)
         if not versions:
             return self.serving is not None, None
-        # Without its graph a version is still being written; the one that answers is loaded.
+        # A version without its graph is still being written; the active one is already loaded.
         current = None if self.serving is None else self.serving.version
         whole = [n for n, path in versions.items() if n == current or (path / GRAPH).is_file()]
         newest = max(whole, default=None)
@@ -75,7 +67,7 @@ class Model:
         return False, newest
 
     def note_failure(self, version: int, error: ServingError, fingerprint: tuple) -> None:
-        """Remembers that a version cannot be loaded, until its files are others."""
+        """Records that a version cannot be loaded until its files change."""
         self.states[version] = _State("END", error)
         self._failed = {version: fingerprint}
 
@@ -85,9 +77,9 @@ class Models:
 
     Args:
         folders: Folder of versions of each model, by name.
-        batching: Whether requests are put together.
-        threads: Threads that compute.
-        log: Takes a line for the log.
+        batching: Whether to batch requests.
+        threads: Number of computing threads.
+        log: Called with lines for the log.
     """
 
     def __init__(
@@ -106,7 +98,7 @@ class Models:
         self._draining: set[asyncio.Task] = set()
 
     def serving(self) -> dict[str, int]:
-        """Returns the version of each model that answers, by the model's name."""
+        """Returns the active version of each model, by name."""
         return {
             name: model.serving.version
             for name, model in self._models.items()
@@ -114,11 +106,7 @@ class Models:
         }
 
     def find(self, spec: model_pb2.ModelSpec) -> Servable:
-        """Returns who answers a request.
-
-        Raises:
-            ServingError: There is no such model or version.
-        """
+        """Returns the servable for a request; `ServingError` for an unknown model or version."""
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         if spec.version_label:
@@ -134,11 +122,7 @@ class Models:
         return found
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """Returns the state of a model's versions.
-
-        Raises:
-            ServingError: There is no such model or version.
-        """
+        """Returns the state of a model's versions; raises `ServingError` as `find`."""
         model = self._models.get(spec.name)
         states = model.states if model is not None else {}
         if spec.HasField("version"):
@@ -161,7 +145,7 @@ class Models:
         return response
 
     async def update(self) -> None:
-        """Looks at every model's folder once, and loads and drops what has changed."""
+        """Checks every model's folder once, and loads and unloads what has changed."""
         for model in self._models.values():
             try:
                 goes, version = model.find_change()
@@ -169,11 +153,11 @@ class Models:
                     self._retire(model, None)
                 if version is not None:
                     await self._load(model, version)
-            except OSError as error:  # a folder that cannot be read now may be later
+            except OSError as error:  # an unreadable folder may be readable later
                 self._log(f"{model.name}: {error}")
 
     def close(self) -> None:
-        """Lets the threads go."""
+        """Stops the threads."""
         self._computing.shutdown(wait=False, cancel_futures=True)
         self._loading.shutdown(wait=False, cancel_futures=True)
 
@@ -203,7 +187,7 @@ class Models:
         return servable, warm_up(servable, folder)
 
     def _retire(self, model: Model, successor: Servable | None) -> None:
-        """Puts another version in the place of the one that answers, and drops that in peace."""
+        """Replaces the active version, and unloads it once its requests are done."""
         old, model.serving = model.serving, successor
         if old is None:
             return
@@ -226,7 +210,7 @@ class Models:
 
 
 def _fingerprint(folder: Path) -> tuple:
-    """Returns what changes when the files of a version do."""
+    """Returns a value that changes with the files of a version."""
     found = []
     for path in sorted(folder.rglob("*")):
         state = path.stat()

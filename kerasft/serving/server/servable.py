@@ -1,4 +1,4 @@
-"""One version of a model, loaded."""
+"""A loaded version of a model."""
 
 from __future__ import annotations
 
@@ -19,19 +19,11 @@ from kerasft.serving.server.tensors import dtype_name
 
 
 class Servable:
-    """Answers with one version of a model.
-
-    Args:
-        name: The model's name.
-        version: Its version.
-        model: The loaded SavedModel.
-        signatures: All that `saved_model.pb` lists, by name.
+    """A loaded version of a model.
 
     Attributes:
-        name: As given.
-        version: As given.
-        signatures: As given.
-        batcher: Computes requests; set by who loads.
+        signatures: All signatures in `saved_model.pb`, by name.
+        batcher: Computes requests; set by the code that loads it.
     """
 
     batcher: Batcher
@@ -49,22 +41,18 @@ class Servable:
         self._model = model  # owns the variables that the signatures read
 
     def find_signature(self, name: str) -> meta_graph_pb2.SignatureDef | None:
-        """Returns a signature that can be called."""
+        """Returns a callable signature, `None` if there is none of that name."""
         return self.signatures[name] if name in self._model.signatures else None
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Computes all outputs of a signature.
-
-        Raises:
-            ServingError: The inputs are not what the graph takes, or computing failed.
-        """
+        """Computes all outputs of a signature; raises `ServingError` on bad inputs or failure."""
         infos = self.signatures[signature_name].inputs
         tensors = {name: _to_tensor(array, name, infos[name]) for name, array in inputs.items()}
         try:
             outputs = self._model.signatures[signature_name](**tensors)
         except tf.errors.OpError as error:
             raise as_serving_error(error) from error
-        except (TypeError, ValueError) as error:  # an input that has a default is missing, ...
+        except (TypeError, ValueError) as error:  # e.g. an input that has a default is missing
             raise invalid(first_line(error)) from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
@@ -87,11 +75,7 @@ def _to_tensor(array: np.ndarray, name: str, info: meta_graph_pb2.TensorInfo) ->
 
 
 def load_servable(name: str, version: int, folder: Path) -> Servable:
-    """Loads a version.
-
-    Raises:
-        ServingError: It is damaged, or no SavedModel that this TensorFlow can load.
-    """
+    """Loads a version; raises `ServingError` if it is damaged or needs another TensorFlow."""
     try:
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
         graphs = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
@@ -106,6 +90,6 @@ def load_servable(name: str, version: int, folder: Path) -> Servable:
         )
     try:
         model = tf.saved_model.load(str(folder))
-    except Exception as error:  # the loader tells of damage in exceptions of every kind
+    except Exception as error:  # the loader raises all kinds of exceptions for damage
         raise as_serving_error(error) from error
     return Servable(name, version, model, dict(graphs[0].signature_def))

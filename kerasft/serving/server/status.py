@@ -1,4 +1,4 @@
-"""What went wrong with a request, as TensorFlow Serving says it: a code and a message."""
+"""Request errors as TensorFlow Serving reports them: a code and a message."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 from kerasft.errors import first_line
 
-# What TensorFlow's Python side writes around a kernel's message.
+# Added by TensorFlow's Python side around a kernel's message.
 _BEFORE = re.compile(r"\AGraph execution error:.*?<stack traces unavailable>\n", re.DOTALL)
 _BEHIND = re.compile(r"\s*\[Op:\w+\]\s*\Z")
 
-# By number, as TensorFlow and gRPC count them.
+# Numbered as in TensorFlow and gRPC.
 CODES = (
     "OK",
     "CANCELLED",
@@ -31,7 +31,7 @@ CODES = (
     "UNAUTHENTICATED",
 )
 
-# The server's own table (http_server.cc); what is not in it is 500.
+# The server's table (http_server.cc); all others are 500.
 HTTP_STATUS = {
     "OK": 200,
     "CANCELLED": 499,
@@ -51,12 +51,12 @@ HTTP_STATUS = {
 
 
 class ServingError(Exception):
-    """A request that cannot be answered, or a version that cannot be loaded.
+    """A request failed, or a version cannot be loaded.
 
     Args:
         code: One of `CODES`.
-        message: What the caller is told.
-        http_status: Only where HTTP has a status that the codes lack, such as 413.
+        message: For the caller.
+        http_status: Only for a status that the codes lack, such as 413.
     """
 
     def __init__(self, code: str, message: str, *, http_status: int | None = None):
@@ -67,12 +67,12 @@ class ServingError(Exception):
 
 
 def invalid(message: str) -> ServingError:
-    """Returns the error for a request that is wrong in itself."""
+    """Returns the error for an invalid request."""
     return ServingError("INVALID_ARGUMENT", message)
 
 
 def as_serving_error(error: Exception) -> ServingError:
-    """Returns an exception of TensorFlow's, or any other, with the code that it stands for."""
+    """Converts an exception of TensorFlow, or any other, to its code."""
     if isinstance(error, ServingError):
         return error
     number = getattr(error, "error_code", None)  # of tf.errors.OpError

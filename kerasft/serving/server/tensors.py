@@ -1,4 +1,4 @@
-"""Between the protos of requests and arrays."""
+"""Converts between request protos and arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from kerasft.serving.server.status import invalid
 
-# Where the server puts a tensor's values (`AsProtoField`), and callers look for them.
+# The field for a tensor's values, as in the server (`AsProtoField`); callers rely on it.
 _FIELDS = {
     "float32": "float_val",
     "float64": "double_val",
@@ -39,13 +39,8 @@ def dtype_name(dtype: int) -> str:
 def array_from_proto(proto: tensor_pb2.TensorProto, alias: str, *, most_bytes: int) -> np.ndarray:
     """Returns a request's tensor as an array, strings as objects.
 
-    Args:
-        proto: The tensor; may come from anybody.
-        alias: Its name, for the message.
-        most_bytes: A shape that would need more is refused: one value may stand for many.
-
-    Raises:
-        ServingError: It is no tensor.
+    The proto is untrusted. A shape that needs more than `most_bytes` is refused, since one value
+    may be repeated. `alias` is its name for the message.
     """
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     fault = invalid(f"tensor parsing error: {alias}")

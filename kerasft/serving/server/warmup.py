@@ -1,4 +1,4 @@
-"""Warm-up: the requests that a version brings are computed before anybody else asks."""
+"""Runs a version's warm-up requests before any other request."""
 
 from __future__ import annotations
 
@@ -18,14 +18,11 @@ _MOST_BYTES = 1 << 28
 
 
 def warm_up(servable: Servable, folder: Path) -> int:
-    """Computes a version's warm-up records.
-
-    Returns:
-        Their number; 0 where the version brings none.
+    """Runs a version's warm-up records; returns their number.
 
     Raises:
-        ServingError: A record cannot be read or fails, or there are too many. The server refuses
-            such a version, and so do we.
+        ServingError: If a record is unreadable or fails, or there are too many. The server refuses
+            such a version, too.
     """
     path = folder / WARMUP
     if not path.is_file():
@@ -75,11 +72,7 @@ def _calls_of(servable: Servable, log: prediction_log_pb2.PredictionLog) -> list
 
 
 def task_call(servable: Servable, task: inference_pb2.InferenceTask, examples) -> Call:
-    """Checks one task of a MultiInference request.
-
-    Raises:
-        ServingError: Its method is another one, or as `classify_call` and `regress_call`.
-    """
+    """Checks one task of a MultiInference request: classify or regress."""
     method = task.method_name.removeprefix("tensorflow/serving/")
     calls = {"classify": classify_call, "regress": regress_call}
     if method not in calls:

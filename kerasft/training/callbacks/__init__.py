@@ -1,1 +1,1 @@
-"""What listens to a training: the terminal, TensorBoard, history.csv and others."""
+"""Callbacks of a training: terminal progress, TensorBoard, history.csv and others."""

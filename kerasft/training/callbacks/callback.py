@@ -1,8 +1,4 @@
-"""The interface of callbacks: what a run reports while it runs.
-
-The other files of this folder implement it: `history` (history.csv), `terminal`, `tensorboard`,
-`hparams`, `profiler`, `wandb`.
-"""
+"""The `Callback` interface, which the other files of this folder implement."""
 
 from __future__ import annotations
 
@@ -17,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchStats:
-    """What one global batch held.
+    """Size of one global batch.
 
     Args:
         examples: Number of examples.
         tokens: Real tokens, without padding.
-        positions: Tokens computed: examples times padded length.
-        busy: Tokens that the replicas compute, each its part of the batch.
-        capacity: Tokens that they could compute until the one with most is done.
-        altered: How many of the examples were altered; `None` where nothing augments. Tokens and
-            positions are those of the texts as they were.
+        positions: Computed tokens: examples times padded length.
+        busy: Tokens computed by the replicas, each on its part of the batch.
+        capacity: Tokens that all replicas could compute until the busiest one is done.
+        altered: Examples changed by augmentation; `None` without augmentation. `tokens` and
+            `positions` describe the original texts.
     """
 
     examples: int
@@ -37,11 +33,10 @@ class BatchStats:
     altered: int | None = None
 
     def speed(self, seconds: float) -> dict[str, float]:
-        """Returns `examples_per_second`, `tokens_per_second` (real ones) and what was in vain.
+        """Returns `examples_per_second`, `tokens_per_second` (real tokens) and the wasted shares.
 
-        `padding_share` is that of padding in what is computed, `idle_share` that of the time in
-        which replicas wait for the one with most to compute. It follows from the batch, not from a
-        clock.
+        `padding_share` is the share of padding in the computed tokens; `idle_share` the share of
+        time that replicas wait for the busiest one, derived from the batch, not from a clock.
         """
         return {
             "examples_per_second": self.examples / seconds,
@@ -53,17 +48,17 @@ class BatchStats:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did.
+    """Result of one train step.
 
     Args:
         step: Steps done since the start of the run, this one included.
         loss: Mean loss of the global batch, before the update.
         learning_rate: Rate of this update.
         gradient_norm: Global norm of the gradient before clipping.
-        seconds: Wall time of the step, waiting for its batch included.
+        seconds: Wall time of the step, including the wait for its batch.
         running: Metrics averaged since the start of the epoch, such as `loss` and `accuracy`.
-        waited: Seconds of these that passed waiting for the batch.
-        norms: By layer, as `NormWatch.end` returns them; of a step that was not measured none.
+        waited: Seconds spent waiting for the batch.
+        norms: Norms by layer, from `NormWatch.end`; empty for a step that was not measured.
     """
 
     step: int
@@ -77,51 +72,51 @@ class StepResult:
 
 
 class Callback:
-    """What happens in a run. Every method does nothing: a subclass overrides what it wants.
+    """Base class for callbacks. Every method does nothing by default; override those you need.
 
-    Evaluations also happen outside of training: before `on_start` and after `close`.
+    Evaluations also happen outside training: before `on_start` and after `close`.
     """
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Training begins.
+        """Called when training begins.
 
         Args:
-            start_step: Steps done before: 0, or more when resuming.
-            total_steps: Steps of the whole run, those included.
+            start_step: Steps already done; more than 0 when resuming.
+            total_steps: Steps of the whole run, including those.
             steps_per_epoch: Steps of an epoch.
         """
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """A step was done, on a batch of `stats`."""
+        """Called after a step on a batch of `stats`."""
 
     def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
-        """An epoch ended.
+        """Called at the end of an epoch.
 
         Args:
             epoch: Epochs done, this one included.
             step: Steps done.
-            metrics: Training metrics averaged over the epoch, such as `loss` and `accuracy`.
+            metrics: Averaged over the epoch, such as `loss` and `accuracy`.
         """
 
     def on_evaluation_start(self, split: str, num_examples: int) -> None:
-        """An evaluation begins."""
+        """Called when an evaluation begins."""
 
     def on_evaluation_batch(self, num_examples: int) -> None:
-        """So many more examples were evaluated."""
+        """Called when `num_examples` more examples were evaluated."""
 
     def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
-        """A split was predicted; `on_evaluation` of it comes next.
+        """Called with the predictions of a split, just before its `on_evaluation`.
 
         Args:
             split: `validation` or `test`.
-            labels: Its labels, one row an example.
+            labels: Labels of the split, one row per example.
             logits: float `(num_examples, num_outputs)`.
         """
 
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """An evaluation ended.
+        """Called at the end of an evaluation.
 
         Args:
             split: `validation` or `test`.
@@ -131,7 +126,7 @@ class Callback:
         """
 
     def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
-        """The run is over, and its results are written.
+        """Called when the run is over and its results are written.
 
         Args:
             step: Steps done.
@@ -139,39 +134,34 @@ class Callback:
         """
 
     def on_message(self, text: str) -> None:
-        """Something worth a line to people."""
+        """Called with a message for people."""
 
     def close(self) -> None:
-        """Training ended, well or not. May be called more than once."""
+        """Called when training ends, also after an error. May be called more than once."""
 
 
 class Callbacks(Callback):
-    """Calls several callbacks, in their order.
-
-    Args:
-        callbacks: Those of a whole run.
-    """
+    """Calls several callbacks of a run in order."""
 
     def __init__(self, callbacks: Iterable[Callback] = ()):
         self._callbacks = list(callbacks)
         self._writers: list[Callback] = []
 
     def replace_writers(self, writers: Iterable[Callback]) -> None:
-        """Closes those that write files, and calls others: training goes back to an earlier step.
+        """Closes the callbacks that write files and replaces them, when training goes back.
 
-        Args:
-            writers: Called after the callbacks of the whole run.
+        The new ones are called after the callbacks of the whole run.
         """
         for writer in self._writers:
             writer.close()
         self._writers = list(writers)
 
     def all(self) -> list[Callback]:
-        """Returns whom it calls."""
+        """Returns the callbacks, in calling order."""
         return [*self._callbacks, *self._writers]
 
     def close(self) -> None:
-        """Closes every callback, also when one of them fails."""
+        """Closes every callback, even if one of them fails."""
         with contextlib.ExitStack() as stack:
             for callback in reversed(self.all()):
                 stack.callback(callback.close)

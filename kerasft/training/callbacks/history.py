@@ -1,4 +1,4 @@
-"""`history.csv`: one row a step, written as the run goes, read when it is over or goes on."""
+"""`history.csv`: one row per step, written during the run, read afterwards and on resume."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ STEP_COLUMNS = (
     "padding_share",
     "idle_share",
 )
-ALTERED_COLUMN = "altered_share"  # where training texts are altered
-# In every row of every version: the other columns have come, may come, or have no value there.
+ALTERED_COLUMN = "altered_share"  # only if training texts are augmented
+# Present in every row of every version; the other columns may be missing or empty.
 _ALWAYS_FILLED = frozenset(STEP_COLUMNS) - {"idle_share"}
 
 
 class HistoryCallback(Callback):
-    """Writes `history.csv`: one row a step, with the validation metrics where there was one.
+    """Writes `history.csv`: one row per step, with validation metrics where an evaluation followed.
 
-    A row is on its way to the disk when its step is done, so that a killed run leaves all of them;
-    it is written over, longer, if an evaluation follows the step.
+    Each row is flushed when its step is done, so a killed run loses none. An evaluation rewrites
+    the last row with more values. An existing file is appended to, starting after the resumed step;
+    columns missing on either side are left empty.
 
     Args:
-        path: The file. One that exists is gone on with, after the step that training starts from;
-            of columns that only it has or only this version, the other's rows are empty.
+        path: The file.
         metrics: The validation metrics that get a column each.
-        augments: Whether the share of altered examples gets a column. Defaults to no.
+        augments: Whether to add a column for the share of altered examples.
     """
 
     def __init__(self, path: Path, metrics: Sequence[str], *, augments: bool = False):
@@ -51,10 +51,10 @@ class HistoryCallback(Callback):
         self._file: TextIO | None = None
         self._steps_per_epoch = 1
         self._row: dict[str, float | None] = {}
-        self._row_start = 0  # where the last row begins in the file
+        self._row_start = 0  # byte offset of the last row
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Opens the file behind the rows of the steps done before."""
+        """Opens the file after the rows of the steps already done."""
         self._steps_per_epoch = steps_per_epoch
         rows = _rows_until(self._path, start_step)
         self._columns = tuple(dict.fromkeys([*self._columns, *(rows[0] if rows else ())]))
@@ -103,12 +103,12 @@ class HistoryCallback(Callback):
 
 
 def read_history(path: Path) -> list[dict[str, float | None]]:
-    """Reads `history.csv`: one mapping a step, `None` where a column has no value.
+    """Reads `history.csv` as one mapping per step, `None` for empty cells.
 
-    A last line that a killed run left torn is passed over.
+    A last line torn by a kill is skipped.
 
     Raises:
-        UserError: If it is missing, or a line before the last is damaged.
+        UserError: If the file is missing, or an earlier line is damaged.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

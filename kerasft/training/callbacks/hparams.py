@@ -1,4 +1,4 @@
-"""TensorBoard's tab "HParams": a row for each run, with its settings and what came of them."""
+"""TensorBoard's "HParams" tab: one row per run, with its settings and metrics."""
 
 from __future__ import annotations
 
@@ -17,16 +17,11 @@ _SETTINGS_SUFFIX = ".settings"
 
 
 class HParamsCallback(Callback):
-    """Writes a run's settings, and under `<split>/<metric>` what it reached so far.
+    """Writes a run's settings and, as `<split>/<metric>`, the best metrics so far.
 
-    The tab takes for a run's metrics all scalars in the folder of its settings, so that this one
-    has no others. Where a study says which metrics there are, its word counts.
-
-    Args:
-        folder: TensorBoard's; the folder `hparams` is made in it.
-        name: Of the run.
-        settings: By `section.key`.
-        metrics: Those of a split that are shown, keys without the split.
+    The tab shows every scalar in the folder of the settings as a metric, so `folder/hparams` holds
+    nothing else. If a study declares metrics, those take precedence. `settings` are keyed by
+    `section.key`; `metrics` are those to show for each split, without the split in their keys.
     """
 
     def __init__(
@@ -44,10 +39,10 @@ class HParamsCallback(Callback):
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Writes the settings; in place of those of before, which a resumed run may change."""
+        """Writes the settings, replacing earlier ones, which a resumed run may change."""
         for path in self._folder.glob(f"*{_SETTINGS_SUFFIX}"):
             path.unlink()
-        # A file of its own, closed before there is another one.
+        # A separate file, closed before the next one is opened.
         writer = tf.summary.create_file_writer(str(self._folder), filename_suffix=_SETTINGS_SUFFIX)
         with writer.as_default(step=0):
             hparams.hparams(dict(self._settings), trial_id=self._name)
@@ -61,7 +56,7 @@ class HParamsCallback(Callback):
             self._write(step, {f"{split}/{name}": value for name, value in metrics.items()})
 
     def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes what the run came to, and that it is over."""
+        """Writes the final metrics and marks the run as finished."""
         self._write(step, metrics)
         with self._default(step):
             end = session_end_pb(api_pb2.STATUS_SUCCESS)

@@ -1,4 +1,4 @@
-"""TensorFlow's profiler around some steps of a run."""
+"""Runs TensorFlow's profiler during some steps of a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 
 
 class ProfilerCallback(Callback):
-    """Records what a run computes from one step to another.
+    """Profiles a range of steps, such as `10-15`, into `plugins/profile/` of TensorBoard's folder.
 
-    Args:
-        folder: TensorBoard's; the profile goes to `plugins/profile/` in it.
-        steps: The first and the last step, such as `10-15`.
-        log: Called with a message that says where the profile is.
+    `log` is called with the location of the profile.
     """
 
     def __init__(self, folder: Path, steps: str, log: Callable[[str], None]):
@@ -27,7 +24,7 @@ class ProfilerCallback(Callback):
         self._is_running = False
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Begins, if the next step is to be recorded; says so if none will be."""
+        """Starts if the next step is to be profiled; reports if no step will be."""
         if self._first > total_steps:
             self._log(
                 f"Nothing is profiled: the run has {total_steps:,} steps, and "
@@ -37,11 +34,11 @@ class ProfilerCallback(Callback):
         self._advance(start_step)
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Begins or ends."""
+        """Starts or stops the profiler."""
         self._advance(result.step)
 
     def close(self) -> None:
-        """Ends."""
+        """Stops the profiler."""
         self._stop()
 
     def _advance(self, step: int) -> None:

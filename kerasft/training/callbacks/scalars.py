@@ -1,4 +1,4 @@
-"""The numbers of a run under the names that TensorBoard and Weights & Biases show them by."""
+"""Names of a run's scalars, as TensorBoard and Weights & Biases show them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from kerasft.training.callbacks.callback import BatchStats, StepResult
 from kerasft.training.loop.memory import resident_bytes
 
-# Of every step.
+# Logged for every step.
 STEP_TAGS = (
     "step/loss",
     "step/learning_rate",
@@ -21,13 +21,13 @@ STEP_TAGS = (
     "speed/data_wait_share",
     "memory/resident_gigabytes",
 )
-ALTERED_TAG = "step/altered_share"  # where something augments
-DEVICE_MEMORY_TAG = "memory/device_gigabytes"  # where there is a GPU; of the first
+ALTERED_TAG = "step/altered_share"  # only with augmentation
+DEVICE_MEMORY_TAG = "memory/device_gigabytes"  # only with a GPU; the first one
 _GIGA = 1e9
 
 
 def step_scalars(result: StepResult, stats: BatchStats) -> dict[str, float]:
-    """Returns what is told of a step: `STEP_TAGS` in their order, then what not every step has."""
+    """Returns the scalars of a step: `STEP_TAGS` in order, then those that not every step has."""
     values = (
         result.loss,
         result.learning_rate,
@@ -46,13 +46,10 @@ def step_scalars(result: StepResult, stats: BatchStats) -> dict[str, float]:
 
 
 def metric_scalars(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Returns what is told of an epoch's or an evaluation's metrics.
+    """Returns the scalars of an epoch or evaluation, from metrics without the split in their keys.
 
-    The first part of a name is the group that TensorBoard shows a chart in. The log loss of an
-    evaluation is what training calls loss; a count that never changes is no curve.
-
-    Args:
-        metrics: Keys without the split.
+    The first part of a name is the group of its chart in TensorBoard. An evaluation's `log_loss` is
+    named as the training loss; counts that never change are left out.
     """
     if "log_loss" in metrics:
         metrics = {**metrics, "loss": metrics["log_loss"]}

@@ -1,7 +1,7 @@
-"""TensorBoard: what a run writes for it, and how a resumed run takes back what lies ahead.
+"""Writes a run's TensorBoard events, and rewinds them when the run is resumed.
 
-`<folder>/train` and `<folder>/validation` are two runs in TensorBoard's eyes: with the same tag,
-their curves lie in one chart.
+`<folder>/train` and `<folder>/validation` are two runs for TensorBoard, so curves with the same tag
+share a chart.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from kerasft.training.callbacks.scalars import STEP_TAGS, metric_scalars, step_s
 LENGTHS_TAG = "tokens_per_text"
 VALIDATION = "validation"
 _DURING_TRAINING = ("train", VALIDATION, hparams.FOLDER)
-_RECORD_OVERHEAD_BYTES = 16  # of the TFRecord format: length and two checksums
+_RECORD_OVERHEAD_BYTES = 16  # TFRecord format: length and two checksums
 
 
 class TensorBoardCallback(Callback):
     """Writes scalars of every step, metrics and pictures of every evaluation, and the recipe.
 
-    All are over the number of steps done. Leaving a writer's `as_default` flushes it: TensorBoard
-    sees every step at once, and a killed run loses none. Each folder has one writer: TensorBoard
-    reads no file of a folder any more once it has seen a newer one there.
+    The x-axis is the number of steps done. Leaving a writer's `as_default` flushes it, so a killed
+    run loses no step. Each folder has one writer: TensorBoard stops reading a file once the folder
+    holds a newer one.
 
     Args:
-        folder: Where the folders `train`, `validation`, `test` are made as they are needed.
+        folder: Folder in which `train`, `validation` and `test` are created when needed.
         recipe_text: The recipe as TOML; shown on the tab "Text".
-        lengths: By split the numbers of tokens of its texts, for the tab "Histograms".
+        lengths: Token counts of the texts by split, for the tab "Histograms".
         pictures: A `kerasft.evaluation.pictures.EvaluationPictures`, which draws the evaluations.
             Defaults to `None`: nothing is drawn.
     """
@@ -57,7 +57,7 @@ class TensorBoardCallback(Callback):
         self._write_step: Callable | None = None
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Writes the recipe and the lengths of the texts, at the start of a new run."""
+        """Writes the recipe and the text lengths at the start of a new run."""
         writer = self._writer("train")
         self._write_step = _build_step_writer(writer)
         if start_step == 0:
@@ -68,7 +68,7 @@ class TensorBoardCallback(Callback):
                     tf.summary.histogram(LENGTHS_TAG, lengths)
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Writes what is told of the step: loss, rate, gradient norm, speed, memory, norms."""
+        """Writes the step's loss, rate, gradient norm, speed, memory and norms."""
         scalars = step_scalars(result, stats)
         self._write_step([scalars.pop(tag) for tag in STEP_TAGS], result.step)
         if scalars:
@@ -79,14 +79,14 @@ class TensorBoardCallback(Callback):
         self._write("train", step, metric_scalars(metrics))
 
     def on_predictions(self, split: str, labels: np.ndarray, logits: np.ndarray) -> None:
-        """Keeps them until the evaluation is told, to be drawn."""
+        """Keeps the predictions, to draw them in `on_evaluation`."""
         if self._pictures is not None:
             self._predictions = split, labels, logits
 
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """Writes metrics and pictures of the evaluation; images if it is the best, or a test."""
+        """Writes metrics and pictures of the evaluation; images only for a best one or a test."""
         self._write(split, step, metric_scalars(metrics))
         predictions, self._predictions = self._predictions, None
         if predictions is not None and predictions[0] == split:
@@ -112,14 +112,11 @@ class TensorBoardCallback(Callback):
 
 
 def rewind_tensorboard(folder: Path, step: int) -> None:
-    """Drops the events after a step, and a record that a killed run left torn.
+    """Drops the events after a step, and a record torn by a kill.
 
-    Of a test no event is kept: it comes after the last step, whose checkpoint knows nothing of it,
-    and is done again. Each file is written beside its place and renamed.
-
-    Args:
-        folder: The run's TensorBoard folder; may be missing.
-        step: The last step to keep; of 0 nothing is kept, since training begins anew.
+    All test events are dropped: a test comes after the last checkpoint and is repeated on resume.
+    Each file is rewritten under another name and renamed. `folder` may be missing; step 0 keeps
+    nothing, since training starts over.
     """
     if step == 0:
         shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +134,7 @@ def rewind_tensorboard(folder: Path, step: int) -> None:
 
 
 def _build_step_writer(writer: tf.summary.SummaryWriter) -> Callable:
-    """Builds the function that writes a step: as one graph it costs less than half."""
+    """Builds the function that logs a step; as one graph it costs less than half."""
 
     @tf.function(
         input_signature=[
@@ -159,11 +156,11 @@ def _whole_records(path: Path) -> Iterator[bytes]:
     try:
         yield from records.as_numpy_iterator()
     except tf.errors.DataLossError:
-        return  # torn by a kill: what comes after cannot be read by TensorBoard either
+        return  # torn by a kill; TensorBoard cannot read what follows either
 
 
 def _write_records(path: Path, records: list[bytes]) -> None:
-    # TensorBoard reads whatever has "tfevents" in its name: the file being written has not.
+    # TensorBoard reads every file with "tfevents" in its name; the temporary name has none.
     beside = path.with_name(".rewinding")
     try:
         with tf.io.TFRecordWriter(str(beside)) as writer:

@@ -1,4 +1,4 @@
-"""Progress for people: bars on a terminal and in a notebook, plain lines elsewhere."""
+"""Terminal progress: bars in a terminal or notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,22 +18,19 @@ from kerasft.metric import watched_metrics
 from kerasft.metrics.spread import show_figure
 from kerasft.training.callbacks.callback import BatchStats, Callback, StepResult
 
-_SKIPPED_STEPS = 2  # the first step traces the graph, the next length traces it once more
+_SKIPPED_STEPS = 2  # the first step traces the graph, the next length traces it again
 _MEASURED_STEPS = 5
 _WINDOW_STEPS = 200
 _SPEED_WINDOW_STEPS = 20
-_OUTLIER = 4.0  # times the median: a graph traced again, a laptop that slept
+_OUTLIER = 4.0  # times the median: a retraced graph, a laptop that slept
 _LONG_RUN_SECONDS = 20 * 60
 _SECONDS_BETWEEN_LINES = 10.0
-_REFRESHES_PER_SECOND = 4  # the computation has better use for the cores
+_REFRESHES_PER_SECOND = 4  # leaves the cores to the computation
 _TRAINING = "Training"
 
 
 class DurationEstimate:
-    """How fast the steps are, and how long those to come will take.
-
-    The first steps, which build the graph, are not counted.
-    """
+    """Estimates speed and remaining time; the first steps, which build the graph, are ignored."""
 
     def __init__(self):
         self.num_measured = 0
@@ -41,23 +38,23 @@ class DurationEstimate:
         self._latest: deque[tuple[float, int]] = deque(maxlen=_WINDOW_STEPS)
 
     def add(self, seconds: float, examples: int) -> None:
-        """Counts a step."""
+        """Adds a step."""
         self._steps_seen += 1
         if self._steps_seen > _SKIPPED_STEPS:
             self.num_measured += 1
             self._latest.appendleft((seconds, examples))
 
     def examples_per_second(self) -> float | None:
-        """Returns the speed of the last 20 steps; `None` before the first that counts."""
+        """Returns the speed over the last 20 steps; `None` before the first counted step."""
         if not self._latest:
             return None
         seconds, examples = zip(*islice(self._latest, _SPEED_WINDOW_STEPS), strict=True)
         return sum(examples) / sum(seconds)
 
     def seconds_for(self, num_steps: int) -> float | None:
-        """Returns how long so many steps will take; `None` before the first that counts.
+        """Returns the expected duration of `num_steps` steps; `None` before the first counted step.
 
-        The mean of the last 200 steps, since steps of long texts and short ones alternate.
+        Uses the mean of the last 200 steps, since steps of long and short texts alternate.
         """
         if not self._latest:
             return None
@@ -67,7 +64,7 @@ class DurationEstimate:
 
 
 def format_duration(seconds: float) -> str:
-    """Returns a duration as people say it: `40 s`, `12 min`, `1 h 40 min`."""
+    """Formats a duration: `40 s`, `12 min`, `1 h 40 min`."""
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -77,15 +74,15 @@ def format_duration(seconds: float) -> str:
 
 
 class ProgressCallback(Callback):
-    """Shows how a run gets on.
+    """Shows the progress of a run.
 
     Args:
-        console: Where to; usually on stderr. Bars are shown if it is interactive (a terminal, and
-            not in CI) or a notebook, otherwise a line every ten seconds or so. Make it with
-            `force_interactive=False` to have lines on a terminal.
+        console: Output, usually stderr. Bars are shown if it is interactive (a terminal outside CI)
+            or a notebook, otherwise a line about every ten seconds. Create it with
+            `force_interactive=False` for lines on a terminal.
         long_run_hint: A sentence added to the estimate of a run longer than 20 minutes.
-        headline: A metric that each evaluation's line shows first. `None`: the task's usual one.
-        monitor: A metric that each evaluation's line shows as well, such as `validation/log_loss`.
+        headline: Metric shown first for each evaluation. `None`: the task's default.
+        monitor: Metric also shown for each evaluation, such as `validation/log_loss`.
     """
 
     def __init__(
@@ -103,19 +100,19 @@ class ProgressCallback(Callback):
         self._total_steps = 0
         self._steps_per_epoch = 1
         self._start = monotonic()
-        self._evaluation = ("", 0)  # what is evaluated, and on how many examples
+        self._evaluation = ("", 0)  # evaluated split and its number of examples
         self._evaluated = 0
         self._evaluation_start = 0.0
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Shows the bar; the first step takes a while."""
+        """Shows the bar; the first step is slow."""
         self._total_steps, self._steps_per_epoch = total_steps, steps_per_epoch
         self._start = monotonic()
         self._estimate = DurationEstimate()
         self._display.update(_TRAINING, start_step, total_steps, notes=["building the graph"])
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Moves the bar; after a few steps says how long all of them will take."""
+        """Advances the bar; after a few steps prints the estimated duration."""
         self._estimate.add(result.seconds, stats.examples)
         left = self._total_steps - result.step
         seconds_left = self._estimate.seconds_for(left)
@@ -132,7 +129,7 @@ class ProgressCallback(Callback):
             self._announce_duration(left, seconds_left)
 
     def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Says the epoch's training metrics."""
+        """Prints the epoch's training metrics."""
         self._display.say(f"Epoch {epoch:,}, training: {', '.join(_shown(metrics))}")
 
     def on_evaluation_start(self, split: str, num_examples: int) -> None:
@@ -142,7 +139,7 @@ class ProgressCallback(Callback):
         self._display.update(*self._evaluation_state())
 
     def on_evaluation_batch(self, num_examples: int) -> None:
-        """Moves the second bar; it goes when all examples are through."""
+        """Advances the second bar; removes it when all examples are done."""
         self._evaluated += num_examples
         name, done, total = self._evaluation_state()
         seconds_left = (monotonic() - self._evaluation_start) / max(done, 1) * (total - done)
@@ -153,18 +150,18 @@ class ProgressCallback(Callback):
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """Says the watched metrics: the headline and the monitored one are among them."""
+        """Prints the main metrics, the headline and the monitored one included."""
         self._display.finish(split.capitalize())
         watched = watched_metrics(metrics, self._headline, self._monitor)
         said = ", ".join(f"{name} {show_figure(metrics.get(name))}" for name in watched)
         self._display.say(f"Step {step:,} {split}: {said}{' (best)' if best else ''}")
 
     def on_message(self, text: str) -> None:
-        """Says it."""
+        """Prints the message."""
         self._display.say(text)
 
     def close(self) -> None:
-        """Leaves the terminal as it was found."""
+        """Restores the terminal."""
         self._display.close()
 
     def _evaluation_state(self) -> tuple[str, int, int]:
@@ -189,7 +186,7 @@ class ProgressCallback(Callback):
 
 
 class _Lines:
-    """Says how things stand in a line every ten seconds, whatever they are."""
+    """Prints progress as one line about every ten seconds."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -218,7 +215,7 @@ class _Lines:
 
 
 class _Bars(_Lines):
-    """A bar for each thing going on; they are on display only as long as one is."""
+    """One bar per activity; the display is open only while there is one."""
 
     def __init__(self, console: Console):
         super().__init__(console)
@@ -237,7 +234,7 @@ class _Bars(_Lines):
         self._progress.update(self._tasks[name], completed=done, time=time, notes=notes)
 
     def finish(self, name: str) -> None:
-        """Takes a bar away; the training's stays on the screen when the others are gone."""
+        """Removes a bar; the training bar stays on screen after the others."""
         task = self._tasks.pop(name, None)
         if task is not None and name != _TRAINING:
             self._progress.remove_task(task)
@@ -263,11 +260,11 @@ class _NotedProgress(Progress):
             console=console,
             expand=True,
             refresh_per_second=_REFRESHES_PER_SECOND,
-            redirect_stdout=False,  # stdout may be a pipe, and belongs to the results
+            redirect_stdout=False,  # stdout may be a pipe and is reserved for results
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Returns the bars, then the notes of those that have some."""
+        """Returns the bars, then their notes."""
         if self.tasks:
             yield self.make_tasks_table(self.tasks)
         for task in self.tasks:

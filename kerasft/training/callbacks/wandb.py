@@ -1,4 +1,4 @@
-"""Weights & Biases: the numbers of a run, under the same names and steps as in TensorBoard."""
+"""Logs a run to Weights & Biases, with the names and steps of TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from kerasft.training.callbacks.scalars import metric_scalars, step_scalars
 
 
 def require_wandb() -> None:
-    """Checks that the client is there; it is not imported.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Raises a `UserError` unless wandb is installed; does not import it."""
     if importlib.util.find_spec("wandb") is None:
         raise UserError(
             "The client of Weights & Biases is not installed.",
@@ -26,16 +22,16 @@ def require_wandb() -> None:
 
 
 class WandbCallback(Callback):
-    """Tells Weights & Biases what TensorBoard is told: `train/step/loss`, `validation/epoch/loss`.
+    """Logs a run's scalars to Weights & Biases: `train/step/loss`, `validation/epoch/loss`, ...
 
-    Where to and as whom is a matter of its client: `wandb login`, `WANDB_MODE=offline`, and so on.
-    A resumed run goes on under the same id. Its client drops steps that it has already; those of a
-    resumed run are the same.
+    Account and server are configured in the wandb client: `wandb login`, `WANDB_MODE=offline`, etc.
+    A resumed run keeps its id. The client drops steps that it already has; those of a resumed run
+    are identical.
 
     Args:
         project: The project.
         run_id: Id and name of the run.
-        folder: Where the client keeps its files: the run directory.
+        folder: Folder for the client's files: the run directory.
         settings: The recipe's, by `section.key`.
     """
 
@@ -47,11 +43,7 @@ class WandbCallback(Callback):
         self._run = None
 
     def on_start(self, *, start_step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Begins the run, or goes on with it.
-
-        Raises:
-            UserError: The client cannot, for want of a login, say.
-        """
+        """Starts or resumes the run; raises `UserError` if the client fails, e.g. has no login."""
         import wandb
 
         try:
@@ -71,30 +63,30 @@ class WandbCallback(Callback):
             ) from error
 
     def on_step(self, result: StepResult, stats: BatchStats) -> None:
-        """Tells what is told of the step."""
+        """Logs the step's scalars."""
         self._log("train", result.step, step_scalars(result, stats))
 
     def on_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Tells the epoch's training metrics."""
+        """Logs the epoch's training metrics."""
         self._log("train", step, metric_scalars(metrics))
 
     def on_evaluation(
         self, split: str, step: int, metrics: Mapping[str, float], best: bool
     ) -> None:
-        """Tells the evaluation's metrics."""
+        """Logs the evaluation's metrics."""
         self._log(split, step, metric_scalars(metrics))
 
     def on_results(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Makes the results the run's summary."""
+        """Stores the results as the run's summary."""
         if self._run is not None:
             self._run.summary.update(dict(metrics))
 
     def close(self) -> None:
-        """Ends the run there; one that was interrupted can be gone on with."""
+        """Finishes the run; an interrupted one can be resumed."""
         if self._run is not None:
             self._run.finish()
         self._run = None
 
     def _log(self, run: str, step: int, scalars: Mapping[str, float]) -> None:
-        if self._run is not None:  # evaluations also happen before training and after it
+        if self._run is not None:  # evaluations also happen before and after training
             self._run.log({f"{run}/{tag}": value for tag, value in scalars.items()}, step=step)

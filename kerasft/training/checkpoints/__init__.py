@@ -1,1 +1,1 @@
-"""What a training saves and starts from."""
+"""Checkpoints, initial weights and adapter files."""

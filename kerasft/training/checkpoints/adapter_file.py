@@ -1,7 +1,7 @@
-"""A trained adapter as a small folder: what was trained alone, to be put onto the preset again.
+"""Saves a trained adapter in a small folder and loads it onto the preset.
 
 `adapter.safetensors` holds the trained weights of encoder and head; `adapter.json` the method and
-its settings, the preset and a checksum of its frozen weights, and what the task makes of logits.
+its settings, the preset with a checksum of its frozen weights, and the task.
 """
 
 from __future__ import annotations
@@ -22,55 +22,39 @@ from kerasft.training.checkpoints.checkpoint import Files, read_checkpoint, writ
 ADAPTER_FOLDER = "adapter"
 _FILES = Files("adapter.safetensors", "adapter.json", "saved adapter")
 _ENCODER, _HEAD = "encoder/", "head/"
-_MAY_DIFFER = ("dropout",)  # it says how to train, not what the weights mean
+_MAY_DIFFER = ("dropout",)  # it affects training only
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedAdapter:
-    """What training with an adapter has changed.
+    """The weights trained with an adapter."""
 
-    Args:
-        method: `lora`, `bitfit` or `houlsby`.
-        settings: The method's own settings, as `add_adapter` takes them.
-        pooling: The encoder's pooling.
-        base_checksum: Of the encoder's frozen weights.
-        values: The trained weights: `encoder/<path>` and `head/<path>`.
-    """
-
-    method: str
-    settings: Mapping[str, Any]
-    pooling: str
-    base_checksum: str
-    values: Mapping[str, np.ndarray]
+    method: str  # `lora`, `bitfit` or `houlsby`
+    settings: Mapping[str, Any]  # of the method, as `add_adapter` takes them
+    pooling: str  # the encoder's
+    base_checksum: str  # of the encoder's frozen weights
+    values: Mapping[str, np.ndarray]  # the trained weights: `encoder/<path>` and `head/<path>`
 
 
 class LoadedAdapter(NamedTuple):
-    """Which adapter a model was given.
-
-    Args:
-        path: Its folder.
-        method: `lora`, `bitfit` or `houlsby`.
-        preset: The preset that it was trained on.
-        task: The record of the task that it was trained for.
-        has_head: Whether the head was loaded, too.
-    """
+    """The adapter that was loaded into a model."""
 
     path: Path
-    method: str
-    preset: str
-    task: Mapping[str, Any]
-    has_head: bool
+    method: str  # `lora`, `bitfit` or `houlsby`
+    preset: str  # it was trained on
+    task: Mapping[str, Any]  # the record of the task it was trained for
+    has_head: bool  # whether the head was loaded, too
 
     def to_line(self) -> str:
-        """Returns the line for people."""
+        """Returns a line for people."""
         head = "with its head" if self.has_head else "the head is new"
         return f"The adapter goes on from {self.path} ({self.method}, {self.preset}); {head}."
 
 
 def collect_adapter(encoder, head) -> TrainedAdapter | None:
-    """Copies what is trained of a model; `None` if its encoder has no adapter.
+    """Copies the trained weights of a model; `None` if its encoder has no adapter.
 
-    To be called before `merge_adapter`, which leaves nothing to be told apart.
+    Call it before `merge_adapter`, which merges them into the frozen weights.
     """
     adapter = adapter_of(encoder)
     if adapter is None:
@@ -92,19 +76,19 @@ def save_adapter(
     preset: str,
     task: Mapping[str, Any],
 ) -> Path:
-    """Saves a trained adapter, whole or not at all; one that was there before is replaced.
+    """Saves a trained adapter atomically, replacing an earlier one.
 
     Args:
-        folder: The folder; made if it is missing.
+        folder: The folder; created if missing.
         adapter: From `collect_adapter`.
-        preset: The name of the preset that it was trained on.
-        task: The task's record, from which `task_from_record` builds it again.
+        preset: Name of the preset it was trained on.
+        task: The task's record, for `task_from_record`.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: If the disk is full, or the place may not be written to.
+        UserError: If the disk is full, or the folder is not writable.
     """
     facts = {field.name: getattr(adapter, field.name) for field in dataclasses.fields(adapter)}
     values = facts.pop("values")
@@ -119,17 +103,17 @@ def load_adapter(
     preset: str | None = None,
     task: Mapping[str, Any] | None = None,
 ) -> LoadedAdapter:
-    """Puts a saved adapter onto the preset that it was trained on.
+    """Loads a saved adapter onto the preset that it was trained on.
 
     Args:
         folder: From `save_adapter`; or a run directory, which keeps its own in `adapter/`.
-        encoder: A `kerasft.models.encoder.Encoder` with the pretrained weights: a plain one, which
-            is adapted as the saved one was, or one that has such an adapter already. It is not to
-            be used where this raises.
-        head: The head, which gets its weights, too. `None`, the default, leaves them.
+        encoder: A `kerasft.models.encoder.Encoder` with the pretrained weights: plain, to be
+            adapted as the saved one was, or already with such an adapter. Do not use it after an
+            error.
+        head: The head, whose weights are loaded, too. Defaults to `None`: no head is loaded.
         preset: The encoder's preset, for messages.
-        task: The record of the head's task. The head is loaded only if the adapter was trained on
-            the same kind of label with the same names. `None`: it is loaded, and must fit.
+        task: Record of the head's task. The head is loaded only if the adapter was trained for the
+            same problem type with the same names. `None`: it is loaded, and must fit.
 
     Raises:
         UserError: If there is no adapter, or it does not belong to this encoder or head.
@@ -158,11 +142,7 @@ def load_adapter(
 
 
 def find_adapter(folder: str | os.PathLike[str]) -> Path:
-    """Returns the folder of an adapter: the one given, or that of the run directory given.
-
-    Raises:
-        UserError: If there is none.
-    """
+    """Returns the adapter's folder: `folder` itself, or `adapter/` of a run directory."""
     path = Path(folder).expanduser()
     for place in (path, path / ADAPTER_FOLDER):
         if any((place / name).exists() for name in _FILES[:2]):
@@ -184,14 +164,14 @@ def find_adapter(folder: str | os.PathLike[str]) -> Path:
 
 
 class _Fit(NamedTuple):
-    """Compares a saved adapter with the model that it is to be put onto."""
+    """Checks that a saved adapter fits a model."""
 
     path: Path
     source: str
     preset: str | None
 
     def check_shapes(self, values: Mapping[str, np.ndarray], variables: Mapping) -> None:
-        """Checks that the same weights of the same shapes were saved."""
+        """Checks that the saved weights have the same names and shapes."""
         there = {name: tuple(value.shape) for name, value in values.items()}
         here = {name: tuple(variable.shape) for name, variable in variables.items()}
         for name in sorted(there.keys() | here.keys()):
@@ -200,7 +180,7 @@ class _Fit(NamedTuple):
                 raise self._error(f"First difference: {name} is {shapes}.")
 
     def check_base(self, checksum: str, encoder) -> None:
-        """Checks that the frozen weights are those beside which the adapter was trained."""
+        """Checks that the adapter was trained with the same frozen weights."""
         if checksum != _checksum(encoder.non_trainable_weights):
             raise self._error("The encoder's frozen weights are others than it was trained with.")
 
@@ -252,7 +232,7 @@ def _same_labels(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _restandardize(head, task: Mapping[str, Any]) -> None:
-    """Gives a head of numbers that was trained on other targets the same outputs here."""
+    """Rescales a regression head trained on other targets, so that its outputs stay the same."""
     mean, scale = task.get("target_mean", 0.0), task.get("target_scale", 1.0)
     if (mean, scale) != (head.mean, head.scale):
         ratio = scale / head.scale
@@ -269,7 +249,7 @@ def _part(values: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
 
 
 def _checksum(variables: Iterable) -> str:
-    """Returns a checksum of weights and their names."""
+    """Returns a checksum of the weights and their names."""
     digest = hashlib.blake2b(digest_size=16)
     for variable in sorted(variables, key=lambda variable: variable.path):
         digest.update(variable.path.encode())

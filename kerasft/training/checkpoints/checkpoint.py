@@ -1,9 +1,9 @@
-"""Checkpoints of a run: all that is needed to go on from a step as if nothing had happened.
+"""Checkpoints of a run: everything needed to resume from a step with identical results.
 
 A checkpoint is a folder `step-00001234/` with `variables.safetensors` (weights, optimizer, random
-seeds, running metrics) and `state.json` (position, history, checksum). It is written beside its
-place and renamed. `best/` holds the weights alone, of the best step so far. `best-00001234/` holds
-those of an earlier best step, as long as there is a checkpoint to go back to at which it was best.
+seeds, running metrics) and `state.json` (position, history, checksum), written under another name
+and renamed. `best/` holds only the weights of the best step so far; `best-00001234/` those of an
+earlier best step, kept while there is a checkpoint at which it was the best.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NUMBERED = re.compile(r"seed_generator_\d+")
 
 
 class Files(NamedTuple):
-    """What the two files of a folder of weights are called."""
+    """Names of the two files in a folder of weights."""
 
     variables: str = "variables.safetensors"
     state: str = "state.json"
@@ -40,35 +40,31 @@ _CHECKPOINT = Files()
 
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint that cannot be read back; the one before it may be whole."""
+    """A checkpoint cannot be read; the one before it may be intact."""
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Removes the checkpoints of later steps, to go on from an earlier one."""
+    """Removes the checkpoints of later steps, to resume from an earlier one."""
     for path in checkpoints_in(folder):
         if step_of(path) > step:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def save_weights(folder: Path, step: int, variables: Sequence) -> Path:
-    """Saves weights alone, of an evaluated step, beside others that are kept."""
+    """Saves only the weights of an evaluated step, in addition to others that are kept."""
     return write_arrays(weights_path(folder, step), named_values(variables), {"step": step})
 
 
 def weights_path(folder: Path, step: int) -> Path:
-    """Returns where `save_weights` and `checkpoint_writer.py` put those of a step."""
+    """Returns the folder of a step's weights or checkpoint."""
     return folder / f"step-{step:08d}"
 
 
 def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
-    """Saves the best weights so far, in place of the ones before.
+    """Saves the best weights so far, replacing the previous ones; `state` must have their `step`.
 
-    Those stay as `best-<step>` where a checkpoint counts on them.
-
-    Args:
-        folder: The run's folder of checkpoints, none of which is being written.
-        variables: The weights.
-        state: Plain data with the `step` that they are of.
+    The previous ones are kept as `best-<step>` while a checkpoint refers to them. No checkpoint may
+    be being written to `folder` meanwhile.
     """
     step = _best_step(folder / BEST)
     if step is not None and step != state["step"] and step in _steps_counted_on(folder):
@@ -77,15 +73,11 @@ def save_best(folder: Path, variables: Sequence, state: Mapping) -> Path:
 
 
 def restore_best(folder: Path, step: int) -> bool:
-    """Makes `best/` hold the weights of a step again, when training goes back to a checkpoint.
-
-    Args:
-        folder: The run's folder of checkpoints.
-        step: The best step at the checkpoint; 0: there was none yet.
+    """Restores `best/` to the weights of `step` when training goes back; 0: there was none yet.
 
     Returns:
-        Whether the weights are there. If they are not, there is no `best/` any more: it would be
-        that of a step which the run, as it goes on, has never had.
+        Whether the weights exist. If not, `best/` is removed: it would belong to a step that the
+        resumed run never had.
     """
     if step and _best_step(folder / BEST) == step:
         return True
@@ -99,7 +91,7 @@ def restore_best(folder: Path, step: int) -> bool:
 
 
 def discard_earlier_best(folder: Path) -> None:
-    """Removes earlier best weights that no checkpoint counts on any more."""
+    """Removes earlier best weights that no checkpoint refers to any more."""
     needed = {_earlier_best(folder, step).name for step in _steps_counted_on(folder)}
     for path in folder.glob(f"{BEST}-*"):
         if path.name not in needed:
@@ -107,12 +99,12 @@ def discard_earlier_best(folder: Path) -> None:
 
 
 def saved_states(folder: Path) -> list[dict[str, Any]]:
-    """Returns the states of the checkpoints in a folder, oldest first, without the damaged ones."""
+    """Returns the states of the undamaged checkpoints in a folder, oldest first."""
     return [state for path in checkpoints_in(folder) if (state := _read_state(path)) is not None]
 
 
 def latest_state(folder: Path) -> dict[str, Any] | None:
-    """Returns the state of the newest checkpoint whose state can be read, if there is one."""
+    """Returns the newest readable checkpoint state, `None` without one."""
     states = saved_states(folder)
     return states[-1] if states else None
 
@@ -139,7 +131,7 @@ def _read_state(path: Path) -> dict[str, Any] | None:
 
 
 def _link_folder(source: Path, target: Path) -> None:
-    """Makes a folder whose files are those of another one; copies where links cannot be made."""
+    """Copies a folder by hard links; copies the files where links are unsupported."""
 
     def link(file: str, place: str) -> None:
         try:
@@ -161,31 +153,31 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def latest_step(folder: Path) -> int:
-    """Returns the step of the newest checkpoint in a folder, 0 if there is none."""
+    """Returns the step of the newest checkpoint in a folder, 0 without one."""
     found = checkpoints_in(folder)
     return step_of(found[-1]) if found else 0
 
 
 def step_of(path: Path) -> int:
-    """Returns the step that a checkpoint's folder is named after."""
+    """Returns the step in the name of a checkpoint's folder."""
     return int(path.name.removeprefix("step-"))
 
 
 def restore_latest(
     folder: Path, variables_at: Callable[[int], Sequence], *, log: Callable[[str], None]
 ) -> dict[str, Any] | None:
-    """Restores the newest checkpoint that is whole.
+    """Restores the newest intact checkpoint.
 
     Args:
         folder: The run's folder of checkpoints.
-        variables_at: From a step to the variables that were saved then, in the same order.
-        log: Called with a message about a damaged checkpoint that is passed over.
+        variables_at: Maps a step to the variables saved then, in the same order.
+        log: Called with a warning for each damaged checkpoint that is skipped.
 
     Returns:
         Its state, or `None` if there is no checkpoint at all.
 
     Raises:
-        UserError: If there are checkpoints and none is whole, or they are of another model.
+        UserError: If all checkpoints are damaged, or they belong to another model.
     """
     _put_back(folder)
     found = checkpoints_in(folder)
@@ -202,15 +194,11 @@ def restore_latest(
 
 
 def restore(path: Path, variables: Sequence) -> dict[str, Any]:
-    """Puts a checkpoint's values into the variables and returns its state.
-
-    Args:
-        path: The checkpoint's folder.
-        variables: The variables that were saved, in the same order.
+    """Assigns a checkpoint's values to the same variables, in order; returns its state.
 
     Raises:
         DamagedCheckpointError: If the checkpoint is missing or damaged.
-        UserError: If it is of another model.
+        UserError: If it belongs to another model.
     """
     state, values = read_checkpoint(path)
     _check_same(path, values, _named(variables))
@@ -219,14 +207,14 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
 
 
 def named_values(variables: Sequence) -> dict[str, np.ndarray]:
-    """Returns copies of variables' values, by the names that they have in a checkpoint."""
+    """Returns copies of variables' values, by their names in a checkpoint."""
     return {
         name: np.array(variable.numpy(), order="C") for name, variable in _named(variables).items()
     }
 
 
 def assign_named(variables: Sequence, values: Mapping[str, np.ndarray]) -> None:
-    """Assigns values that have the names of `named_values`."""
+    """Assigns values named as by `named_values`."""
     for name, variable in _named(variables).items():
         variable.assign(values[name])
 
@@ -234,10 +222,10 @@ def assign_named(variables: Sequence, values: Mapping[str, np.ndarray]) -> None:
 def read_checkpoint(
     path: Path, files: Files = _CHECKPOINT
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads a checkpoint, or another folder of weights, and checks that it is whole.
+    """Reads a checkpoint, or another folder of weights, and verifies its checksum.
 
     Returns:
-        Its state, and its values by `<index>:<path of the variable>`, in the order of the model.
+        Its state, and its values by `<index>:<path of the variable>`, in the model's order.
 
     Raises:
         DamagedCheckpointError: If the checkpoint is missing or damaged.
@@ -261,13 +249,10 @@ def read_checkpoint(
 def write_arrays(
     final: Path, arrays: Mapping[str, np.ndarray], state: Mapping, files: Files = _CHECKPOINT
 ) -> Path:
-    """Writes weights and state, with a checksum, beside their place; renames and replaces.
-
-    Returns:
-        The folder.
+    """Writes weights, state and checksum atomically to a folder, which is replaced; returns it.
 
     Raises:
-        UserError: If the disk is full, or the place may not be written to.
+        UserError: If the disk is full, or the folder is not writable.
     """
     folder, name = final.parent, final.name
     beside, old = folder / f".{name}.new", folder / f".{name}.old"
@@ -275,7 +260,7 @@ def write_arrays(
     with telling_os_errors(final, needed):
         try:
             shutil.rmtree(beside, ignore_errors=True)
-            # The folder above was there: one that was removed meanwhile is not made again.
+            # Do not recreate a parent folder that was removed meanwhile.
             folder.mkdir(exist_ok=True)
             beside.mkdir()
             _save_arrays(arrays, beside / files.variables)
@@ -296,18 +281,14 @@ def write_arrays(
 
 
 def check_space(final: Path, arrays: Mapping[str, np.ndarray], files: Files = _CHECKPOINT) -> int:
-    """Checks that there is room for a folder of weights; returns the bytes that it needs.
-
-    Raises:
-        UserError: There is not.
-    """
+    """Returns the size of a folder of weights; raises `UserError` if the disk is too full."""
     needed = sum(array.nbytes for array in arrays.values())
     check_disk_space(final.parent, needed, f"a {files.what}")
     return needed
 
 
 def _put_back(folder: Path) -> None:
-    """Puts back what a process that was killed between the two renames of a write left aside."""
+    """Restores a folder that a process, killed between the two renames of a write, left aside."""
     for old in folder.glob(".*.old"):
         final = folder / old.name.removeprefix(".").removesuffix(".old")
         if not final.exists():
@@ -315,7 +296,7 @@ def _put_back(folder: Path) -> None:
 
 
 def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Saves arrays; an error of the disk comes back as the `OSError` that it is."""
+    """Saves arrays; turns a disk error into its `OSError`."""
     try:
         save_file(dict(arrays), path)
     except SafetensorError as error:
@@ -325,7 +306,7 @@ def _save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
 def _named(variables: Sequence) -> dict[str, Any]:
     """Returns the variables by a name that is unique and the same in every process.
 
-    Keras numbers its seed generators through the whole process; the number is left out.
+    Keras numbers its seed generators across the whole process; that number is left out.
     """
     return {
         f"{index:04d}:{_NUMBERED.sub('seed_generator', variable.path)}": variable
@@ -334,7 +315,7 @@ def _named(variables: Sequence) -> dict[str, Any]:
 
 
 def _check_same(path: Path, values: Mapping[str, np.ndarray], variables: Mapping) -> None:
-    """Checks that a checkpoint belongs to these variables."""
+    """Checks that a checkpoint fits these variables."""
     received = {name: tuple(value.shape) for name, value in values.items()}
     expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     if received != expected:

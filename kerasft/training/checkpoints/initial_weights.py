@@ -1,8 +1,7 @@
-"""`model.init_from`: the encoder of an earlier run as the start of a new one.
+"""`model.init_from`: starts a run from the encoder of an earlier run.
 
-Phang et al. 2018, "Sentence Encoders on STILTs": an encoder that was fine-tuned on a large labelled
-task (MNLI) first does better on a small one (RTE, MRPC, STS-B). Only the encoder is taken over:
-head and optimizer are new.
+Phang et al. 2018, "Sentence Encoders on STILTs": an encoder fine-tuned on a large labelled task
+(MNLI) first does better on a small one (RTE, MRPC, STS-B). Head and optimizer start anew.
 """
 
 from __future__ import annotations
@@ -24,24 +23,16 @@ _SETTING = "model.init_from"
 
 
 class InitReport(NamedTuple):
-    """Which weights an encoder was given.
+    """The source of an encoder's initial weights."""
 
-    Args:
-        path: The run directory that they came from.
-        preset: That run's preset.
-        step: The step that they are of, the best of that run.
-        finished: Whether that run came to its end.
-        num_variables: How many variables were taken over.
-    """
-
-    path: Path
+    path: Path  # the source run directory
     preset: str
-    step: int
-    finished: bool
+    step: int  # the best step of that run
+    finished: bool  # whether that run is finished
     num_variables: int
 
     def to_line(self) -> str:
-        """Returns the line for people."""
+        """Returns a line for people."""
         unfinished = "" if self.finished else " The run was interrupted: this is its best so far."
         return (
             f"The encoder goes on from {self.path}, step {self.step} ({self.preset}, "
@@ -52,19 +43,16 @@ class InitReport(NamedTuple):
 def load_encoder_weights(
     run: str | os.PathLike[str], encoder, *, preset: str | None = None
 ) -> InitReport:
-    """Gives an encoder the weights of an earlier run's best checkpoint.
+    """Loads the weights of an earlier run's best checkpoint into an encoder.
 
     Args:
         run: The run directory, `runs/glue_mnli-20261122-201634`.
-        encoder: A `kerasft.models.encoder.Encoder`. It stays as it was where this raises.
+        encoder: A `kerasft.models.encoder.Encoder`; unchanged after an error.
         preset: The encoder's preset, for messages.
 
-    Returns:
-        What was loaded.
-
     Raises:
-        UserError: If that is no run directory, the run is still at work or has no best
-            checkpoint, or its encoder is another one.
+        UserError: If it is no run directory, the run is still active or has no best checkpoint, or
+            its encoder differs.
         DamagedCheckpointError: If the checkpoint cannot be read.
     """
     run_dir = _open(Path(run).expanduser())
@@ -92,10 +80,10 @@ def load_encoder_weights(
 
 
 def find_difference(values: Mapping[str, np.ndarray], variables: Iterable) -> str | None:
-    """Says what keeps saved values from being those of an encoder; `None` if nothing does.
+    """Returns why saved values do not fit an encoder, `None` if they do.
 
     Args:
-        values: By the path of the variable, those of a head among them.
+        values: By variable path; may include a head.
         variables: The encoder's Keras variables.
     """
     shapes = {variable.path: tuple(variable.shape) for variable in variables}
@@ -104,14 +92,14 @@ def find_difference(values: Mapping[str, np.ndarray], variables: Iterable) -> st
             return f"{name} is missing there."
         if values[name].shape != shape:
             return f"{name} has the shape {values[name].shape} there, and {shape} here."
-    # A larger encoder holds all of a smaller one, and then layers of the same kind.
+    # A larger encoder holds all of a smaller one, plus layers of the same kind.
     kinds = {_kind(name) for name in shapes}
     more = next((name for name in values if name not in shapes and _kind(name) in kinds), None)
     return None if more is None else f"{more} is there, and not here."
 
 
 def _open(path: Path) -> RunDir:
-    """Opens the run to start from, and checks that its best checkpoint will stay what it is."""
+    """Opens the source run and checks that its best checkpoint will not change."""
     try:
         run_dir = open_run_dir(path)
     except UserError as error:
@@ -138,7 +126,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _without_index(saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the values by the paths of their variables, those of the encoder first."""
+    """Returns the values by variable path, those of the encoder first."""
     values: dict[str, np.ndarray] = {}
     for name, value in saved.items():
         values.setdefault(name.partition(":")[2], value)
@@ -146,5 +134,5 @@ def _without_index(saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _kind(name: str) -> str:
-    """The layer's name without its number: all `transformer_layer_7/...` are of one kind."""
+    """Returns the layer's name without its number, e.g. for `transformer_layer_7/...`."""
     return re.sub(r"_\d+$", "", name.partition("/")[0])

@@ -1,4 +1,4 @@
-"""Saving checkpoints while training goes on."""
+"""Saves checkpoints in a thread while training continues."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from kerasft.training.checkpoints.checkpoint import (
 
 
 class CheckpointWriter:
-    """Saves checkpoints while training goes on.
+    """Saves checkpoints in a thread while training continues.
 
-    A checkpoint's values are copied at once, and written by a thread: a step waits only where the
-    one before is still being written. As many bytes as a checkpoint has are held meanwhile.
+    Values are copied at once; a step waits only while the previous checkpoint is still being
+    written. The copy takes as much memory as a checkpoint.
 
     Args:
         folder: The run's folder of checkpoints.
-        keep: How many of the latest are kept. Defaults to 2: the latest, and one before it should
-            the latest be damaged.
+        keep: Number of latest checkpoints to keep. Defaults to 2, in case the latest is damaged.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2):
@@ -38,11 +37,11 @@ class CheckpointWriter:
         self._pending: Future | None = None
 
     def save(self, step: int, variables: Sequence, state: Mapping) -> None:
-        """Saves a checkpoint of a step; older ones than are kept are removed when it stands.
+        """Saves the checkpoint of a step, then removes those beyond `keep`.
 
         Raises:
-            UserError: If the disk is full, or was so for the one before. Earlier checkpoints are
-                untouched.
+            UserError: If the disk is or was full, for this one or the one before. Earlier
+                checkpoints are untouched.
         """
         self.wait()
         values = named_values(variables)
@@ -51,11 +50,7 @@ class CheckpointWriter:
         self._pending = self._thread.submit(self._write, final, values, recorded)
 
     def wait(self) -> None:
-        """Waits until what was saved is on the disk.
-
-        Raises:
-            UserError: If the disk is full.
-        """
+        """Waits until the last save is on disk; raises `UserError` if the disk is full."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()

@@ -1,4 +1,4 @@
-"""Starting several processes that train together, and ending them together."""
+"""Starts and stops the processes of a multi-worker training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kerasft.training.distribution.workers import VARIABLE, WorkerLostError, fin
 _GRACE_SECONDS = 30.0  # to save a checkpoint, before a process is killed
 _POLL_SECONDS = 0.05
 _LAST_LINES = 15  # the end of a traceback
-# What an indexed Job of Kubernetes and a task of Slurm are told.
+# Set by Kubernetes in an indexed Job and by Slurm in a task.
 _INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "SLURM_PROCID")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,25 +31,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SECONDS) -> int:
     """Runs a command in several processes and waits for all of them.
 
-    What the chief writes to stdout comes through as it is; all else comes to stderr, each line
-    behind `[worker 1]`. When one process fails, the others are ended, and its last lines are told
-    once more, below what the others had to say. SIGINT and SIGTERM are passed on to all.
+    The chief's stdout passes through unchanged; all other output goes to stderr, prefixed with
+    `[worker 1]`. When one process fails, the others are stopped, and its last lines are repeated at
+    the end. SIGINT and SIGTERM are forwarded to all.
 
     Args:
         command: The command, its program first.
-        num_workers: How many processes.
-        grace: Seconds between the request to end and the kill.
+        num_workers: Number of processes.
+        grace: Seconds between SIGTERM and SIGKILL.
 
     Returns:
-        The chief's exit code; if it was ended because another failed, that one's. 128 and the
-        signal's number, if a signal ended it.
-
-    Raises:
-        UserError: There is no such program.
+        The exit code of the chief, or of the process whose failure stopped it; 128 plus the
+        signal's number after a signal.
     """
     _check_program(command)
     processes, readers = [], []
-    told: list[int] = []  # the signals that were passed on
+    told: list[int] = []  # the forwarded signals
     last_lines = [collections.deque(maxlen=_LAST_LINES) for _ in range(num_workers)]
     addresses = [f"127.0.0.1:{port}" for port in free_ports(num_workers)]
     with _passing_signals(processes, told):
@@ -62,23 +59,19 @@ def launch(command: Sequence[str], num_workers: int, *, grace: float = _GRACE_SE
     for reader in readers:
         reader.join()
     code = _code(processes[failed or 0])
-    # A mistake of the user's says itself what to do, and signals are the user's own.
+    # A user error already says how to fix it, and signals come from the user.
     if failed is not None and code != UserError.exit_code and not told:
         sys.stderr.write(_describe_failure(failed, code, last_lines[failed]))
     return code
 
 
 def join(command: Sequence[str], hosts: Sequence[str], index: int | None) -> NoReturn:
-    """Becomes one process of several machines: the command, told which of them it is.
+    """Replaces this process by the command, as one process of a multi-machine run.
 
     Args:
         command: The command, its program first.
         hosts: `host:port` of each process, the chief first; the same on all machines.
-        index: Which of them this is; `None`: what an indexed Job of Kubernetes or a task of Slurm
-            is told.
-
-    Raises:
-        UserError: It is none of them, or there is no such program.
+        index: Index of this process; `None`: as set by an indexed Job of Kubernetes or by Slurm.
     """
     _check_program(command)
     if index is None:
@@ -118,18 +111,13 @@ def _check_program(command: Sequence[str]) -> None:
 
 
 def tf_config(addresses: Sequence[str], index: int) -> str:
-    """Returns the value of `TF_CONFIG` for one process.
-
-    Args:
-        addresses: `host:port` of each process, the chief first.
-        index: Which of them it is for.
-    """
+    """Returns `TF_CONFIG` for process `index`; `addresses` are `host:port`, the chief first."""
     task = {"type": "worker", "index": index}
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports of this machine that nobody listens on now."""
+    """Returns ports of this machine that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -145,7 +133,7 @@ def _start(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.P
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+        start_new_session=True,  # Ctrl-C reaches only this process, which forwards it
     )
 
 
@@ -169,25 +157,25 @@ def _copy(
     with source:
         for line in source:
             last_lines.append(line)
-            with contextlib.suppress(BrokenPipeError):  # the process is to go on all the same
+            with contextlib.suppress(BrokenPipeError):  # the process should continue anyway
                 target.write(prefix + line)
                 target.flush()
 
 
 def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[int]) -> int | None:
-    """Waits until all have ended; returns which one failed first, if one did."""
+    """Waits until all have ended; returns the index of the first that failed, if any."""
     failed, deadline = None, None
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         if deadline is None and any(codes):
             failed = _first_to_fail(codes)
-            if not told:  # a second signal would cut short what those that were told still save
+            if not told:  # a second signal would cut short a save after a forwarded one
                 code = _code(processes[failed])
                 sys.stderr.write(f"[launch] worker {failed} ended with {code}: ending all.\n")
                 _send(processes, signal.SIGTERM)
             deadline = time.monotonic() + grace
         if deadline is not None and time.monotonic() > deadline:
-            _send(processes, signal.SIGKILL)  # it waits for those that are gone
+            _send(processes, signal.SIGKILL)  # a no-op for those that have ended
         time.sleep(_POLL_SECONDS)
     if failed is None:
         failed = _first_to_fail([process.returncode for process in processes])
@@ -195,13 +183,13 @@ def _wait(processes: Sequence[subprocess.Popen], grace: float, told: Sequence[in
 
 
 def _first_to_fail(codes: Sequence[int | None]) -> int | None:
-    """Returns which process failed; rather not one that only misses another."""
+    """Returns which process failed, preferring one that did not just lose another."""
     failed = [index for index, code in enumerate(codes) if code]
     return min(failed, key=lambda i: (codes[i] == WorkerLostError.exit_code, i), default=None)
 
 
 def _describe_failure(index: int, code: int, last_lines: Sequence[str]) -> str:
-    """Returns lines for people: how a process ended, what it said last, and how to go on."""
+    """Returns lines for people: how a process ended, its last output, and how to resume."""
     how = f"worker {index} ended with {code}"
     if code == 128 + signal.SIGKILL:
         how += ": it was killed, as the system does where memory runs short"
@@ -222,7 +210,7 @@ def _send(processes: Sequence[subprocess.Popen], number: int) -> None:
 
 @contextlib.contextmanager
 def _passing_signals(processes: Sequence[subprocess.Popen], told: list[int]) -> Iterator[None]:
-    """Passes signals on to the processes, which save a checkpoint and end."""
+    """Forwards signals to the processes, which save a checkpoint and end."""
 
     def pass_on(number, frame) -> None:
         told.append(number)

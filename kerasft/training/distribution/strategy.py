@@ -1,4 +1,4 @@
-"""On which devices a run trains, and what they give each other: rows, sums."""
+"""Distribution strategies, and how batches, rows and sums pass between replicas."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     """Builds the `tf.distribute` strategy of a recipe.
 
     Args:
-        name: `auto` (MultiWorkerMirroredStrategy if `TF_CONFIG` names several processes, else
+        name: `auto` (MultiWorkerMirroredStrategy if `TF_CONFIG` lists several processes, else
             MirroredStrategy over the GPUs if there are any, else one device), `one_device`,
             `mirrored` (over all GPUs; without one, over all logical CPUs), or `multi_worker`.
 
     Raises:
-        UserError: `TF_CONFIG` is missing where it is needed, or is damaged.
+        UserError: If `TF_CONFIG` is damaged, or missing where it is needed.
     """
     cluster = read_cluster() if name in ("auto", "multi_worker") else None
     if name == "multi_worker" and cluster is None:
@@ -47,7 +47,7 @@ def build_workers(strategy: tf.distribute.Strategy) -> Workers:
 
 
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:
-    """Returns a short name for people: kind of strategy, number and kind of its devices."""
+    """Returns a short description: type of the strategy, number and type of its devices."""
     devices = strategy.extended.worker_devices
     kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
     count, processes = strategy.num_replicas_in_sync, build_workers(strategy).count
@@ -56,21 +56,18 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
 
 
 def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
-    """Splits each global batch over the replicas, rows dealt out in turn.
+    """Splits each global batch over the replicas, rows dealt in turn.
 
-    Dealing rows in turn gives every replica texts of about the same length, as a batch is sorted
-    by length. The batch size must be a multiple of the number of replicas (rows of weight 0 fill
-    a short batch up).
-
-    Returns:
-        An iterable of what `strategy.run` takes.
+    A batch is sorted by length, so this gives all replicas texts of similar length. The batch size
+    must be a multiple of the number of replicas (rows of weight 0 fill a short batch). Returns an
+    iterable for `strategy.run`.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return dataset
 
     def parts_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        own = replicas // context.num_input_pipelines  # of this process
+        own = replicas // context.num_input_pipelines  # in this process
         first = own * context.input_pipeline_id
 
         def split(*batch):
@@ -86,16 +83,10 @@ def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset):
 
 
 def gather_rows(strategy: tf.distribute.Strategy, parts) -> tf.Tensor:
-    """Puts what the replicas made of a batch together; each of them, in every process, gets all.
+    """Gathers the replicas' rows; every replica in every process gets the whole batch.
 
-    The way back of `distribute`: row i comes from replica i mod n.
-
-    Args:
-        strategy: The strategy.
-        parts: What `strategy.run` returned: `(batch / replicas, ...)` of each replica.
-
-    Returns:
-        `(batch, ...)`.
+    The inverse of `distribute`: row i comes from replica i mod n. `parts` is what `strategy.run`
+    returned, `(batch / replicas, ...)` per replica.
     """
     rows = strategy.gather(parts, axis=0)
     replicas, shape = strategy.num_replicas_in_sync, tf.shape(rows)
@@ -104,7 +95,7 @@ def gather_rows(strategy: tf.distribute.Strategy, parts) -> tf.Tensor:
 
 
 def sum_over_replicas(tensors):
-    """Sums a structure of tensors over the replicas; on one device it is returned as it is."""
+    """Sums a structure of tensors over the replicas; on one device returns it unchanged."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tensors
@@ -112,18 +103,14 @@ def sum_over_replicas(tensors):
 
 
 def sum_step(gradients, loss_sum, weight, *, sent_as: str):
-    """Returns a step's three summed over the replicas.
+    """Returns gradients (dense if there are replicas) and two scalars, summed over the replicas.
 
-    Args:
-        gradients: Dense, or on one device any.
-        loss_sum: Scalar.
-        weight: Scalar.
-        sent_as: Type that gradients are rounded to before they are sent.
+    Gradients are rounded to the dtype `sent_as` before they are sent.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     if not several or sent_as == "float32":
         return sum_over_replicas((gradients, loss_sum, weight))
-    # Apart: what is summed together is of one dtype.
+    # Separately, since one all-reduce has one dtype.
     sent = [tf.cast(gradient, sent_as) for gradient in gradients]
     sums = [tf.cast(total, tf.float32) for total in sum_over_replicas(sent)]
     return sums, *sum_over_replicas((loss_sum, weight))
@@ -131,10 +118,9 @@ def sum_step(gradients, loss_sum, weight, *, sent_as: str):
 
 @functools.cache
 def _build_multi_worker(*, is_alone: bool) -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Builds the one strategy of this process, which joins the others here and waits for them.
+    """Builds this process's only strategy, which waits here for the other processes.
 
-    Args:
-        is_alone: Whether there are no others: then it opens no port.
+    `is_alone`: there are no others, so it opens no port.
     """
     with hidden_variable() if is_alone else contextlib.nullcontext():
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -142,10 +128,10 @@ def _build_multi_worker(*, is_alone: bool) -> tf.distribute.MultiWorkerMirroredS
 
 @functools.cache
 def _build_mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
-    """Builds the one MirroredStrategy over these devices.
+    """Builds the only MirroredStrategy over these devices.
 
-    Each strategy numbers its all-reduces from the same start, while TensorFlow remembers their
-    shapes by number for the whole process: with a second one, a second model could not train.
+    Each strategy numbers its all-reduces from the same start, but TensorFlow remembers their shapes
+    by number for the whole process: with a second one, a second model could not train.
     """
     with hidden_variable():
         return tf.distribute.MirroredStrategy(devices)

@@ -1,7 +1,8 @@
-"""The processes of a run on several machines: who is the chief, and how they agree.
+"""The processes of a multi-worker run: their roles and how they agree.
 
-TensorFlow's own: `TF_CONFIG` names the processes, collective operations carry what they agree on.
-Each runs the whole program, step for step the same; the chief alone writes a run's files.
+TensorFlow's mechanisms: `TF_CONFIG` lists the processes, collective operations carry the agreement.
+Each process runs the whole program, identically step for step; only the chief writes the run's
+files.
 """
 
 from __future__ import annotations
@@ -34,22 +35,16 @@ _EXAMPLE = (
 
 
 class WorkerLostError(UserError):
-    """Another process of the run is gone; the code says that the run may be started again."""
+    """Another process of the run is gone; the exit code says that a retry may succeed."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Cluster(NamedTuple):
-    """What `TF_CONFIG` says.
+    """The processes listed in `TF_CONFIG`."""
 
-    Attributes:
-        num_workers: Processes that train.
-        index: Which of them this one is; 0 is the chief. A task of the type `chief` is 0, and the
-            workers follow it.
-    """
-
-    num_workers: int = 1
-    index: int = 0
+    num_workers: int = 1  # processes that train
+    index: int = 0  # 0 is the chief: a task of type `chief`, followed by the workers
 
     @property
     def is_chief(self) -> bool:
@@ -58,10 +53,10 @@ class Cluster(NamedTuple):
 
 
 def read_cluster() -> Cluster | None:
-    """Reads `TF_CONFIG`; `None` where it is not set. A cluster without tasks is one process.
+    """Reads `TF_CONFIG`; `None` if unset. A cluster without tasks is one process.
 
     Raises:
-        UserError: It does not describe processes that can train together, this one among them.
+        UserError: If it does not describe processes that can train together, or omits this one.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
@@ -79,18 +74,14 @@ def read_cluster() -> Cluster | None:
 
 
 def expected_cluster(strategy: str) -> Cluster:
-    """Returns the processes that will train under a recipe's `training.strategy`.
-
-    Raises:
-        UserError: `TF_CONFIG` is damaged.
-    """
+    """Returns the processes that will train under a recipe's `training.strategy`."""
     several = strategy in ("auto", "multi_worker")
     return (read_cluster() if several else None) or Cluster()
 
 
 @contextlib.contextmanager
 def hidden_variable() -> Iterator[None]:
-    """Hides `TF_CONFIG` from TensorFlow, which reads it, and fails, where one process trains."""
+    """Hides `TF_CONFIG` from TensorFlow, which fails on it where one process trains."""
     text = os.environ.pop(VARIABLE, None)
     try:
         yield
@@ -100,7 +91,7 @@ def hidden_variable() -> Iterator[None]:
 
 
 def find_address_fault(addresses: Sequence[object]) -> str | None:
-    """Returns why processes cannot have these addresses, as a clause; `None` if they can."""
+    """Returns why addresses are invalid, as a clause; `None` if they are valid."""
     seen = set()
     for address in addresses:
         match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
@@ -113,7 +104,7 @@ def find_address_fault(addresses: Sequence[object]) -> str | None:
 
 
 def _parse_cluster(text: str) -> Cluster:
-    """Returns what `TF_CONFIG` says; raises a `ValueError` that says what is wrong."""
+    """Parses `TF_CONFIG`; raises a `ValueError` with the reason if it is invalid."""
     try:
         config = json.loads(text)
     except ValueError as error:
@@ -152,11 +143,9 @@ def _require(is_so: object, fault: str) -> None:
 
 
 class Workers:
-    """The processes that train under a strategy, as one of them sees them.
+    """The processes that train under a strategy, seen from one of them.
 
-    Args:
-        strategy: The strategy; under any but MultiWorkerMirroredStrategy there is one process.
-        cluster: The processes.
+    Any strategy but MultiWorkerMirroredStrategy has one process.
     """
 
     def __init__(self, strategy, cluster: Cluster):
@@ -165,17 +154,17 @@ class Workers:
         self._strategy = strategy
 
     def any(self, flag: bool) -> bool:
-        """Tells whether a flag is up in any of the processes, all of which must ask."""
+        """Returns whether the flag is set in any process; all processes must call this."""
         return flag if self.count == 1 else self._sum(float(flag)) > 0
 
     def barrier(self) -> None:
-        """Waits until all processes are here."""
+        """Waits for all processes."""
         if self.count > 1:
             self._sum(1.0)
 
     @contextlib.contextmanager
     def chief_first(self) -> Iterator[None]:
-        """Lets the chief do something first, and the others when it is done."""
+        """Runs the block in the chief first, then in the others."""
         if not self.is_chief:
             self.barrier()
         yield
@@ -205,20 +194,20 @@ class Workers:
 def working_folder(
     workers: Workers, resumed: RunDir | None, prepare: Callable[[], RunDir]
 ) -> Iterator[RunDir]:
-    """Gives each process the folder that it writes to: the chief the run's, the others one aside.
+    """Yields the folder that this process writes to: the run's for the chief, else a temporary one.
 
-    Each keeps its own checkpoints, best weights and history, so that all go the same way step for
-    step. Those of the others lie in a temporary folder, which is gone when they end.
+    Each process keeps its own checkpoints, best weights and history, so that all take the same
+    decisions. All processes must call this.
 
     Args:
-        workers: The processes, all of which must come here.
-        resumed: The run directory that is gone on with; `None` for a new run.
-        prepare: Makes the run directory, or makes ready the one to go on with; the chief's.
+        workers: The processes.
+        resumed: The run directory to resume; `None` for a new run.
+        prepare: Creates the run directory or prepares the resumed one; called by the chief.
     """
-    workers.barrier()  # all have read a run that is resumed as it was
+    workers.barrier()  # all have read the resumed run before it changes
     if workers.is_chief:
         run_dir = prepare()
-        workers.barrier()  # it is ready
+        workers.barrier()  # the run directory is ready
         workers.barrier()  # the others have read it
         yield run_dir
         return

@@ -1,1 +1,1 @@
-"""From step to step: when to evaluate, save, stop and go back."""
+"""The training loop: when to evaluate, save, stop and go back."""

@@ -1,8 +1,8 @@
-"""What XLA compiled, kept for the next run on a machine like this one.
+"""A persistent cache of programs that XLA compiled.
 
-XLA compiles a step anew for each shape of a batch, seconds to minutes each. TensorFlow can keep the
-programs in a folder; that a program fits the machine it does not look at, so each kind of machine
-has a folder of its own here.
+XLA compiles a step for each shape of a batch, seconds to minutes each. TensorFlow can keep the
+programs in a folder, but does not check that they fit the machine, so each kind of machine gets its
+own folder.
 """
 
 from __future__ import annotations
@@ -23,13 +23,10 @@ _OPTION = "--tf_xla_persistent_cache_directory"
 
 
 def keep_compiled_programs() -> Path | None:
-    """Has XLA look for its programs in the cache folder, and leave new ones there.
+    """Makes XLA use the cache folder; call it before anything is compiled in the process.
 
-    To be called before anything is compiled in the process: TensorFlow reads its flags once.
-
-    Returns:
-        The folder; `None` where `TF_XLA_FLAGS` names one already, or it cannot be made, or a space
-        in its path would end the flag. Every run then compiles for itself.
+    TensorFlow reads its flags once. Returns the folder, or `None` (no cache) if `TF_XLA_FLAGS`
+    names one already, it cannot be created, or a space in its path would end the flag.
     """
     flags = os.environ.get(VARIABLE, "")
     if _OPTION in flags:
@@ -39,15 +36,15 @@ def keep_compiled_programs() -> Path | None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home
+    except OSError:  # a read-only home directory
         return None
     os.environ[VARIABLE] = f"{flags} {_OPTION}={folder}".strip()
     return folder
 
 
 def _machine() -> str:
-    """Returns a name that machines share only if they can run each other's programs."""
-    # TensorFlow, asked for its devices, would read its flags.
+    """Returns a name shared only by machines that can run each other's programs."""
+    # Listing devices by TensorFlow would make it read its flags.
     gpus = sorted(path.read_text(errors="replace") for path in _NVIDIA.glob("*/information"))
     models = [line for text in gpus for line in text.splitlines() if line.startswith("Model")]
     traits = [platform.machine(), *sorted(cpu_flags()), *models]

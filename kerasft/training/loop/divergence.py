@@ -1,4 +1,4 @@
-"""Training that breaks down: how it is noticed."""
+"""Detects diverged training."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ import statistics
 
 from kerasft.errors import UserError
 
-SKIP = "skip"  # of training.on_divergence: leave the batch out, and go on
-_WINDOW = 100  # steps whose losses a loss is compared with
-_FEWEST = 20  # before which nothing is compared
+SKIP = "skip"  # value of training.on_divergence: leave the batch out and continue
+_WINDOW = 100  # previous steps that a loss is compared with
+_FEWEST = 20  # with fewer, nothing is compared
 
 
 class DivergedError(UserError):
-    """A step whose loss or gradient says that training broke down.
-
-    Args:
-        step: The step, from 1.
-        loss: Its loss.
-        what: One sentence: what is wrong.
-        received: What was found.
-        expected: What would have been right.
-    """
+    """A step, counted from 1, whose loss or gradient shows that training diverged."""
 
     def __init__(self, step: int, loss: float, what: str, *, received: str, expected: str):
         super().__init__(
@@ -36,11 +28,7 @@ class DivergedError(UserError):
 
 
 def check_finite(step: int, loss: float, norm: float, learning_rate: float) -> None:
-    """Checks that a step's loss and gradient are numbers.
-
-    Raises:
-        DivergedError: They are not.
-    """
+    """Raises a `DivergedError` if a step's loss or gradient norm is not finite."""
     if math.isfinite(loss) and math.isfinite(norm):
         return
     raise DivergedError(
@@ -53,11 +41,7 @@ def check_finite(step: int, loss: float, norm: float, learning_rate: float) -> N
 
 
 def check_loss(step: int, loss: float, recent: list[float], factor: float) -> None:
-    """Checks that a loss is not many times that of the steps before, and enters it.
-
-    Raises:
-        DivergedError: It is.
-    """
+    """Raises a `DivergedError` if a loss exceeds `factor` times the recent mean, else adds it."""
     mean = statistics.fmean(recent) if len(recent) >= _FEWEST else math.inf
     if loss > factor * mean:
         raise DivergedError(

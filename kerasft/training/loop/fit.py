@@ -1,4 +1,4 @@
-"""One training from its state to its end: steps, evaluations, checkpoints, early stopping."""
+"""Trains a model: steps, evaluations, checkpoints, early stopping."""
 
 from __future__ import annotations
 
@@ -26,16 +26,10 @@ from kerasft.training.step.averaging import Soup, counted_weights, unaveraged
 
 
 class Fit:
-    """Trains a model from `state` to the end, or to an interruption.
+    """Trains a compiled `FineTuner`, its optimizer built, from `state` to the end.
 
-    Args:
-        model: A compiled `FineTuner`, its optimizer built.
-        strategy: The strategy that the model was made under.
-        data: What to train and validate on.
-        settings: When things happen.
-        folder: Where checkpoints go.
-        state: Where training stands; changed in place.
-        callbacks: Notified of what happens.
+    The model was created under `strategy`; `folder` is for checkpoints; `state` is changed in
+    place.
     """
 
     def __init__(
@@ -60,7 +54,7 @@ class Fit:
         self.writer = CheckpointWriter(folder, keep=settings.keep_checkpoints)
         self.saved_at = time.monotonic()
         self.compiled: set[tuple[int, int]] = set()  # shapes of batches
-        # With another patience than before the interruption it may not have stopped.
+        # A resumed run may have another patience.
         state.stopped_early = state.is_out_of_patience(settings.patience)
         self.soup = Soup(
             folder,
@@ -73,8 +67,8 @@ class Fit:
         """Trains to the end.
 
         Raises:
-            InterruptRequested: After SIGINT or SIGTERM, when a checkpoint has been saved.
-            DivergedError: If the loss breaks down.
+            InterruptRequested: After SIGINT or SIGTERM, once a checkpoint is saved.
+            DivergedError: If the loss diverges.
             UserError: If the monitored metric does not exist, the disk is full, or memory runs out.
         """
         start = time.monotonic() - self.state.seconds
@@ -95,7 +89,7 @@ class Fit:
         return self.state
 
     def _train(self, start: float, watch: InterruptWatch) -> None:
-        """Runs the steps, in one go or, where layers join on the way, in stretches."""
+        """Runs the steps, in one stretch between two layers that unfreeze."""
         is_over = False
         if self.settings.saves_start and self.state.step == 0:
             self._save()
@@ -108,9 +102,9 @@ class Fit:
             self._average(watch)
 
     def _run_stretch(self, start: float, watch: InterruptWatch) -> bool:
-        """Runs steps until another layer joins; returns whether training is over.
+        """Runs steps until another layer unfreezes; returns whether training is over.
 
-        A step that was interrupted before its evaluation is evaluated first.
+        A step interrupted before its evaluation is evaluated first.
         """
         steps = train_steps(
             self.model,
@@ -146,7 +140,7 @@ class Fit:
         )
 
     def _due(self, every: int) -> bool:
-        """Tells whether something that happens every so many steps is due now."""
+        """Returns whether an action of every `every` steps is due now."""
         step = self.state.step
         return step > 0 and (step % every == 0 or step == self.settings.last_step)
 
@@ -154,12 +148,12 @@ class Fit:
         seconds = self.settings.checkpoint_seconds
         late = False
         if seconds is not None and self.state.step > 0:
-            # All save together: to read what each replica counts for itself takes all of them.
+            # All processes save together: reading per-replica variables takes all of them.
             late = self.workers.any(time.monotonic() - self.saved_at >= seconds)
         return late or self._due(self.settings.checkpoint_every)
 
     def _count(self, result: StepResult | SkippedStep) -> None:
-        """Enters a step in the state and tells the events of it."""
+        """Records a step in the state and calls the callbacks."""
         stats = self.data.stats(result.step - 1)
         self.state.step = result.step
         if isinstance(result, SkippedStep):
@@ -182,7 +176,7 @@ class Fit:
         self._end_epoch(result.running)
 
     def _end_epoch(self, running: Mapping[str, float]) -> None:
-        """Tells the events of an epoch that ends with the present step, if one does."""
+        """Calls the callbacks if an epoch ends with this step."""
         epoch, rest = divmod(self.state.step, self.data.plan.steps_per_epoch)
         if rest == 0:
             self.callbacks.on_epoch(epoch, self.state.step, running)
@@ -198,7 +192,7 @@ class Fit:
         return self.data.evaluate(on_batch)
 
     def _evaluate(self, watch: InterruptWatch) -> None:
-        """Evaluates, keeps the best weights, and settles whether to stop early."""
+        """Evaluates, keeps the best weights, and decides on early stopping."""
         self.writer.wait()  # which best weights are kept depends on the checkpoints
         state, ranking = self.state, self.settings.ranking
         with counted_weights(self.model):
@@ -207,7 +201,7 @@ class Fit:
             state.evaluations.append({"step": state.step, **metrics})
             improves = is_better(value, state.best_value, ranking.monitor)
             best = improves or self._wins_tie(value)
-            # Until the metric is defined, the latest weights are as good as any.
+            # While the metric is undefined, the latest weights are as good as any.
             if best or state.best_value is None or math.isnan(state.best_value):
                 save_best(self.folder, self.model.weights, state.evaluations[-1])
                 state.best_step, state.best_value = state.step, value
@@ -223,7 +217,7 @@ class Fit:
             )
 
     def _wins_tie(self, value: float) -> bool:
-        """Tells whether the latest evaluation is as good as the best one, and goes before it."""
+        """Returns whether the latest evaluation equals the best one and ranks before it."""
         *earlier, latest = self.state.evaluations
         best = [e for e in earlier if e["step"] == self.state.best_step]
         key = self.settings.ranking.key
@@ -259,7 +253,7 @@ class Fit:
 
 
 def checkpointed_variables(model) -> list:
-    """Returns all that a step changes or compares with, beginning with weights and seeds."""
+    """Returns all variables that a step changes or compares with, weights and seeds first."""
     return [
         *model.variables,
         *model.optimizer.variables,

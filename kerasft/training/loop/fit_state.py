@@ -1,4 +1,4 @@
-"""What a training is given, and where it stands: plain data around `training/fit.py`."""
+"""Inputs and state of a training, as plain data for `training/loop/fit.py`."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from kerasft.training.loop.unfreezing import GradualUnfreezing
 
 @dataclasses.dataclass(frozen=True)
 class FitSettings:
-    """When things happen, in steps.
+    """When to evaluate, save and stop, in steps.
 
     Args:
-        total_steps: Steps of the run.
-        evaluate_every: Steps between evaluations; the last step is always evaluated.
-        checkpoint_every: Steps between checkpoints; the last step is always saved.
         ranking: Which evaluation is the best.
-        patience: Stop after so many evaluations without a better one; 0 never stops early.
-        average_checkpoints: Average the weights of so many evaluated steps in the end; 1 is none.
+        evaluate_every: The last step is always evaluated.
+        checkpoint_every: The last step is always saved.
+        patience: Stop after this number of evaluations without improvement; 0: never.
+        average_checkpoints: Average the weights of this number of evaluated steps at the end; 1:
+            none.
         average_from: Which ones: `best` or `last`.
-        unfreezing: When layers join; by default all are trained from the start.
-        checkpoint_seconds: Save also when so many seconds have passed since the last; `None`: no.
-        keep_checkpoints: How many of the latest are kept.
-        saves_start: Whether there is a checkpoint of step 0, to go back to.
-        divergence_factor: A loss of more than so many times the mean of the last steps is one that
-            diverged; `None`: no loss is, as long as it is a number.
+        unfreezing: When layers unfreeze; by default all are trained from the start.
+        checkpoint_seconds: Also save when this time has passed since the last save; `None`: no.
+        keep_checkpoints: Number of latest checkpoints to keep.
+        saves_start: Whether to save a checkpoint of step 0, to go back to.
+        divergence_factor: Treat a step as diverged if its loss exceeds this multiple of the mean of
+            the last steps; `None`: only if it is not finite.
         skip: Steps, from 1, whose batch is left out.
-        stop_step: Stop after this step, before the end that the schedule is made for; `None`: at
-            the end.
-        norms_every: Steps between two whose norms are measured; 0 measures none.
+        stop_step: Stop after this step, before the end of the schedule; `None`: at the end.
+        norms_every: Measure norms every n-th step; 0: never.
     """
 
     total_steps: int
@@ -60,26 +59,26 @@ class FitSettings:
 
     @property
     def last_step(self) -> int:
-        """The step after which training is over."""
+        """The last step of training."""
         return min(self.total_steps, self.stop_step or self.total_steps)
 
 
 @dataclasses.dataclass
 class FitState:
-    """Where a training stands; saved in every checkpoint, as plain data.
+    """The state of a training; saved in every checkpoint, as plain data.
 
     Args:
         best_step: The step whose weights are in `best/`; 0 before the first evaluation.
         best_value: The monitored metric there; `None` before the first evaluation.
-        evaluations_since_best: Evaluations since the monitored metric was last improved upon. A tie
-            is no improvement, also where it becomes the best step.
-        stopped_early: Whether training stopped for want of an improvement.
-        averaged_step: The step whose weights were made an average of earlier ones; 0: none.
-        target_scaling: Mean and standard deviation by which the targets of a regression are
-            standardized. (0, 1), the default, standardizes nothing, as an earlier version did.
-        devices: What the last step was trained on, from `describe_strategy`; `None` before any.
-        compile_seconds: Of `step_seconds`, what passed in steps that XLA compiled: the first of
-            each shape of a batch in a process. 0 without XLA.
+        evaluations_since_best: Evaluations since the monitored metric last improved. A tie is no
+            improvement, even if it becomes the best step.
+        stopped_early: Whether training stopped for lack of improvement.
+        averaged_step: Step whose weights were replaced by an average of earlier ones; 0: none.
+        target_scaling: Mean and standard deviation that standardize the targets of a regression.
+            The default (0, 1) standardizes nothing, as an earlier version did.
+        devices: Devices of the last step, from `describe_strategy`; `None` before any.
+        compile_seconds: Part of `step_seconds` spent in steps that XLA compiled: the first of each
+            batch shape in a process. 0 without XLA.
     """
 
     step: int = 0
@@ -103,9 +102,9 @@ class FitState:
 
     @classmethod
     def from_checkpoint(cls, saved: Mapping) -> FitState:
-        """Reads the state out of what a checkpoint recorded, perhaps one of an earlier version."""
+        """Reads the state from a checkpoint, possibly of an earlier version."""
         names = {field.name for field in dataclasses.fields(cls)}
-        if saved.get("averaged"):  # an earlier version kept no step
+        if saved.get("averaged"):  # an earlier version recorded no step
             saved = {**saved, "averaged_step": saved["step"]}
         state = cls(**{name: value for name, value in saved.items() if name in names})
         state.target_scaling = tuple(state.target_scaling)
@@ -119,20 +118,20 @@ class FitState:
         return state
 
     def is_out_of_patience(self, patience: int) -> bool:
-        """Tells whether so many evaluations brought no improvement; 0 is endless patience."""
+        """Returns whether `patience` evaluations brought no improvement; never for 0."""
         return 0 < patience <= self.evaluations_since_best
 
     def forget_best(self) -> None:
-        """Starts to look for the best step anew, since the weights of the one so far are gone."""
+        """Restarts the search for the best step, since the weights of the previous one are gone."""
         self.best_step, self.best_value, self.evaluations_since_best = 0, None, 0
 
     @property
     def evaluated(self) -> bool:
-        """Whether the present step was evaluated."""
+        """Whether this step was evaluated."""
         return bool(self.evaluations) and self.evaluations[-1]["step"] == self.step
 
     def figures(self) -> dict[str, float]:
-        """Returns how fast it went; examples and tokens per second of the steps alone."""
+        """Returns the speed; examples and tokens per second count the steps only."""
         sums = BatchStats(
             self.examples, self.tokens, max(self.positions, 1), self.busy, self.capacity
         )
@@ -147,23 +146,23 @@ class FitState:
 
 
 def saved_state(folder: Path) -> FitState | None:
-    """Returns the state of the newest checkpoint in a folder, if there is one."""
+    """Returns the state of the newest checkpoint in a folder, `None` without one."""
     saved = latest_state(folder)
     return None if saved is None else FitState.from_checkpoint(saved)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a training reads.
+    """Training data and validation.
 
     Args:
         plan: The batch plan.
-        batches: Returns the dataset of global batches from a step on.
+        batches: Maps a step to the dataset of global batches from there on.
         evaluate: Returns the validation metrics; calls its argument after each batch, which may
             raise to stop.
-        altered: Returns how many examples of a step, counted from 0, were altered; asked once,
-            when the step is done. `None` where nothing augments.
-        split: How the rows of a batch are split over replicas. Defaults to one of them.
+        altered: Returns how many examples of a step, counted from 0, were altered; called once,
+            after the step. `None` without augmentation.
+        split: How the rows of a batch are split over replicas. Defaults to one replica.
     """
 
     plan: BatchPlan
@@ -173,11 +172,7 @@ class TrainingData:
     split: Split = dataclasses.field(default_factory=Split)
 
     def stats(self, step: int) -> BatchStats:
-        """Returns what the batch of a step held, once: how many were altered is then forgotten.
-
-        Args:
-            step: Counted from 0.
-        """
+        """Returns the batch size of a step, from 0. Call it once: `altered` counts are dropped."""
         lengths = self.plan.lengths[self.plan.batch(step)]
         multiple = self.plan.pad_length_to
         by_replica = self.split.positions(lengths, multiple)

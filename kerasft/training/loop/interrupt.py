@@ -1,4 +1,4 @@
-"""Ctrl-C without loss: the signal is noted, the step finishes, a checkpoint is saved."""
+"""Handles Ctrl-C without loss: finishes the step, then saves a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was interrupted after its state was saved.
+    """A run was interrupted, and its state is saved.
 
     Args:
-        run_dir: Folder of the run, to resume from.
+        run_dir: The run directory, to resume from.
         step: Steps done.
-        signal_number: What interrupted it: SIGINT, the default, or SIGTERM.
+        signal_number: SIGINT, the default, or SIGTERM.
     """
 
     def __init__(self, run_dir: Path, step: int, signal_number: int = signal.SIGINT):
@@ -26,7 +26,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class InterruptRequested(KeyboardInterrupt):
-    """Raised at a place where stopping is safe, after a signal was noted."""
+    """Raised after a signal, where stopping is safe."""
 
     def __init__(self, signal_number: int = signal.SIGINT):
         super().__init__()
@@ -34,13 +34,10 @@ class InterruptRequested(KeyboardInterrupt):
 
 
 class InterruptWatch:
-    """Notes SIGINT and SIGTERM while it is entered; a second signal acts at once.
+    """Context manager that records SIGINT and SIGTERM; a second signal acts at once.
 
-    Python delivers signals to the main thread only: elsewhere (a notebook's worker thread) the
-    watch does nothing, and signals act as always.
-
-    Args:
-        on_request: Told once, when the first signal comes.
+    Python delivers signals to the main thread only: elsewhere (a notebook's worker thread) it does
+    nothing. `on_request` is called once, at the first signal.
     """
 
     def __init__(self, on_request: Callable[[], None] = lambda: None):
@@ -59,10 +56,9 @@ class InterruptWatch:
         self._restore()
 
     def check(self, agree: Callable[[bool], bool] = bool) -> None:
-        """Raises `InterruptRequested` if a signal was noted.
+        """Raises `InterruptRequested` if a signal was recorded.
 
-        Args:
-            agree: Of several processes: tells of a flag whether it is up in any of them.
+        With several processes, `agree` returns whether a flag is set in any of them.
         """
         if agree(self.requested):
             raise InterruptRequested(self.signal_number)

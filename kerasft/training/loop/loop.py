@@ -1,7 +1,4 @@
-"""The loop: runs the train step over the batches and yields what happened, nothing else.
-
-Logging, checkpoints and evaluation stand outside (`training/fit.py`).
-"""
+"""Runs the train step over the batches and yields its results, nothing else."""
 
 from __future__ import annotations
 
@@ -20,11 +17,7 @@ from kerasft.training.step.norms import NormWatch
 
 
 class SkippedStep(NamedTuple):
-    """A step whose batch was left out.
-
-    Attributes:
-        step: Steps done, this one included.
-    """
+    """A step whose batch was left out; `step` counts it, too."""
 
     step: int
 
@@ -41,18 +34,18 @@ def train_steps(
     """Trains on one batch after the other.
 
     Args:
-        model: A compiled `FineTuner`, made under `strategy`.
+        model: A compiled `FineTuner`, created under `strategy`.
         strategy: The strategy.
-        batches: Global batches, from the one of step `start_step` on.
-        start_step: Steps done before.
-        skip: Steps, from 1, whose batch is left out: nothing changes but that the schedule goes on.
-        norms_every: Steps between two whose norms are measured; 0 measures none.
+        batches: Global batches, starting with that of step `start_step`.
+        start_step: Steps already done.
+        skip: Steps, from 1, whose batch is left out: only the schedule advances.
+        norms_every: Measure norms every n-th step; 0: never.
 
     Yields:
         A `StepResult` after each step, or a `SkippedStep`.
 
     Raises:
-        DivergedError: If loss or gradient are no longer finite.
+        DivergedError: If loss or gradient are not finite.
     """
     norms = NormWatch(model, norms_every)
     iterator = iter(distribute(strategy, batches))
@@ -78,7 +71,7 @@ def train_steps(
         measured = norms.end(told.pop("gradient_squares", None))
         logs = {name: float(value) for name, value in told.items()}
         loss, norm = logs.pop("batch_loss"), logs.pop("gradient_norm")
-        # In float16 a gradient may overflow: the step is passed over, with a smaller scale next.
+        # A gradient may overflow in float16: the step is skipped and the loss scale is halved.
         if model.loss_scale is None or not math.isfinite(loss) or model.loss_scale.is_exhausted:
             check_finite(step, loss, norm, learning_rate)
         if strategy.num_replicas_in_sync > 1:  # inside a replica, metrics know its part alone
@@ -93,13 +86,13 @@ def build_distributed(
     """Builds the function that runs a step on every replica and returns the first one's result.
 
     Args:
-        step: From a replica's part of a batch to a dictionary of scalars.
+        step: Maps a replica's part of a batch to a dictionary of scalars.
         strategy: The strategy.
-        batch_spec: The iterator's `element_spec`; with its open lengths, one trace serves all.
+        batch_spec: The iterator's `element_spec`; its open lengths let one trace serve all.
         jit_compile: Whether XLA compiles the step.
     """
 
-    # No Python of a step depends on a tensor: to rewrite it all would make tracing slow.
+    # No Python of a step depends on a tensor, and autograph would slow down tracing.
     @tf.function(input_signature=[batch_spec], jit_compile=jit_compile, autograph=False)
     def run(batch):
         if strategy.num_replicas_in_sync == 1:

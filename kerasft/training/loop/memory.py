@@ -1,4 +1,4 @@
-"""Memory of the process: freed blocks are kept, and an error says what there was and what helps."""
+"""Process memory: keeps freed blocks, measures usage, and explains out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ TRAINING_FIX = (
 )
 EVALUATION_FIX = "set a smaller evaluation.batch_size."
 _RESERVED_BYTES = 1 << 26  # address space, untouched: room to report the error
-# One line of TensorFlow's message, which may stand below a traceback: of an allocator, of XLA, or
-# of oneDNN, whose status 1 is `dnnl_out_of_memory`. A full disk is the same class of error.
+# Matches one line of TensorFlow's message, which may follow a traceback: from an allocator, XLA, or
+# oneDNN, whose status 1 is `dnnl_out_of_memory`. A full disk raises the same class of error.
 _ALLOCATION = re.compile(r"^.*(?:OOM when allocating|[Oo]ut of memory|Status: 1, message).*$", re.M)
 _TENSOR = re.compile(r"shape\[(?P<shape>[\d,]*)\] and type (?P<type>\w+)")
 # <malloc.h>: the parameters of mallopt.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST = 2**31 - 1
-# What a container may take: control groups, version 2 and 1.
+# Memory limit of a container: cgroups version 2 and 1.
 _CONTAINER_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -40,10 +40,10 @@ _CONTAINER_LIMITS = (
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc not to give freed memory back; returns whether there was a glibc to tell.
+    """Makes glibc keep freed memory; returns whether glibc accepted.
 
-    A step frees and allocates the same tensors again and again. glibc gives large blocks back at
-    once, and the system clears every page anew: up to a third of a step's time on two CPU cores.
+    A step frees and allocates the same tensors again and again. glibc returns large blocks at once,
+    and the system clears every page anew: up to a third of a step's time on two CPU cores.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -57,7 +57,7 @@ def keep_freed_memory() -> bool:
 
 
 def resident_bytes() -> int:
-    """Returns how much memory the process takes now; where Linux does not tell, at its peak."""
+    """Returns the memory in use by the process; outside Linux, its peak."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:
@@ -67,11 +67,11 @@ def resident_bytes() -> int:
 
 
 def available_bytes() -> int:
-    """Returns how much memory the process may take: the machine's, or less by a limit of it."""
+    """Returns the memory that the process may use: the machine's, or a lower limit."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     for path in _CONTAINER_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # none, or "max"
+        with contextlib.suppress(OSError, ValueError):  # no limit, or "max"
             limits.append(int(path.read_text("ascii")))
     return min(limit for limit in limits if limit > 0)  # RLIM_INFINITY is -1
 
@@ -98,7 +98,7 @@ class OutOfMemoryError(UserError):
 
 @contextlib.contextmanager
 def naming_memory(where: Callable[[], str], *, in_evaluation: bool = False) -> Iterator[None]:
-    """Raises an `OutOfMemoryError` in place of TensorFlow's errors and Python's for it."""
+    """Turns out-of-memory errors of TensorFlow and Python into an `OutOfMemoryError`."""
     with contextlib.ExitStack() as reserve:
         with contextlib.suppress(OSError):
             reserve.enter_context(mmap.mmap(-1, _RESERVED_BYTES))
@@ -114,7 +114,7 @@ def naming_memory(where: Callable[[], str], *, in_evaluation: bool = False) -> I
 
 
 def _describe(error: Exception) -> str | None:
-    """Returns what could not be allocated; `None` if memory is not what is missing."""
+    """Returns what could not be allocated; `None` if memory is not the cause."""
     if isinstance(error, MemoryError):
         return str(error) or type(error).__name__
     line = _ALLOCATION.search(error.message)

@@ -1,4 +1,4 @@
-"""Which of two evaluations is the better one."""
+"""Decides which of two evaluations is better."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ _VALIDATION = "validation/"
 
 
 class Ranking(NamedTuple):
-    """Orders evaluations by the monitored metric; ties by a lower loss, then by the later step.
+    """Orders evaluations by the monitored metric; ties by lower loss, then by later step.
 
-    An undefined metric, NaN, ranks below any value.
-
-    Attributes:
-        monitor: The validation metric, as `validation/accuracy`.
+    An undefined metric, NaN, ranks below any value. `monitor` is such as `validation/accuracy`.
     """
 
     monitor: str
@@ -29,21 +26,13 @@ class Ranking(NamedTuple):
         return math.nan if value is None else value  # JSON keeps NaN as null
 
     def key(self, evaluation: Mapping[str, float]) -> tuple[bool, float, float, int]:
-        """Returns what evaluations are sorted by: the larger, the better.
-
-        Args:
-            evaluation: Its metrics and its `step`.
-        """
+        """Returns the sort key (larger is better) of an evaluation: its metrics and its `step`."""
         loss = evaluation.get(loss_metric(evaluation))
         return *rank(self.monitor, self.value(evaluation), loss), evaluation["step"]
 
 
 def monitored(metrics: Mapping[str, float], monitor: str) -> float:
-    """Returns the value of the monitored metric.
-
-    Raises:
-        UserError: If the task has no such metric.
-    """
+    """Returns the value of the monitored metric; raises `UserError` if the task has none."""
     name = monitor.removeprefix(_VALIDATION)
     if name not in metrics:
         raise UserError(
@@ -55,7 +44,7 @@ def monitored(metrics: Mapping[str, float], monitor: str) -> float:
 
 
 def is_better(value: float, best: float | None, monitor: str) -> bool:
-    """Tells whether a value of the monitored metric beats the best so far; NaN never does."""
+    """Returns whether a value beats the best so far; NaN never does."""
     if not is_defined(value) or not is_defined(best):
         return is_defined(value)
     return merit(monitor, value) > merit(monitor, best)

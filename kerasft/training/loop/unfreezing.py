@@ -1,4 +1,4 @@
-"""Gradual unfreezing: the head and the top layer first, one more layer every so many steps."""
+"""Gradual unfreezing: head and top layer first, then one more layer every n steps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kerasft.training.step.private import built_variables
 
 @dataclasses.dataclass(frozen=True)
 class GradualUnfreezing:
-    """Which layers are trained at a step: a pure function of it, so that a resume knows.
+    """Decides which layers are trained, as a pure function of the step, so a resume agrees.
 
     Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification".
 
     Args:
-        every: Steps after which one more layer is trained; 0 is no unfreezing: all are.
+        every: Steps after which one more layer is trained; 0 trains all from the start.
     """
 
     every: int = 0
@@ -26,20 +26,16 @@ class GradualUnfreezing:
         return 1 + step // self.every
 
     def changes_at(self, model, step: int) -> bool:
-        """Tells whether another layer joins when `step` steps are done."""
+        """Returns whether another layer unfreezes once `step` steps are done."""
         if not self.every or step == 0 or step % self.every:
             return False
         return self.groups_at(step) <= len(encoder_groups(model.encoder))
 
     def set_stage(self, model, step: int) -> None:
-        """Sets what is trained from now on; the optimizer keeps the moments that it has.
+        """Sets which variables are trained after `step` steps; the optimizer keeps its moments.
 
-        A checkpoint of `step` was saved before the layer of that very step joined: to restore it,
-        set the stage of `step - 1`.
-
-        Args:
-            model: A `FineTuner`, not compiled yet or with an `AdamW`.
-            step: Steps done.
+        The model is not compiled yet or has an `AdamW`. A checkpoint of `step` is saved before the
+        layer of that step unfreezes: to restore it, set the stage of `step - 1`.
         """
         if not self.every:
             return

@@ -1,4 +1,4 @@
-"""Gradients of a batch computed in parts: less memory, the same sum."""
+"""Gradient accumulation: computes a batch in parts with the same sum and less memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ import tensorflow as tf
 
 
 class Gradients(NamedTuple):
-    """What one pass over rows of a batch gives.
+    """Result of one forward and backward pass over rows of a batch."""
 
-    Args:
-        gradients: Of the sum of the weighted losses, one for each variable, dense or
-            `tf.IndexedSlices`.
-        loss_sum: That sum, a float32 scalar.
-        logits: float32 `(rows, num_outputs)`.
-    """
-
-    gradients: Sequence[tf.Tensor | tf.IndexedSlices]
-    loss_sum: tf.Tensor
-    logits: tf.Tensor
+    gradients: Sequence[tf.Tensor | tf.IndexedSlices]  # of `loss_sum`, one per variable
+    loss_sum: tf.Tensor  # sum of the weighted losses, a float32 scalar
+    logits: tf.Tensor  # float32 `(rows, num_outputs)`
 
 
 def accumulate(
@@ -33,18 +26,18 @@ def accumulate(
 ) -> Gradients:
     """Computes a batch in parts, one after the other, and sums.
 
-    Losses are summed and not averaged, so that parts of different sizes count as they should; the
-    division by the weights of the whole batch comes later. Each part is cut to its longest text.
+    Losses are summed, not averaged, so that parts of different sizes count correctly; the division
+    by the weights of the whole batch comes later. Each part is cut to its longest text.
 
     Args:
-        compute: From inputs, labels and weights of some rows to their gradients.
+        compute: Maps inputs, labels and weights of some rows to their gradients.
         batch: Inputs, labels and weights of this replica's rows.
-        parts: At most so many; fewer where there are fewer rows.
-        variables: What the gradients are of.
+        parts: Maximum number of parts; fewer if there are fewer rows.
+        variables: Variables of the gradients.
         num_outputs: Width of the logits.
 
     Returns:
-        The sums, dense, and the logits of all rows in their order.
+        The sums, dense, and the logits of all rows in order.
     """
     num_rows = tf.shape(batch[2])[0]
     size = tf.maximum(-(-num_rows // parts), 1)
@@ -64,13 +57,13 @@ def accumulate(
         lambda start, *_: start < num_rows,
         step,
         (tf.constant(0), zeros, tf.constant(0.0), array),
-        parallel_iterations=1,  # or memory would hold several parts
+        parallel_iterations=1,  # otherwise memory would hold several parts
     )
     return Gradients(gradients, loss_sum, logits.concat())
 
 
 def _trim(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Cuts the columns that hold padding in every row."""
+    """Drops the columns that are padding in every row."""
     if "padding_mask" not in inputs:
         return dict(inputs)
     width = tf.reduce_max(tf.reduce_sum(inputs["padding_mask"], axis=1))
@@ -78,7 +71,7 @@ def _trim(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def _add(total: tf.Tensor, gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
-    """Adds a gradient; of an embedding table only the rows that occur."""
+    """Adds a gradient; for an embedding table only the rows that occur."""
     if isinstance(gradient, tf.IndexedSlices):
         indices = gradient.indices[:, tf.newaxis]
         return tf.tensor_scatter_nd_add(total, indices, gradient.values)

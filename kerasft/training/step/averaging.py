@@ -1,4 +1,4 @@
-"""Averages of weights: over time (EMA), and of several evaluated steps (a soup)."""
+"""Weight averaging: over time (EMA), and of several evaluated steps (model soup)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ from kerasft.training.step.private import moving_averages
 
 @contextlib.contextmanager
 def counted_weights(model) -> Iterator[None]:
-    """Puts the weights that count in the place of those that a step goes on from, while entered.
+    """Context manager that swaps in the weights used for evaluation; restores the others on exit.
 
-    The moving average, where the optimizer keeps one; else what the weights are with all that rows
-    of a lazily updated table owe. Afterwards training goes on as if nobody had looked.
+    These are the EMA if the optimizer keeps one, else the settled values of a lazily updated table.
     """
     optimizer, pairs = model.optimizer, model.owed()
     if optimizer.use_ema:
@@ -46,13 +45,9 @@ def counted_weights(model) -> Iterator[None]:
 def candidate_steps(
     evaluations: Sequence[Mapping[str, float]], ranking: Ranking, *, count: int, choose: str
 ) -> list[int]:
-    """Returns the evaluated steps whose weights are averaged in the end, in ascending order.
+    """Returns at most `count` evaluated steps whose weights are averaged, in ascending order.
 
-    Args:
-        evaluations: Metrics and `step` of each evaluation, in their order.
-        ranking: Which evaluation is better than which.
-        count: How many at most.
-        choose: `best` by the ranking, or `last`.
+    `evaluations` have metrics and `step` in order; `choose` is `best` by the ranking, or `last`.
     """
     if choose == "last":
         return [int(evaluation["step"]) for evaluation in evaluations[-count:]]
@@ -63,21 +58,16 @@ def candidate_steps(
 def unaveraged(
     evaluations: Sequence[Mapping[str, float]], averaged_step: int
 ) -> list[Mapping[str, float]]:
-    """Returns the evaluations whose weights can still be averaged: those after the last average."""
+    """Returns the evaluations after the last average, whose weights can still be averaged."""
     return [evaluation for evaluation in evaluations if evaluation["step"] > averaged_step]
 
 
 class Soup:
-    """Keeps the weights of several evaluated steps, to be averaged in the end.
+    """Keeps the weights of up to `count` evaluated steps, to average them at the end; 1 keeps none.
 
-    The uniform soup of Wortsman et al. 2022, "Model Soups", within one run (as Izmailov et al.
-    2018 average the last steps).
-
-    Args:
-        checkpoints: The run's folder of checkpoints; they are kept inside it until then.
-        ranking: Which evaluation is better than which.
-        count: How many at most; 1 keeps none.
-        choose: `best` or `last`.
+    The uniform soup of Wortsman et al. 2022, "Model Soups", within one run (as Izmailov et al. 2018
+    average the last steps). They are kept in the folder `checkpoints`; see `candidate_steps` for
+    the other arguments.
     """
 
     def __init__(self, checkpoints: Path, *, ranking: Ranking, count: int, choose: str):
@@ -88,13 +78,10 @@ class Soup:
         self.choose = choose
 
     def keep(self, weights: Sequence, evaluations: Sequence[Mapping[str, float]]) -> None:
-        """Keeps the weights of the latest evaluation if they count; removes what does no more.
+        """Keeps the weights of the latest evaluation if they are candidates; removes the others.
 
-        What a checkpoint counts on, to which training may go back, stays.
-
-        Args:
-            weights: Of the latest evaluation.
-            evaluations: Metrics and `step` of each evaluation since the last averaging.
+        Weights that a checkpoint refers to stay, since training may go back to it. `evaluations`
+        have metrics and `step` of each evaluation since the last average.
         """
         if self.count == 1:
             return
@@ -105,7 +92,7 @@ class Soup:
         self._discard_but(kept)
 
     def _discard_but(self, kept: Collection[int]) -> None:
-        """Removes the weights of other steps, but for those that a checkpoint counts on."""
+        """Removes the weights of other steps, except those that a checkpoint refers to."""
         counted_on = {
             step
             for state in saved_states(self.checkpoints)
@@ -119,10 +106,10 @@ class Soup:
     def average_of(
         self, weights: Sequence, evaluations: Sequence[Mapping[str, float]]
     ) -> Iterator[list[int]]:
-        """Gives the weights their average while it is entered; yields the steps it is of.
+        """Context manager that sets the weights to their average; yields the averaged steps.
 
         Raises:
-            DamagedCheckpointError: If one that was kept cannot be read.
+            DamagedCheckpointError: If kept weights cannot be read.
         """
         steps = self._steps(evaluations)
         present = named_values(weights)
@@ -133,7 +120,7 @@ class Soup:
             assign_named(weights, present)
 
     def clear(self) -> None:
-        """Removes what was kept, but for what a checkpoint counts on."""
+        """Removes all kept weights, except those that a checkpoint refers to."""
         self._discard_but(())
         if not checkpoints_in(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)

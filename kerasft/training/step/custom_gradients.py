@@ -1,4 +1,4 @@
-"""Lets go of the gradients that TensorFlow keeps of every function with a custom gradient."""
+"""Releases the gradients that TensorFlow keeps of every `tf.custom_gradient`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,12 @@ _PREFIX = "CustomGradient-"  # of the names that `tf.custom_gradient` makes
 
 
 def forgetting_gradients(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes a `tf.function` forget the gradients that it registers when it is traced.
+    """Wraps a `tf.function` to drop the gradients that it registers while it is traced.
 
-    Wherever `tf.custom_gradient` is traced, it enters its gradient under a new name in a registry
-    of the process, for whoever differentiates the graph from outside. The entries hold the graph,
-    and it the weights and the optimizer's moments: each run would leave hundreds of megabytes
-    behind. TensorFlow has no public way to remove an entry.
-
-    Args:
-        function: It takes its gradients inside, or nobody asks for any.
-
-    Returns:
-        A function of the same arguments and results.
+    `tf.custom_gradient` registers its gradient in a process-wide registry at each trace, for
+    differentiation of the graph from outside. The entries hold the graph, and with it the weights
+    and the optimizer's moments: each run would leak hundreds of megabytes. TensorFlow has no public
+    way to remove an entry. `function` must not be differentiated from outside.
     """
     registered = gradient_registry()
 

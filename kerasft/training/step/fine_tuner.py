@@ -1,4 +1,4 @@
-"""The model that is trained, with the one train step of kerasft."""
+"""`FineTuner`: the model that is trained, with the only train step of kerasft."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ FEATURES = "features"
 
 
 class FineTuner(keras.Model):
-    """An encoder and a head, trained by one step that is the same on one device and on many.
+    """An encoder and a head, with a train step that is the same on one device and on many.
 
-    The step: gradient of the *sum* of the losses, added up over the parts of a batch, repeated
+    The step: gradient of the *sum* of the losses, accumulated over the parts of a batch, repeated
     embedding rows summed, summed over the replicas, divided by the sum of all sample weights,
-    gradients of penalties added, clipped by the global norm, applied with each variable's own
-    rate, averaged over time. Keras's own order (mean in each replica, clip, then sum) makes the
-    update depend on the number of replicas. `fit` and `evaluate` work, with batches of `(inputs,
-    labels)` or `(inputs, labels, sample_weight)`.
+    gradients of penalties added, clipped by the global norm, applied with each variable's own rate,
+    averaged over time. Keras's order (mean in each replica, clip, then sum) makes the update depend
+    on the number of replicas. `fit` and `evaluate` work, with batches of `(inputs, labels)` or
+    `(inputs, labels, sample_weight)`.
 
     Args:
         encoder: A `kerasft.models.encoder.Encoder`.
         head: A layer from pooled vectors to logits.
-        global_clipnorm: Largest global norm of a gradient; 0 for no clipping
-            (Pascanu et al. 2013).
-        window_length: Tokens of a window, where a row holds the windows of a long text one after
-            another, as `WordPiecePreprocessor(truncation="windows")` makes them. Each window is
-            encoded by itself, and their logits are averaged. `None`, the default: a row is read
-            as a whole. XLA cannot compile windows, whose number changes from batch to batch.
+        global_clipnorm: Maximum global norm of a gradient (Pascanu et al. 2013); 0: no clipping.
+        window_length: Tokens per window, if a row holds consecutive windows of a long text, as from
+            `WordPiecePreprocessor(truncation="windows")`. Each window is encoded separately, and
+            their logits are averaged. Defaults to `None`: a row is read as a whole. XLA cannot
+            compile windows, whose number changes from batch to batch.
         accumulation_steps: Parts that a replica's rows are computed in, one after the other.
             Defaults to 1.
-        objective: How the loss of a batch is made. Defaults to its plain sum.
-        penalties: On the weights. Defaults to none.
+        objective: How the loss of a batch is computed. Defaults to its plain sum.
+        penalties: Penalties on the weights. Defaults to none.
         name: Model name.
     """
 
@@ -73,7 +72,7 @@ class FineTuner(keras.Model):
         is_float16 = encoder.compute_dtype == "float16"
         self.loss_scale = LossScale() if is_float16 else None
         if window_length is not None or accumulation_steps > 1:
-            self.supports_jit = False  # what Keras asks when `jit_compile` is "auto"
+            self.supports_jit = False  # read by Keras when `jit_compile` is "auto"
         self.built = True
 
     def compile(
@@ -88,19 +87,20 @@ class FineTuner(keras.Model):
     ) -> None:
         """Configures training, with the arguments of `keras.Model.compile` and three more.
 
-        All metrics are weighted: rows of weight 0, which only fill a batch, count nowhere. Their
-        variables are made here, not with the first batch, so that a checkpoint finds them.
+        All metrics are weighted, so that rows of weight 0, which only fill a batch, do not count.
+        Their variables are created here, not at the first batch, so that a checkpoint can restore
+        them.
 
         Args:
-            *args: Those of Keras.
-            metrics: That of Keras.
-            weighted_metrics: That of Keras.
-            all_reduce_dtype: What gradients are rounded to before they are summed over the
-                replicas: `float32`, or `bfloat16`, which is half as much to send.
-            updates_rows: Whether the lazy table of an `AdamW` that has one is updated row by row;
-                only on one device, and where nothing else makes a gradient of the whole table.
-            kernels: Of `models.fast.kernels`, for step and `AdamW`; `None`: TensorFlow's own ops.
-            **options: Those of Keras.
+            *args: As in Keras.
+            metrics: As in Keras.
+            weighted_metrics: As in Keras.
+            all_reduce_dtype: Gradients are rounded to it before they are summed over the replicas:
+                `float32`, or `bfloat16`, which halves the transfer.
+            updates_rows: Whether the lazy table of an `AdamW` is updated row by row; only on one
+                device, and if nothing else makes a gradient of the whole table.
+            kernels: Of `models.fast.kernels`, for step and `AdamW`; `None`: TensorFlow's ops.
+            **options: As in Keras.
         """
         self.all_reduce_dtype = all_reduce_dtype
         self.updates_rows = updates_rows
@@ -119,9 +119,9 @@ class FineTuner(keras.Model):
         """Returns logits, float32 `(batch_size, num_outputs)`.
 
         Args:
-            inputs: `token_ids`, `segment_ids`, `padding_mask`, int32
-                `(batch_size, sequence_length)`; or `features`, float32
-                `(batch_size, hidden_dim)`: pooled vectors of an encoder that is not trained.
+            inputs: `token_ids`, `segment_ids`, `padding_mask`, int32 `(batch_size,
+                sequence_length)`; or `features`, float32 `(batch_size, hidden_dim)`: pooled vectors
+                of a frozen encoder.
             training: Whether dropout is on.
         """
 
@@ -131,7 +131,7 @@ class FineTuner(keras.Model):
         return over_windows(inputs, self.window_length, compute)
 
     def pooled(self, inputs, training=None):
-        """Returns one vector a row, `(batch_size, hidden_dim)`, of rows that are read whole."""
+        """Returns pooled vectors, `(batch_size, hidden_dim)`, of rows that are read whole."""
         if FEATURES in inputs:
             return inputs[FEATURES]
         sequence_output = self.encoder(inputs, training=training)
@@ -139,15 +139,15 @@ class FineTuner(keras.Model):
 
     @property
     def trained_variables(self) -> list[tf.Variable]:
-        """The TensorFlow variables of what is trained now."""
+        """The TensorFlow variables that are trained now."""
         return [variable.value for variable in self.trainable_variables]
 
     def train_step(self, data) -> dict[str, tf.Tensor]:
-        """Trains on one batch; the only place where the numbers of training are made.
+        """Trains on one batch.
 
         Returns:
-            `loss` and the compiled metrics, averaged since they were last reset; of this global
-            batch alone `batch_loss` and `gradient_norm` (before clipping).
+            `loss` and the compiled metrics, averaged since their last reset; for this global batch
+            only `batch_loss` and `gradient_norm` (before clipping).
         """
         batch = self._unpack(data)
         self._catch_up(batch[0])
@@ -180,15 +180,15 @@ class FineTuner(keras.Model):
 
     def loss_by_example(self, labels, logits) -> tf.Tensor:
         """Returns the compiled loss of each example, float32 `(batch_size,)`."""
-        loss = keras.losses.get(self.loss)  # an object, whose call reduces nothing, or a function
+        loss = keras.losses.get(self.loss)  # an object, whose `call` does not reduce, or a function
         return tf.cast(getattr(loss, "call", loss)(labels, logits), tf.float32)
 
     def scaled_loss(self, loss_sum) -> tf.Tensor:
-        """Returns what is differentiated: the loss, in float16 times the loss scale."""
+        """Returns the loss to differentiate, in float16 times the loss scale."""
         return loss_sum if self.loss_scale is None else loss_sum * self.loss_scale.scale
 
     def _unpack(self, data):
-        """Returns inputs, labels and float32 sample weights (1 where none are given)."""
+        """Returns inputs, labels and float32 sample weights (1 by default)."""
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is None:
             weights = tf.ones(tf.shape(labels)[:1])
@@ -216,12 +216,12 @@ class FineTuner(keras.Model):
         return getattr(self.optimizer, "lazy_rows", None) if self.updates_rows else None
 
     def owed(self) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Returns the weights that are not up to date, each with what it would be."""
+        """Returns the lazily updated weights, each with its up-to-date value."""
         lazy = self._lazy_rows
         return [] if lazy is None else [(lazy.table, lazy.values())]
 
     def trained_values(self) -> list[tf.Tensor]:
-        """Returns copies of what is trained, as it is when all is up to date; changes nothing."""
+        """Returns copies of the trained weights, with lazy updates applied; changes nothing."""
         owed = {weight.path: value for weight, value in self.owed()}
         return [
             owed[weight.path] if weight.path in owed else tf.identity(weight.value)
@@ -229,21 +229,21 @@ class FineTuner(keras.Model):
         ]
 
     def settle(self) -> None:
-        """Brings up to date what another model owed, whose state was restored into this one."""
+        """Applies lazy updates that are pending in a state restored from another model."""
         owed = getattr(self.optimizer, "lazy_rows", None)
         if owed is not None and not self.updates_rows:
             owed.catch_up_all()
 
     def _catch_up(self, inputs) -> None:
-        """Brings the embeddings that a batch reads up to date."""
+        """Updates the embedding rows that a batch reads."""
         if self._lazy_rows is not None:
             rows, _ = tf.unique(tf.reshape(inputs["token_ids"], (-1,)))
             self._lazy_rows.catch_up(rows)
 
     def _sum_occurrences(self, gradients):
-        """Returns gradients in which each row counts once, however often its token occurs.
+        """Returns gradients with the occurrences of each token's row summed.
 
-        Of a table that is updated row by row these are its rows, of any other a dense gradient.
+        For a table that is updated row by row these are its rows, for others a dense gradient.
         """
         lazy = self._lazy_rows and self._lazy_rows.table.value
         return [
@@ -252,7 +252,7 @@ class FineTuner(keras.Model):
         ]
 
     def _average_and_clip(self, gradients, reciprocal):
-        """Makes means of sums and clips them; returns these gradients and the norms before."""
+        """Turns summed gradients into clipped means; returns them and the norms before clipping."""
         if self.penalties.are_any:
             gradients = [gradient * reciprocal for gradient in gradients]
             gradients = self.penalties.add_gradients(gradients, self.trainable_variables)
@@ -268,7 +268,8 @@ class FineTuner(keras.Model):
     def _apply(self, gradients) -> None:
         """Applies gradients that are already summed over the replicas.
 
-        An optimizer that is none of ours sums over the replicas once more, hence the division.
+        Third-party Keras optimizers all-reduce them again, so divide by the number of replicas
+        first.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas > 1 and not isinstance(self.optimizer, RuledUpdates):
@@ -276,7 +277,7 @@ class FineTuner(keras.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
 
     def _count(self, data, logits, *, loss, weight) -> dict[str, tf.Tensor]:
-        """Counts a batch in the loss tracker and the compiled metrics; returns their results."""
+        """Updates the loss tracker and the compiled metrics; returns their results."""
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, sample_weight=weight)

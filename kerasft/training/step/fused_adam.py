@@ -1,4 +1,4 @@
-"""Adam with one fused kernel a variable, and one table that may be updated row by row."""
+"""Adam with one fused kernel per variable, and optionally one table updated row by row."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Made = TypeVar("Made")
 
 
 class _Memo:
-    """Holds what was made; an object of its own, since Keras tracks a plain dictionary."""
+    """A cache; an object of its own, since Keras tracks a plain dictionary."""
 
     def __init__(self):
         self.made: dict[Hashable, object] = {}
 
 
 class SharedScalars:
-    """Mixed into a `keras.optimizers.Optimizer`: `once` makes a scalar once in an `apply`.
+    """Optimizer mixin: `once` computes a scalar once per `apply`.
 
-    Rates, decays and Adam's corrections are a dozen operations a variable, of a hundred variables:
-    a quarter of all operations of a step, each of which takes time to trace.
+    Rates, decays and Adam's corrections are a dozen ops for each of a hundred variables: a quarter
+    of all ops of a step, each of which takes time to trace.
     """
 
     _memo: _Memo | None = None
 
     def apply(self, grads, trainable_variables=None) -> None:
         """Applies gradients, as Keras does."""
-        # Under a strategy all variables of all replicas are updated within the call of each.
+        # Under a strategy each call updates all variables of all replicas.
         self._memo = _Memo()
         try:
             super().apply(grads, trainable_variables)
@@ -40,13 +40,8 @@ class SharedScalars:
             self._memo = None
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """Returns what `make` returned for this key before in the same `apply`, or calls it.
-
-        Args:
-            key: Tells what it depends on.
-            make: Makes scalar tensors.
-        """
-        if self._memo is None:  # `update_step` was called by itself
+        """Returns the scalar tensors of `make`, called once per `key` in the same `apply`."""
+        if self._memo is None:  # `update_step` was called directly
             return make()
         if key not in self._memo.made:
             self._memo.made[key] = make()
@@ -54,7 +49,7 @@ class SharedScalars:
 
 
 class _Scalars(NamedTuple):
-    """What the update of all variables of one age needs."""
+    """Scalars shared by the updates of all variables of one age."""
 
     beta_1: tf.Tensor
     beta_2: tf.Tensor
@@ -62,16 +57,16 @@ class _Scalars(NamedTuple):
     beta_2_power: tf.Tensor
     epsilon: tf.Tensor
     correction: tf.Tensor  # of both biases: sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)
-    taken: tf.Tensor | None  # 1, or 0 of a step that overflowed; `None` outside of float16
+    taken: tf.Tensor | None  # 0 for a step that overflowed, else 1; `None` outside float16
 
 
 class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
-    """Adam by TensorFlow's `ResourceApplyAdam`; `AdamW` tells all of it.
+    """Adam by TensorFlow's `ResourceApplyAdam`; see `AdamW`.
 
     Attributes:
         loss_scale: See `RuledUpdates`.
-        kernels: Of `kerasft.models.fast.kernels`; `None`: the kernel is TensorFlow's.
-        lazy_rows: The table whose rows are updated when they are read; `None` where none is.
+        kernels: Of `kerasft.models.fast.kernels`; `None`: TensorFlow's kernel.
+        lazy_rows: The table whose rows are updated when they are read; `None`: none.
     """
 
     loss_scale = None
@@ -94,12 +89,9 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
         self._first_steps = [self.first_steps.get(variable.path, 0) for variable in variables]
 
     def build_lazy_rows(self, index: int, variable, *, weight_decay: float) -> None:
-        """Has a table be updated row by row from now on; after `build`.
+        """Makes the `(rows, width)` table at `index` update row by row from now on; after `build`.
 
-        Args:
-            index: Of the table among the variables.
-            variable: The table, `(rows, width)`.
-            weight_decay: Decay per step and unit of its learning rate.
+        `weight_decay` is per step and unit of the table's learning rate.
         """
         counts = self.add_variable((variable.shape[0], NUM_COUNTS), name="lazy_counts")
         counts.assign(initial_counts(variable.shape[0]))
@@ -112,12 +104,9 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
         )
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Updates one variable in place.
+        """Updates one `tf.Variable` in place.
 
-        Args:
-            gradient: Dense; of the lazy table `tf.IndexedSlices` with each row once.
-            variable: The `tf.Variable`.
-            learning_rate: Scalar tensor.
+        The gradient is dense; of the lazy table `tf.IndexedSlices` with each row once.
         """
         index = variable_index(self, variable)
         dtype = variable.dtype
@@ -144,7 +133,7 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
         )
 
     def updates_by_kernels(self, gradient, variable) -> bool:
-        """Tells whether `update_by_kernels` is to update a variable, and not `update_step`."""
+        """Returns whether to call `update_by_kernels` instead of `update_step`."""
         in_float32 = variable.dtype == tf.float32 and gradient.dtype == tf.float32
         is_dense = not isinstance(gradient, tf.IndexedSlices)
         return self.kernels is not None and self.loss_scale is None and is_dense and in_float32
@@ -152,11 +141,8 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
     def update_by_kernels(self, gradient, variable, rate, decay) -> None:
         """Decays and updates one variable in place, in one pass.
 
-        Args:
-            gradient: Dense.
-            variable: The `tf.Variable`.
-            rate: Scalar tensor: the learning rate.
-            decay: Scalar tensor: the share of the weights that decays; `None` where none does.
+        The gradient is dense; `rate` and `decay` are scalars: the learning rate, and the share of
+        the weights that decays (`None`: no decay).
         """
         index = variable_index(self, variable)
         first = self._first_steps[index]
@@ -171,19 +157,19 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
             _local(self._momentums[index]).handle,
             _local(self._velocities[index]).handle,
             gradient,
-            # Variables of one rate share the tensor.
+            # Variables with the same rate share the tensor.
             self.once(("packed", first, rate.ref(), decay is None), pack),
         )
 
     def _shared(self, first_step: int, dtype) -> _Scalars:
-        """Returns what this step takes of all variables whose first update was at a step."""
+        """Returns this step's scalars for all variables first updated at `first_step`."""
         return self.once(("adam", first_step, dtype), lambda: self._scalars(first_step, dtype))
 
     def _scalars(self, first_step: int, dtype) -> _Scalars:
         step = tf.cast(self.iterations + 1 - first_step, dtype)
         beta_1, beta_2, taken = self.beta_1, self.beta_2, None
         if self.loss_scale is not None:
-            # A step that overflowed in float16 is passed over: the moments stay as they are.
+            # A step that overflowed in float16 is skipped: the moments stay as they are.
             taken = tf.cast(self.loss_scale.is_taken, dtype)
             beta_1, beta_2 = 1 - taken * (1 - beta_1), 1 - taken * (1 - beta_2)
         beta_1_power, beta_2_power = self.beta_1**step, self.beta_2**step
@@ -208,5 +194,5 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
 
 
 def _local(variable) -> tf.Variable:
-    """Returns the component of a Keras variable that lies on the device being updated."""
+    """Returns a Keras variable's component on the device being updated."""
     return variable.value

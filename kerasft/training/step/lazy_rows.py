@@ -1,8 +1,8 @@
-"""AdamW on a table of which each batch reads few rows, without touching the others.
+"""Lazy AdamW for a table of which each batch reads few rows.
 
-A row without a gradient still moves: it decays, and its momentum carries it on. What it so comes
-to owe depends on few numbers a row, the same for its whole width; they are counted each step, and
-the row is brought up to date when a batch reads it, or before the whole table is read.
+A row without a gradient still moves, by weight decay and momentum. Its pending movement depends on
+few numbers per row, the same for its whole width. They are updated each step, and the row is
+brought up to date when a batch reads it, or before the whole table is read.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-_AT_ONCE = 4096  # rows, where all are brought up to date: bounds what is computed beside the result
+_AT_ONCE = 4096  # rows per chunk when all are brought up to date: bounds temporary memory
 
-# What is counted for each row since it was up to date, over the steps s since then; with j the
-# number of the step since then, and c(s) the rate with Adam's correction of both biases, decayed
-# by the steps after s.
+# Kept for each row since it was up to date, summed over the steps s since then; j is the number of
+# a step since then, and c(s) the rate with Adam's bias corrections, decayed by the steps after s.
 _START = (
     1.0,  # beta_1 ** j: what is left of the first moment
     1.0,  # beta_2 ** (j / 2): what is left of the root of the second
@@ -29,18 +28,18 @@ NUM_COUNTS = len(_START)
 
 
 class LazyRows:
-    """The rows of one table, its moments, and what each row owes.
+    """The rows of one table, its moments, and the pending steps of each row.
 
-    A row that owes steps moves by `sum of c(s) * beta_1 ** j * m / (beta_2 ** (j / 2) * sqrt(v) +
-    epsilon)`, where `beta_2 ** (j / 2)` is close to 1 wherever `beta_1 ** j` counts. The sum is
-    taken from the factor's mean and variance; the error is of third order in what it varies by,
-    which with the usual betas is below the rounding of float32. All else is exact; so the table
-    equals the one that is updated whole, up to rounding.
+    A row with pending steps moves by `sum of c(s) * beta_1 ** j * m / (beta_2 ** (j / 2) * sqrt(v)
+    + epsilon)`, where `beta_2 ** (j / 2)` is close to 1 wherever `beta_1 ** j` counts. The sum is
+    computed from the factor's mean and variance; the error is of third order in its variation, with
+    the usual betas below the rounding of float32. All else is exact, so the table equals one that
+    is updated whole, up to rounding.
 
     Args:
         table: float32 Keras variable `(rows, width)`.
-        momentum: Its first moment, of the same shape.
-        velocity: Its second moment, of the same shape.
+        momentum: Its first moment, same shape.
+        velocity: Its second moment, same shape.
         counts: float32 variable `(rows, NUM_COUNTS)`, see `initial_counts`.
         beta_1: Decay rate of the first moment.
         beta_2: Decay rate of the second moment.
@@ -70,11 +69,7 @@ class LazyRows:
         self.weight_decay = weight_decay
 
     def catch_up(self, rows: tf.Tensor) -> None:
-        """Brings rows up to date: to be called before they are read.
-
-        Args:
-            rows: int `(n,)`, each once.
-        """
+        """Brings rows, int `(n,)` without repeats, up to date; call it before they are read."""
         table, momentum, velocity = self._caught_up(rows)
         self._scatter(rows, table, self.table)
         self._scatter(rows, momentum, self.momentum)
@@ -82,7 +77,7 @@ class LazyRows:
         self._reset(rows)
 
     def values(self) -> tf.Tensor:
-        """Returns the whole table as it is when it is up to date; changes nothing."""
+        """Returns the up-to-date table; changes nothing."""
         return tf.concat([self._caught_up(rows)[0] for rows in self._parts()], axis=0)
 
     def catch_up_all(self) -> None:
@@ -94,12 +89,12 @@ class LazyRows:
         self.counts.assign(initial_counts(self.table.shape[0]))
 
     def apply(self, gradient: tf.IndexedSlices, *, rate: tf.Tensor, correction: tf.Tensor) -> None:
-        """Does a step: its update on the rows that have a gradient, the others come to owe it.
+        """Does a step: updates the rows that have a gradient; the step is pending for the others.
 
         Args:
-            gradient: With each row once; all of them up to date.
-            rate: Scalar: the learning rate of this step.
-            correction: Scalar: Adam's, `sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)`.
+            gradient: Each row once; all of them up to date.
+            rate: Scalar learning rate of this step.
+            correction: Adam's scalar `sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)`.
         """
         self._count(rate, correction)
         rows, values = gradient.indices, gradient.values
@@ -116,13 +111,13 @@ class LazyRows:
         self._reset(rows)
 
     def _parts(self) -> Iterator[tf.Tensor]:
-        """Yields all rows, part by part."""
+        """Yields all row indices, in chunks."""
         num_rows = self.table.shape[0]
         for start in range(0, num_rows, _AT_ONCE):
             yield tf.range(start, min(start + _AT_ONCE, num_rows))
 
     def _caught_up(self, rows) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns table, momentum and velocity of rows as they are when they are up to date."""
+        """Returns up-to-date table, momentum and velocity of rows."""
         counts = tf.gather(self.counts.value, rows)
         first, second, carried, mean, square, decayed = tf.unstack(counts[:, tf.newaxis], axis=-1)
         momentum = tf.gather(self.momentum.value, rows)
@@ -137,7 +132,7 @@ class LazyRows:
         return table, momentum * first, velocity * tf.square(second)
 
     def _count(self, rate, correction) -> None:
-        """Has every row owe one step more."""
+        """Adds one pending step to every row."""
         first, second, carried, mean, square, decayed = tf.unstack(self.counts.value, axis=-1)
         first, second = first * self.beta_1, second * self.beta_2**0.5
         kept = 1 - rate * self.weight_decay
@@ -154,18 +149,18 @@ class LazyRows:
 
     @staticmethod
     def _scatter(rows, values, variable: keras.Variable) -> None:
-        # Of a strategy with one replica the component: its container is not written to by rows.
+        # With one replica, use the component: the strategy's container cannot be written by rows.
         (local,) = tf.distribute.get_strategy().experimental_local_results(variable.value)
         local.scatter_update(tf.IndexedSlices(values, rows))
 
 
 def initial_counts(num_rows: int) -> tf.Tensor:
-    """Returns the counts of rows that owe nothing, float32 `(num_rows, NUM_COUNTS)`."""
+    """Returns the counts of up-to-date rows, float32 `(num_rows, NUM_COUNTS)`."""
     return tf.tile([_START], [num_rows, 1])
 
 
 def sum_rows(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """Returns a gradient with each row once: the sum of its occurrences."""
+    """Sums repeated rows of a gradient, so that each row occurs once."""
     rows, places = tf.unique(gradient.indices)
     return tf.IndexedSlices(
         tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows)),

@@ -1,4 +1,4 @@
-"""Loss scaling: what training in float16 needs, and no other precision does."""
+"""Loss scaling for training in float16."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _SMALLEST, _LARGEST = 2.0**-10, 2.0**24
 
 
 class LossScale:
-    """A factor on the loss that keeps the gradients within float16's range (Micikevicius 2018).
+    """A factor on the loss that keeps gradients within float16's range (Micikevicius 2018).
 
-    It is halved when a gradient overflows, and that step is passed over; it is doubled after
-    `growth_steps` steps without one.
+    It is halved when a gradient overflows, and that step is skipped; it is doubled after
+    `growth_steps` steps without overflow.
 
     Args:
-        initial: The factor at the start. Defaults to 2 ** 15.
+        initial: The initial factor. Defaults to 2 ** 15.
         growth_steps: Defaults to 2,000.
 
     Attributes:
         scale: float32 variable: the factor.
-        is_taken: float32 variable: 0 while a step is passed over, else 1.
+        is_taken: float32 variable: 0 while a step is skipped, else 1.
     """
 
     def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
@@ -31,20 +31,16 @@ class LossScale:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All that a checkpoint must hold."""
+        """Variables to checkpoint."""
         return [self.scale, self.good_steps, self.is_taken]
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the factor has fallen so low that it is not what made a gradient overflow."""
+        """Whether the factor is so low that it cannot be the cause of an overflow."""
         return float(self.scale.numpy()) <= _SMALLEST
 
     def update(self, gradient_norm: tf.Tensor) -> None:
-        """Settles whether this step is taken, and the factor of the next one.
-
-        Args:
-            gradient_norm: Global norm of the gradient over all replicas, not scaled any more.
-        """
+        """Skips this step if the unscaled global gradient norm is not finite; updates the scale."""
         taken = tf.cast(tf.math.is_finite(gradient_norm), tf.float32)
         good_steps = taken * (self.good_steps + 1.0)
         grows = tf.cast(good_steps >= self.growth_steps, tf.float32)
@@ -55,7 +51,7 @@ class LossScale:
 
 
 def _variable(value: float, name: str) -> keras.Variable:
-    """A scalar that is the same on every replica."""
+    """Creates a scalar that is the same on every replica."""
     return keras.Variable(
         value,
         dtype="float32",

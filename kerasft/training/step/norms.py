@@ -1,8 +1,8 @@
-"""Norms by layer: of the weights, of their gradients, of the updates, of what a LoRA adds.
+"""Norms by layer: of weights, gradients, updates and LoRA products.
 
-Gradients are those of the train step: summed over the replicas, divided by the sum of the weights
-of the examples, penalties added, not clipped yet. What is measured of the weights is read around
-the step, outside of its graph, so that the step computes the same with and without.
+Gradients are the train step's: summed over the replicas, divided by the sum of the sample weights,
+penalties added, not clipped. Weights are read outside the step's graph, so that the step computes
+the same with and without measuring.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ HEAD, ENCODER = "head", "encoder"
 class NormWatch:
     """Measures a model's norms in some of its steps.
 
-    A step that is measured takes the memory of the trained weights once more.
+    A measured step needs memory for one more copy of the trained weights.
 
     Args:
-        model: A compiled `FineTuner`. Its step is told to return `gradient_squares`, so make this
+        model: A compiled `FineTuner`. Its step will return `gradient_squares`, so create this
             before the step is traced.
-        every_steps: Steps between two that are measured; the first step is, too. 0 measures none.
+        every_steps: Measure the first and every n-th step; 0: never.
     """
 
     def __init__(self, model, every_steps: int):
@@ -40,28 +40,25 @@ class NormWatch:
         self._before: list[tf.Tensor] = []
 
     def begin(self, step: int) -> None:
-        """Keeps the weights as they are before a step, if it is to be measured."""
+        """Copies the weights before a step, if it is to be measured."""
         is_due = self._every_steps > 0 and (step == 1 or step % self._every_steps == 0)
         self._before = self._model.trained_values() if is_due else []
 
     def end(self, gradient_squares) -> dict[str, float]:
-        """Measures the step that began.
-
-        Args:
-            gradient_squares: What the step returned: float32 `(num_trained_variables,)`.
+        """Measures the step, from the `gradient_squares` that it returned.
 
         Returns:
-            `weight_norm/<layer>` (after the step), `gradient_norm/<layer>`,
-            `update_ratio/<layer>`: the norm of the update over that of the weights before it; of
-            each adapted matrix `lora_norm/<layer>/<matrix>`: the norm of what is added to it.
-            Nothing of a step that is not measured.
+            `weight_norm/<layer>` (after the step), `gradient_norm/<layer>`, `update_ratio/<layer>`
+            (norm of the update over that of the previous weights), and for each adapted matrix
+            `lora_norm/<layer>/<matrix>` (norm of the added matrix). Empty for a step that is not
+            measured.
         """
         if not self._before:
             return {}
         before, self._before = self._before, []
         after = self._model.trained_values()
         weights = self._norms(squares(after))
-        # One after the other: all of them together would be the weights a third time.
+        # One at a time: all together would be a third copy of the weights.
         updates = self._norms(squares(a - b for a, b in zip(after, before, strict=True)))
         old, gradients = self._norms(squares(before)), self._norms(gradient_squares)
         found = {}
@@ -81,10 +78,7 @@ class NormWatch:
 
 
 def squares(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Returns the squared norm of each tensor, float32 `(num_tensors,)`.
-
-    `tf.IndexedSlices` must hold each row once.
-    """
+    """Returns squared norms, float32 `(num_tensors,)`; an `IndexedSlices` must have unique rows."""
     return 2 * tf.stack([_half_square(tensor) for tensor in tensors])
 
 
@@ -94,11 +88,9 @@ def _half_square(tensor) -> tf.Tensor:
 
 
 def clip_factor(norm: tf.Tensor, largest: float) -> tf.Tensor:
-    """Returns what gradients are multiplied with to be clipped by their global norm.
+    """Returns the factor that clips gradients by global norm; NaN if the norm is not finite.
 
-    Args:
-        norm: The global norm; one that is not finite gives NaN.
-        largest: What it is clipped to; 0 clips nothing.
+    `largest` is the maximum norm; 0 clips nothing.
     """
     if not largest:
         return tf.ones(())
@@ -108,7 +100,7 @@ def clip_factor(norm: tf.Tensor, largest: float) -> tf.Tensor:
 def layer_names(model) -> list[str]:
     """Returns the layer of each trained variable: `embeddings`, `layer_0`, ..., `head`.
 
-    All of an encoder that runs as a whole is `encoder`.
+    For an encoder that runs as a whole it is `encoder`.
     """
     groups = encoder_groups(model.encoder) if model.encoder.runs_layers else []
     names = {
@@ -119,14 +111,14 @@ def layer_names(model) -> list[str]:
 
 
 def lora_norm(lora: LoRA) -> float:
-    """Returns the Frobenius norm of `scale * A B`, without making that matrix."""
+    """Returns the Frobenius norm of `scale * A B`, without computing that matrix."""
     a, b = (np.asarray(tf.identity(w.value), np.float64) for w in (lora.lora_a, lora.lora_b))
     # ||A B||^2 = trace(B' A' A B) = sum of (A' A) * (B B'), both (rank, rank).
     return lora.scale * float(np.sqrt(max(np.sum((a.T @ a) * (b @ b.T)), 0.0)))
 
 
 def _find_loras(encoder) -> Iterable[tuple[str, LoRA]]:
-    """Yields each LoRA of an encoder as `layer_0/query`, from the lowest layer up."""
+    """Yields each LoRA of an encoder as `layer_0/query`, lowest layer first."""
     if not encoder.runs_layers:
         return
     paths = [path for of_matrix in MATRICES.values() for path in of_matrix]

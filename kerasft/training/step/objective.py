@@ -1,4 +1,4 @@
-"""What a step minimizes: the loss of a batch, and what R-Drop, mix-up and FGM make of it."""
+"""The training objective: the loss of a batch, with R-Drop, mix-up and FGM."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ EMBEDDING_OFFSET = "embedding_offset"
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """How the loss of a batch is made; by default its plain weighted sum.
+    """How the loss of a batch is computed; by default the plain weighted sum.
 
     Args:
-        r_drop: Weight of the divergence between two passes under different dropout. The loss is
-            the mean of both passes' losses and `r_drop / 2` times their divergence: half of what
-            Liang et al. 2021, "R-Drop", minimize, so that without it nothing changes.
-        divergence: From two passes' logits to the divergence of each example; of the task.
-        mixup_alpha: Each pooled vector is mixed with that of another example of its part of the
-            batch, and so are the losses of their labels, by a share drawn from
-            `Beta(alpha, alpha)` (Zhang et al. 2018; on hidden vectors Guo et al. 2019).
+        r_drop: Weight of the divergence between two passes with different dropout. The loss is the
+            mean of both passes' losses plus `r_drop / 2` times their divergence: half of the loss
+            in Liang et al. 2021, "R-Drop", so that 0 changes nothing.
+        divergence: Maps two passes' logits to the divergence of each example; from the task.
+        mixup_alpha: Mixes each pooled vector with that of another example of its part of the batch,
+            and the losses of their labels, by a share drawn from `Beta(alpha, alpha)` (Zhang et al.
+            2018; on hidden vectors Guo et al. 2019).
         adversarial_epsilon: Length of a step on each text's token embeddings, along the gradient
             (Miyato et al. 2017, "Adversarial Training Methods for Semi-Supervised Text
-            Classification", without their normalization of the embeddings). The gradient is the
-            mean of those with and without the step.
+            Classification", without their normalization of the embeddings). The gradients with and
+            without the step are averaged.
     """
 
     r_drop: float = 0.0
@@ -46,12 +46,7 @@ def compute_gradients(
 ) -> Gradients:
     """Returns the gradients of the sum of the weighted losses of some rows.
 
-    Args:
-        model: A compiled `FineTuner`.
-        objective: How the loss is made.
-        inputs: The rows' inputs.
-        labels: Their labels.
-        weights: float32 `(rows,)`.
+    The model is a compiled `FineTuner`; `weights` is float32 `(rows,)`.
     """
     if not objective.adversarial_epsilon:
         return _one_pass(model, objective, inputs, labels, weights)
@@ -71,7 +66,7 @@ def compute_gradients(
 
 
 def _one_pass(model, objective, inputs, labels, weights, also=()) -> Gradients:
-    """Returns the gradients of the variables, and after them those of other tensors."""
+    """Returns the gradients of the variables, followed by those of the tensors `also`."""
     sources = [*model.trained_variables, *also]
     with tf.GradientTape() as tape:
         tape.watch(also)
@@ -98,7 +93,7 @@ def _mixed_loss_sum(model, alpha, inputs, labels, weights):
     num_rows = tf.shape(pooled)[0]
     partner = keras.random.shuffle(tf.range(num_rows), seed=model.mixing_seeds)
     share = keras.random.beta([num_rows], alpha, alpha, seed=model.mixing_seeds)
-    # Rows of weight 0 only fill the batch: nothing is mixed with them.
+    # Rows of weight 0 only fill the batch and are not mixed in.
     share = tf.where(weights * tf.gather(weights, partner) > 0, share, 1.0)
     column = share[:, tf.newaxis]
     mixed = column * pooled + (1 - column) * tf.gather(pooled, partner)

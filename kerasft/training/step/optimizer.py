@@ -1,8 +1,8 @@
-"""The optimizers: AdamW on fused kernels, and Keras's own under the same rules.
+"""Optimizers: AdamW on fused kernels, and Keras optimizers, with rules per variable.
 
-The rules are a decoupled weight decay by the path of a variable, and a learning rate of its own
-for each variable. They act in the update itself: scaling the gradients would change nothing, since
-Adam's step does not depend on their scale.
+The rules are decoupled weight decay by variable path, and a learning rate per variable. They act in
+the update itself: scaling the gradients has no effect, since Adam's step does not depend on their
+scale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kerasft.recipe.sections.training import OPTIMIZER_SETTINGS
 from kerasft.training.step.fused_adam import FusedAdam, SharedScalars
 from kerasft.training.step.private import NoAllReduce, variable_index
 
-# Biases and every LayerNorm weight, as BERT leaves them out of the decay.
+# Biases and all LayerNorm weights are not decayed, as in BERT.
 NO_WEIGHT_DECAY = (r"(^|/)bias$", r"layer_?norm", r"(^|/)(gamma|beta)$")
 
 _KERAS_OPTIMIZERS = {
@@ -32,14 +32,14 @@ _KERAS_OPTIMIZERS = {
 
 
 class RuledUpdates(NoAllReduce, SharedScalars):
-    """Decay and rate by variable, mixed into a `keras.optimizers.Optimizer`.
+    """Mixin for a `keras.optimizers.Optimizer`: weight decay and learning rate per variable.
 
-    The update of a variable is `variable -= rate * decay * variable` (Loshchilov & Hutter 2019),
-    then the step of the optimizer that this is mixed into, both with the variable's own rate.
+    A variable's update is `variable -= rate * decay * variable` (Loshchilov & Hutter 2019), then
+    the optimizer's own step, both with the variable's own rate.
 
     Attributes:
-        loss_scale: The `LossScale` of training in float16, `None` of any other; set before a step
-            is traced.
+        loss_scale: The `LossScale` of training in float16, else `None`; set before a step is
+            traced.
     """
 
     loss_scale = None
@@ -55,16 +55,15 @@ class RuledUpdates(NoAllReduce, SharedScalars):
 
         Args:
             weight_decay: Decay per step and unit of the learning rate.
-            no_weight_decay: Regular expressions; a variable whose path matches one is not decayed.
-            rate_scales: By the path of a variable, what its learning rate is multiplied with; 1
-                where none is given.
+            no_weight_decay: Regular expressions; variables whose path matches one are not decayed.
+            rate_scales: Learning rate multiplier by variable path; 1 for others.
         """
         self.decay_rate = weight_decay
         self.no_weight_decay = tuple(no_weight_decay)
         self.rate_scales = dict(rate_scales or {})
 
     def build(self, variables) -> None:
-        """Creates the optimizer's variables and settles the rules of each weight."""
+        """Creates the optimizer's variables and resolves the rules of each weight."""
         if self.built:
             return
         super().build(variables)
@@ -73,32 +72,23 @@ class RuledUpdates(NoAllReduce, SharedScalars):
         self._scales = [self.rate_scales.get(path, 1.0) for path in paths]
 
     def decays(self, path: str) -> bool:
-        """Tells whether the variable at this path is decayed."""
+        """Returns whether the variable at this path is decayed."""
         return self.decay_rate > 0 and not any(
             re.search(pattern, path) for pattern in self.no_weight_decay
         )
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Updates one variable in place.
-
-        Args:
-            gradient: Gradient, of the variable's shape.
-            variable: The `tf.Variable`.
-            learning_rate: Scalar tensor, before it is scaled for this variable.
-        """
+        """Updates one variable in place; the scalar `learning_rate` is not yet scaled for it."""
         index = variable_index(self, variable)
         rate, decay = self.rates(index, variable.dtype, learning_rate)
-        if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # those see to it
+        if self._decayed[index] and not isinstance(gradient, tf.IndexedSlices):  # decay by row
             variable.assign_sub(decay * variable)
         super().update_step(gradient, variable, rate)
 
     def rates(self, index: int, dtype, learning_rate) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a variable's own learning rate, and the share of it that decays in a step.
+        """Returns the learning rate of the variable at `index`, and the share of it that decays.
 
-        Args:
-            index: Of the variable.
-            dtype: Of the variable.
-            learning_rate: Scalar tensor, before it is scaled for this variable.
+        The scalar `learning_rate` is not yet scaled for this variable.
         """
         scale = self._scales[index]
 
@@ -115,29 +105,28 @@ class RuledUpdates(NoAllReduce, SharedScalars):
 class AdamW(RuledUpdates, FusedAdam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), fused.
 
-    It equals `keras.optimizers.AdamW` and costs a third of it on a CPU. As in Keras and TensorFlow
+    It equals `keras.optimizers.AdamW` at a third of the cost on a CPU. As in Keras and TensorFlow
     ("epsilon hat" of Kingma & Ba 2015, section 2) epsilon is added to the root of the raw second
-    moment; PyTorch adds it after the bias correction, so that its epsilon acts
-    `1 / sqrt(1 - beta_2 ** t)` times as strongly: felt only where the gradient is about as small
-    as epsilon.
+    moment; PyTorch adds it after the bias correction, where it acts `1 / sqrt(1 - beta_2 ** t)`
+    times as strongly: noticeable only if the gradient is about as small as epsilon.
 
-    Gradients must be dense: the kernel cannot sum the repeated rows of `tf.IndexedSlices`, and
-    squaring before summing would be wrong. Only that of the lazy table is `tf.IndexedSlices`, with
-    each row once; whoever reads the table brings it up to date first (`lazy_rows`).
+    Gradients must be dense: the kernel cannot sum repeated rows of `tf.IndexedSlices`, and squaring
+    before summing would be wrong. Only the lazy table's gradient is `tf.IndexedSlices`, with each
+    row once; code that reads the table must bring it up to date first (`lazy_rows`).
 
     Args:
-        learning_rate: Rate, or a schedule of it.
+        learning_rate: Rate, or a schedule.
         weight_decay: Decay per step and unit of the learning rate.
         beta_1: Decay rate of the first moment.
         beta_2: Decay rate of the second moment.
         epsilon: Added to the denominator.
-        no_weight_decay: Regular expressions; a variable whose path matches one is not decayed.
-        rate_scales: By the path of a variable, what its learning rate is multiplied with.
-        first_steps: By the path of a variable, the step of its first update: its bias correction
-            counts from there. 0 where none is given.
-        ema_decay: Decay of a moving average of the weights, kept beside them; 0 for none.
-        lazy_table: Path of a table that is updated row by row, see `LazyRows`; on one device, and
-            without a moving average. `None`, the default: every variable is updated whole.
+        no_weight_decay: Regular expressions; variables whose path matches one are not decayed.
+        rate_scales: Learning rate multiplier by variable path.
+        first_steps: Step of the first update by variable path, from which its bias correction
+            counts. Defaults to 0.
+        ema_decay: Decay of an additional moving average of the weights; 0: none.
+        lazy_table: Path of a table that is updated row by row, see `LazyRows`; on one device,
+            without a moving average. Defaults to `None`: every variable is updated whole.
         name: Name of the optimizer.
 
     Raises:
@@ -159,7 +148,7 @@ class AdamW(RuledUpdates, FusedAdam):
         lazy_table: str | None = None,
         name: str = "adamw",
     ):
-        # Keras's own weight_decay would run as separate ops; ours is part of `update_step`.
+        # Keras's weight_decay would run as separate ops; here `update_step` includes it.
         super().__init__(
             learning_rate,
             beta_1=beta_1,
@@ -222,21 +211,20 @@ def build_optimizer(
     lazy_table: str | None = None,
     **settings: float,
 ) -> keras.optimizers.Optimizer:
-    """Builds an optimizer by its name: AdamW, or one of Keras's under the same rules.
+    """Builds AdamW or a Keras optimizer by name, with the same rules.
 
     Args:
         name: `adamw`, `sgd`, `rmsprop`, `adagrad`, `adamax`, `nadam`, `adafactor` or `lion`.
-        learning_rate: Rate, or a schedule of it.
-        weight_decay: See `AdamW`, as for all that follows.
+        learning_rate: Rate, or a schedule.
+        weight_decay: See `AdamW`, also for the following arguments.
         rate_scales: By path.
-        first_steps: By path; only AdamW counts from there.
-        ema_decay: 0 for none.
-        lazy_table: Only AdamW updates it row by row.
-        settings: `beta_1`, `beta_2`, `epsilon`, `momentum`; what the optimizer has not is passed
-            over.
+        first_steps: By path; AdamW only.
+        ema_decay: 0: none.
+        lazy_table: AdamW only.
+        settings: `beta_1`, `beta_2`, `epsilon`, `momentum`; ignored if the optimizer lacks it.
 
     Raises:
-        ValueError: There is no such optimizer.
+        ValueError: If there is no such optimizer.
     """
     if name not in OPTIMIZER_SETTINGS:
         raise ValueError(
@@ -255,5 +243,5 @@ def build_optimizer(
 
 
 def _averaging(ema_decay: float) -> dict[str, object]:
-    """The arguments of a Keras optimizer that keeps a moving average of the weights."""
+    """Returns the Keras optimizer arguments for a moving average of the weights."""
     return {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}

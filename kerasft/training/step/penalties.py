@@ -1,4 +1,4 @@
-"""Penalties on the weights: gradients that no example has a part in, added once a step."""
+"""Penalties on the weights: gradients independent of the examples, added once per step."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import tensorflow as tf
 
 
 class Penalties:
-    """L1, L2 and L2-SP on the matrices of a model; biases and LayerNorms are left out.
+    """L1, L2 and L2-SP on the matrices of a model; biases and LayerNorms are exempt.
 
     The penalty is `l1 * sum(|w|) + l2 / 2 * sum(w ** 2) + l2_sp / 2 * sum((w - start) ** 2)`, the
-    last of the encoder's weights alone, whose start is the pretrained one (Li et al. 2018,
-    "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"). Its gradient is
-    added to that of the loss, before clipping; unlike weight decay it passes through Adam.
-
-    Args:
-        l1: Weight of the magnitudes.
-        l2: Weight of half the squares.
-        l2_sp: Weight of half the squared distance from the start.
+    last for encoder weights only, with the pretrained ones as start (Li et al. 2018, "Explicit
+    Inductive Bias for Transfer Learning with Convolutional Networks"). Its gradient is added to
+    that of the loss, before clipping; unlike weight decay it passes through Adam.
     """
 
     def __init__(self, *, l1: float = 0.0, l2: float = 0.0, l2_sp: float = 0.0):
@@ -30,16 +25,16 @@ class Penalties:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The weights' starts: a checkpoint must hold them, since the preset may be gone."""
+        """The start values; a checkpoint must hold them, since the preset may be gone."""
         return list(self._starts.values())
 
     @property
     def are_any(self) -> bool:
-        """Whether a gradient is added at all."""
+        """Whether there is a penalty."""
         return bool(self.l1 or self.l2 or self.l2_sp)
 
     def remember_start(self, weights: Sequence[keras.Variable]) -> None:
-        """Keeps a copy of the encoder's present weights, if L2-SP needs them."""
+        """Copies the encoder's present weights, if L2-SP needs them."""
         if not self.l2_sp:
             return
         for weight in filter(_is_matrix, weights):
@@ -51,11 +46,9 @@ class Penalties:
     def add_gradients(
         self, gradients: Sequence[tf.Tensor], weights: Sequence[keras.Variable]
     ) -> list[tf.Tensor]:
-        """Returns the gradients with those of the penalties added.
+        """Adds the penalties' gradients to dense ones of the mean loss over all replicas.
 
-        Args:
-            gradients: Dense, of the mean loss over all replicas.
-            weights: The weights, in the same order.
+        `weights` are in the same order.
         """
         return [
             gradient + self._gradient(weight) if _is_matrix(weight) else gradient

@@ -1,4 +1,4 @@
-"""Which dtype policy a device computes fastest in, read from its flags and never from a timing."""
+"""Selects the fastest dtype policy of a device from its flags, never from a timing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _GPU_BFLOAT16_CAPABILITY = (8, 0)  # Ampere
 
 
 def resolve_dtype_policy(policy: str) -> str:
-    """Returns the dtype policy that a recipe's `training.dtype_policy` stands for on this machine.
+    """Returns the dtype policy of a recipe's `training.dtype_policy` on this machine.
 
     `auto` is `mixed_bfloat16` on GPUs of compute capability 8.0 or higher and on CPUs with
     AVX512_BF16 or AMX, and `float32` elsewhere, where bfloat16 is emulated and slow.

@@ -1,7 +1,7 @@
-"""All that training reads of Keras's optimizers and of TensorFlow and that is private to them.
+"""Every private attribute of Keras's optimizers and TensorFlow that training uses.
 
-Each function says what it expects of the library. `tests/unit/training/test_private.py` checks it,
-so that a new version which names a part otherwise fails there, in words.
+Each function names what it expects of the library; `tests/unit/training/test_private.py` checks it,
+so that a new version with other names fails there with a clear message.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from tensorflow.python.framework import ops
 
 
 class NoAllReduce:
-    """Mixed into a Keras optimizer: gradients are applied as they are.
+    """Mixin for a Keras optimizer: applies gradients without an all-reduce.
 
-    The train step has summed them over the replicas. Keras would do so once more, which doubles
-    what the replicas send each other. Expects that it does so by `_all_reduce_sum_gradients`.
+    The train step has summed them over the replicas; a second all-reduce would double the traffic.
+    Expects that Keras does it in `_all_reduce_sum_gradients`.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
@@ -24,7 +24,7 @@ class NoAllReduce:
 
 
 def variable_index(optimizer: keras.optimizers.Optimizer, variable) -> int:
-    """Expects that an optimizer knows the position of a variable among those it was built for."""
+    """Expects that an optimizer knows the index of a variable among those it was built for."""
     return optimizer._get_variable_index(variable)
 
 
@@ -44,5 +44,5 @@ def learning_rate_or_schedule(optimizer: keras.optimizers.Optimizer) -> Any:
 
 
 def gradient_registry() -> dict[str, Any]:
-    """Expects the gradients of the process by name; those of `tf.custom_gradient` among them."""
+    """Expects a process-wide registry of gradients by name, including `tf.custom_gradient`'s."""
     return ops.gradient_registry._registry

@@ -10,30 +10,30 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="kerasft")
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to the peak rate, then a fall by `shape`.
+    """Linear warm-up to the peak rate, then a decay by `shape`.
 
-    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`; then, with
-    `t = (s - warmup) / (total - warmup)`,
+    For step `s` (0 for the first): `peak * s / warmup` while `s < warmup`; then, with `t = (s -
+    warmup) / (total - warmup)`,
 
     - `polynomial`: `end + (peak - end) * (1 - t) ** power`, and `end` from `total` on. With power 1
       this is Hugging Face's `linear` schedule; Keras's `PolynomialDecay` has no warm-up, and BERT's
-      own code decays under the warm-up, so that its peak is never reached;
+      own code decays during the warm-up, so that its peak is never reached;
     - `cosine`: `end + (peak - end) * (1 + cos(pi * t)) / 2` (Loshchilov & Hutter 2017, without
       restarts), and `end` from `total` on;
     - `constant`: `peak`;
-    - `inverse_sqrt`: `max(end, peak * sqrt(max(warmup, 1) / s))`, which falls without end
-      (Vaswani et al. 2017).
+    - `inverse_sqrt`: `max(end, peak * sqrt(max(warmup, 1) / s))`, which decays without end (Vaswani
+      et al. 2017).
 
     Args:
         peak_learning_rate: Rate at the end of the warm-up.
         shape: `polynomial`, `cosine`, `constant` or `inverse_sqrt`. Defaults to `polynomial`.
         warmup_steps: Steps of warm-up; 0 starts at the peak.
         total_steps: Steps of the run.
-        end_learning_rate: The lowest rate after the warm-up.
+        end_learning_rate: Minimum rate after the warm-up.
         power: Exponent of `polynomial`; 1 is linear, 0 constant until the end.
 
     Raises:
-        ValueError: If the warm-up is longer than the run, a number is negative, or the shape
+        ValueError: If the warm-up is longer than the run, a number is negative, or the shape is
             unknown.
     """
 
@@ -76,7 +76,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         remaining = tf.clip_by_value(1.0 - self._progress(step), 0.0, 1.0)
         # 0 ** 0 is 1: with power 0 the end rate is still reached at the end.
         decayed = tf.where(remaining > 0.0, self._span * remaining**self.power, 0.0)
-        # A warm-up as long as the run leaves nothing to decay over.
+        # A warm-up as long as the run leaves nothing to decay.
         end = self.end_learning_rate
         return tf.where(step < self.total_steps, end + decayed, end)
 
@@ -123,7 +123,7 @@ _SHAPES = {
 def build_schedule(
     shape: str, peak_learning_rate: float, *, warmup_steps: int, total_steps: int, **options: float
 ) -> WarmupDecay:
-    """Builds a `WarmupDecay`, whose options these are; a warm-up longer than the run is cut."""
+    """Builds a `WarmupDecay` with these options; cuts a warm-up longer than the run."""
     return WarmupDecay(
         peak_learning_rate,
         shape=shape,

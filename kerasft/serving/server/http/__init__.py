@@ -1,1 +1,1 @@
-"""REST as TensorFlow Serving speaks it."""
+"""TensorFlow Serving's REST API."""

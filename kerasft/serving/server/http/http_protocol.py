@@ -1,7 +1,4 @@
-"""HTTP for clients who are in no hurry.
-
-uvicorn waits without end for the head of a request, and for somebody to read an answer.
-"""
+"""HTTP timeouts, which uvicorn lacks for reading a request's head and sending a response."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 def protocol_with_patience(head_seconds: float, answer_seconds: float) -> type[H11Protocol]:
-    """Returns uvicorn's protocol, which hangs up on who takes too long.
+    """Returns uvicorn's protocol with timeouts.
 
     Args:
-        head_seconds: For the head of a request to come in.
-        answer_seconds: In which some of a long answer must be read.
+        head_seconds: For the head of a request to arrive.
+        answer_seconds: In which some of a long response must be read.
     """
 
     class PatientProtocol(H11Protocol):
-        """A connection that does not stay open for nothing."""
+        """A connection that closes after a timeout."""
 
         _timer: asyncio.TimerHandle | None = None
         _unread: asyncio.TimerHandle | None = None

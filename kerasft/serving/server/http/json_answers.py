@@ -1,4 +1,4 @@
-"""The bodies of REST answers."""
+"""The bodies of REST responses."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from kerasft.serving.server.status import ServingError, invalid
 def predict_body(outputs: Mapping[str, np.ndarray], *, in_rows: bool) -> bytes:
     """Returns `{"predictions": [...]}` for rows, `{"outputs": ...}` for columns.
 
-    A single output loses its name; one whose name ends in `_bytes` comes as base64.
-
-    Raises:
-        ServingError: The outputs have no rows to take apart.
+    A single output loses its name; names ending in `_bytes` are base64. Raises `ServingError` if
+    the outputs have no rows.
     """
     if not in_rows:
         columns = {name: _as_json(name, array) for name, array in sorted(outputs.items())}
@@ -74,7 +72,7 @@ def status_body(response: get_model_status_pb2.GetModelStatusResponse) -> bytes:
 
 
 def metadata_body(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
-    """Returns the model that was asked and its signatures."""
+    """Returns the requested model and its signatures."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     found = {
@@ -96,13 +94,13 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _to_body(value: object) -> bytes:
-    # NaN and Infinity are written so, as in the server; bytes that are no UTF-8 as they are. The
-    # server puts line breaks in, which mean nothing and would take ten times as long here.
+    # NaN, Infinity and bytes that are no UTF-8 are written as in the server. It adds line breaks,
+    # which have no meaning and would take ten times as long here.
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
 def _as_json(name: str, array: np.ndarray) -> Any:
-    """Returns an output as lists of values that `json` writes."""
+    """Returns an output as nested lists for `json`."""
     if array.dtype == object:
         write = _as_base64 if name.endswith("_bytes") else _as_text
         flat = [write(value) for value in array.ravel().tolist()]
@@ -128,10 +126,10 @@ def _as_base64(value: bytes) -> dict[str, str]:
 
 
 def _shortest(array: np.ndarray) -> list[float]:
-    """Returns float32 numbers as the server writes them: six digits where they do, else nine."""
+    """Returns float32 numbers as the server writes them: six digits if exact, else nine."""
     short = np.char.mod("%.6g", array).astype(np.float64)
     exact = np.char.mod("%.9g", array).astype(np.float64)
-    with np.errstate(over="ignore"):  # a rounded number may pass the largest
+    with np.errstate(over="ignore"):  # a rounded number may exceed the largest
         same = (short.astype(np.float32) == array) | np.isnan(array)
     return np.where(same, short, exact).tolist()
 

@@ -22,11 +22,7 @@ from kerasft.serving.server.status import ServingError, invalid
 
 
 def signature_name_of(body: Mapping[str, Any]) -> str:
-    """Returns the signature that a request names; empty for none.
-
-    Raises:
-        ServingError: It is no string.
-    """
+    """Returns the signature name in a request, or an empty string."""
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise format_error(
@@ -38,12 +34,7 @@ def signature_name_of(body: Mapping[str, Any]) -> str:
 def read_tensors(body: Mapping[str, Any], infos: Mapping) -> tuple[dict[str, np.ndarray], bool]:
     """Returns the tensors of a predict request, and whether they came in rows (`instances`).
 
-    Args:
-        body: The request.
-        infos: `TensorInfo` of each input, by name.
-
-    Raises:
-        ServingError: The body is not of the form that the signature asks for.
+    `infos` is the `TensorInfo` of each input, by name.
     """
     if "instances" in body and "inputs" in body:
         raise format_error(
@@ -107,7 +98,7 @@ def _read_rows(instances: list, infos: Mapping) -> dict[str, np.ndarray]:
 
 
 def _add(arrays: list[np.ndarray], value: object, dtype: int, where: str) -> None:
-    """Adds an instance's tensor, which must be of the shape of the first."""
+    """Adds an instance's tensor, which must have the shape of the first."""
     try:
         array = build_array(value, dtype)
         if arrays and array.size != arrays[0].size:
@@ -132,11 +123,7 @@ def _is_object(value: object) -> bool:
 
 
 def read_examples(body: Mapping[str, Any]) -> input_pb2.Input:
-    """Returns the examples of a classify or regress request.
-
-    Raises:
-        ServingError: The body is not of that form.
-    """
+    """Returns the examples of a classify or regress request."""
     found = input_pb2.Input()
     target = found.example_list
     if "context" in body:
@@ -167,7 +154,7 @@ def _read_example(value: object) -> tf.train.Example:
 
 
 def _add_to_feature(feature: tf.train.Feature, name: str, value: object) -> None:
-    """Adds a value to a feature, whose kind the first value has settled."""
+    """Adds a value to a feature; the first value sets its type."""
     if value is None or isinstance(value, list) or (_is_object(value)):
         raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
     if isinstance(value, str | dict):

@@ -1,4 +1,4 @@
-"""Tensors out of JSON: nested lists that must be rectangular, each value of the tensor's type."""
+"""Tensors from JSON: nested lists must be rectangular, each value of the tensor's type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kerasft.serving.server.http.json_text import (
 from kerasft.serving.server.status import ServingError, invalid
 from kerasft.serving.server.tensors import dtype_name
 
-# What a JSON number may be for each type: the server checks the small ones as int32.
+# Range of a JSON number for each type: the server checks the small ones as int32.
 _INT_LIMITS = {
     "int8": (-(2**31), 2**31 - 1),
     "int16": (-(2**31), 2**31 - 1),
@@ -27,20 +27,12 @@ _INT_LIMITS = {
     "uint64": (0, 2**64 - 1),
 }
 _MOST_DIMENSIONS = 32
-_EXACT = {"float": 2**24 - 1, "double": 2**53 - 1}  # the largest integer that is held exactly
+_EXACT = {"float": 2**24 - 1, "double": 2**53 - 1}  # the largest exact integer
 _LARGEST = {"float": float(np.finfo(np.float32).max), "double": float(np.finfo(np.float64).max)}
 
 
 def build_array(value: object, dtype: int) -> np.ndarray:
-    """Returns a JSON value as an array, strings as an array of objects.
-
-    Args:
-        value: A scalar, or lists in lists.
-        dtype: A `DataType`.
-
-    Raises:
-        ServingError: The lists are not rectangular, or a value is of another type.
-    """
+    """Returns a scalar or nested lists as an array of a `DataType`; strings as objects."""
     shape: list[int] = []
     inner = value
     while isinstance(inner, list):
@@ -84,7 +76,7 @@ def _flatten(value: object, level: int, shape: list[int], dtype: str, flat: list
 
 
 def _convert(value: object, dtype: str):
-    """Returns one value as the tensor holds it."""
+    """Returns one value as the tensor's type."""
     if dtype == "string":
         if isinstance(value, dict):
             return decode_base64(value)
@@ -109,11 +101,7 @@ def _convert(value: object, dtype: str):
 
 
 def check_lossless(value: float, dtype: str) -> None:
-    """Refuses a number that a `float` or `double` cannot hold.
-
-    Raises:
-        ServingError: It is one.
-    """
+    """Refuses a number that a `float` or `double` cannot hold."""
     if isinstance(value, int):
         fits = abs(value) <= _EXACT[dtype]
     else:

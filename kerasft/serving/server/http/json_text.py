@@ -1,6 +1,6 @@
-"""JSON as the server reads and shows it (rapidjson, with NaN and Infinity allowed).
+"""JSON as the server reads and prints it (rapidjson, with NaN and Infinity allowed).
 
-Text keeps its bytes: what is not UTF-8 becomes surrogates on the way in, and bytes on the way out.
+Text keeps its bytes: invalid UTF-8 is read as surrogates, and written as the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from kerasft.serving.server.status import ServingError, invalid
 
 _MOST_SHOWN = 500  # characters of a value in a message; the server shows all of it
-# What Python's reader says, and what rapidjson does.
+# Messages of Python's reader, and rapidjson's for them.
 _SAID = {
     "Expecting value": "Invalid value.",
     "Expecting property name enclosed in double quotes": "Missing a name for object member.",
@@ -29,11 +29,7 @@ _SAID = {
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Reads the JSON object that a request's body is.
-
-    Raises:
-        ServingError: It is none.
-    """
+    """Reads a request's body, which must be a JSON object."""
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
@@ -43,7 +39,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise invalid(f"JSON Parse error: {said or error.msg} at offset: {error.pos}") from error
     except RecursionError as error:
         raise invalid("JSON Parse error: The document is nested too deeply.") from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise invalid("JSON Parse error: Number too big to be stored in double.") from error
     if not isinstance(value, dict):
         raise format_error(value, "Is not object")
@@ -51,29 +47,29 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def format_error(value: object, message: str) -> ServingError:
-    """Returns the error about a value that is not of the form that it should have."""
+    """Returns the error for a value of the wrong form."""
     return invalid(f"JSON Value: {show(value)} {message}")
 
 
 def type_error(value: object, dtype: str) -> ServingError:
-    """Returns the error about a value that is of another type than the tensor."""
+    """Returns the error for a value of another type than the tensor's."""
     return invalid(
         f"JSON Value: {show(value)} Type: {type_name(value)} is not of expected type: {dtype}"
     )
 
 
 def show(value: object) -> str:
-    """Returns a value as JSON, for a message; a long one is cut."""
+    """Returns a value as JSON for a message, shortened."""
     try:
         text = json.dumps(value, indent=4, ensure_ascii=False)
     except RecursionError:
         return "..."
-    text = text.encode("utf-8", "replace").decode()  # half characters cannot be sent
+    text = text.encode("utf-8", "replace").decode()  # lone surrogates cannot be sent
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def type_name(value: object) -> str:
-    """Returns rapidjson's name of a value's type."""
+    """Returns rapidjson's name for a value's type."""
     if value is None or isinstance(value, bool):
         return {None: "Null", False: "False", True: "True"}[value]
     names = {dict: "Object", list: "Array", str: "String"}
@@ -81,11 +77,7 @@ def type_name(value: object) -> str:
 
 
 def text_bytes(text: str) -> bytes:
-    r"""Returns the bytes of a string that came in.
-
-    Raises:
-        ServingError: It holds half a character (`"\ud83d"`).
-    """
+    r"""Returns the bytes of a string; raises `ServingError` for a lone surrogate (`"\ud83d"`)."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
@@ -100,11 +92,7 @@ def is_base64(value: object) -> bool:
 
 
 def decode_base64(value: object) -> bytes:
-    """Returns the bytes of `{"b64": "..."}`.
-
-    Raises:
-        ServingError: The value is none.
-    """
+    """Returns the bytes of `{"b64": "..."}`."""
     if not is_base64(value):
         raise format_error(value, "not formatted correctly for base64 data")
     text = value["b64"].rstrip("=")

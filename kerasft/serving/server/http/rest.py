@@ -1,4 +1,4 @@
-"""The REST API of TensorFlow Serving, as an ASGI application without further parts."""
+"""TensorFlow Serving's REST API, as a plain ASGI application."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
 from kerasft.serving.server.status import ServingError, invalid
 
-# The server's own expressions (http_rest_api_util.cc); the whole path must match.
+# The server's regular expressions (http_rest_api_util.cc); they match the whole path.
 _MODEL = r"/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
 _PREDICTION = re.compile(
     r"/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?:(classify|regress|predict)",
@@ -45,31 +45,25 @@ _PREDICTION = re.compile(
 _STATUS = re.compile(rf"{_MODEL}(?:/(metadata))?", re.IGNORECASE)
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
 _MOST_VERSION = 2**63 - 1
-_MOST_DIGITS = 4000  # Python reads no longer integers
+_MOST_DIGITS = 4000  # below Python's limit for reading integers
 _DISCARD_SECONDS = 5
 
 
 class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class RestApp:
-    """The ASGI application.
-
-    Args:
-        models: Who answers.
-        limits: What a request may take.
-        log: Takes the traceback of a bug.
-    """
+    """The ASGI application; it logs the traceback of a bug."""
 
     def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
         self._models = models
         self._limits = limits
         self._log = log
-        self._bytes = 0  # of all bodies that are in the house
+        self._bytes = 0  # of all bodies in memory
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-        """Answers one request."""
+        """Handles one request."""
         body = bytearray()
         try:
             try:
@@ -86,7 +80,7 @@ class RestApp:
                 status, content = 500, error_body("Internal error.")
         finally:
             self._bytes -= len(body)
-        # A body that was not read to its end would be taken for the next request.
+        # The rest of an unread body would be parsed as the next request.
         close = [(b"connection", b"close")] if status in (408, 413) else []
         headers = [
             (b"content-type", b"application/json"),
@@ -97,11 +91,9 @@ class RestApp:
         await send({"type": "http.response.body", "body": content})
 
     async def _read(self, scope: dict[str, Any], receive: Callable, body: bytearray) -> None:
-        """Reads a request's body.
+        """Reads a request's body; `ServingError` if it is too large or slow, or the server is full.
 
-        Raises:
-            ServingError: It is too large, or too slow, or too many wait already.
-            ClientGoneError: It will never be whole.
+        Raises `ClientGoneError` if the client disconnects.
         """
         headers = dict(scope["headers"])
         most = self._limits.body_bytes
@@ -216,11 +208,7 @@ def _unquote(text: str) -> str:
 
 
 def _unpack(body: bytes, most: int) -> bytes:
-    """Unpacks gzip, up to a size.
-
-    Raises:
-        ServingError: It is none, or larger.
-    """
+    """Decompresses gzip, up to `most` bytes."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         unpacked = unpacker.decompress(body, most)
@@ -236,7 +224,7 @@ def _unpack(body: bytes, most: int) -> bytes:
 
 
 async def _discard(receive: Callable) -> None:
-    """Reads on for a while what is refused: a caller who is still sending would miss the answer."""
+    """Keeps reading a refused body for a while: a client still sending would miss the response."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD_SECONDS):
             while (await receive()).get("more_body"):
@@ -245,11 +233,7 @@ async def _discard(receive: Callable) -> None:
 
 @contextlib.asynccontextmanager
 async def _unless_gone(receive: Callable) -> AsyncIterator[None]:
-    """Gives up what is done inside when the client leaves meanwhile.
-
-    Raises:
-        ClientGoneError: It has.
-    """
+    """Cancels its block and raises `ClientGoneError` if the client disconnects."""
     working = asyncio.current_task()
     gone = False
 
