@@ -26,13 +26,9 @@ _LITTLE_SPACE_BYTES = 2e9  # for tokens, checkpoints and exports of a few runs
 
 
 class Finding(NamedTuple):
-    """One line of the findings.
+    """What was found for `name` of a `topic` (`versions`, `devices`, ...).
 
-    Args:
-        topic: The section: `versions`, `devices`, `data`, ...
-        name: What was checked.
-        value: What was found.
-        fix: The command that fixes it; `None` if nothing is wrong.
+    `fix` is the command that fixes it; `None` if nothing is wrong.
     """
 
     topic: str

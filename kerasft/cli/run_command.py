@@ -68,13 +68,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
 
 
 def run_one(arguments: argparse.Namespace, recipe: Recipe, resumed: Resumed) -> Run | None:
-    """Runs a recipe; returns `None` in processes that are not the chief.
-
-    Args:
-        arguments: `json`, `runs_folder` and `same_data_as`.
-        recipe: From `choose_run`.
-        resumed: From `choose_run`.
-    """
+    """Runs the recipe or resumed run from `choose_run`; returns `None` unless this is the chief."""
     # Imports TensorFlow, hence only after the recipe is validated.
     from kerasft.runs import train
 

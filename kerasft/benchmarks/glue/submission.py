@@ -33,11 +33,7 @@ class Written(NamedTuple):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Makes a submission's folder and checks its files, before runs that may take hours.
-
-    Raises:
-        UserError: If it cannot be made, is a file, or contains a faulty file.
-    """
+    """Makes a submission's folder and checks its files, before runs that may take hours."""
     with telling_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if leaderboard.files_in(folder):

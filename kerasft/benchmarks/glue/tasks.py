@@ -108,12 +108,9 @@ FILES = {file.name: file for task in TASKS.values() for file in task.files}
 
 
 def find_tasks(text: str) -> tuple[GlueTask, ...]:
-    """Returns the named tasks in the order of the table.
+    """Returns the named tasks in table order; `text` is one, several with commas, or `all`.
 
-    `text` is one task, several separated by commas, or `all`.
-
-    Raises:
-        UserError: There is no such task; the message suggests the nearest name.
+    Raises `UserError` for an unknown name and suggests the nearest.
     """
     names = [name.strip() for name in text.split(",")]
     if names == [ALL_TASKS]:
