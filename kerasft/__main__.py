@@ -9,7 +9,7 @@ from kerasft.console import run_guarded
 
 
 def main() -> int:
-    """Runs the command that `sys.argv` names; returns the exit code."""
+    """Runs the command in `sys.argv`; returns the exit code."""
     return run_guarded(lambda: cli.main(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend: received, expected, fix; exit code 2."""
+"""The error for user mistakes: received, expected, fix; exit code 2."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in a recipe, an argument or the data, told so that it can be mended.
+    """A mistake in a recipe, an argument or the data, with a message that helps to fix it.
 
     The command line prints the message without a traceback and exits with code 2.
 
     Args:
         what: One sentence: what is wrong, naming the file, key or row.
-        received: What was found, shown as given. Left out of the message when `None`.
+        received: The value found, shown as given; left out of the message when `None`.
         expected: What would have been right.
         fix: What to do, ideally a command.
     """
@@ -39,7 +39,7 @@ class UserError(ValueError):
 
 
 def changed_while_read(where: object, split: str) -> UserError:
-    """Returns the error of data that changed between two readings of one command."""
+    """Returns the error for data that changed between two reads by one command."""
     return UserError(
         f"The data of {split} changed while it was read: {where}.",
         expected="files that nothing writes to while they are read",

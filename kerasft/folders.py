@@ -1,4 +1,4 @@
-"""Where kerasft keeps what can be made again: the cache folder."""
+"""The cache folder: files that can be recreated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of cells that are text already: for the terminal, and in Markdown for files."""
+"""Tables of preformatted text cells, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -19,19 +19,15 @@ def build_table(
     text_columns: int = 1,
     wrap: bool = True,
 ) -> Table:
-    """Builds a table for the terminal: text to the left, figures to the right.
+    """Builds a table for the terminal: text columns left-aligned, figures right-aligned.
 
-    Args:
-        header: Names of the columns.
-        rows: A cell for each column.
-        text_columns: Leading columns that hold text. Defaults to 1.
-        wrap: Whether a cell that is too wide continues on the next line. Defaults to yes.
+    The first `text_columns` columns hold text. Without `wrap`, cells that are too wide are cut.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    # Cells are Text, never str: a label called "[red]" is a label and not markup.
+    # Cells are Text, never str: a label called "[red]" is not markup.
     table = Table(box=box.HORIZONTALS)
     for index, name in enumerate(header):
         side = "left" if index < text_columns else "right"
@@ -52,12 +48,9 @@ def print_table(table: Table) -> None:
 def markdown_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: bool = True
 ) -> str:
-    """Returns a table in Markdown whose columns are aligned in the text itself.
+    """Returns a Markdown table, padded so that the source is aligned, too.
 
-    Args:
-        header: Names of the columns.
-        rows: A cell for each column.
-        numeric: Whether all columns but the first are aligned to the right. Defaults to yes.
+    `numeric` right-aligns all columns but the first.
     """
     lines = [[escape_markdown(cell) for cell in line] for line in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
@@ -72,5 +65,5 @@ def markdown_table(
 
 
 def escape_markdown(text: str) -> str:
-    """Returns a text on one line in which Markdown sees no markup."""
+    """Returns a text on one line, with Markdown markup escaped."""
     return text.translate(_MARKDOWN_SPECIAL)

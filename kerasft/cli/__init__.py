@@ -1,7 +1,7 @@
-"""The `kerasft` command: finds the sub-command and leaves the rest to its module.
+"""The `kerasft` command: dispatches to the module of the sub-command.
 
-A sub-command is a module of its name here with `main(argv)`, underscores standing for dashes. It is
-imported only when it is asked for, and imports TensorFlow only when it cannot do without.
+A sub-command is a module here of the same name (dashes become underscores) with `main(argv)`. It is
+imported only when it is called, and imports TensorFlow only when necessary.
 """
 
 from __future__ import annotations
@@ -36,14 +36,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the sub-command that `argv` begins with.
-
-    Raises:
-        UserError: There is no such command.
-    """
+    """Runs the sub-command named by the first argument."""
     if not argv or argv[0].startswith("-"):
         parser = _build_parser()
-        parser.parse_args(argv)  # answers --help and --version, refuses other options
+        parser.parse_args(argv)  # handles --help and --version, rejects other options
         parser.print_help(sys.stderr)
         sys.exit(2)
     command, *arguments = argv
@@ -58,12 +54,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def command_parser(command: str, more: str = "") -> argparse.ArgumentParser:
-    """Builds the parser of a sub-command, to be given its arguments.
-
-    Args:
-        command: Its name.
-        more: What its help says beyond the one line of `COMMANDS`.
-    """
+    """Returns the parser of a sub-command; `more` is help text beyond its line in `COMMANDS`."""
     summary = COMMANDS[command]
     return argparse.ArgumentParser(
         prog=f"kerasft {command}",

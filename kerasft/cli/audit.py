@@ -1,4 +1,4 @@
-"""`kerasft audit`: which stock TensorFlow Serving runs a SavedModel, and whose op is in the way."""
+"""`kerasft audit`: which stock TensorFlow Serving runs a SavedModel, and which op prevents it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kerasft.serving.model_path import find_saved_model
 if TYPE_CHECKING:
     from kerasft.export.op_audit import Audit, RefusedOp
 
-EXIT_NOT_SERVED = 3  # a finding: neither a mistake in the command (2) nor a bug (1)
+EXIT_NOT_SERVED = 3  # a finding: neither a user error (2) nor a bug (1)
 _NOT_CHECKED = (
     "Not checked: kernels for the CPU, types that an op takes, versions of an op's behaviour."
 )
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the audit; exits with 3 if no server, or not the one asked for, runs the model."""
+    """Prints the audit; exits with 3 if no server, or not the requested one, runs the model."""
     parser = command_parser(
         "audit", "Any SavedModel, not only kerasft's. Exit code 3: it is not served."
     )
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def is_served(audit: Audit, server: str | None) -> bool:
-    """Returns whether a server, or with `None` any, runs the model."""
+    """Returns whether a server runs the model; `None`: any server."""
     return not (audit.refused if server is None else audit.refused_by(server))
 
 
@@ -99,7 +99,7 @@ def _verdict(audit: Audit, server: str | None) -> str:
 
 
 def _find_server(version: str | None) -> str | None:
-    """Returns the server of the same minor version: its ops are the same."""
+    """Returns the server of the same minor version, which has the same ops."""
     if version is None:
         return None
     minor = version.split(".")[:2]

@@ -1,4 +1,4 @@
-"""`kerasft compare`: what lies between several runs, and whether it is noise."""
+"""`kerasft compare`: how several runs differ, and whether the difference is noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the settings and metrics in which runs differ, and tests the differences."""
+    """Prints the settings and metrics that differ between runs, and tests the differences."""
     parser = command_parser(
         "compare",
         "Runs that were tested on the same examples get a paired test: McNemar's for accuracy, "

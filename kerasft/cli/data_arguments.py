@@ -1,4 +1,4 @@
-"""The options that name data of one's own: `--train reviews.csv --label stars`."""
+"""The options for the user's own data: `--train reviews.csv --label stars`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from kerasft.cli.shorthands import Shorthand
 from kerasft.console import results_only
 from kerasft.errors import UserError, nearest
 
-# imdb_reviews, glue/sst2, glue/sst2:2.0.0; what has a suffix or signs of a glob is a file.
+# imdb_reviews, glue/sst2, glue/sst2:2.0.0; a suffix or glob characters make it a file.
 _DATASET = re.compile(r"[a-z][a-z0-9_-]*(/[\w-]+)*(:\d+\.\d+\.\d+)?")
 
 
 def choose_train_field(values: Sequence[str], option: str = "--train") -> str:
-    """Returns the field that the values of `--train` are for: `data.dataset` for a TFDS name.
+    """Returns the field that the values of `--train` set: `data.dataset` for a TFDS name.
 
-    What is a file or a folder is one, whatever TFDS calls its own.
+    An existing file or folder takes precedence over a TFDS dataset of the same name.
 
     Args:
         values: Files, folders or globs; or one TFDS name.
-        option: What the values were given to, for the message.
+        option: The option's name, for the message.
 
     Raises:
-        UserError: If a lone word is neither a file nor a dataset.
+        UserError: If a single word is neither a file nor a dataset.
     """
     name = values[0]
     if len(values) > 1 or Path(name).expanduser().exists() or not _DATASET.fullmatch(name):
@@ -44,12 +44,12 @@ def choose_train_field(values: Sequence[str], option: str = "--train") -> str:
 
 
 def choose_label_field(values: Sequence[str]) -> str:
-    """Returns the field that the values of `--label` are for: one column, or one a label."""
+    """Returns the field that the values of `--label` set: one column, or one per label."""
     return "data.label_columns" if len(values) > 1 else "data.label_column"
 
 
 def _known_datasets() -> set[str]:
-    """The names that TFDS knows, and what else may stand in their place."""
+    """Returns TFDS's dataset names, and the other names that are accepted."""
     import tensorflow_datasets as tfds
 
     from kerasft.data.sources.source import BUILTIN_SAMPLE, search_folders

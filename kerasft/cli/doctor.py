@@ -1,4 +1,4 @@
-"""`kerasft doctor`: what this installation has, what it lacks, and the command that mends it."""
+"""`kerasft doctor`: what is installed, what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,13 @@ from kerasft.recipe import list_recipes, load_recipe
 from kerasft.recipe.conflicts import FILES
 from kerasft.run_dir import installed_version
 
-_LITTLE_SPACE_BYTES = 2e9  # what the tokens, checkpoints and exports of a few runs take
+_LITTLE_SPACE_BYTES = 2e9  # for tokens, checkpoints and exports of a few runs
 
 
 class Finding(NamedTuple):
-    """One line of what was found.
+    """What was found for `name` of a `topic` (`versions`, `devices`, ...).
 
-    Args:
-        topic: What it belongs to: `versions`, `devices`, `data`, ...
-        name: What was looked at.
-        value: What was found.
-        fix: The command that mends it; `None` where all is well.
+    `fix` is the command that fixes it; `None` if nothing is wrong.
     """
 
     topic: str
@@ -42,7 +38,7 @@ class Finding(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the findings, and what to mend."""
+    """Prints the findings and the fixes."""
     parser = command_parser("doctor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
@@ -55,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Yields all findings; a thing that is broken is one of them, never an exception."""
+    """Yields all findings; anything broken is a finding, never an exception."""
     yield from find_versions()
     yield from find_tensorboard_trouble()
     yield from find_devices()
@@ -78,7 +74,7 @@ def as_json(findings: Iterable[Finding]) -> dict[str, object]:
 
 
 def as_text(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yields the lines for people, what to mend at the end."""
+    """Yields the lines for people, fixes last."""
     width = max(len(finding.name) for finding in findings)
     topic = None
     for finding in findings:
@@ -96,7 +92,7 @@ def as_text(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def find_versions() -> Iterator[Finding]:
-    """Looks for the packages that kerasft declares, and whether TF-Text fits TensorFlow."""
+    """Checks the packages that kerasft requires, and whether TF-Text matches TensorFlow."""
     yield Finding("versions", "kerasft", __version__)
     yield Finding("versions", "python", f"{platform.python_version()} on {platform.platform()}")
     versions = {}
@@ -116,7 +112,7 @@ def find_versions() -> Iterator[Finding]:
 
 
 def find_tensorboard_trouble() -> Iterator[Finding]:
-    """Looks for the `pkg_resources` that TensorBoard 2.20 imports and setuptools 81 dropped."""
+    """Checks for `pkg_resources`, which TensorBoard 2.20 imports and setuptools 81 dropped."""
     found = importlib.util.find_spec("pkg_resources") is not None
     value = (
         "starts"
@@ -128,17 +124,17 @@ def find_tensorboard_trouble() -> Iterator[Finding]:
 
 
 def find_devices() -> Iterator[Finding]:
-    """Asks TensorFlow for its devices, and for the precision that suits them."""
+    """Reports TensorFlow's devices, and the precision that suits them."""
     try:
         import tensorflow as tf
-        import tensorflow_text  # noqa: F401 - imported to see that it can be
+        import tensorflow_text  # noqa: F401 - checks that it can be imported
 
         from kerasft.training.step.precision import resolve_dtype_policy
 
         is_on = onednn_is_on()
         gpus = tf.config.list_physical_devices("GPU")
         policy = resolve_dtype_policy("auto")
-    except Exception as error:  # a broken installation breaks in many ways
+    except Exception as error:  # a broken installation fails in many ways
         reason = first_line(error)
         fix = "pip install --force-reinstall tensorflow tensorflow-text"
         yield Finding("devices", "tensorflow", f"cannot be imported: {reason}", fix)
@@ -195,11 +191,7 @@ def find_presets() -> Iterator[Finding]:
 
 
 def find_disk_space(folders: dict[str, Path]) -> Iterator[Finding]:
-    """Measures the free space where kerasft writes.
-
-    Args:
-        folders: By what is written there; they need not exist yet.
-    """
+    """Measures the free space where kerasft writes; `folders` by purpose, need not exist yet."""
     for name, folder in folders.items():
         existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         free = shutil.disk_usage(existing).free
@@ -209,10 +201,10 @@ def find_disk_space(folders: dict[str, Path]) -> Iterator[Finding]:
 
 
 def _requirements() -> list[str]:
-    """The requirements that kerasft declares, those of extras left out."""
+    """Returns the requirements that kerasft declares, without extras."""
     try:
         declared = metadata.requires("kerasft") or []
-    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+    except metadata.PackageNotFoundError:  # an uninstalled checkout
         declared = ["tensorflow", "tensorflow-text", "keras", "keras-hub", "tensorflow-datasets"]
     required = (line.partition(";")[0].strip() for line in declared if "extra ==" not in line)
     return sorted(required, key=_package)

@@ -1,4 +1,4 @@
-"""`kerasft evaluate`: the test metrics of a run's best checkpoint, computed anew."""
+"""`kerasft evaluate`: the test metrics of a run's best checkpoint, recomputed."""
 
 from __future__ import annotations
 

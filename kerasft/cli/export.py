@@ -1,4 +1,4 @@
-"""`kerasft export`: a new version of the SavedModel out of a run's best checkpoint."""
+"""`kerasft export`: a new SavedModel version of a run's best checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kerasft.runs.terminal import build_progress
 
 
 def main(argv: Sequence[str]) -> None:
-    """Exports a run and prints the folder of the new version."""
+    """Exports a run and prints the new version's folder."""
     arguments = _build_parser().parse_intermixed_args(argv)
     _check_name(arguments.name)
     run_dir = open_run_dir(arguments.run_dir)
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
             quantization=Quantization(method, arguments.max_loss) if method else None,
             overrides=arguments.overrides,
         )
-    print(saved_model)  # alone on stdout, for a script to take
+    print(saved_model)  # alone on stdout, for scripts
     has_pairs = run_dir.read_json("metrics.json")["has_pairs"]
     command = predict_command(saved_model.parent, has_pairs=has_pairs)
     print(f"Next: {command}", file=sys.stderr)
@@ -98,7 +98,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _version(text: str) -> int:
-    number = int(text)  # argparse tells of a ValueError
+    number = int(text)  # argparse reports a ValueError
     if number < 0:
         raise argparse.ArgumentTypeError("a version is a number from 0 up")
     return number
@@ -114,7 +114,7 @@ def _lengths(text: str) -> tuple[int, ...]:
 
 
 def _check_name(name: str | None) -> None:
-    """Holds `--name` to what `export.name` may be, which it stands for."""
+    """Checks `--name` by the rules of `export.name`, which it replaces."""
     (setting,) = (field for field in describe_fields() if field.name == "export.name")
     if name is not None and setting.find_fault(name):
         raise UserError("--name is not usable.", received=name, expected=setting.expected)

@@ -1,4 +1,4 @@
-"""`kerasft find-lr`: which learning rate a recipe wants, by the range test."""
+"""`kerasft find-lr`: suggests a learning rate for a recipe by a range test."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _print(search: RateSearch, recipe: str, overrides: Sequence[str]) -> None:
-    """Prints for people, the setting alone on its line."""
+    """Prints for people, with the setting alone on its line."""
     suggestion, settings = search.suggestion, search.overrides
     if settings:
         print_lines([*settings, suggestion.reason])

@@ -1,4 +1,4 @@
-"""The command line of GLUE: arguments in, runs, a table and the leaderboard's files out."""
+"""The command line of GLUE: runs tasks, prints the table, writes the leaderboard's files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ from kerasft.studies.seeds import Found, run_seeds
 from kerasft.studies.series import Series, read_finished, refuse_seed
 
 _COMMAND = "python -m kerasft.pipelines.glue"
-_SERIES = "glue"  # begins the folders of several runs: runs/glue-20261124-103000
+_SERIES = "glue"  # folder prefix of several runs: runs/glue-20261124-103000
 
 
 def run_glue(argv: Sequence[str] | None = None) -> None:
-    """Runs one task or several, with one seed or several, and prints what came of it.
+    """Runs one or several tasks with one or several seeds, and prints the results.
 
-    Args:
-        argv: The arguments; `None` takes those of the process.
-
-    Raises:
-        UserError: For a mistake in arguments, recipe, data or surroundings.
+    `argv=None` means the arguments of the process.
     """
     arguments = _build_parser().parse_intermixed_args(argv)
     names = _recipe_names(arguments)
@@ -47,7 +43,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
     tasks = [task_of(recipe) for recipe in recipes]
     folder = None if arguments.submission is None else Path(arguments.submission)
     with results_only():
-        # Only now, when the recipes are known to be good: this imports TensorFlow.
+        # Imports TensorFlow, hence only after the recipes are validated.
         from kerasft.benchmarks.glue import running, submission
 
         notes = running.check_data(recipes, log)
@@ -57,7 +53,7 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
                 submission.find_test_data(task, recipe.data.data_dir, log)
         found, shown, run = start()
         if found is None:
-            return  # the chief's process tells it
+            return  # the chief reports it
         written = None
         if folder is not None:
             progress = [build_progress(plain=arguments.json)]
@@ -78,19 +74,19 @@ def run_glue(argv: Sequence[str] | None = None) -> None:
 def _run_one(
     arguments: argparse.Namespace, recipe: Recipe, resumed: Resumed
 ) -> tuple[Found | None, dict[str, object], Run | None]:
-    """Returns what came of a run alone, what `--json` prints of it, and the run itself."""
+    """Returns the result of a single run, what `--json` prints of it, and the run itself."""
     run = run_one(arguments, recipe, resumed)
     if run is None:
         return None, {}, None
     finished = read_finished(recipe, run.path)
-    # The run tells of its model itself.
+    # The run reports its model itself.
     return Found({recipe.name: [finished]}, {recipe.name: finished}, {}), run.to_json(), run
 
 
 def _run_series(
     arguments: argparse.Namespace, series: Series
 ) -> tuple[Found, dict[str, object], None]:
-    """Returns what came of several runs, and what `--json` prints of them."""
+    """Returns the result of several runs, and what `--json` prints of them."""
     from kerasft.benchmarks.glue.running import tasks_to_json
 
     series = series.begin(_SERIES)
@@ -120,7 +116,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _recipe_names(arguments: argparse.Namespace) -> list[str]:
-    """Returns the names of the recipes to run; none where the folder to resume says it."""
+    """Returns the names of the recipes to run; none if the resumed folder defines them."""
     if arguments.recipe is not None:
         if arguments.task is not None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""`kerasft inspect`: what is in files of texts and labels, what is wrong, and what to do."""
+"""`kerasft inspect`: the content of data files, problems in it, and how to fix them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints an inspection, problems first; data that cannot be trained on is a mistake."""
+    """Prints an inspection, problems first; data unfit for training is a user error."""
     arguments = _build_parser().parse_args(argv)
     length = arguments.sequence_length or load_recipe("classify").model.sequence_length
     with results_only():
@@ -144,7 +144,7 @@ def _refuse_file_options(arguments: argparse.Namespace) -> None:
 
 
 def _load_vocabulary() -> list[str] | None:
-    """Returns the default encoder's vocabulary, `None` where it is not installed."""
+    """Returns the default encoder's vocabulary; `None` if it is not installed."""
     from kerasft.models.presets import default_preset_candidates
 
     for folder in default_preset_candidates():
@@ -171,7 +171,7 @@ def _print(inspection: Inspection, findings: Sequence[str]) -> None:
 
 
 def _build_table(inspection: Inspection) -> Table:
-    """Returns what is in the splits, a column each: rows, labels, lengths."""
+    """Returns the content of the splits, one column each: rows, labels, lengths."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -187,7 +187,7 @@ def _build_table(inspection: Inspection) -> Table:
 
 
 def _sections(splits: Sequence[SplitFacts]) -> Iterator[list[tuple[str, list]]]:
-    """Yields the rows of the table's sections, each a name and a value a split."""
+    """Yields the rows of each section of the table: a name and one value per split."""
     yield [
         ("rows", [facts.rows for facts in splits]),
         ("different texts", [facts.distinct_texts for facts in splits]),

@@ -1,4 +1,4 @@
-"""`kerasft launch`: a command as several processes that train together."""
+"""`kerasft launch`: runs a command as several processes that train together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXAMPLE = "kerasft launch --workers 2 -- python -m kerasft.pipelines.imdb --rec
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs the command in every process; exits with the code of the chief."""
+    """Runs the command in every process; exits with the chief's exit code."""
     parser = command_parser(
         "launch",
         "TF_CONFIG tells each process which it is; with training.strategy=auto they share every "
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Returns the arguments of launch, and the command behind `--`."""
+    """Returns the arguments of launch, and the command after `--`."""
     if "--" not in argv:
         return argv, ()
     place = list(argv).index("--")

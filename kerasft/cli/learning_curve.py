@@ -1,4 +1,4 @@
-"""`kerasft learning-curve`: what more training examples bring."""
+"""`kerasft learning-curve`: how much more training examples would help."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Runs a recipe with several sizes of its training set, and prints the curve."""
+    """Runs a recipe with several training-set sizes and prints the curve."""
     parser = command_parser(
         "learning-curve",
         "Each size is run with each seed and measured on the same examples. Nothing is exported.",

@@ -1,4 +1,4 @@
-"""`kerasft list`: the recipes that come with kerasft."""
+"""`kerasft list`: the recipes shipped with kerasft."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kerasft.recipe import list_recipes
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints each recipe's name and what it is for."""
+    """Prints each recipe's name and purpose."""
     parser = command_parser("list")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)

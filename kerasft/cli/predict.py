@@ -1,4 +1,4 @@
-"""`kerasft predict`: texts in, one JSON object a line out."""
+"""`kerasft predict`: reads texts, writes one JSON object per line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ANSWERS = (
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the answer to each text, or to each pair of texts."""
+    """Prints the prediction for each text or pair of texts."""
     parser = _build_parser()
     arguments = parser.parse_intermixed_args(argv)
     if arguments.url is not None and arguments.saved_model is not None:
-        # There is no model's folder: what stands at its place is a text.
+        # With a server there is no model folder: the argument in its place is a text.
         arguments.texts.insert(0, arguments.saved_model)
     elif arguments.url is None and arguments.saved_model is None:
         parser.error("the following arguments are required: SAVED_MODEL, or --url URL")
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _open_predictor(arguments: argparse.Namespace, stack: contextlib.ExitStack):
-    """Returns the model in a folder, or the client of a server, which the stack closes."""
+    """Returns the model in a folder, or the client of a server; `stack` closes it."""
     if arguments.url is None:
         from kerasft.serving.predictor import load_predictor
 
@@ -62,7 +62,7 @@ def _open_predictor(arguments: argparse.Namespace, stack: contextlib.ExitStack):
 
 
 def _check_server_options(arguments: argparse.Namespace) -> None:
-    """Checks that nothing is said about a server where there is none."""
+    """Rejects options for a server when none is used."""
     if arguments.url is not None:
         return
     for name in (*_CLIENT_OPTIONS, *_TLS_OPTIONS, "header"):
@@ -141,7 +141,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_one_origin(arguments: argparse.Namespace) -> None:
-    """Checks that texts, pairs or stdin were given, and one of them alone."""
+    """Checks that exactly one of texts, pairs or stdin was given."""
     texts, pairs = arguments.texts, arguments.pair
     if not texts and not pairs:
         raise UserError(
@@ -171,7 +171,7 @@ def _check_one_origin(arguments: argparse.Namespace) -> None:
 def _read_examples(
     arguments: argparse.Namespace, has_pairs: bool
 ) -> Iterable[str | tuple[str, str] | None]:
-    """The texts or pairs of the command line, or what the lines of stdin hold, as they come."""
+    """Yields the texts or pairs of the command line, or the lines of stdin as they arrive."""
     if arguments.pair:
         return [(_decode(text), _decode(text_pair)) for text, text_pair in arguments.pair]
     if _STDIN not in arguments.texts:
@@ -183,7 +183,7 @@ def _read_examples(
 
 
 def _decode(argument: str) -> str:
-    """Bytes of an argument that are not UTF-8 could not be printed again."""
+    """Returns an argument with bytes replaced that are not UTF-8 and could not be printed."""
     return os.fsencode(argument).decode("utf-8", "replace")
 
 

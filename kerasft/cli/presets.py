@@ -1,4 +1,4 @@
-"""`kerasft presets`: the encoders to choose from, and which for what."""
+"""`kerasft presets`: the available encoders and what each is for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kerasft.models.preset_table import (
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints each preset's size, whether it is here, what was measured, and what it is for."""
+    """Prints each preset's size, whether it is installed, measured figures, and its purpose."""
     parser = command_parser("presets", "Any other WordPiece preset of KerasHub works as well.")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)

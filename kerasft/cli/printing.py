@@ -1,4 +1,4 @@
-"""What people read when a run is over: its metrics, where everything is, what to do next."""
+"""What is printed after a run: metrics, locations and next steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEST, _VALIDATION = "test", "validation"
 
 
 def print_run(run: Run) -> None:
-    """Prints a finished run to stdout: metrics, where everything is, what to do next."""
+    """Prints a finished run to stdout: metrics, locations, next steps."""
     lines = [f"run        {run.path}", f"report     {run.path / 'report.md'}"]
     commands = [tensorboard_command(run.path.parent)]
     if run.saved_model is not None:
@@ -36,17 +36,14 @@ def print_run(run: Run) -> None:
 
 
 def print_seeds(runs: Sequence[Finished], figures: Mapping[str, Spread], model: str | None) -> None:
-    """Prints what came of a recipe's runs with several seeds: of the tests, or of validation.
+    """Prints a recipe's metrics over several seeds: of the test splits, or of validation.
 
-    Args:
-        runs: The runs, in one folder.
-        figures: Each metric over the seeds.
-        model: The exported model's version folder; `None` if export is off.
+    `figures` are the metrics over the seeds; `model` is `None` if export is off.
     """
     tested = {name: f for name, f in figures.items() if not name.startswith(f"{_VALIDATION}/")}
     rows = []
     for name, figure in (tested or figures).items():
-        # "undefined" for each seed would not fit into 80 columns.
+        # "undefined" for each seed does not fit into 80 columns.
         further = (math.nan if x is None else x for x in (figure.std, *figure.values))
         cells = ("" if math.isnan(x) else show_figure(x) for x in further)
         rows.append([name, show_figure(figure.mean), *cells])
@@ -57,12 +54,7 @@ def print_seeds(runs: Sequence[Finished], figures: Mapping[str, Spread], model: 
 
 
 def print_metrics(metrics: Mapping[str, float], split: str) -> None:
-    """Prints the table of one split's metrics to stdout.
-
-    Args:
-        metrics: Flat metrics, `<split>/<metric>`; of other splits, too.
-        split: Which to show.
-    """
+    """Prints one split's metrics as a table to stdout; `metrics` may include other splits."""
     from kerasft.evaluation.report import evaluation_table
     from kerasft.metrics.bootstrap import Interval
 
@@ -79,13 +71,13 @@ def print_metrics(metrics: Mapping[str, float], split: str) -> None:
         )
         for name in bounded
     }
-    # Every label has a support, also one without F1, and numbers have no labels at all.
+    # Every label has a support, even without an F1; regression has no labels.
     label_names = [name.removeprefix("support/") for name in shown if name.startswith("support/")]
     print_table(evaluation_table(shown, label_names, intervals))
 
 
 def print_confusion(run: Run) -> None:
-    """Prints how often each class was taken for which, to stdout; nothing without classes."""
+    """Prints the confusion matrix to stdout; nothing for a task without classes."""
     if run.confusion is None:
         return
     from kerasft.evaluation.report import confusion_table

@@ -1,4 +1,4 @@
-"""`kerasft run`: a recipe from its data to the exported model."""
+"""`kerasft run`: runs a recipe from data to exported model."""
 
 from __future__ import annotations
 

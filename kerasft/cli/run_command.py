@@ -1,4 +1,4 @@
-"""What `kerasft run` and all pipelines do: one run, or one recipe with several seeds."""
+"""Shared by `kerasft run` and all pipelines: one run, or one recipe with several seeds."""
 
 from __future__ import annotations
 
@@ -19,21 +19,18 @@ from kerasft.runs.terminal import build_progress
 from kerasft.studies import seeds
 from kerasft.studies.series import Series, refuse_seed
 
-_SEEDS = "<recipe>_seeds"  # begins the folders: runs/imdb_seeds-20261125-103000
+_SEEDS = "<recipe>_seeds"  # folder prefix: runs/imdb_seeds-20261125-103000
 
 
 def run_pipeline(
     pipeline: str, argv: Sequence[str] | None = None, *, shorthands: Sequence[Shorthand] = ()
 ) -> None:
-    """Runs a pipeline as its command line says.
+    """Runs a pipeline from its command line.
 
     Args:
-        pipeline: Its name, which is also that of its usual recipe.
+        pipeline: Its name, also the name of its default recipe.
         argv: The arguments; `None` takes those of the process.
-        shorthands: Options of this pipeline, each of which stands for a recipe field.
-
-    Raises:
-        UserError: For a mistake in arguments, recipe, data or surroundings.
+        shorthands: Options of this pipeline, each of which sets a recipe field.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m kerasft.pipelines.{pipeline}",
@@ -52,15 +49,9 @@ def run_pipeline(
 
 
 def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None = None) -> None:
-    """Starts or resumes a run, or a recipe's runs with several seeds, and prints what came of it.
+    """Starts or resumes a run, or a series of seeds, and prints the results.
 
-    Args:
-        arguments: `recipe`, `seeds`, `resume`, `runs_folder`, `json`, `overrides`, and the
-            `command` that they stand behind.
-        usual_recipe: The recipe when none is named.
-
-    Raises:
-        UserError: For a mistake in arguments, recipe, data or surroundings.
+    `arguments` has `recipe`, `seeds`, `resume`, `runs_folder`, `json`, `overrides` and `command`.
     """
     if wants_series(arguments):
         _run_seeds(arguments, usual_recipe)
@@ -69,7 +60,7 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
     with results_only():
         run = run_one(arguments, recipe, resumed)
     if run is None:
-        return  # the chief's process tells it
+        return  # the chief reports it
     if arguments.json:
         print_json(run.to_json())
     else:
@@ -77,14 +68,8 @@ def run_from_arguments(arguments: argparse.Namespace, usual_recipe: str | None =
 
 
 def run_one(arguments: argparse.Namespace, recipe: Recipe, resumed: Resumed) -> Run | None:
-    """Runs a recipe; returns `None` in the processes of a run that are not its chief's.
-
-    Args:
-        arguments: `json`, `runs_folder` and `same_data_as`.
-        recipe: From `choose_run`.
-        resumed: From `choose_run`, too.
-    """
-    # Only now, when the recipe is known to be good: this imports TensorFlow.
+    """Runs the recipe or resumed run from `choose_run`; returns `None` unless this is the chief."""
+    # Imports TensorFlow, hence only after the recipe is validated.
     from kerasft.runs import train
 
     return train.run(

@@ -1,4 +1,4 @@
-"""Several runs of one command line: a new series, the latest one, or the one in a folder."""
+"""Series of runs from a command line: a new one, the latest, or the one in a folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from kerasft.studies.series import Reporting, Series, is_series, open_named_seri
 
 
 def wants_series(arguments: argparse.Namespace, num_recipes: int = 1) -> bool:
-    """Tells whether a command line is about several runs.
-
-    Args:
-        arguments: `seeds` and `resume`.
-        num_recipes: How many recipes are named.
-    """
+    """Returns whether a command line asks for several runs (`seeds`, `resume`, several recipes)."""
     resume = arguments.resume
     of_series = isinstance(resume, str) and is_series(resume)
     return arguments.seeds is not None or num_recipes > 1 or of_series
@@ -31,14 +26,14 @@ def choose_series(
     plan: Callable[[], Series],
     open_named: Callable[..., Series] = open_named_series,
 ) -> Series:
-    """Returns the series to run: a new one, which has not begun, or one to resume.
+    """Returns the series to run: a new one, not begun yet, or one to resume.
 
     Args:
         arguments: `seeds`, `resume`, `overrides` and `runs_folder`.
-        name: Begins the names of such folders; see `Series.begin`.
+        name: Prefix of the folder names; see `Series.begin`.
         recipes: The recipes that are named.
-        plan: Makes the series that recipes and settings of the command line ask for.
-        open_named: Opens the series in a folder, and refuses what else is named if it differs.
+        plan: Makes a new series from the command line.
+        open_named: Opens the series in a folder, and rejects arguments that differ from it.
 
     Raises:
         UserError: For a mistake in the arguments, or if there is nothing to resume.
@@ -55,10 +50,5 @@ def choose_series(
 
 
 def reporting_to(arguments: argparse.Namespace, command: str) -> Reporting:
-    """Returns how a series is reported on the terminal.
-
-    Args:
-        arguments: `json`.
-        command: The command that runs it.
-    """
+    """Returns how a series is reported on the terminal; `command` is shown to resume it."""
     return Reporting(command, log, lambda recipe: [build_progress(recipe, plain=arguments.json)])

@@ -16,7 +16,7 @@ _SIGNALLED = 128
 
 
 def main(argv: Sequence[str]) -> None:
-    """Serves until it is stopped; exits with 128 and the signal's number."""
+    """Serves until it is stopped; exits with 128 plus the signal's number."""
     arguments = _parse(argv)
     _check(arguments)
     folders = find_served_models(arguments.saved_models)

@@ -1,4 +1,4 @@
-"""Shorthands: options of a pipeline's command line that stand for fields of its recipe."""
+"""Shorthands: command-line options of a pipeline that set fields of its recipe."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import NamedTuple
 
 from kerasft.errors import UserError
 
-# What begins so is an override that stands behind an option of several values, no value of it.
+# An override after an option of several values; not one of its values.
 _OVERRIDE = re.compile(r"[a-z]+\.[a-z0-9_]+ *=")
 
 
 class Shorthand(NamedTuple):
-    """An option that stands for a field of the recipe: `--text body` for `data.text_column=body`.
+    """An option that sets a recipe field: `--text body` for `data.text_column=body`.
 
     Args:
         flag: The option, such as `--text`.
-        field: The field it stands for, `section.key`.
+        field: The field it sets, `section.key`.
         help: One line for `--help`.
         many: Whether it takes several values, for a field that is a list.
-        metavar: What `--help` calls a value.
-        choose_field: From the values to the field, where that depends on them. A field other
-            than `field` is given the values one by one, not as a list.
+        metavar: The name of a value in `--help`.
+        choose_field: Returns the field for given values, where it depends on them. A field other
+            than `field` gets the values one by one, not as a list.
     """
 
     flag: str
@@ -41,12 +41,12 @@ class Shorthand(NamedTuple):
 
 
 def add_shorthands(parser: argparse.ArgumentParser, shorthands: Sequence[Shorthand]) -> None:
-    """Adds options to a parser; what they are given is read by `expand_shorthands`."""
+    """Adds the options to a parser; `expand_shorthands` reads their values."""
     for shorthand in shorthands:
         parser.add_argument(
             shorthand.flag,
             dest=shorthand.destination,
-            action="extend",  # given twice, it must not forget the first
+            action="extend",  # the option may be repeated
             nargs="+" if shorthand.many else 1,
             metavar=shorthand.metavar,
             help=f"{shorthand.help} ({shorthand.field})",
@@ -54,11 +54,7 @@ def add_shorthands(parser: argparse.ArgumentParser, shorthands: Sequence[Shortha
 
 
 def expand_shorthands(arguments: argparse.Namespace, shorthands: Sequence[Shorthand]) -> list[str]:
-    """Returns the overrides of a command line, those that its shorthands stand for included.
-
-    Args:
-        arguments: Of a parser that was given to `add_shorthands`, with `overrides`.
-        shorthands: Those that were added.
+    """Returns all overrides of a command line, including those of its shorthands.
 
     Raises:
         UserError: An option has no value, or its field is overridden as well.
@@ -66,7 +62,7 @@ def expand_shorthands(arguments: argparse.Namespace, shorthands: Sequence[Shorth
     overrides, expanded = list(arguments.overrides), []
     for shorthand in shorthands:
         given = getattr(arguments, shorthand.destination) or ()
-        # argparse takes what follows such an option for more of its values.
+        # argparse takes overrides after such an option for more of its values.
         values = [value for value in given if not (shorthand.many and _OVERRIDE.match(value))]
         overrides += [value for value in given if value not in values]
         if values:
@@ -87,7 +83,7 @@ def expand_shorthands(arguments: argparse.Namespace, shorthands: Sequence[Shorth
 def _write_overrides(
     shorthand: Shorthand, values: list[str], overrides: Sequence[str]
 ) -> Iterator[str]:
-    """Yields what an option stands for; one that is given too often is told with the others."""
+    """Yields the overrides of an option; one given too often is reported with the others."""
     field = shorthand.choose_field(values) if shorthand.choose_field else shorthand.field
     for override in overrides:
         if override.partition("=")[0].strip() == field:
@@ -104,5 +100,5 @@ def _write_overrides(
 
 
 def _literal(text: str) -> str:
-    """A TOML string; JSON writes it alike, but for one control character."""
+    """Returns a TOML string; JSON's form is the same, except for one control character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -22,13 +22,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def annotate(recipe: Recipe) -> Iterator[str]:
-    """Yields the lines of a recipe's TOML, each setting with its explanation, unset ones as well.
-
-    Args:
-        recipe: The recipe.
-    """
+    """Yields the lines of a recipe's TOML, each setting with its help, including unset ones."""
     head, *tables = recipe.to_toml().split("\n\n")
-    # Without the name: a file that this is saved to goes by its own, not by the shipped recipe's.
+    # Without the name: a saved copy takes the name of its file, not of the shipped recipe.
     yield from (line for line in head.splitlines() if not line.startswith("name = "))
     written = {  # "section.key" -> "key = literal"
         f"{title.strip('[]')}.{line.partition(' = ')[0]}": line.removesuffix("  # overridden")

@@ -1,4 +1,4 @@
-"""`kerasft tokenize`: a recipe's texts become tokens ahead of its run, by many processes."""
+"""`kerasft tokenize`: tokenizes a recipe's texts ahead of its run, in many processes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 from kerasft.recipe.conflicts import require_train_files
 
-_PARTS_A_PROCESS = 4  # so that one that is late keeps few others waiting
+_PARTS_A_PROCESS = 4  # so that a slow part delays few others
 
 
 def main(argv: Sequence[str]) -> None:
-    """Tokenizes and prints what lies where."""
+    """Tokenizes and prints the location of each store."""
     parser = command_parser(
         "tokenize",
         "A run does so itself, in one process; this does it ahead. What was done before an "

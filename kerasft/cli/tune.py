@@ -1,4 +1,4 @@
-"""`kerasft tune`: a search of settings, on validation, with the test touched once."""
+"""`kerasft tune`: a hyperparameter search on validation; the test set is evaluated once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Searches settings of a recipe, and prints what was found."""
+    """Searches settings of a recipe and prints the result."""
     arguments = _build_parser().parse_intermixed_args(argv)
     if arguments.join is not None:
         joined = join_plan(arguments)

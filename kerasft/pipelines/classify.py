@@ -1,8 +1,7 @@
-"""Texts of one's own: `python -m kerasft.pipelines.classify --train reviews.csv`.
+"""Your own texts: `python -m kerasft.pipelines.classify --train reviews.csv`.
 
-Files with a text and its label, the labels being classes, several at once, or numbers; or a
-dataset of TFDS. docs/your-own-data.md tells all of it. What is run stands in the recipe
-`classify`; each option here stands for one of its fields.
+Files with a text and a label (class, multi-label or regression), or a TFDS dataset; see
+docs/your-own-data.md. The recipe is `classify`; each option sets one of its fields.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from kerasft.console import run_guarded
 
 
 def main() -> int:
-    """Runs the pipeline as the command line says; returns the exit code."""
+    """Runs the pipeline with the command-line arguments; returns the exit code."""
     return run_guarded(lambda: run_pipeline("classify", shorthands=DATA_ARGUMENTS))
 
 

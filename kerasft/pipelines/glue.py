@@ -1,8 +1,8 @@
-"""GLUE, task by task or all of it: `python -m kerasft.pipelines.glue --task mrpc`.
+"""GLUE, one task or all of them: `python -m kerasft.pipelines.glue --task mrpc`.
 
 Wang et al., 2018, "GLUE: A Multi-Task Benchmark and Analysis Platform for Natural Language
-Understanding". Settings and checkpoints are chosen on a tenth held out of train; GLUE's validation
-split, whose labels are known, is what is reported, once. One recipe a task: `glue_<task>`.
+Understanding". Settings and checkpoints are chosen on a tenth held out of train. GLUE's validation
+split, whose labels are public, is reported, once. One recipe per task: `glue_<task>`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kerasft.console import run_guarded
 
 
 def main() -> int:
-    """Runs the pipeline as the command line says; returns the exit code."""
+    """Runs the pipeline with the command-line arguments; returns the exit code."""
     return run_guarded(run_glue)
 
 

@@ -1,7 +1,7 @@
 """IMDB movie reviews, positive or negative: `python -m kerasft.pipelines.imdb`.
 
 50,000 reviews of the Large Movie Review Dataset (Maas et al., 2011), half of them for testing.
-What is run stands in the recipe `imdb` and its variants, `imdb_quick` and others.
+The recipe is `imdb`, with variants such as `imdb_quick`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kerasft.console import run_guarded
 
 
 def main() -> int:
-    """Runs the pipeline as the command line says; returns the exit code."""
+    """Runs the pipeline with the command-line arguments; returns the exit code."""
     return run_guarded(lambda: run_pipeline("imdb"))
 
 

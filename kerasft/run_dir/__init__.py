@@ -1,4 +1,4 @@
-"""What a run leaves: its folder, files written whole or not at all, and what it ran on."""
+"""The run directory: its files, written atomically, its lock and the environment record."""
 
 from kerasft.run_dir.environment import describe_environment, installed_version
 from kerasft.run_dir.files import (

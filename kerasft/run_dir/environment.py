@@ -1,4 +1,4 @@
-"""What a run ran on."""
+"""The environment of a run: versions, machine, command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES = (
     "numpy",
     "scikit-learn",
 )
-# Of the environment only what changes numbers or speed is recorded, never the whole of it.
+# Only variables that affect results or speed are recorded, never the whole environment.
 _VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "KERAS_BACKEND",
@@ -34,7 +34,7 @@ _VARIABLES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """What a run ran on: versions, machine, time and command, without importing TensorFlow."""
+    """Returns versions, machine, time and command of a run, without importing TensorFlow."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "argv": list(sys.argv),
@@ -61,7 +61,7 @@ def _usable_cpu_count() -> int | None:
 
 
 def _processor() -> str:
-    """The processor's model name; Linux keeps it where Python does not look."""
+    """Returns the processor's model name; on Linux Python does not read it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and errors of the disk told so that they can be mended."""
+"""Atomic file writes, strict JSON, and disk errors as `UserError`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDI
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Writes a file beside its place and renames it: readers see the old one or the new one.
+    """Writes a temporary file and renames it: readers see the old content or the new.
 
-    Args:
-        path: The file; folders above it are made.
-        content: All of it; text is written as UTF-8.
+    Parent folders are made; text is written as UTF-8.
 
     Raises:
-        UserError: The disk is full, or the place may not be written to. The old file is
-            untouched and nothing is left beside it.
+        UserError: The disk is full, or the folder is not writable. The old file is untouched
+            and no temporary file is left.
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
@@ -48,25 +46,18 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 
 def remove_half_written(folder: Path) -> None:
-    """Removes what `write_atomically` left in a folder when its process was killed.
+    """Removes temporary files that `write_atomically` left in a folder when it was killed.
 
-    Args:
-        folder: A folder that no other process writes to now; those inside it are not searched.
+    No other process may be writing to the folder. Its sub-folders are not searched.
     """
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def check_disk_space(folder: str | os.PathLike[str], needed_bytes: int, what: str) -> None:
-    """Raises before a large write that cannot succeed.
+    """Raises `UserError` before a large write that would not fit on the disk.
 
-    Args:
-        folder: Where it is to be written; need not exist yet.
-        needed_bytes: How much it will take.
-        what: What it is, for the message: "the token store".
-
-    Raises:
-        UserError: Less is free than needed.
+    The folder need not exist yet. `what` names the data in the message: "the token store".
     """
     free = _free_bytes(Path(folder))
     if free < needed_bytes:
@@ -79,29 +70,19 @@ def check_disk_space(folder: str | os.PathLike[str], needed_bytes: int, what: st
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Writes plain data as strict JSON.
+    """Writes plain data as strict JSON; `indent=None` keeps it on one line.
 
-    NumPy numbers and arrays become plain ones, paths text, and NaN and infinity `null`, which
-    JSON cannot say otherwise.
-
-    Args:
-        value: Dicts, sequences, numbers, text, paths.
-        indent: Spaces a level; `None` keeps it on one line.
+    NumPy numbers and arrays become plain ones and paths text. NaN and infinity, which JSON does
+    not have, become `null`.
     """
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 @contextlib.contextmanager
 def telling_os_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Turns a full disk, a forbidden place and a removed folder into a `UserError`.
+    """Turns a full disk, a forbidden path and a removed folder into a `UserError`.
 
-    Args:
-        path: What is being written.
-        needed_bytes: How much that takes, where it is known.
-
-    Raises:
-        UserError: The disk is full, or the place cannot be written to or is gone. Other errors
-            pass.
+    Other errors pass. `needed_bytes` is shown in the message; 0: unknown.
     """
     try:
         yield

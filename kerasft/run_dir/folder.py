@@ -27,11 +27,7 @@ _STAMP = re.compile(r"(?P<name>.+)-(?P<time>\d{8}-\d{6})(?:-(?P<count>\d+))?")
 
 @dataclasses.dataclass(frozen=True)
 class RunDir:
-    """One run's folder.
-
-    Args:
-        path: The folder.
-    """
+    """The folder of one run."""
 
     path: Path
 
@@ -42,12 +38,12 @@ class RunDir:
 
     @property
     def metrics_path(self) -> Path:
-        """The final metrics, flat."""
+        """The final metrics, as a flat mapping."""
         return self.path / "metrics.json"
 
     @property
     def history_path(self) -> Path:
-        """One row a step."""
+        """One row per step."""
         return self.path / "history.csv"
 
     @property
@@ -61,32 +57,15 @@ class RunDir:
         return self.path / "tensorboard"
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a text file of this run, whole or not at all.
-
-        Args:
-            name: File name inside the folder.
-            text: All of its content.
-        """
+        """Writes a text file of this run atomically."""
         write_atomically(self.path / name, text)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file of this run, whole or not at all.
-
-        Args:
-            name: File name inside the folder.
-            value: Plain data; see `to_json`.
-        """
+        """Writes a JSON file of this run atomically; see `to_json`."""
         self.write_text(name, to_json(value, indent=2) + "\n")
 
     def read_json(self, name: str) -> Any:
-        """Reads a JSON file of this run.
-
-        Args:
-            name: File name inside the folder.
-
-        Raises:
-            UserError: The file is missing or damaged.
-        """
+        """Reads a JSON file of this run; raises `UserError` if it is missing or damaged."""
         path = self.path / name
         try:
             return json.loads(path.read_text(encoding="utf-8"))
@@ -103,9 +82,9 @@ class RunDir:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps other processes out of this folder; the system lets go if this one dies.
+        """Locks the folder against other processes; the system frees the lock if this one dies.
 
-        A process that was killed may have left a half-written file: none can be in use now.
+        Temporary files left by a killed process are removed: none can be in use now.
 
         Raises:
             UserError: Another run holds the lock.
@@ -123,24 +102,19 @@ class RunDir:
                 file.truncate(0)
 
     def is_in_use(self) -> bool:
-        """Tells whether a run is at work in this folder now; nothing is written to find out."""
+        """Returns whether a run is active in this folder now; writes nothing."""
         try:
             with open(self.path / ".lock", encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:  # no lock was ever taken, or it is not for us to read
+        except OSError:  # never locked, or not readable
             return False
         return False
 
 
 def create_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> RunDir:
-    """Makes `<runs_folder>/<name>-<date>-<time>`, with `-2`, `-3` ... where that is taken.
-
-    Args:
-        name: The recipe's name.
-        runs_folder: The folder of all runs; made if it is missing.
-    """
+    """Makes `<runs_folder>/<name>-<date>-<time>`; adds `-2`, `-3`, ... if that is taken."""
     folder = Path(runs_folder)
     stamp = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     with telling_os_errors(folder / stamp):
@@ -149,7 +123,7 @@ def create_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> R
         while True:
             path = folder / (stamp if count == 1 else f"{stamp}-{count}")
             try:
-                path.mkdir()  # making it is also asking for it: two runs never get the same
+                path.mkdir()  # atomic: two runs never get the same folder
             except FileExistsError:
                 count += 1
             else:
@@ -157,14 +131,7 @@ def create_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> R
 
 
 def open_run_dir(path: str | os.PathLike[str]) -> RunDir:
-    """Opens the folder of an earlier run.
-
-    Args:
-        path: The folder.
-
-    Raises:
-        UserError: It is not a run's folder.
-    """
+    """Opens the folder of an earlier run; raises `UserError` if it is not a run directory."""
     run_dir = RunDir(Path(path))
     if not run_dir.recipe_path.is_file():
         siblings = [found.path.name for found in _stamped(run_dir.path.parent)]
@@ -177,15 +144,7 @@ def open_run_dir(path: str | os.PathLike[str]) -> RunDir:
 
 
 def latest_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> RunDir:
-    """Opens the newest run of a recipe.
-
-    Args:
-        name: The recipe's name.
-        runs_folder: The folder of all runs.
-
-    Raises:
-        UserError: There is none.
-    """
+    """Opens the newest run of a recipe; raises `UserError` if there is none."""
     found = find_folders(name, "recipe.toml", runs_folder)
     if not found:
         names = sorted({_name_and_time(run_dir)[0] for run_dir in _stamped(Path(runs_folder))})
@@ -201,19 +160,13 @@ def latest_run_dir(name: str, runs_folder: str | os.PathLike[str] = "runs") -> R
 def find_folders(
     name: str, holding: str, runs_folder: str | os.PathLike[str] = "runs"
 ) -> list[RunDir]:
-    """Returns the folders `<name>-<date>-<time>` that hold a certain file, the newest last.
-
-    Args:
-        name: Of a recipe, or of what else `create_run_dir` made a folder for.
-        holding: Name of the file.
-        runs_folder: The folder of all runs.
-    """
+    """Returns the folders `<name>-<date>-<time>` that contain the file `holding`, newest last."""
     found = _stamped(Path(runs_folder), holding)
     return sorted((f for f in found if _name_and_time(f)[0] == name), key=_name_and_time)
 
 
 def _take_lock(file: TextIO, folder: Path) -> None:
-    """Locks an open file and leaves this process's id in it, or says who holds it."""
+    """Locks an open file and writes this process's id to it; raises if another holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""What a finished run left behind, as plain data."""
+"""The result of a finished run, as plain data."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a finished run left behind, as plain data.
+    """The result of a finished run, as plain data.
 
     Args:
         path: The run directory.
         metrics: Flat metrics, `test/accuracy`, `validation/log_loss`, ...
         saved_model: The exported model's version folder; `None` if export is off.
-        history: One mapping a step, as in `history.csv`.
+        history: One mapping per step, as in `history.csv`.
         train: `examples_per_second`, `tokens_per_second`, `seconds`, `steps`, ...
         preset: The encoder's name.
         data: Name of the data source.
-        label_names: The classes, in label order; none where answers are numbers.
-        confusion: How often each true class (rows) was taken for each class, on the split that
-            the report is about; `None` where there are no classes, or several to a text.
+        label_names: The classes, in label order; empty for regression.
+        confusion: Counts of predicted classes (columns) for each true class (rows) on the reported
+            split; `None` for regression and multi-label tasks.
         has_pairs: Whether an example is a pair of texts.
-        notes: Sentences on metrics that are undefined, partial or 0, each with its split in front.
-        evaluation_data: Where the examples of each evaluated split come from, such as `b.csv`.
-        left_out: How many examples are left out, by split and reason.
+        notes: Sentences on undefined, partial or zero metrics, each prefixed with its split.
+        evaluation_data: Source of the examples of each evaluated split, such as `b.csv`.
+        left_out: Number of examples left out, by split and reason.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""The arguments of a run: what is run, gone on with, and changed."""
+"""Command-line arguments of a run: its recipe, what to resume, and overrides."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kerasft.recipe.conflicts import require_train_files
 from kerasft.run_dir import latest_run_dir
 from kerasft.runs.resume import NOTHING, Resumed, change_recipe, open_resumed
 
-LATEST = object()  # what `--resume` without a run directory means
+LATEST = object()  # `--resume` without a run directory
 _SEEDS_HELP = "run with seeds 1 to N: mean and standard deviation, and the best seed's model"
 _OVERRIDES_HELP = "settings that replace the recipe's, the value a TOML literal: training.epochs=1"
 
 
 def add_recipe(parser: argparse.ArgumentParser, resumed: str = "FOLDER") -> None:
-    """Adds the recipe of a command that can resume; `resumed` is what it names then."""
+    """Adds the recipe argument of a command that can resume; `resumed` names what is resumed."""
     parser.add_argument(
         "recipe",
         nargs="?",
@@ -28,7 +28,7 @@ def add_recipe(parser: argparse.ArgumentParser, resumed: str = "FOLDER") -> None
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_HELP) -> None:
-    """Adds the arguments of a run, all but its recipe."""
+    """Adds the arguments of a run, except its recipe."""
     parser.add_argument("--seeds", type=int, metavar="N", help=seeds_help)
     parser.add_argument(
         "--resume",
@@ -44,7 +44,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, seeds_help: str = _SEEDS_
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Adds the settings of a run that may change when it is evaluated or exported again."""
+    """Adds the settings that may change when a run is evaluated or exported again."""
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -54,19 +54,16 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple[Recipe, Resumed]:
-    """Returns the recipe to run, and what to go on with.
+    """Returns the recipe to run, and the run to resume, if any.
 
     Args:
         arguments: `recipe`, `resume`, `runs_folder` and `overrides`, of a parser with
             `add_run_arguments`.
-        usual_recipe: The recipe when none is named.
-
-    Raises:
-        UserError: For a mistake in the recipe, or a run that cannot be gone on with.
+        usual_recipe: The default recipe; `None`: one must be named.
     """
     resume, named, overrides = arguments.resume, arguments.recipe, [*arguments.overrides]
     if isinstance(resume, str) and is_override(resume):
-        # `--resume training.epochs=5`: argparse takes it for the folder.
+        # `--resume training.epochs=5`: argparse takes the setting for the folder.
         resume, overrides = LATEST, [resume, *overrides]
     if named is None and usual_recipe is None and resume in (None, LATEST):
         raise UserError(
@@ -76,7 +73,7 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
         )
     if resume is None:
         recipe = load_recipe(named or usual_recipe, overrides)
-        require_train_files(recipe)  # a shipped recipe may leave them to the command line
+        require_train_files(recipe)  # shipped recipes may leave them to the command line
         return recipe, NOTHING
     if resume is LATEST:
         resumed = Resumed(
@@ -98,20 +95,16 @@ def choose_run(arguments: argparse.Namespace, usual_recipe: str | None) -> tuple
 
 
 def is_override(argument: str) -> bool:
-    """Tells whether an argument is a setting, `section.key=value`, and no name or file."""
+    """Returns whether an argument is a setting, `section.key=value`, and not a name or file."""
     return "=" in argument and not Path(argument).exists()
 
 
 def refuse_overrides(arguments: argparse.Namespace) -> None:
-    """Refuses settings beside `--resume`, of several runs.
-
-    Raises:
-        UserError: If there are any.
-    """
+    """Raises `UserError` if settings are given when several runs are resumed."""
     given = list(arguments.overrides)
     resume = arguments.resume
     if resume is not LATEST and is_override(resume):
-        given.insert(0, resume)  # `--resume training.epochs=1`: argparse takes it for the folder
+        given.insert(0, resume)  # `--resume training.epochs=1`: not a folder
     if given:
         raise UserError(
             "Runs are resumed with their own recipes: no setting can be changed on the way.",

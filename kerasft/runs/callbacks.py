@@ -16,7 +16,7 @@ from kerasft.training.callbacks.profiler import ProfilerCallback
 from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 from kerasft.training.callbacks.wandb import WandbCallback
 
-# Settings that a run is told apart by, also where they are the usual ones.
+# Settings that identify a run, even at their defaults.
 _MAIN_SETTINGS = frozenset(
     (
         *("data.dataset", "model.preset", "model.sequence_length", "adapter.method"),
@@ -28,19 +28,15 @@ _NO_HYPERPARAMETERS = ("evaluation", "export", "logging")  # sections
 
 
 def build_callbacks(context: RunContext, run_dir: RunDir) -> list[Callback]:
-    """Builds the callbacks that write what happens in a run.
+    """Builds the callbacks that write a run's files.
 
-    The processes of a run that are not the chief write what a run goes on from, and nothing else.
-
-    Args:
-        context: The run.
-        run_dir: Its folder.
+    Processes other than the chief write the history alone, which a resume reads.
     """
     recipe = context.recipe
     history = HistoryCallback(run_dir.history_path, context.watched, augments=augments(recipe))
     if not context.workers.is_chief:
         return [history]
-    # As it was written: read and written anew its comments may be others.
+    # The file as written: reading and rewriting it may change its comments.
     written = run_dir.recipe_path.exists()
     recipe_text = run_dir.recipe_path.read_text("utf-8") if written else recipe.to_toml()
     folder, name = run_dir.tensorboard_folder, run_dir.path.name
@@ -55,7 +51,7 @@ def build_callbacks(context: RunContext, run_dir: RunDir) -> list[Callback]:
         ),
         HParamsCallback(
             folder,
-            # With its folder: trials of a search that begin in one second have equal names.
+            # With its parent: trials of a search that start in the same second share a name.
             name=f"{run_dir.path.parent.name}/{name}",
             settings=chosen_settings(recipe),
             metrics=context.watched,
@@ -72,10 +68,10 @@ def build_callbacks(context: RunContext, run_dir: RunDir) -> list[Callback]:
 
 
 def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:
-    """Returns the settings that tell a run from others, by `section.key`.
+    """Returns the settings that distinguish a run from others, by `section.key`.
 
-    Those that are set otherwise than usual, or by hand, and a few main ones; not how the run is
-    exported and logged. A list is text: `query, value`.
+    These are the settings that are not default or are overridden, and a few main ones, without
+    evaluation, export and logging. A list is text: `query, value`.
     """
     return {
         setting.name: ", ".join(value) if isinstance(value, tuple) else value
@@ -91,7 +87,7 @@ def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:
 
 
 def _lengths(context: RunContext) -> Iterator[tuple[str, object]]:
-    """Yields each split with the number of tokens of its texts, as far as they are kept."""
+    """Yields each split with the number of kept tokens of its texts."""
     for split in ("train", "validation", *context.data.test_names):
         store, indices = context.data.examples(split)
         yield split, store.lengths[indices]

@@ -1,4 +1,4 @@
-"""What a training run works with: found once, before anything is trained or written."""
+"""The context of a training run: found and checked before anything is trained or written."""
 
 from __future__ import annotations
 
@@ -53,27 +53,27 @@ from kerasft.training.step.precision import resolve_dtype_policy
 
 @dataclasses.dataclass(frozen=True)
 class RunContext:
-    """What a training run works with; made by `load_context` and never changed.
+    """What a training run works with; immutable, made by `load_context`.
 
     Args:
         asked: The recipe as the user wrote it.
-        resolved: What this machine made of it.
-        recipe: The recipe that is run: `asked` with what is `resolved`.
+        resolved: What this machine chose for settings left open.
+        recipe: The recipe that is run: `asked` with the choices of `resolved`.
         strategy: The devices.
         workers: The processes.
         preset: The pretrained encoder, in the dtype policy of training.
         preprocessor: From text to the tokens of evaluation and serving.
         data: The tokenized examples.
         data_record: From `describe_data`.
-        task: What is learned.
-        example_weights: How much each training example counts; `None`: all alike.
-        plan: Which examples make up which step.
-        settings: When things happen in training.
-        warmup_steps: Of the learning rate.
-        watched: The metrics shown while training.
-        kernels: What the step computes with; `None`: TensorFlow's own operations.
-        saved: The state of the checkpoint that training resumes from, if there is one.
-        callbacks: Notified of what happens.
+        task: The problem type, with its loss and metrics.
+        example_weights: Weight of each training example in the loss; `None`: all 1.
+        plan: The examples of each step.
+        settings: The schedule of training: total steps, evaluations, checkpoints.
+        warmup_steps: Warm-up of the learning rate.
+        watched: The metrics shown during training.
+        kernels: Compiled kernels of the step; `None`: TensorFlow's own operations.
+        saved: The state of the checkpoint that training resumes from; `None`: there is none.
+        callbacks: Notified of events.
     """
 
     asked: Recipe
@@ -97,7 +97,7 @@ class RunContext:
 
     @property
     def monitor(self) -> str:
-        """The validation metric that names the best checkpoint."""
+        """The validation metric that chooses the best checkpoint."""
         return self.settings.ranking.monitor
 
     @property
@@ -113,15 +113,9 @@ class RunContext:
 def load_context(
     asked: Recipe, callbacks: Sequence[Callback] = (), resume: RunDir | None = None
 ) -> RunContext:
-    """Finds devices, encoder and data of a run, and checks that they fit together.
+    """Loads devices, encoder and data of a run, and checks that they fit together.
 
-    Args:
-        asked: The recipe.
-        callbacks: Notified of what was found.
-        resume: The run that is resumed, with its checkpoints; `None` for a new one.
-
-    Raises:
-        UserError: For a mistake in recipe, data or surroundings.
+    `resume` is the run to resume, with its checkpoints; `None` for a new run.
     """
     callbacks = Callbacks(callbacks)
     kept = read_resolved(resume)
@@ -132,7 +126,7 @@ def load_context(
     with strategy.scope():
         preset = load_recipe_preset(recipe, dtype=dtype_policy)
     preprocessor = build_preprocessor(recipe, preset)
-    with workers.chief_first():  # who tokenizes what the others find in the cache
+    with workers.chief_first():  # it tokenizes, and the others read its cache
         data = load_data(recipe, preprocessor, log=callbacks.on_message)
     weights = example_weights(recipe, data)
     saved = None if resume is None else saved_state(resume.checkpoints_folder)
@@ -173,13 +167,7 @@ def load_context(
 
 
 def fit_settings(recipe: Recipe, plan: BatchPlan, ranking: Ranking) -> FitSettings:
-    """Returns when things happen in a training, in steps.
-
-    Args:
-        recipe: The recipe.
-        plan: Of its batches.
-        ranking: Which evaluation is the best.
-    """
+    """Converts the recipe's schedule (evaluations, checkpoints, ...) to steps."""
     total_steps = steps_of(recipe, plan, "run")
     minutes = recipe.training.checkpoint_every_minutes
     stop = recipe.training.stop_after_epochs
@@ -202,16 +190,12 @@ def fit_settings(recipe: Recipe, plan: BatchPlan, ranking: Ranking) -> FitSettin
 
 
 def _prepare_devices(recipe: Recipe) -> tf.distribute.Strategy:
-    """Sets the process up for training and returns the devices.
-
-    Raises:
-        UserError: The recipe asks for what these devices or packages cannot do.
-    """
+    """Sets up the process for training; returns the distribution strategy."""
     if recipe.logging.wandb is not None:
         require_wandb()
     keep_freed_memory()
     if recipe.training.jit_compile:
-        keep_compiled_programs()  # before TensorFlow is asked for its devices
+        keep_compiled_programs()  # before TensorFlow lists its devices
     keras.utils.set_random_seed(recipe.training.seed)  # before the first dropout layer is made
     strategy = build_strategy(recipe.training.strategy)
     on_cpu = not tf.config.list_logical_devices("GPU")
@@ -225,11 +209,10 @@ def _prepare_devices(recipe: Recipe) -> tf.distribute.Strategy:
 
 
 def _choose_metrics(recipe: Recipe, data: Data, task: Task) -> tuple[Ranking, tuple[str, ...]]:
-    """Returns what the best checkpoint is chosen by, and the metrics to show while training.
+    """Returns the ranking of checkpoints, and the metrics to show during training.
 
-    Raises:
-        UserError: The task has no such metric, or it is undefined on the validation labels even
-            for perfect predictions.
+    Raises `UserError` if the task has no such metric, or if it is undefined on the validation
+    labels even for perfect predictions.
     """
     monitor = recipe.training.monitor
     ranking = Ranking(f"validation/{task.headline}" if monitor == "auto" else monitor)
@@ -255,7 +238,7 @@ def _choose_metrics(recipe: Recipe, data: Data, task: Task) -> tuple[Ranking, tu
 
 def _warmup_steps(recipe: Recipe, plan: BatchPlan, settings: FitSettings) -> int:
     if settings.last_step == 1:
-        return 0  # it would be all there is: a step with the rate 0
+        return 0  # the only step would have a rate of 0
     return steps_of(recipe, plan, "warmup", settings.total_steps)
 
 
@@ -267,7 +250,7 @@ def _count_distinct(labels: np.ndarray) -> str:
 def _first_warmup(
     recipe: Recipe, resume: RunDir | None, plan: BatchPlan, kept: Resolved | None
 ) -> int | None:
-    """Returns the warm-up of a run's first length, in steps, if the run is made longer now."""
+    """Returns the warm-up steps of a run's original length, if the run is lengthened now."""
     if kept is not None and kept.warmup_steps is not None:
         return kept.warmup_steps
     if resume is None or not resume.recipe_path.exists():

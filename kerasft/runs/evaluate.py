@@ -1,4 +1,4 @@
-"""A run's best checkpoint evaluated again, or used to predict other examples."""
+"""Evaluates a run's best checkpoint again, or predicts other examples with it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,12 @@ def evaluate_run(
     Args:
         run_dir: The run directory.
         callbacks: Notified of the progress.
-        split: `test`, another split that is tested on, or `validation`; `None` is `test`, and
-            `validation` where there is no test.
+        split: `validation` or a test split; `None`: `test`, or `validation` if there is no test.
         overrides: `section.key=value` of settings that may change on a resume, such as where the
             data lies now.
 
     Raises:
-        UserError: If the run has no best checkpoint yet, or the data is other data.
+        UserError: If the run has no best checkpoint yet, or the data has changed.
     """
     callbacks = Callbacks(callbacks)
     trained, data = _open(change_run_recipe(run_dir, overrides), run_dir, callbacks)
@@ -67,10 +66,7 @@ def measure_validation(
 ) -> dict[str, float]:
     """Evaluates a finished run's best checkpoint on the validation split of a recipe.
 
-    Args:
-        recipe: That of the run, perhaps with more examples.
-        run_dir: The run directory; nothing is written to it.
-        callbacks: Notified of the progress.
+    The recipe is that of the run, possibly with more examples. Nothing is written to the run.
     """
     callbacks = Callbacks(callbacks)
     trained, data = _open(recipe, run_dir, callbacks)
@@ -86,19 +82,19 @@ def measure_validation(
 def predict_source(
     run_dir: RunDir, source: Source, split: str, callbacks: Sequence[Callback] = ()
 ) -> dict[str, np.ndarray]:
-    """Predicts the examples of a dataset with a run's best weights, in float32.
+    """Predicts a split of a dataset with a run's best weights, in float32.
 
     Args:
         run_dir: A finished run.
-        source: The examples; their labels may be hidden.
+        source: The examples; labels may be hidden.
         split: The dataset's own name of the split.
         callbacks: Notified of the progress.
 
     Returns:
-        What the task's `decode` gives, an array each, in the split's own order.
+        The task's decoded predictions, one array per output, in the split's order.
 
     Raises:
-        UserError: If the run is not finished, or reads pairs and the examples are none.
+        UserError: If the run is not finished, or reads pairs and the examples are single texts.
     """
     recorded, callbacks = run_dir.read_json("metrics.json"), Callbacks(callbacks)
     if source.has_pairs != recorded.get("has_pairs", False):
@@ -130,7 +126,7 @@ def _open(recipe: Recipe, run_dir: RunDir, callbacks: Callbacks) -> tuple[Traine
 
 
 def _task_of(trained: Trained, data: Data) -> Task:
-    """Returns a run's task: as it was recorded, with its thresholds, if the run is finished."""
+    """Returns a run's task: if the run is finished, as recorded, with its thresholds."""
     run_dir = trained.run_dir
     if run_dir.metrics_path.exists():
         return task_from_record(run_dir.read_json("metrics.json")["task"])

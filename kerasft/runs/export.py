@@ -1,4 +1,4 @@
-"""The export of a trained run: checked on its own texts, quantized if that costs little."""
+"""Exports a trained run: verified on its own texts, quantized if the loss of quality is small."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def export_run(
     Args:
         run_dir: A finished run.
         callbacks: Notified of the progress.
-        name: Folder of the model; `None`: as the recipe says.
-        options: Of the export. Defaults to those of an export after training.
+        name: Folder of the model; `None`: the recipe's.
+        options: Export options. Defaults to those of an export after training.
         quantization: How weights are stored and computed with; `None`: in float32.
         overrides: See `evaluate_run`.
 
     Raises:
-        UserError: If the run has no best checkpoint yet, or was never finished; or quantization
-            costs more than allowed, or its data is gone.
+        UserError: If the run is not finished, or quantization costs more than allowed or lacks
+            the run's data.
     """
     require_best(run_dir)
     recipe, log = change_run_recipe(run_dir, overrides), Callbacks(callbacks).on_message
@@ -79,14 +79,10 @@ def export_run(
 def export_trained(
     trained: Trained, model: FineTuner, data: Data, recorded: Mapping[str, Any], task: Task
 ) -> Path:
-    """Exports the model of a run that has just been tested; returns the version folder.
+    """Exports the model of a run that was just tested; returns the version folder.
 
-    Args:
-        trained: The run's.
-        model: With its best weights, for one device.
-        data: Its data.
-        recorded: What its `metrics.json` will hold.
-        task: The task, its thresholds tuned.
+    `model` has the best weights, for one device. `recorded` is the future content of
+    `metrics.json`, and `task` has tuned thresholds.
     """
     verify = trained.recipe.export.verify
     options = ExportOptions(verify=verify, probe=build_probe(trained, data) if verify else None)
@@ -94,15 +90,10 @@ def export_trained(
 
 
 def build_probe(trained: Trained, data: Data, model: FineTuner | None = None) -> Probe:
-    """Returns texts of the run's own data, and the logits that they must get.
+    """Returns up to 200 of the run's texts and their expected logits, to verify an export.
 
-    Args:
-        trained: The run's.
-        data: The run's data.
-        model: Whose logits they are; `None`: those that the run recorded.
-
-    Returns:
-        Up to 200 texts of the first split that was tested on, of validation where none was.
+    The texts are from the first tested split, or from validation. The logits are computed by
+    `model`; `None`: the logits that the run recorded.
     """
     recipe = trained.recipe
     split = (*tested_splits(recipe, data.test_names), VALIDATION)[0]
@@ -129,21 +120,15 @@ def quantize(
     quantization: Quantization,
     log: Callable[[str], None],
 ) -> tuple[FineTuner, list[CompressedWeight], dict[str, Any]]:
-    """Rounds a model's weights, and measures on validation what that costs.
+    """Quantizes a model's weights, and measures the cost on validation.
 
-    Args:
-        model: From `trained.best_model`; its weights may be changed.
-        trained: The run's.
-        data: The run's data.
-        task: The task.
-        quantization: The method, and what it may cost.
-        log: Called with a message that says what it cost.
+    `model` is from `trained.best_model`; its weights may be changed. `log` gets the cost.
 
     Returns:
-        The model that is exported, what is stored of it, and the figures for the record.
+        The model to export, the compressed weights to store, and the figures for the record.
 
     Raises:
-        UserError: It costs more than allowed.
+        UserError: It costs more than `quantization` allows.
     """
     before = _validate(model, trained, data, task)
     if math.isnan(before):
@@ -172,7 +157,7 @@ def quantize(
         f"matrices {figures['weights_bytes_before'] / 1e6:,.1f} -> "
         f"{figures['weights_bytes'] / 1e6:,.1f} MB."
     )
-    # Not `lost > max_loss`: a metric that has become NaN is lost.
+    # Not `lost > max_loss`: a metric that became NaN must fail, too.
     if not merit(headline, before) - merit(headline, after) <= quantization.max_loss:
         raise UserError(
             f"Quantization to {quantization.method} loses too much of validation/{headline}.",
@@ -189,7 +174,7 @@ def _validate(model: FineTuner, trained: Trained, data: Data, task: Task) -> flo
 
 
 def _load_same_data(trained: Trained, log: Callable[[str], None]) -> Data:
-    """Loads a run's data, and checks that it is what it was."""
+    """Loads a run's data, and checks that it has not changed."""
     data = load_data(trained.recipe, trained.preprocessor, log=log)
     check_exported_data(trained.run_dir, describe_data(trained.recipe, data, trained.preprocessor))
     return data

@@ -1,7 +1,4 @@
-"""How a run ends early: interrupted, out of memory, without one of its processes.
-
-Each error says how to resume.
-"""
+"""Early ends of a run (interrupt, out of memory, lost process), each with the command to resume."""
 
 from __future__ import annotations
 
@@ -24,17 +21,17 @@ from kerasft.training.loop.interrupt import Interrupted
 from kerasft.training.loop.memory import OutOfMemoryError, naming_memory
 
 _SMALLER = "a smaller training.batch_size, training.sequence_length or model.sequence_length"
-_FACTOR = 4  # of the parts that a batch is computed in
+_FACTOR = 4  # for the number of parts of a batch
 
 
 @contextlib.contextmanager
 def explaining_failures(context: RunContext, run_dir: RunDir) -> Iterator[None]:
-    """Says how to resume when a run is interrupted, runs out of memory or loses a process."""
+    """Adds how to resume to an interrupt, an out-of-memory error or the loss of a process."""
     try:
         with advising_memory(context, run_dir):
             yield
     except KeyboardInterrupt as error:
-        # A second Ctrl-C stops without saving: what counts is the latest checkpoint.
+        # A second Ctrl-C stops without saving: the latest checkpoint is resumed.
         saved = latest_step(run_dir.checkpoints_folder)
         number = getattr(error, "signal_number", signal.SIGINT)
         if not context.workers.is_chief:
@@ -54,11 +51,7 @@ def explaining_failures(context: RunContext, run_dir: RunDir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def advising_memory(context: RunContext, run_dir: RunDir) -> Iterator[None]:
-    """Adds the command that resumes a run to the error that its memory ran out.
-
-    Raises:
-        OutOfMemoryError: Memory ran out.
-    """
+    """Adds the command that resumes the run to an `OutOfMemoryError`."""
     try:
         with naming_memory(lambda: "a run"):
             yield
@@ -86,7 +79,7 @@ def _evaluation_changes(context: RunContext) -> Iterator[str]:
 
 
 def _training_changes(context: RunContext) -> Iterator[str]:
-    """Yields what makes a step smaller and may stand beside the run's other settings."""
+    """Yields settings that make a step smaller and do not conflict with the run's others."""
     recipe = context.recipe
     parts = recipe.training.gradient_accumulation_steps
     most = -(-recipe.training.batch_size // context.strategy.num_replicas_in_sync)

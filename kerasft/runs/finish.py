@@ -1,4 +1,4 @@
-"""The end of a run: best weights evaluated in float32, results written, model exported."""
+"""The end of a run: evaluates the best weights in float32, writes results, exports."""
 
 from __future__ import annotations
 
@@ -25,15 +25,8 @@ from kerasft.training.loop.fit_state import FitState
 def finish(context: RunContext, run_dir: RunDir, state: FitState) -> Run | None:
     """Evaluates the best weights in float32, writes the results, exports.
 
-    All processes of a run evaluate together; the chief does the rest.
-
-    Args:
-        context: The run.
-        run_dir: Its folder.
-        state: Where its training ended.
-
-    Returns:
-        What the run left behind; `None` where another process is the chief.
+    All processes of a run evaluate together; the chief does the rest, and the others get `None`.
+    `state` is the state at the end of training.
     """
     data, task = context.data, context.task
     trained = open_trained(
@@ -83,9 +76,9 @@ def finish(context: RunContext, run_dir: RunDir, state: FitState) -> Run | None:
 
 
 def _validates_again(context: RunContext, tests: Sequence[str]) -> bool:
-    """Tells whether the best weights are validated once more, in float32, when training is over.
+    """Returns whether the best weights are validated once more, in float32, after training.
 
-    Not where the figures of training are the same, and nothing is decided by them.
+    Skipped if the metrics of training are the same and nothing depends on the predictions.
     """
     tunes = context.task.has_thresholds and context.recipe.evaluation.tune_thresholds
     training = context.recipe.training
@@ -103,7 +96,7 @@ def _validation_metrics(validation: EvaluationFacts | None, state: FitState) -> 
 
 
 def _undefined(metrics: dict[str, float]) -> list[str]:
-    """Returns a note on each metric of a whole split, `validation/roc_auc`, that is undefined."""
+    """Returns a note for each undefined metric of a whole split, such as `validation/roc_auc`."""
     return [
         f"{name} is undefined on these examples."
         for name, value in metrics.items()
@@ -120,7 +113,7 @@ def _collect(
     notes: list[str],
     facts: EvaluationFacts,
 ) -> Run:
-    """Returns what the run leaves behind, before its export."""
+    """Returns the result of the run, before its export."""
     recipe, data = context.recipe, context.data
     splits = (VALIDATION, *tested_splits(recipe, data.test_names))
     return Run(
@@ -186,7 +179,7 @@ def _write_report(context: RunContext, state: FitState, run: Run, facts: Evaluat
 
 
 def _commands(run: Run) -> list[str]:
-    """Returns the shell lines that use what a run left."""
+    """Returns the shell lines that use a run's result."""
     commands = [tensorboard_command(run.path.parent, "tensorboard")]
     if run.saved_model is not None:
         command = predict_command(run.saved_model, has_pairs=run.has_pairs, kerasft="kerasft")

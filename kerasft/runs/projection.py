@@ -1,4 +1,4 @@
-"""The embedding projector: validation texts as points, where the best weights put them."""
+"""The embedding projector: pooled vectors of validation texts at the best weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,12 @@ from kerasft.training.step.fine_tuner import FineTuner
 def pooled_vectors(
     context: RunContext, model: FineTuner, strategy: tf.distribute.Strategy | None
 ) -> np.ndarray | None:
-    """Returns the pooled vectors of some validation texts; all processes of a run must ask.
+    """Returns the pooled vectors of some validation texts; all processes must call it.
 
-    Args:
-        context: The run.
-        model: With the best weights.
-        strategy: That it was made under; `None`: one device.
+    `strategy` is the one the model was made under; `None`: one device.
 
     Returns:
-        float32 `(num_texts, hidden_dim)`; `None` where the recipe wants no projector.
+        float32 `(num_texts, hidden_dim)`; `None` if the recipe asks for no projector.
     """
     if not context.recipe.logging.projector_texts:
         return None
@@ -48,14 +45,7 @@ def pooled_vectors(
 def write_projection(
     context: RunContext, run_dir: RunDir, model: FineTuner, vectors: np.ndarray
 ) -> None:
-    """Writes vectors, texts, labels and answers for TensorBoard's tab "Projector".
-
-    Args:
-        context: The run.
-        run_dir: Its folder.
-        model: Whose head answers.
-        vectors: From `pooled_vectors`.
-    """
+    """Writes vectors, texts, labels and predictions for TensorBoard's tab "Projector"."""
     store, indices = _shown(context)
     own = split_names(context.recipe)[VALIDATION]
     texts = read_raw_texts(context.data.source, own, indices, text_hashes=store.text_hashes)
@@ -74,7 +64,7 @@ def write_projection(
 
 
 def _shown(context: RunContext):
-    """Returns the store of validation, and which of its examples are shown: evenly many."""
+    """Returns the validation store and the indices shown, evenly spaced."""
     store, indices = context.data.examples(VALIDATION)
     count = min(context.recipe.logging.projector_texts, len(indices))
     places = np.linspace(0, len(indices) - 1, count).astype(np.int64)
@@ -82,7 +72,7 @@ def _shown(context: RunContext):
 
 
 def _answers(task, logits: np.ndarray) -> np.ndarray:
-    """Returns what a task answers, in the form of labels."""
+    """Returns a task's predictions in the form of labels."""
     answer = task.decode(tf.constant(logits))
     if task.kind == NUMBER:
         return answer["value"].numpy()

@@ -1,7 +1,7 @@
-"""Where a training begins: at the run's latest checkpoint, also after a step that diverged.
+"""Restores a run's latest checkpoint, on a resume or after a step that diverged.
 
-The steps that diverged are listed in `divergences.json` of the run directory, so that a resumed
-run leaves out the same batches.
+Diverged steps are listed in the run's `divergences.json`, so that a resumed run also skips their
+batches.
 """
 
 from __future__ import annotations
@@ -21,15 +21,10 @@ _RECORD = "divergences.json"
 
 
 def restore(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
-    """Restores the run's latest checkpoint, if there is one.
-
-    Args:
-        context: The run.
-        run_dir: Its folder.
-        model: Its model; gets the checkpoint's weights, optimizer and seeds.
+    """Restores weights, optimizer and seeds from the latest checkpoint, if there is one.
 
     Returns:
-        Where training stands.
+        The state of training; a new one without a checkpoint.
     """
 
     def variables_at(step: int) -> list:
@@ -39,7 +34,7 @@ def restore(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
     folder, devices = run_dir.checkpoints_folder, describe_strategy(context.strategy)
     saved = restore_latest(folder, variables_at, log=context.log)
     if saved is None:
-        restore_best(folder, 0)  # of a run that is begun anew
+        restore_best(folder, 0)  # the run starts over
         return FitState(devices=devices, target_scaling=scaling_of(context.task))
     model.settle()
     state = FitState.from_checkpoint(saved)
@@ -62,21 +57,16 @@ def restore(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
 
 
 def read_divergences(run_dir: RunDir) -> list[dict[str, object]]:
-    """Returns the steps whose batch is left out, each with its loss and its examples."""
+    """Returns the steps whose batches are skipped, each with its loss and its examples."""
     return run_dir.read_json(_RECORD) if (run_dir.path / _RECORD).exists() else []
 
 
 def leave_out(context: RunContext, run_dir: RunDir, error: DivergedError) -> None:
-    """Records that the batch of a diverged step is left out from now on.
-
-    Args:
-        context: The run.
-        run_dir: Its folder.
-        error: Of the step.
+    """Records that the batch of a diverged step is skipped from now on.
 
     Raises:
         DivergedError: The recipe says to stop.
-        UserError: So many batches were left out already.
+        UserError: The maximum number of batches was skipped already.
     """
     training = context.recipe.training
     if training.on_divergence != SKIP:

@@ -1,6 +1,6 @@
-"""`resolved.toml` of a run: what the machine made of its recipe, so that a resume does the same.
+"""`resolved.toml` of a run: this machine's choices for settings left open, reused on a resume.
 
-`recipe.toml` beside it says what was asked.
+`recipe.toml` holds what was asked for.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SAMPLE = "builtin-sample"  # as in data.sources.source, which imports TensorFlo
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """What a recipe leaves open, decided.
+    """Resolved values of settings that a recipe leaves open.
 
     Args:
-        dtype_policy: What `training.dtype_policy="auto"` means.
+        dtype_policy: The value of `training.dtype_policy="auto"`.
         kernels: Whether the training step uses the compiled kernels.
         on_sample: Whether the built-in sample replaces a dataset that is missing.
-        warmup_steps: Of a run that was made longer, the warm-up of its first length: a share of
-            the new length would begin a second time. `None`: as the recipe says.
+        warmup_steps: Of a lengthened run, the warm-up of its original length: as a share of the new
+            length, warm-up would start again. `None`: the recipe's.
     """
 
     dtype_policy: str
@@ -36,7 +36,7 @@ class Resolved:
     warmup_steps: int | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
-        """Returns the recipe with every choice made."""
+        """Returns the recipe with every choice applied."""
         training = dataclasses.replace(recipe.training, dtype_policy=self.dtype_policy)
         if self.warmup_steps is not None:
             unset = dict.fromkeys(DURATION_FAMILIES["warmup"].members)
@@ -60,10 +60,7 @@ class Resolved:
 def read_resolved(run_dir: RunDir | None) -> Resolved | None:
     """Reads `resolved.toml`; `None` for a new run, or one of an earlier version.
 
-    An earlier version wrote its choices into `recipe.toml`.
-
-    Raises:
-        UserError: The file is damaged.
+    Earlier versions wrote their choices into `recipe.toml`.
     """
     if run_dir is None or not (run_dir.path / _FILE).exists():
         return None
@@ -79,6 +76,6 @@ def read_resolved(run_dir: RunDir | None) -> Resolved | None:
 
 
 def load_run_recipe(run_dir: RunDir) -> Recipe:
-    """Reads the recipe that a run was made with, as its machine resolved it."""
+    """Reads a run's recipe, with the choices of its machine applied."""
     recipe, resolved = load_recipe(run_dir.recipe_path), read_resolved(run_dir)
     return recipe if resolved is None else resolved.apply(recipe)

@@ -1,4 +1,4 @@
-"""What a run is resumed from, and which settings may change then: its length, above all."""
+"""Resuming a run: where from, and which settings may change, above all its length."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from kerasft.recipe.overrides import parse_overrides
 from kerasft.run_dir import RunDir, open_run_dir
 from kerasft.runs.resolved import read_resolved
 
-if TYPE_CHECKING:  # which imports TensorFlow
+if TYPE_CHECKING:  # imports TensorFlow
     from kerasft.training.loop.fit_state import FitSettings, FitState
 
-OTHER_DATA = "The data is not the data that"  # how the error of changed data begins
-WRITTEN = "recipe_file.json"  # what the recipe's file said when a run began
-# Where the data lies: its content is what counts.
+OTHER_DATA = "The data is not the data that"  # prefix of the error on changed data
+WRITTEN = "recipe_file.json"  # the recipe file's settings when a run began
+# The data may move; its content may not change.
 DATA_PLACES = r"data\.(train_files|validation_files|test_files|data_dir|format)"
 _CHECKPOINT = re.compile(r"step-(\d+)")
-# How long, how often, on which devices, in how much memory, what is reported and what comes after
-# training: all else is what the weights were made with. Data may lie elsewhere; its content is
-# compared with `data.json`.
+# Length, intervals, devices, memory, reports and what follows training may change. All other
+# settings affect the weights. Data may move; its content is compared with `data.json`.
 _MAY_CHANGE = re.compile(
     r"training\.(epochs|steps|examples|stop_after_epochs|early_stopping_patience|keep_checkpoints)"
     r"|training\.(evaluate|checkpoint)_every_\w+"
@@ -39,11 +38,11 @@ _LENGTHENS = re.compile(
 
 
 class Resumed(NamedTuple):
-    """What is gone on with.
+    """What to resume.
 
     Attributes:
-        run_dir: The run directory; `None` where nothing is gone on with.
-        step: Go on from the checkpoint of this step; `None`: from the latest.
+        run_dir: The run directory; `None`: nothing is resumed.
+        step: Resume from the checkpoint of this step; `None`: from the latest.
     """
 
     run_dir: RunDir | None
@@ -54,11 +53,7 @@ NOTHING = Resumed(None)
 
 
 def open_resumed(path: str) -> Resumed:
-    """Opens a run directory, or one of its checkpoints: `runs/<run>/checkpoints/step-00000120`.
-
-    Raises:
-        UserError: There is no such run or checkpoint.
-    """
+    """Opens a run directory, or one of its checkpoints: `runs/<run>/checkpoints/step-00000120`."""
     named = Path(path)
     match = _CHECKPOINT.fullmatch(named.name)
     if match is None:
@@ -82,23 +77,23 @@ def change_recipe(
     named: Recipe | None = None,
     log: Callable[[str], object] = lambda line: None,
 ) -> Recipe:
-    """Returns the recipe of a run that is resumed, with the settings that may change meanwhile.
+    """Returns the recipe of a run to resume, with overrides of the settings that may change.
 
     Args:
         run_dir: The run directory.
         overrides: `section.key=value`.
-        named: The recipe that the run is resumed with, as its file is now: what was edited since
-            the run began is applied as overrides are. `None`: no recipe is named.
-        log: Called with messages: which edits are applied.
+        named: The recipe's file as it is now: edits since the run began are applied like
+            overrides. `None`: no recipe is named.
+        log: Called with messages on the edits applied.
 
     Returns:
         The recipe; its `written` is that of `named`, or empty.
 
     Raises:
-        UserError: A setting is changed that the weights were made with.
+        UserError: A setting is changed that affects the weights.
     """
     before = load_recipe(run_dir.recipe_path)
-    load_recipe(run_dir.recipe_path, overrides)  # reports what cannot be read
+    load_recipe(run_dir.recipe_path, overrides)  # reports syntax errors
     edits = {} if named is None else edited_settings(run_dir, named)
     after = load_recipe(run_dir.recipe_path, edits | parse_overrides(overrides)[0])
     changed = dict(differences(before, after))
@@ -112,15 +107,7 @@ def change_recipe(
 
 
 def change_run_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
-    """Returns the recipe of a run as its machine resolved it, with settings that may change.
-
-    Args:
-        run_dir: The run directory.
-        overrides: `section.key=value`.
-
-    Raises:
-        UserError: A setting is changed that the weights were made with.
-    """
+    """Returns a run's recipe as its machine resolved it, with overrides; see `change_recipe`."""
     recipe, resolved = change_recipe(run_dir, overrides), read_resolved(run_dir)
     return recipe if resolved is None else resolved.apply(recipe)
 
@@ -128,7 +115,7 @@ def change_run_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
 def _refusal(
     run_dir: RunDir, refused: Mapping[str, tuple[object, object]], edited: Recipe | None
 ) -> UserError:
-    """Returns the error of settings that may not change, perhaps since a recipe was edited."""
+    """Returns the error for settings that may not change, by override or by an edited recipe."""
     fix = "leave them out, or start a new run without --resume."
     if edited is not None:
         fix = (
@@ -145,13 +132,10 @@ def _refusal(
 
 
 def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[str, object]:
-    """Returns what was edited in a recipe's file since a run began, `None` for what was removed.
+    """Returns what was edited in a recipe's file since a run began; `None` for removed settings.
 
-    Args:
-        folder: The run; of an earlier version, which did not keep the file's settings, nothing
-            is known to be edited.
-        named: The recipe as its file is now.
-        name: The JSON file in which the run keeps what the recipe's file said.
+    `name` is the JSON file in which the run keeps the settings of the recipe's file. Runs of
+    earlier versions have none: no edits are found.
     """
     if not (folder.path / name).exists():
         return {}
@@ -167,15 +151,7 @@ def edited_settings(folder: RunDir, named: Recipe, name: str = WRITTEN) -> dict[
 
 
 def refuse_finished(run_dir: RunDir, recipe: Recipe) -> None:
-    """Refuses to resume a finished run with a recipe that leaves nothing to train.
-
-    Args:
-        run_dir: The run.
-        recipe: What it is resumed with.
-
-    Raises:
-        UserError: It is finished, and neither its length nor its patience is changed.
-    """
+    """Refuses to resume a finished run unless its length or patience is changed."""
     if not run_dir.metrics_path.exists():
         return
     changed = (key for key, _ in differences(load_recipe(run_dir.recipe_path), recipe))
@@ -195,13 +171,13 @@ def _show_changes(changes: Mapping[str, tuple[object, object]]) -> str:
 def check_steps_are_left(
     run_dir: RunDir, settings: FitSettings, state: FitState | None, from_step: int | None
 ) -> None:
-    """Refuses a length or patience that the run is beyond already, before anything is changed.
+    """Refuses a length or patience that the run has passed, before anything is changed.
 
     Args:
         run_dir: The run.
-        settings: Of the training that is to go on.
-        state: Of the run's latest checkpoint; `None`: it has none.
-        from_step: Where it is to go on; `None`: at its latest checkpoint.
+        settings: The settings of the resumed training.
+        state: The latest checkpoint's; `None`: there is none.
+        from_step: The step to resume from; `None`: the latest checkpoint.
 
     Raises:
         UserError: It is beyond its length; or it is finished, and nothing is left to train.
@@ -231,12 +207,7 @@ def check_steps_are_left(
 
 
 def write_recipe(run_dir: RunDir, recipe: Recipe) -> None:
-    """Writes `recipe.toml`, if it is new or changed, and what the recipe's file said.
-
-    Args:
-        run_dir: The run.
-        recipe: As the user wrote it.
-    """
+    """Writes `recipe.toml` if it is new or changed, and the settings of the recipe's file."""
     if recipe.written:
         run_dir.write_json(WRITTEN, dict(recipe.written))
     is_new = not run_dir.recipe_path.exists()

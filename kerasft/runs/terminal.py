@@ -1,4 +1,4 @@
-"""How far a run is, shown to people on stderr."""
+"""Progress of a run, shown on stderr."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
 
 def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Callback:
-    """Builds the callback that shows progress on stderr.
+    """Builds the callback that shows progress on stderr; only the chief process shows it.
 
     Args:
-        recipe: What is run; while a long one runs, people are told of its `_quick` variant. Of the
-            processes of a run the chief's alone shows anything. `None`: no run.
+        recipe: What is run; a long one also gets a hint at its `_quick` variant. `None`: no run.
         plain: Whether to write lines even on a terminal.
     """
     from rich.console import Console
@@ -26,7 +25,7 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Call
 
     strategy = "auto" if recipe is None else recipe.training.strategy
     if not expected_cluster(strategy).is_chief:
-        return Callback()  # all would tell the same
+        return Callback()  # one report is enough
     console = Console(stderr=True, force_interactive=False if plain else None)
     if recipe is None:
         return ProgressCallback(console)
@@ -40,7 +39,7 @@ def build_progress(recipe: Recipe | None = None, *, plain: bool = False) -> Call
 
 
 def _quicker(recipe: Recipe) -> str | None:
-    """Names the recipe's `_quick` variant, if there is another one of that name."""
+    """Returns a hint at the recipe's `_quick` variant; `None` if there is no other one."""
     quick = f"{recipe.name.partition('_')[0]}_quick"
     offered = quick != recipe.name and quick in {info.name for info in list_recipes()}
     return f"`--recipe {quick}` takes minutes." if offered else None

@@ -1,7 +1,7 @@
 """One run of a recipe, from its data to its exported model.
 
-`run` is the whole of it. `load_context` finds what the run works with, `train` does the steps, and
-`finish` evaluates the best weights, writes the results and exports.
+`run` does it all: `load_context` loads and checks, `train` does the steps, and `finish` evaluates
+the best weights, writes the results and exports.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def run(
         resume: The run directory to resume; a new one is made if `None`.
         from_step: Resume from the checkpoint of this step and remove later ones. `None`: from the
             latest.
-        callbacks: Notified of what happens, beside TensorBoard and `history.csv`.
+        callbacks: Notified of events, in addition to TensorBoard and `history.csv`.
         runs_folder: Where a new run directory is made.
-        same_data_as: Another run, with whose data this one's must agree. `None`: none.
+        same_data_as: Another run whose data must be the same. `None`: not checked.
 
     Returns:
-        What the run left behind; `None` in a process of several that is not the chief.
+        The result of the run; `None` in a process that is not the chief.
 
     Raises:
-        UserError: For a mistake in recipe, data or surroundings.
+        UserError: For a mistake in recipe, data or environment.
         Interrupted: After Ctrl-C or SIGTERM, when a checkpoint has been saved.
         OutOfMemoryError: Memory ran out in this process.
         WorkerLostError: Another process of the run is gone.
@@ -70,7 +70,7 @@ def run(
             stack.enter_context(resume.lock())
             if from_step is None:
                 refuse_finished(resume, recipe)
-        # All mistakes show before anything is written: they leave no run directory behind.
+        # All mistakes are found before anything is written: they leave no run directory.
         context = load_context(recipe, callbacks, resume)
         if resume is not None:
             check_resumed_data(resume, recipe, context.data_record)
@@ -102,7 +102,7 @@ def build(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> FineTuner:
 
     Args:
         recipe: What to build.
-        callbacks: Notified of what was found, with a warning if the sample replaces the data.
+        callbacks: Get messages, with a warning if the built-in sample replaces the data.
     """
     return build_trained_model(load_context(recipe, callbacks))
 
@@ -110,10 +110,8 @@ def build(recipe: Recipe, callbacks: Sequence[Callback] = ()) -> FineTuner:
 def build_trained_model(context: RunContext, resume: RunDir | None = None) -> FineTuner:
     """Builds and compiles the model of a run under its strategy.
 
-    Args:
-        context: The run.
-        resume: The run directory that is resumed. A checkpoint in it holds all weights, so
-            those that a new run would start from are not loaded: they may be gone by now.
+    With `resume`, the initial weights are not loaded: a checkpoint has all weights, and their
+    source may be gone by now.
     """
     recipe, task, unfreezing = context.recipe, context.task, context.settings.unfreezing
     with context.strategy.scope():
@@ -136,7 +134,7 @@ def build_trained_model(context: RunContext, resume: RunDir | None = None) -> Fi
 
 
 def train(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
-    """Trains to the end, from the latest checkpoint; from there again if training diverged."""
+    """Trains to the end from the latest checkpoint; returns to it if training diverges."""
     while True:
         state = restore(context, run_dir, model)
         rewind_tensorboard(run_dir.tensorboard_folder, state.step)
@@ -160,10 +158,10 @@ def train(context: RunContext, run_dir: RunDir, model: FineTuner) -> FitState:
 def _write_records(
     context: RunContext, run_dir: RunDir, *, is_new: bool, from_step: int | None
 ) -> None:
-    """Records what is run, and on which data; the recipe last: it makes the folder a run's."""
+    """Records the run and its data; the recipe last: it makes the folder a run directory."""
     if is_new:
         run_dir.write_json("environment.json", describe_environment())
-    elif run_dir.metrics_path.exists():  # it is made longer: these metrics are of an earlier step
+    elif run_dir.metrics_path.exists():  # lengthened: these metrics are of an earlier step
         step = latest_step(run_dir.checkpoints_folder)
         run_dir.metrics_path.rename(run_dir.path / f"metrics-step-{step}.json")
     if from_step is not None:

@@ -40,14 +40,14 @@ from kerasft.training.step.fine_tuner import FineTuner
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What is evaluated and exported of a run; made by `open_trained`.
+    """What is needed to evaluate and export a run; made by `open_trained`.
 
     Args:
         recipe: The run's recipe, as its machine resolved it.
         run_dir: The run directory.
-        preset: The encoder, whose weights the best checkpoint replaces.
+        preset: The encoder; the best checkpoint replaces its weights.
         preprocessor: From text to tokens.
-        strategy: The devices that evaluation is distributed over; `None`: one device.
+        strategy: The devices of a distributed evaluation; `None`: one device.
     """
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class Trained:
     strategy: tf.distribute.Strategy | None = None
 
     def best_model(self, task: Task) -> FineTuner:
-        """Builds the model with the weights of the best step, a LoRA merged."""
+        """Builds the model with the weights of the best step; LoRA is merged."""
         with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
             model = build_model(self.recipe, self.preset, task)
         _restore_best(self.run_dir, model)
@@ -66,12 +66,7 @@ class Trained:
         return model
 
     def save_adapter(self, model: FineTuner, task: Task) -> None:
-        """Saves what an adapter's training changed as `adapter/` of the run, if there was one.
-
-        Args:
-            model: From `best_model`.
-            task: The task.
-        """
+        """Saves the weights trained with an adapter, if there is one, as the run's `adapter/`."""
         if model.trained_adapter is not None:
             folder, preset = self.run_dir.path / ADAPTER_FOLDER, self.recipe.model.preset
             save_adapter(folder, model.trained_adapter, preset=preset, task=task.record())
@@ -83,14 +78,7 @@ class Trained:
         split: str,
         on_batch: Callable[[int], None] = lambda rows: None,
     ) -> np.ndarray:
-        """Returns the logits of a split.
-
-        Args:
-            model: From `best_model`.
-            data: The data.
-            split: Its name.
-            on_batch: Called with the number of examples after each batch.
-        """
+        """Returns the logits of a split; `on_batch` gets the number of examples of each batch."""
         forward, size = build_forward(model, self.strategy), self.recipe.evaluation.batch_size
         return split_logits(forward, data, split, batch_size=size, on_batch=on_batch)
 
@@ -111,7 +99,7 @@ class Trained:
         return logits
 
     def describe(self, task: Task, data: Data, split: str, logits: np.ndarray) -> EvaluationFacts:
-        """Computes all that is reported of a split."""
+        """Computes all reported metrics of a split."""
         settings = self.recipe.evaluation
         return measure(
             task,
@@ -135,17 +123,12 @@ class Trained:
     ) -> Path:
         """Exports the model; returns the version folder.
 
-        Args:
-            model: From `best_model`.
-            recorded: The run's `metrics.json`, or what will be written there.
-            task: The task.
-            name: Folder of the model; `None`: as the recipe says.
-            options: Of the export.
-            facts: What else the record of the export says.
+        `model` is from `best_model`, `recorded` the run's (future) `metrics.json`. `name` is the
+        model's folder; `None`: the recipe's. `facts` are added to the export's record.
         """
         name = name or self.recipe.export.name or pipeline_of(self.recipe.name)
         if recorded["data"] == BUILTIN_SAMPLE:
-            name += "_sample"  # so that a server never takes it for the newest real model
+            name += "_sample"  # a server must not take it for the newest real model
         recipe = self.recipe.to_toml()
         return export_saved_model(
             model,
@@ -180,8 +163,8 @@ def open_trained(
         recipe: The run's recipe, as its machine resolved it.
         run_dir: The run directory.
         preprocessor: The run's; `None` builds it.
-        strategy: The devices to evaluate on; `None`, and a strategy of one replica, is one device.
-        dtype: What the model computes in.
+        strategy: The devices to evaluate on; `None` or one replica: one device.
+        dtype: The dtype that the model computes in.
 
     Raises:
         UserError: The run has no best checkpoint, since it was never evaluated.
@@ -196,14 +179,14 @@ def open_trained(
 
 
 def pipeline_of(recipe_name: str) -> str:
-    """Returns the pipeline of a recipe, `imdb` of `imdb_quick`; a name of its own stays whole."""
+    """Returns the pipeline of a recipe: `imdb` for `imdb_quick`; its own name if it has none."""
     pipelines = {info.name.partition("_")[0] for info in list_recipes()}
     prefix = recipe_name.partition("_")[0]
     return prefix if prefix in pipelines else recipe_name
 
 
 def flat_metrics(facts: EvaluationFacts) -> dict[str, float]:
-    """Returns a split's metrics under `<split>/<metric>`, the interval's ends included."""
+    """Returns a split's metrics under `<split>/<metric>`, including the interval's bounds."""
     flat = {f"{facts.split}/{name}": float(value) for name, value in facts.metrics.items()}
     for name, interval in facts.intervals.items():
         flat[f"{facts.split}/{name}_lower"] = interval.lower
@@ -212,16 +195,12 @@ def flat_metrics(facts: EvaluationFacts) -> dict[str, float]:
 
 
 def split_notes(facts: EvaluationFacts) -> list[str]:
-    """Returns a split's notes, each with the split's name in front."""
+    """Returns a split's notes, each prefixed with the split's name."""
     return [f"{facts.split}: {note}" for note in facts.notes]
 
 
 def require_best(run_dir: RunDir) -> None:
-    """Checks that a run has a best checkpoint.
-
-    Raises:
-        UserError: If it has none, since it was never evaluated.
-    """
+    """Raises `UserError` if a run has no best checkpoint, since it was never evaluated."""
     if not (run_dir.checkpoints_folder / BEST).is_dir():
         raise UserError(
             f"The run {run_dir.path} has no best checkpoint: it ended before its first evaluation.",
@@ -230,11 +209,7 @@ def require_best(run_dir: RunDir) -> None:
 
 
 def _restore_best(run_dir: RunDir, model: FineTuner) -> None:
-    """Puts the best weights into a model.
-
-    Raises:
-        UserError: They are missing or damaged.
-    """
+    """Loads the best weights into a model; raises `UserError` if they are missing or damaged."""
     try:
         restore(run_dir.checkpoints_folder / BEST, model.weights)
     except DamagedCheckpointError as error:
@@ -248,7 +223,7 @@ def _restore_best(run_dir: RunDir, model: FineTuner) -> None:
 
 
 def read_predictions(run_dir: RunDir, split: str) -> np.ndarray:
-    """Returns the logits that a run recorded of a split, in the order of its examples."""
+    """Returns the recorded logits of a split, in the order of its examples."""
     with np.load(_predictions_path(run_dir, split)) as arrays:
         return arrays["logits"]
 

@@ -1,4 +1,4 @@
-"""What a training reads, and how its validation is measured."""
+"""The batches of a training, and the function that measures its validation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from kerasft.training.step.fine_tuner import FEATURES, FineTuner
 
 
 def training_data(context: RunContext, model: FineTuner) -> TrainingData:
-    """Returns what a run's training reads, and how its validation is measured."""
+    """Returns a run's training batches and validation function."""
     on_features = context.recipe.training.mode == FEATURES
     return (_on_features if on_features else _on_tokens)(context, model)
 
 
 def _on_tokens(context: RunContext, model: FineTuner) -> TrainingData:
-    """Reads token ids; encoder and head are run on them."""
+    """Feeds token ids to encoder and head."""
     augmented = build_augmented_examples(context.recipe, context.preprocessor, context.data)
     logits_of = functools.partial(
         split_logits,
@@ -56,7 +56,7 @@ def _on_tokens(context: RunContext, model: FineTuner) -> TrainingData:
 
 
 def _on_features(context: RunContext, model: FineTuner) -> TrainingData:
-    """Runs the encoder once over all examples, without dropout; the head reads what it gives.
+    """Runs the encoder once over all examples, without dropout; feeds the vectors to the head.
 
     The vectors stay in memory: 4 bytes times the encoder's width for each example.
     """
@@ -104,7 +104,7 @@ def _on_features(context: RunContext, model: FineTuner) -> TrainingData:
 
 
 def _validate(context: RunContext, logits_of: Callable, on_batch) -> dict[str, float]:
-    """Returns the validation metrics of the present weights."""
+    """Returns the validation metrics of the current weights."""
     labels = context.data.labels(VALIDATION)
     context.callbacks.on_evaluation_start(VALIDATION, len(labels))
     logits = logits_of(on_batch=on_batch)

@@ -1,1 +1,1 @@
-"""Several runs that answer one question: seeds, learning curves, searches, comparisons."""
+"""Studies of several runs: seeds, learning curves, searches, comparisons."""

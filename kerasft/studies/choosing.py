@@ -1,6 +1,6 @@
-"""Which of several runs is the best on validation; never one whose metric is undefined.
+"""Chooses the best of several runs on validation; never one whose metric is undefined.
 
-No TensorFlow is imported here, since command lines read this at once.
+TensorFlow is not imported, since command lines import this at once.
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from kerasft.studies.series import Finished
 
 
 def monitor_of(run: Finished) -> str:
-    """Returns the validation metric that named a run's best checkpoint: `validation/accuracy`."""
+    """Returns the validation metric that chose a run's best checkpoint: `validation/accuracy`."""
     monitor = run.recipe.training.monitor
     return f"validation/{run.result['task']['headline']}" if monitor == "auto" else monitor
 
 
 def monitored(run: Finished) -> float | None:
-    """Returns a run's value of that metric; `None` or NaN where it is undefined.
-
-    Raises:
-        ValueError: The run has no such metric.
-    """
+    """Returns a run's value of that metric; `None` or NaN if it is undefined."""
     metric = monitor_of(run)
     if metric not in run.metrics:
         raise ValueError(f"{run.run_dir.path} has no {metric}: {sorted(run.metrics)}")
@@ -30,23 +26,16 @@ def monitored(run: Finished) -> float | None:
 
 
 def validation_loss(run: Finished) -> float | None:
-    """Returns a run's loss on validation; `None` where it is not known."""
+    """Returns a run's validation loss; `None` if it is unknown."""
     loss = run.metrics.get(loss_metric(run.metrics, "validation/"))
     return loss if is_defined(loss) else None
 
 
 def best_by_validation(runs: Sequence[Finished]) -> Finished:
-    """Returns the run that is best on validation.
+    """Returns the run that is best on validation, by the metric that chooses checkpoints.
 
-    The metric is the one that names a run's best checkpoint, never one that is reported. Ties go to
-    the lower loss on validation, then to the earlier run; so it is, too, where the metric is
-    undefined for all.
-
-    Args:
-        runs: At least one, all of one recipe.
-
-    Raises:
-        ValueError: If a run has no such metric.
+    Ties go to the lower validation loss, then to the earlier run; so do runs whose metrics are all
+    undefined. `runs` must not be empty, and all must be of one recipe.
     """
     return max(runs, key=_rank)
 
@@ -56,13 +45,7 @@ def _rank(run: Finished) -> tuple[bool, float, float]:
 
 
 def describe_best(title: str, runs: Sequence[Finished], best: Finished) -> str:
-    """Says in a line which run of several was chosen, and on what grounds.
-
-    Args:
-        title: What the recipe is called.
-        runs: All of them.
-        best: From `best_by_validation`.
-    """
+    """Returns a line on which of several runs was chosen, and why; `title` names the recipe."""
     metric, value = monitor_of(best), monitored(best)
     if not is_defined(value):
         return (

@@ -1,8 +1,8 @@
 """Runs with several seeds: mean and standard deviation, and the best seed's model.
 
-Few examples make a figure depend on the seed (Dodge et al. 2020, "Fine-Tuning Pretrained Language
-Models: Weight Initializations, Data Orders, and Early Stopping"): one run says little, and the
-seed that is best on validation is worth having.
+With few examples, figures depend on the seed (Dodge et al. 2020, "Fine-Tuning Pretrained Language
+Models: Weight Initializations, Data Orders, and Early Stopping"): one run says little, and the seed
+that is best on validation is worth keeping.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from kerasft.studies.choosing import best_by_validation, describe_best, monitore
 from kerasft.studies.series import Finished, Reporting, Series, run_series
 
 _EXPORTS = "exports.json"
-_SEPARATE = ("_lower", "_upper")  # bounds of one run's figure: their mean means nothing
+_SEPARATE = ("_lower", "_upper")  # interval bounds of one run: not averaged
 
 
 class Found(NamedTuple):
-    """What came of a series.
+    """The results of a series.
 
     Attributes:
-        runs: The finished runs, by the name of their recipe, seed after seed.
-        best: Of each recipe the run that is best on validation; another one where the metric is
-            undefined for all.
-        models: Of each recipe the exported model's version folder; `None` if export is off.
+        runs: The finished runs, by the name of their recipe, in the order of seeds.
+        best: By recipe the run that is best on validation; a fallback if the metric is undefined
+            for all.
+        models: By recipe the exported model's version folder; `None` if export is off.
     """
 
     runs: Mapping[str, Sequence[Finished]]
@@ -45,18 +45,15 @@ def run_seeds(
     reporting: Reporting,
     title_of: Callable[[Recipe], str] = lambda recipe: recipe.name,
 ) -> Found:
-    """Runs what is not finished yet, and exports of each recipe the best seed's model.
+    """Runs what is not finished, and exports the best seed's model of each recipe.
 
-    Args:
-        series: The series, which has begun.
-        reporting: How people are told how it gets on.
-        title_of: What a recipe is called.
+    The series must have begun. `title_of` returns the display name of a recipe.
     """
     runs: dict[str, list[Finished]] = {}
     with reporting.resume_hint(series):
         for finished in run_series(series, reporting):
             runs.setdefault(finished.recipe.name, []).append(finished)
-        # Never by what is reported: that would be choosing a model on the test.
+        # Never by the reported metrics: that would be model selection on the test set.
         best = {name: best_by_validation(found) for name, found in runs.items()}
         for name, chosen in best.items():
             if len(runs[name]) > 1:
@@ -75,20 +72,20 @@ def spreads(runs: Sequence[Finished]) -> dict[str, Spread]:
 
 
 def flat(figures: Mapping[str, Spread]) -> dict[str, float]:
-    """Returns figures under their names, with `_std` of several seeds."""
+    """Returns figures by name, with `_std` for several seeds."""
     means = {name: figure.mean for name, figure in figures.items()}
     return means | {f"{name}_std": f.std for name, f in figures.items() if f.std is not None}
 
 
 def _export(series: Series, best: Mapping[str, Finished]) -> dict[str, str | None]:
-    """Exports of each recipe the model of its best seed, unless that was done already."""
+    """Exports the best seed's model of each recipe, unless it was exported already."""
     from kerasft.runs import export
 
     record = series.folder.path / _EXPORTS
     models = series.folder.read_json(_EXPORTS) if record.exists() else {}
     enabled = {recipe.name: recipe.export.enabled for recipe in series.recipes}
     for name, run in best.items():
-        if run.recipe.export.enabled:  # it did so itself
+        if run.recipe.export.enabled:  # the run has exported it
             models[name] = run.result["saved_model"]
         elif enabled[name] and name not in models:
             models[name] = str(export.export_run(run.run_dir))

@@ -1,7 +1,7 @@
-"""Several runs that belong together: a recipe with several seeds, or several recipes in one go.
+"""A series: several runs in one folder, of one recipe with several seeds or of several recipes.
 
-They lie in one folder, a series, which also holds what is to be run. An interrupted series goes on
-where it stopped: finished runs are read, the one that was cut off is resumed, the rest is run.
+An interrupted series resumes: finished runs are read, the interrupted one is resumed, and the rest
+is run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RECIPES = "recipes"
 
 
 class Finished(NamedTuple):
-    """A finished run: its recipe, its run directory and what its `metrics.json` says."""
+    """A finished run: its recipe, its run directory and the content of its `metrics.json`."""
 
     recipe: Recipe
     run_dir: RunDir
@@ -36,22 +36,22 @@ class Finished(NamedTuple):
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """Flat metrics; `None` or NaN where one is undefined."""
+        """Flat metrics; `None` or NaN if one is undefined."""
         return self.result["metrics"]
 
     @property
     def seed(self) -> int:
-        """The seed that it was run with."""
+        """The seed of the run."""
         return self.recipe.training.seed
 
 
 class Reporting(NamedTuple):
-    """How people are told how a series gets on.
+    """How the progress of a series is reported.
 
     Attributes:
-        command: The command that runs it, to be resumed with after Ctrl-C.
+        command: The command that runs it, shown to resume it after Ctrl-C.
         log: Called with messages.
-        new_callbacks: Makes the callbacks of a recipe's run.
+        new_callbacks: Makes the callbacks for a recipe's run.
     """
 
     command: str
@@ -60,7 +60,7 @@ class Reporting(NamedTuple):
 
     @contextlib.contextmanager
     def resume_hint(self, series: Series) -> Iterator[None]:
-        """Says after Ctrl-C how to resume all of a series: a run's hint names that run alone."""
+        """Logs after Ctrl-C how to resume the whole series; a run's hint resumes that run only."""
         try:
             yield
         except KeyboardInterrupt as error:
@@ -74,9 +74,9 @@ class Series:
     """Runs that belong together.
 
     Args:
-        recipes: What is to be run, each with every seed.
-        num_seeds: Run with seeds 1, 2, ... up to this one; `None`: with the recipe's own.
-        folder: Where the runs are kept; `None` until `begin`.
+        recipes: The recipes, each run with every seed.
+        num_seeds: Run with seeds 1 to this one; `None`: with the recipe's own.
+        folder: The folder of the runs; `None` until `begin`.
     """
 
     recipes: tuple[Recipe, ...]
@@ -84,17 +84,12 @@ class Series:
     folder: RunDir | None = None
 
     def begin(self, name: str, runs_folder: str | Path = "runs") -> Series:
-        """Makes the folder `<runs_folder>/<name>-<date>-<time>`, unless there is one already.
+        """Makes the folder `<runs_folder>/<name>-<date>-<time>`, unless the series has one.
 
-        Args:
-            name: Begins the folder's name; `<recipe>` in it stands for the name of the recipe.
-            runs_folder: The folder of all runs.
+        `<recipe>` in `name` is replaced by the recipe's name.
 
         Returns:
-            The series in its folder, where its recipes are kept.
-
-        Raises:
-            UserError: If the folder cannot be made.
+            The series in its folder, with its recipes written there.
         """
         if self.folder is not None:
             return self
@@ -108,7 +103,7 @@ class Series:
     def planned(self) -> list[Recipe]:
         """Returns the recipes to run, seed after seed of each.
 
-        With several seeds no run exports: of each recipe one model is wanted, that of the best.
+        With several seeds no run exports; only the best seed's model is exported at the end.
         """
         if self.num_seeds is None:
             return list(self.recipes)
@@ -119,7 +114,7 @@ class Series:
         ]
 
     def earlier(self) -> dict[tuple[str, int], RunDir]:
-        """Returns a run in the folder for each recipe's name and seed: a finished one, or any."""
+        """Returns the folder's run by recipe name and seed; finished runs take precedence."""
         found = [RunDir(path.parent) for path in self.folder.path.glob("*/recipe.toml")]
         found.sort(key=lambda run_dir: (run_dir.metrics_path.exists(), run_dir.path.name))
         recipes = [load_recipe(run_dir.recipe_path) for run_dir in found]
@@ -129,14 +124,10 @@ class Series:
         }
 
     def latest(self, name: str, runs_folder: str | Path = "runs") -> Series:
-        """Opens the newest series of exactly these recipes and as many seeds.
+        """Opens the newest series of exactly these recipes and this number of seeds.
 
-        Args:
-            name: As `begin` takes it.
-            runs_folder: The folder of all runs.
-
-        Raises:
-            UserError: There is none, or a recipe was edited since it began.
+        Raises `UserError` if there is none, or a recipe was edited since it began. `name` is as in
+        `begin`.
         """
         name = self._fill_in(name)
         folders = find_folders(name, _RECORD, runs_folder)
@@ -162,17 +153,14 @@ class Series:
 
 
 def is_series(path: str | Path) -> bool:
-    """Tells whether a folder is that of a series."""
+    """Returns whether a folder is that of a series."""
     return (Path(path) / _RECORD).is_file()
 
 
 def open_series(path: str | Path, name: str = "<recipe>", what: str = "several runs") -> Series:
-    """Opens a series that was begun earlier.
+    """Opens the series in a folder; `name` is the prefix of such folders.
 
-    Args:
-        path: Its folder.
-        name: Begins the names of such folders.
-        what: What such series are.
+    `what` names the kind of series in messages.
 
     Raises:
         UserError: If it is no series, or its record or a recipe is missing or damaged.
@@ -186,13 +174,7 @@ def open_series(path: str | Path, name: str = "<recipe>", what: str = "several r
 
 
 def open_named_series(path: str, name: str, recipes: Sequence[str], seeds: int | None) -> Series:
-    """Opens the series in a folder; what else the command line says must not differ from it.
-
-    Args:
-        path: The folder.
-        name: Begins the names of such folders.
-        recipes: The recipes that are named beside it; none where the folder says it.
-        seeds: The number of seeds that is given beside it.
+    """Opens the series in a folder; `recipes` and `seeds`, if given, must agree with it.
 
     Raises:
         UserError: If something differs, or the series is damaged.
@@ -213,17 +195,13 @@ def open_named_series(path: str, name: str, recipes: Sequence[str], seeds: int |
 
 
 def run_series(series: Series, reporting: Reporting) -> Iterator[Finished]:
-    """Runs what a series holds, one after the other, and yields each run when it is finished.
+    """Runs a series that has begun, and yields each run when it is finished.
 
-    What is finished in its folder is not run again, what was cut off is resumed, and recipes that
+    Finished runs in its folder are not run again, and interrupted ones are resumed. Recipes that
     read the same data must find it unchanged.
 
-    Args:
-        series: The series, which has begun.
-        reporting: How people are told how it gets on.
-
     Raises:
-        UserError: If another process works on the series, or a run fails by the user's mistake.
+        UserError: If another process works on the series, or a run fails by a user mistake.
     """
     from kerasft.runs import train  # imports TensorFlow
 
@@ -239,7 +217,7 @@ def run_series(series: Series, reporting: Reporting) -> Iterator[Finished]:
                 yield read_finished(recipe, run_dir.path)
                 continue
             reporting.log(f"{title}.")
-            # A run that was cut off goes on with its own recipe, in which nothing is left open.
+            # An interrupted run resumes with its own recipe, in which nothing is left open.
             begun = recipe if run_dir is None else change_recipe(run_dir, ())
             run = train.run(
                 begun,
@@ -251,11 +229,11 @@ def run_series(series: Series, reporting: Reporting) -> Iterator[Finished]:
             finished = read_finished(recipe, run.path)
             earlier[recipe.name, recipe.training.seed] = finished.run_dir
             yield finished
-            gc.collect()  # models hold themselves in circles, and the next one needs the room
+            gc.collect()  # models are in reference cycles, and the next one needs the memory
 
 
 def other_folder(path: str | Path, name: str, what: str) -> UserError:
-    """Returns the error of a folder that holds no series of a kind; see `open_series`."""
+    """Returns the error for a folder that is not a series of this kind; see `open_series`."""
     return UserError(
         f"The folder is not that of {what}.",
         received=str(path),
@@ -264,11 +242,7 @@ def other_folder(path: str | Path, name: str, what: str) -> UserError:
 
 
 def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
-    """Refuses a seed of the user's beside a number of seeds.
-
-    Raises:
-        UserError: If both are given.
-    """
+    """Raises `UserError` if both a seed and a number of seeds are given."""
     if num_seeds is not None and "training.seed" in recipe.overridden:
         raise UserError(
             f"--seeds {num_seeds} runs with seeds 1 to {num_seeds}, and training.seed is given, "
@@ -279,17 +253,13 @@ def refuse_seed(recipe: Recipe, num_seeds: int | None) -> None:
 
 
 def read_finished(recipe: Recipe, path: Path) -> Finished:
-    """Reads what a finished run left in its run directory.
-
-    Raises:
-        UserError: If it is not finished.
-    """
+    """Reads the results of a finished run; raises `UserError` if it is not finished."""
     run_dir = RunDir(Path(path))
     return Finished(recipe, run_dir, run_dir.read_json(run_dir.metrics_path.name))
 
 
 def _run_on_the_same_data(recipe: Recipe, run_dirs: Iterable[RunDir]) -> RunDir | None:
-    """Returns the first run whose recipe reads the same data, of however many examples."""
+    """Returns the first run whose recipe reads the same data, with any number of examples."""
 
     def read_by(other: Recipe) -> DataSettings:
         return dataclasses.replace(other.data, train_examples=None)
@@ -300,11 +270,7 @@ def _run_on_the_same_data(recipe: Recipe, run_dirs: Iterable[RunDir]) -> RunDir 
 
 
 def _refuse_edits(folder: RunDir, recipes: Iterable[Recipe]) -> None:
-    """Refuses recipes whose files were edited since a series began.
-
-    Raises:
-        UserError: One was.
-    """
+    """Refuses recipes whose files were edited since a series began."""
     for recipe in recipes:
         edits = edited_settings(folder, recipe, f"{_RECIPES}/{recipe.name}.json")
         if edits:
@@ -318,9 +284,9 @@ def _refuse_edits(folder: RunDir, recipes: Iterable[Recipe]) -> None:
 
 
 def _silence_retracing() -> None:
-    """Drops TensorFlow's advice against tracing again: each run has a model of its own to trace."""
+    """Silences TensorFlow's retracing warning: each run has its own model to trace."""
     logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_no_advice)  # one function, so that it is added once
+    logger.addFilter(_is_no_advice)  # the same function, so that it is added once
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:

@@ -1,7 +1,7 @@
-"""The files that GLUE's leaderboard takes: answers in its order and words, zipped flat, checked.
+"""The files of GLUE's leaderboard: predictions in its order and words, zipped and checked.
 
-Each is a table `index<TAB>prediction` with one row for each example of an official test file, in
-that file's order. TFDS shuffles, and keeps the row of the official file in its column `idx`.
+Each is a table `index<TAB>prediction` with one row per example of an official test file, in that
+file's order. TFDS shuffles, but keeps the official row number in its column `idx`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kerasft.errors import UserError, nearest
 from kerasft.run_dir import write_atomically
 
 ARCHIVE = "submission.zip"
-LOWEST, HIGHEST = 0.0, 5.0  # of an answer that is a number
+LOWEST, HIGHEST = 0.0, 5.0  # of a regression target
 _HEADER = "index\tprediction"
-_SHOWN = 5  # faults told of one submission
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's zero: equal answers give equal archives
+_SHOWN = 5  # faults reported for one submission
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's zero: equal files give equal archives
 
 
 class Submission(NamedTuple):
-    """A submission that holds no fault: the `files` it has, and those `missing` of all eleven."""
+    """A valid submission: the `files` it has, and those `missing` of all eleven."""
 
     files: tuple[str, ...]
     missing: tuple[str, ...]
@@ -36,11 +36,11 @@ def answers_of(file: LeaderboardFile, outputs: Mapping[str, object]) -> list[str
     """Returns decoded predictions in the leaderboard's words.
 
     Args:
-        file: Which file they are for.
-        outputs: What the task decodes: `label` (text), or `value` (a number), one each example.
+        file: The leaderboard file they are for.
+        outputs: Decoded predictions: `label` (text) or `value` (number), one per example.
 
     Raises:
-        ValueError: If a class is none of the task's.
+        ValueError: If a class is not one of the task's.
         UserError: If a number is not finite.
     """
     if not file.answers:
@@ -55,15 +55,10 @@ def answers_of(file: LeaderboardFile, outputs: Mapping[str, object]) -> list[str
 def in_official_order(
     file: LeaderboardFile, answers: Sequence[str], rows: Sequence[int]
 ) -> list[str]:
-    """Sorts answers by the row that each example has in the official test file.
-
-    Args:
-        file: Which file they are for.
-        answers: One each example, in the order in which the dataset holds them.
-        rows: The dataset's `idx`, in the same order.
+    """Sorts predictions by `rows`, each example's row in the official test file (TFDS's `idx`).
 
     Raises:
-        UserError: If the rows are not 0, 1, 2, ... up to what the leaderboard counts.
+        UserError: If the rows are not 0, 1, 2, ... up to the leaderboard's count.
     """
     if len(answers) != len(rows):
         raise ValueError(f"{len(answers)} answers to {len(rows)} examples of {file.name}")
@@ -80,12 +75,9 @@ def in_official_order(
 
 
 def write_answers(folder: Path, file: LeaderboardFile, answers: Sequence[str]) -> Path:
-    """Writes one file of the leaderboard's, replacing an earlier one; returns its path.
+    """Writes one leaderboard file, replacing an earlier one; returns its path.
 
-    Args:
-        folder: Made if it is missing.
-        file: Which file.
-        answers: In the official order.
+    Predictions are given in the official order.
     """
     rows = "".join(f"{row}\t{answer}\n" for row, answer in enumerate(answers))
     path = folder / file.name
@@ -94,14 +86,14 @@ def write_answers(folder: Path, file: LeaderboardFile, answers: Sequence[str]) -
 
 
 def files_in(folder: Path) -> tuple[str, ...]:
-    """Returns the names of the leaderboard's files that are in a folder."""
+    """Returns the names of the leaderboard files in a folder."""
     return tuple(name for name in FILES if (folder / name).is_file())
 
 
 def write_archive(folder: Path) -> Path:
-    """Zips the leaderboard's files in a folder into its `submission.zip`, flat; returns the path.
+    """Zips the leaderboard files of a folder into its `submission.zip`; returns the path.
 
-    Files of other names are left out. Equal files give an equal archive.
+    Other files are left out. Equal files give an equal archive.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -116,7 +108,7 @@ def write_archive(folder: Path) -> Path:
 
 
 def validate_submission(folder_or_zip: str | Path) -> Submission:
-    """Checks a submission: names, header, number and order of the rows, and every answer.
+    """Checks a submission: names, header, number and order of the rows, and every prediction.
 
     Example:
     ```python
@@ -124,15 +116,15 @@ def validate_submission(folder_or_zip: str | Path) -> Submission:
     ```
 
     Args:
-        folder_or_zip: A folder with the files, or the zip that is handed in. Of a folder the
-            leaderboard's files alone are read; a zip may hold nothing else.
+        folder_or_zip: A folder with the files, or the zip to submit. In a folder other files are
+            ignored; a zip may contain no others.
 
     Returns:
-        The files that are there and those that are missing, which is no fault here: the
-        leaderboard refuses a submission that is not complete.
+        The files present and those missing. Missing files are no error here, but the leaderboard
+        refuses an incomplete submission.
 
     Raises:
-        UserError: If there is no such file or folder, or it has faults; the first five are told.
+        UserError: If there is no such file or folder, or it has faults; the first five are listed.
     """
     path = Path(folder_or_zip)
     contents = _read_folder(path) if path.is_dir() else _read_archive(path)
@@ -185,7 +177,7 @@ def _refuse(path: Path, faults: Sequence[str]) -> None:
 
 
 def _faults(file: LeaderboardFile, content: bytes) -> Iterator[str]:
-    """Yields the faults of one file; of several of one kind only the first."""
+    """Yields the faults of one file, the first of each kind."""
     try:
         header, *rows = content.decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:

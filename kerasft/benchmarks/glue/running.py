@@ -1,4 +1,4 @@
-"""What GLUE asks of runs beyond what every series does: its data first, its tasks' names after."""
+"""GLUE's additions to a series of runs: data checked first, task names in the JSON."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from kerasft.studies.series import Series
 
 
 def check_data(recipes: Sequence[Recipe], log: Callable[[str], object]) -> list[str]:
-    """Looks for all data before hours are spent.
-
-    Args:
-        recipes: Of tasks.
-        log: Called with messages: what is found.
+    """Checks that the data of all tasks is there, before hours of training.
 
     Returns:
-        What keeps the figures from being GLUE's.
+        Reasons why the figures are not GLUE's: a truncated split, or a limit on examples.
 
     Raises:
-        UserError: Data is missing; the tasks that have theirs are named.
+        UserError: Data is missing; the message names the tasks whose data is there.
     """
     notes, missing = [], {}
     for recipe in recipes:
@@ -52,7 +48,7 @@ def check_data(recipes: Sequence[Recipe], log: Callable[[str], object]) -> list[
 
 
 def tasks_to_json(series: Series, found: Found) -> dict[str, object]:
-    """Returns what `--json` prints of several runs, beside the table."""
+    """Returns what `--json` prints of several runs, except the table."""
     names = {recipe.name: task_of(recipe).name for recipe in series.recipes}
     run_dirs = {
         names[recipe]: [str(run.run_dir.path) for run in runs]

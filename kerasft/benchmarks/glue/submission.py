@@ -1,4 +1,4 @@
-"""From finished runs of GLUE tasks to the leaderboard's files; what cannot be written is told."""
+"""Writes the leaderboard's files from finished GLUE runs, and reports files that are missing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Written(NamedTuple):
     """A submission that was written.
 
     Attributes:
-        archive: The zip; `None` if there is no file at all to put in.
+        archive: The zip; `None` if there is no file to put in.
         files: The files written now.
         kept: Files that an earlier command left in the folder; they are in the archive, too.
-        missing: What the leaderboard wants beside.
+        missing: Files that the leaderboard also requires.
     """
 
     archive: Path | None
@@ -33,11 +33,7 @@ class Written(NamedTuple):
 
 
 def prepare_folder(folder: Path) -> None:
-    """Makes a submission's folder, and checks what is in it, before runs that may take hours.
-
-    Raises:
-        UserError: If it cannot be made, stands there as a file, or holds a faulty file.
-    """
+    """Makes a submission's folder and checks its files, before runs that may take hours."""
     with telling_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if leaderboard.files_in(folder):
@@ -47,12 +43,9 @@ def prepare_folder(folder: Path) -> None:
 def find_test_data(
     task: GlueTask, data_dir: str | None, log: Callable[[str], object]
 ) -> list[tuple[LeaderboardFile, Source]]:
-    """Finds the test data of a task; of what is not there, says which file will be missing.
+    """Finds the test data of a task; logs which leaderboard files will be missing without it.
 
-    Args:
-        task: The task.
-        data_dir: The only TFDS folder to look in, as the recipe has it.
-        log: Called with messages: what is missing.
+    `data_dir` is the only TFDS folder to search, as in the recipe.
     """
     found = []
     for file in task.files:
@@ -70,13 +63,13 @@ def write_submission(
     callbacks: Sequence[Callback],
     log: Callable[[str], object],
 ) -> Written:
-    """Predicts the test data of tasks, writes the leaderboard's files and zips the folder's.
+    """Predicts the test data of tasks, writes the leaderboard's files and zips the folder.
 
     Args:
-        runs: Of each task the run to predict with.
-        folder: From `prepare_folder`. Files of other tasks that are there already stay.
+        runs: The run to predict with, one per task.
+        folder: From `prepare_folder`. Files of other tasks in it are kept.
         callbacks: Notified of the progress.
-        log: Called with messages: what was written and what is missing.
+        log: Called with messages about files written and missing.
 
     Raises:
         UserError: If the model has diverged, or the dataset is not the official one.
@@ -112,7 +105,7 @@ def _finish(folder: Path, written: tuple[str, ...], log: Callable[[str], object]
 
 
 def _find(file: LeaderboardFile, data_dir: str | None) -> tuple[Source | None, str]:
-    """Returns the source of a file's texts, or the reason why there is none."""
+    """Returns the source of a file's texts, or `None` and the reason."""
     try:
         source = load_source(file.dataset, data_dir)
     except UserError as error:

@@ -1,7 +1,7 @@
 """The GLUE table: each task's figures and score, and the average of the scores.
 
 A task with several figures is averaged first, then the tasks are (Wang et al., 2018, section 3).
-All is multiplied by 100, as the leaderboard has it.
+Figures are multiplied by 100, as on the leaderboard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNDEFINED = "undefined"
 
 
 class Row(NamedTuple):
-    """A task of the table: its figures by title, its score, and the seeds behind them."""
+    """One task of the table: its figures by title, its score, and its seeds."""
 
     task: GlueTask
     figures: dict[str, Spread]
@@ -35,8 +35,8 @@ class Table(NamedTuple):
 
     Attributes:
         rows: The tasks that were run, in the order of the leaderboard.
-        average: Mean of the rows' scores, 0 to 100; that of GLUE only if none is missing.
-        average_without_wnli: The same without WNLI, as most papers give it.
+        average: Mean of the rows' scores, 0 to 100; GLUE's average only if no task is missing.
+        average_without_wnli: The same without WNLI, as most papers report it.
         missing: The tasks that were not run.
     """
 
@@ -56,11 +56,7 @@ class Table(NamedTuple):
 
 
 def glue_table(runs: Iterable[Sequence[Finished]]) -> Table:
-    """Builds the table of the finished runs.
-
-    Args:
-        runs: Those of each task, at least one each.
-    """
+    """Builds the table of finished runs, given as one non-empty sequence per task."""
     by_task = {task_of(of_task[0].recipe).name: of_task for of_task in runs}
     rows = tuple(_build_row(task, by_task[name]) for name, task in TASKS.items() if name in by_task)
     scores = {row.task.name: row.score.mean for row in rows}
@@ -73,7 +69,7 @@ def glue_table(runs: Iterable[Sequence[Finished]]) -> Table:
 
 
 def print_glue_table(table: Table) -> None:
-    """Prints the table to stdout, with its average when there is more than one task."""
+    """Prints the table to stdout, with its average if there are several tasks."""
     cells = map(_cells, table.rows)
     print_table(build_table(_HEADER, cells, text_columns=2, wrap=False))
     if len(table.rows) > 1:
@@ -81,7 +77,7 @@ def print_glue_table(table: Table) -> None:
 
 
 def describe_average(table: Table) -> str:
-    """Returns the sentence that goes with the table: the average, and of what."""
+    """Returns the sentence below the table: the average, and over which tasks."""
     without = _percent(table.average_without_wnli)
     if not table.missing:
         return (
@@ -96,9 +92,9 @@ def describe_average(table: Table) -> str:
 
 
 def flat_figures(table: Table) -> dict[str, float]:
-    """Returns the figures under `<task>/<metric>`, with `_std` of several seeds, and `average`.
+    """Returns the figures under `<task>/<metric>`, with `_std` for several seeds, and `average`.
 
-    They are those of the runs' `metrics.json`, not multiplied by 100; `average` is.
+    Figures are as in the runs' `metrics.json`; only `average` is multiplied by 100.
     """
     flat: dict[str, float] = {}
     for row in table.rows:

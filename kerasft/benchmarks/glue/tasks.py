@@ -1,6 +1,6 @@
 """The tasks of GLUE in one table: data, classes, metrics and the leaderboard's files.
 
-Nothing here imports TensorFlow: a mistake in a task's name is answered at once.
+TensorFlow is not imported, so that a misspelt task is reported at once.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Metric(NamedTuple):
 
 
 class LeaderboardFile(NamedTuple):
-    """A file that the leaderboard wants.
+    """A file that the leaderboard requires.
 
     Attributes:
         name: Such as `MNLI-m.tsv`.
-        dataset: The TFDS dataset that holds the texts.
+        dataset: The TFDS dataset that contains the texts.
         split: Its split.
-        num_examples: How many answers the leaderboard counts.
-        answers: What the leaderboard calls each class, by the name that TFDS gives it; empty
-            where the answer is a number from 0 to 5.
+        num_examples: Number of predictions that the leaderboard expects.
+        answers: The leaderboard's word for each class, by TFDS's name of it; empty for a
+            regression, with values from 0 to 5.
     """
 
     name: str
@@ -47,13 +47,13 @@ class GlueTask:
     """One task of the GLUE table.
 
     Args:
-        name: As TFDS has it: `mrpc`.
-        title: As the leaderboard has it: `MRPC`.
-        label_names: The classes, by their numbers; none where the label is a number.
+        name: TFDS's name: `mrpc`.
+        title: The leaderboard's name: `MRPC`.
+        label_names: The classes, in label order; empty for regression.
         metrics: The figures of the table; their mean is the task's score.
-        num_train: Examples of the official train split, to tell a truncated one.
-        test_splits: The splits that are reported: GLUE's validation, whose labels are known.
-        files: What the leaderboard wants of it.
+        num_train: Examples of the official train split, to recognize a truncated one.
+        test_splits: The reported splits: GLUE's validation, whose labels are public.
+        files: The leaderboard files of this task.
     """
 
     name: str
@@ -76,7 +76,7 @@ class GlueTask:
 
 
 def _read_tasks() -> dict[str, GlueTask]:
-    """Reads `tasks.toml`; its first lines say what may be left out there."""
+    """Reads `tasks.toml`; its first lines list the optional fields."""
     table = tomllib.loads(Path(__file__).with_name("tasks.toml").read_text(encoding="utf-8"))
     tasks = {}
     for name, row in table.items():
@@ -108,13 +108,9 @@ FILES = {file.name: file for task in TASKS.values() for file in task.files}
 
 
 def find_tasks(text: str) -> tuple[GlueTask, ...]:
-    """Returns the tasks that are named, in the order of the table.
+    """Returns the named tasks in table order; `text` is one, several with commas, or `all`.
 
-    Args:
-        text: A task, several with commas between them, or `all`.
-
-    Raises:
-        UserError: There is no such task; the nearest one is named.
+    Raises `UserError` for an unknown name and suggests the nearest.
     """
     names = [name.strip() for name in text.split(",")]
     if names == [ALL_TASKS]:
@@ -129,8 +125,7 @@ def task_of(recipe: Recipe) -> GlueTask:
     """Returns the task whose data a recipe trains on and reports.
 
     Raises:
-        UserError: The recipe's data or its test splits are not those of a GLUE task, or it is not
-            tested.
+        UserError: The recipe's data or test splits are not those of a GLUE task, or testing is off.
     """
     folder, _, name = recipe.data.dataset.partition(":")[0].partition("/")
     if folder != "glue" or name not in TASKS:

@@ -1,1 +1,1 @@
-"""The data of a run, made out of its recipe."""
+"""The data of a run, built from its recipe."""

@@ -1,4 +1,4 @@
-"""What alters the training texts of a run, made out of its recipe."""
+"""Text augmentation of a run, built from its recipe."""
 
 from __future__ import annotations
 
@@ -16,15 +16,9 @@ from kerasft.text.wordpiece import PADDING, SEPARATOR, START, UNKNOWN, WordPiece
 def build_augmented_examples(
     recipe: Recipe, preprocessor: WordPiecePreprocessor, data: Data
 ) -> AugmentedExamples | None:
-    """Builds the altered training examples; reads the raw texts if words are altered.
+    """Builds the augmented training examples; `None` if the recipe augments nothing.
 
-    Args:
-        recipe: The recipe.
-        preprocessor: From text to the tokens of evaluation.
-        data: From `load_data`.
-
-    Returns:
-        `None` where the recipe alters nothing.
+    The raw texts are read if words are altered. `preprocessor` is that of evaluation.
     """
     if not augments(recipe):
         return None

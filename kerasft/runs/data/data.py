@@ -1,4 +1,4 @@
-"""The data of a run: found, tokenized, split, and made into batches."""
+"""The data of a run: loaded, tokenized, split and batched."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Data:
     """The tokenized examples of a run.
 
     Args:
-        source: Where they came from.
+        source: The dataset or files.
         stores: A token store for each split: `train`, `validation`, and those of `test_names`.
-            A validation split that was cut from the dataset's train split may keep more tokens
-            of a text than training does.
-        splits: Which examples of the stores train, validate and test.
-        test_names: The splits that are tested on, the first of them `test`; perhaps none.
+            A validation split held out of the dataset's train split may keep more tokens per text
+            than training does.
+        splits: Indices into the stores for training, validation and testing.
+        test_names: The test splits, `test` first; may be empty.
     """
 
     source: Source
@@ -56,12 +56,12 @@ class Data:
     test_names: tuple[str, ...]
 
     def examples(self, split: str) -> tuple[TokenStore, np.ndarray]:
-        """Returns the store that holds a split's examples, and which of them they are."""
+        """Returns the store of a split, and the indices of the split's examples in it."""
         indices = self.splits.tests[split] if split in self.test_names else None
         return self.stores[split], getattr(self.splits, split) if indices is None else indices
 
     def labels(self, split: str) -> np.ndarray:
-        """Returns the labels of a split, one row an example."""
+        """Returns the labels of a split, one row per example."""
         store, indices = self.examples(split)
         return store.labels[indices]
 
@@ -69,12 +69,9 @@ class Data:
 def load_data(
     recipe: Recipe, preprocessor: WordPiecePreprocessor, *, log: Callable[[str], None]
 ) -> Data:
-    """Finds the dataset, tokenizes what is not tokenized yet, and splits it.
+    """Loads the dataset, tokenizes what is not in the cache, and splits it.
 
-    Args:
-        recipe: The recipe.
-        preprocessor: From text to the tokens of evaluation.
-        log: Called with messages: what was found and what was left out.
+    `preprocessor` is that of evaluation. `log` gets messages on what was found and left out.
     """
     source = open_source(recipe, log=log)
     if source.has_pairs and recipe.model.truncation == WINDOWS:
@@ -115,15 +112,9 @@ def load_data(
 def plan_stores(
     recipe: Recipe, preprocessor: WordPiecePreprocessor, names: Mapping[str, str]
 ) -> dict[str, tuple[str, WordPiecePreprocessor]]:
-    """Returns what the token store of each split is made from.
+    """Returns, by split, the dataset's own name of it and its preprocessor.
 
-    Args:
-        recipe: The recipe.
-        preprocessor: From text to the tokens of evaluation.
-        names: From `split_names`.
-
-    Returns:
-        By split the dataset's own name of it, and what tokenizes it.
+    `preprocessor` is that of evaluation; `names` is from `split_names`.
     """
     cut = training_preprocessor(recipe, preprocessor)
     return {name: (own, cut if name == "train" else preprocessor) for name, own in names.items()}
@@ -134,7 +125,7 @@ def _load_stores(
     source: Source,
     log: Callable[[str], None],
 ) -> dict[str, TokenStore]:
-    """Returns the stores by split, each made or opened once."""
+    """Returns the stores by split; each is built or opened once."""
     opened, stores = {}, {}
     for name, (own, preprocessor) in plan.items():
         key = own, id(preprocessor)
@@ -145,12 +136,12 @@ def _load_stores(
 
 
 def _check_labels(names: dict[str, str], stores: dict[str, TokenStore]) -> None:
-    """Refuses splits whose labels are hidden, as those of GLUE's test splits are."""
+    """Refuses splits with hidden labels, such as GLUE's test splits."""
     for name, own in names.items():
         labels = stores[name].labels
         is_number = labels.dtype.kind == "f"
         hidden = np.isnan(labels) if is_number else labels.astype(np.int64) < 0
-        if is_number and (labels == -1).all():  # as TFDS hides those of STS-B
+        if is_number and (labels == -1).all():  # TFDS hides STS-B's so
             hidden = labels == -1
         if hidden.any():
             raise UserError(
@@ -161,13 +152,13 @@ def _check_labels(names: dict[str, str], stores: dict[str, TokenStore]) -> None:
 
 
 def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
-    """Returns how much each example of the train store counts in the loss.
+    """Returns the loss weight of each example of the train store; `None` if all are equal.
 
     Returns:
-        float32 of shape `(len(data.stores["train"]),)`; `None` where all count alike.
+        float32 of shape `(len(data.stores["train"]),)`.
 
     Raises:
-        UserError: The recipe weighs classes, and the labels are no classes, or weigh nothing.
+        UserError: Class weights are set, but the labels are not classes, or all weights are 0.
     """
     weights = recipe.training.class_weights
     if weights is None:
@@ -186,15 +177,12 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
 
 
 def find_scaling(recipe: Recipe, data: Data, saved: FitState | None) -> tuple[float, float]:
-    """Returns mean and standard deviation of the targets; 0 and 1 where they are no numbers.
+    """Returns mean and standard deviation of regression targets; 0 and 1 for other tasks.
 
-    Args:
-        recipe: The recipe.
-        data: The data.
-        saved: Of the run's latest checkpoint: weights are used with what they were trained with.
+    A run with a checkpoint (`saved`) keeps the scaling that its weights were trained with.
 
     Raises:
-        UserError: Targets lie outside of the range that the recipe gives them.
+        UserError: Targets lie outside of the recipe's range.
     """
     if data.source.label_kind != NUMBER:
         return 0.0, 1.0
@@ -213,7 +201,7 @@ def _check_single(source: Source, received: str) -> None:
 
 
 def build_plan(recipe: Recipe, data: Data, *, replicas: int = 1) -> BatchPlan:
-    """Builds the plan of which examples make up which step, dealt out over some replicas."""
+    """Builds the plan of which examples make up which step, distributed over replicas."""
     store, indices = data.examples("train")
     return BatchPlan(
         np.asarray(store.lengths[indices]),
@@ -234,13 +222,13 @@ def train_batches(
     weights: np.ndarray | None = None,
     augmented: AugmentedExamples | None = None,
 ) -> Callable[[int], tf.data.Dataset]:
-    """Returns the function from a step to the dataset of the batches from that step on.
+    """Returns a function from a step to the dataset of batches from that step on.
 
     Args:
         data: The data.
         plan: From `build_plan`.
         total_steps: Steps of the run.
-        replicas: Every batch is filled up to a multiple of this many rows.
+        replicas: Batches are padded to a multiple of this many rows.
         weights: From `example_weights`.
         augmented: From `build_augmented_examples`.
     """
@@ -270,12 +258,7 @@ def split_logits(
 ) -> np.ndarray:
     """Returns the logits of a split, float32 `(num_examples, num_outputs)`, in its own order.
 
-    Args:
-        forward: From `build_forward`.
-        data: The data.
-        split: `train`, `validation`, or one of `data.test_names`.
-        batch_size: Examples in a batch.
-        on_batch: Called with the number of examples after each batch.
+    `on_batch` is called with the number of examples after each batch.
     """
     store, indices = data.examples(split)
     return store_logits(forward, store, indices, batch_size=batch_size, on_batch=on_batch)
@@ -301,7 +284,7 @@ def store_logits(
 
 
 def _describe_splits(source: Source, splits: Splits, tests: tuple[str, ...]) -> str:
-    """One line for people: how many examples train, validate and test."""
+    """Returns a line with the number of training, validation and test examples."""
     report = splits.report
     left_out = report["train_left_out_also_in_test"]
     sizes = ", ".join(

@@ -1,4 +1,4 @@
-"""Labels of which no training example is left, wherever the last one went."""
+"""Checks that each label has a training example left after splitting."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ def check_no_label_is_lost(
     splits: Splits,
     log: Callable[[str], object],
 ) -> None:
-    """Refuses splits that leave a label without any example to train on.
+    """Refuses splits that leave a label without any training example.
 
-    Args:
-        source: The examples.
-        stores: By split.
-        splits: From `build_splits`.
-        log: Called with a message about labels that the training data never had, or that only
-            validation still has: their metrics show that they were not learnt.
+    Labels that training never had, or that only validation has, are logged: their metrics show
+    that they were not learnt.
 
     Raises:
-        UserError: A label of train is left neither in train nor in validation.
+        UserError: A label of the train store is in neither the train nor the validation split.
     """
     if source.label_kind == NUMBER:
         return
@@ -64,7 +60,7 @@ def check_no_label_is_lost(
 
 
 def _where(label: int, stores: Mapping[str, TokenStore], splits: Splits) -> Iterator[str]:
-    """Yields where the examples of a label went, with their number."""
+    """Yields the places where a label's examples went, with counts."""
     store = stores[_TRAIN]
     rows = np.flatnonzero(_has(store.labels, label))
     hashes = store.text_hashes[rows]
@@ -90,7 +86,7 @@ def _has(labels: np.ndarray, label: int) -> np.ndarray:
 
 
 def _counts(labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """Returns how many examples have each label, int `(num_labels,)`."""
+    """Returns the number of examples of each label, int `(num_labels,)`."""
     if labels.ndim > 1:
         return np.count_nonzero(labels, axis=0)
     return np.bincount(labels[labels >= 0], minlength=num_labels)

@@ -1,4 +1,4 @@
-"""`data.json` of a run: what its data was when it began, so that a change is noticed later."""
+"""`data.json` of a run: a digest of its data, so that later changes are noticed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,10 @@ _SAME_DATA = "the same texts, labels and groups in the same order; the files may
 
 
 def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
-    """Describes a run's data by its content: names and places of files are not part of it.
-
-    Args:
-        recipe: The recipe.
-        data: The data.
-        preprocessor: From text to tokens.
+    """Describes a run's data by its content, without names or places of files.
 
     Returns:
-        Plain data: of each split the number of examples and a digest of texts, labels and groups;
+        Plain data: for each split the number of examples and a digest of texts, labels and groups;
         the label names; a digest of the tokenizer.
     """
     names = split_names(recipe)
@@ -57,28 +52,22 @@ def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
 
 
 def read_data_record(folder: RunDir | None) -> dict[str, Any] | None:
-    """Returns what a run kept of its data; `None` for a run of an earlier version, or a new one."""
+    """Returns a run's data record; `None` for a new run or one of an earlier version."""
     if folder is None or not (folder.path / _RECORD).exists():
         return None
     return folder.read_json(_RECORD)
 
 
 def write_data_record(folder: RunDir, record: Mapping[str, Any]) -> None:
-    """Keeps a description of the data, unless there is one already."""
+    """Writes a data record, unless there is one already."""
     if read_data_record(folder) is None:
         folder.write_json(_RECORD, record)
 
 
 def check_resumed_data(run_dir: RunDir, recipe: Recipe, now: Mapping[str, Any]) -> None:
-    """Refuses to resume a run on other data than it began with; it may lie elsewhere.
+    """Raises `UserError` if a run is resumed on other data than it started with.
 
-    Args:
-        run_dir: The run.
-        recipe: What it is resumed with.
-        now: From `describe_data`.
-
-    Raises:
-        UserError: The data differs; or lies elsewhere, and the run kept no description of it.
+    The data may have moved, but only if the run has a record of it.
     """
     changed = (key for key, _ in differences(load_recipe(run_dir.recipe_path), recipe))
     moved = [key for key in changed if re.fullmatch(DATA_PLACES, key)]
@@ -98,44 +87,19 @@ def check_resumed_data(run_dir: RunDir, recipe: Recipe, now: Mapping[str, Any]) 
 
 
 def check_evaluated_data(run_dir: RunDir, now: Mapping[str, Any], split: str) -> None:
-    """Refuses to evaluate a run on a split that is not what it was, or with other labels.
-
-    Args:
-        run_dir: The run.
-        now: From `describe_data`.
-        split: The split.
-
-    Raises:
-        UserError: It differs.
-    """
-    read = split if split in now["splits"] else _TRAIN  # of which validation is a part
+    """Raises `UserError` if a split or the label names differ from the run's."""
+    read = split if split in now["splits"] else _TRAIN  # validation is a part of it
     fix = "put the data back as it was, or train a new run on this data."
     _check_same(run_dir, now, splits=[read], fix=fix)
 
 
 def check_exported_data(run_dir: RunDir, now: Mapping[str, Any]) -> None:
-    """Refuses to verify or quantize an export on other data than the run's.
-
-    Args:
-        run_dir: The run.
-        now: From `describe_data`.
-
-    Raises:
-        UserError: The data differs.
-    """
+    """Raises `UserError` if an export is verified or quantized on other data than the run's."""
     _check_same(run_dir, now, fix="put the data back as it was.")
 
 
 def check_data_of_series(first: RunDir, now: Mapping[str, Any]) -> None:
-    """Refuses data that is not that of an earlier run of the same series or search.
-
-    Args:
-        first: The earlier run.
-        now: From `describe_data`.
-
-    Raises:
-        UserError: They differ.
-    """
+    """Raises `UserError` if the data differs from an earlier run of the same series or search."""
     fix = "put the data back as it was, or start anew: figures on other data cannot be compared."
     # A search may vary how texts are tokenized.
     _check_same(first, now, check_tokenizer=False, fix=fix)
@@ -149,7 +113,7 @@ def _check_same(
     check_tokenizer: bool = True,
     fix: str,
 ) -> None:
-    """Refuses data that is not what a run began with; of an earlier version's run any passes."""
+    """Refuses data that differs from a run's record; a run without a record accepts any."""
     before = read_data_record(folder)
     if before is None:
         return

@@ -1,4 +1,4 @@
-"""Where a run's examples come from: the dataset or files that its recipe names, looked over."""
+"""The source of a run's examples: the dataset or files of its recipe, inspected."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ VALIDATION, TEST = "validation", "test"
 
 
 def open_source(recipe: Recipe, *, log: Callable[[str], None]) -> Source:
-    """Finds the recipe's dataset.
-
-    Args:
-        recipe: The recipe.
-        log: Called with messages: what was found and what was guessed.
-    """
+    """Opens the recipe's dataset or files; logs what was found and guessed."""
     data = recipe.data
     if data.dataset != FILES:
         return load_source(data.dataset, data.data_dir, recipe.may_fall_back, log=log)
@@ -44,10 +39,10 @@ def open_source(recipe: Recipe, *, log: Callable[[str], None]) -> Source:
 
 
 def split_names(recipe: Recipe) -> dict[str, str]:
-    """Returns the dataset's own name of each split of a run, under the run's name for it.
+    """Returns the dataset's own name of each split, by the run's name for it.
 
-    The first split to test on is `test`, a further one `test_<its own name>`. Without a validation
-    split of its own, a run holds one out of train.
+    The first test split is `test`, further ones are `test_<own name>`. Without a validation split
+    of its own, a run holds one out of train.
     """
     data = recipe.data
     validation, tests = data.validation_split, data.test_splits
@@ -59,23 +54,15 @@ def split_names(recipe: Recipe) -> dict[str, str]:
 
 
 def tested_splits(recipe: Recipe, test_names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the splits that a run is tested on at its end: none where `evaluation.test` is off.
+    """Returns the splits that a run is tested on at its end; none if `evaluation.test` is off.
 
-    Args:
-        recipe: The recipe.
-        test_names: The run's test splits. Their texts stay out of training all the same.
+    The texts of all `test_names` are kept out of training in either case.
     """
     return tuple(test_names) if recipe.evaluation.test else ()
 
 
 def evaluation_data(recipe: Recipe, source: Source, splits: Sequence[str]) -> dict[str, str]:
-    """Returns where the examples of each split come from: `b.csv`, `glue/mnli (validation)`.
-
-    Args:
-        recipe: The recipe.
-        source: The examples.
-        splits: The run's names of splits that are evaluated.
-    """
+    """Returns the source of each split's examples: `b.csv`, `glue/mnli (validation)`."""
     names, found = split_names(recipe), {}
     for split in splits:
         own = names[split]
@@ -93,15 +80,13 @@ def left_out(
 ) -> dict[str, dict[str, int]]:
     """Returns how many examples are left out, by split and reason: `{"train": {"no text": 3}}`.
 
-    Args:
-        recipe: The recipe.
-        source: The examples. Files leave out rows without text or label.
-        report: That of the splits: examples left out of training, or by a subset.
+    File sources drop rows without text or label. `report` counts the examples that splitting
+    leaves out of training or by a subset.
     """
     names = split_names(recipe)
     found: dict[str, dict[str, int]] = {split: {} for split in names}
     for split, own in names.items():
-        # Rows of train are counted once, also where validation is held out of it.
+        # Rows of train are counted once, even if validation is held out of it.
         if isinstance(source, FileSource) and (split == "train" or own != names["train"]):
             found[split] = source.num_dropped(own)
     for name, count in report.items():
@@ -112,12 +97,9 @@ def left_out(
 
 
 def group_hashes(source: Source, names: Mapping[str, str], given: bool) -> dict[str, np.ndarray]:
-    """Returns the hashes of the groups by split, of every split that has any.
+    """Returns the group hashes by split, for splits that have groups.
 
-    Args:
-        source: The examples.
-        names: From `split_names`.
-        given: Whether validation is a split of its own.
+    `given`: whether validation is a split of its own.
     """
     if not isinstance(source, FileSource):
         return {}
@@ -134,16 +116,9 @@ def inspect(
     *,
     log: Callable[[str], None],
 ) -> None:
-    """Looks over files of the user's own before anything is learnt from them.
+    """Inspects the user's files before training; raises `UserError` if they cannot be used.
 
-    Args:
-        recipe: The recipe.
-        preprocessor: In whose tokens lengths are reported.
-        source: The files.
-        log: Called with messages: what was found.
-
-    Raises:
-        UserError: If the data cannot be trained on.
+    Lengths are reported in tokens of `preprocessor`; `log` gets the findings.
     """
     measure = preprocessor.variant(sequence_length=UNTRUNCATED, truncation="head")
     windows = recipe.model.max_windows if recipe.model.truncation == WINDOWS else 1

@@ -1,4 +1,4 @@
-"""Tokenizing a recipe's data ahead of its run, in parts and by several processes."""
+"""Tokenizes a recipe's data ahead of its run, in parts and in several processes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,7 @@ from kerasft.runs.model.assembly import build_preprocessor, load_recipe_preset
 
 
 class Tokenized(NamedTuple):
-    """A token store.
-
-    Attributes:
-        split: The run's name of the split; the first of those that share the store.
-        examples: How many it holds.
-        tokens: Of all of them.
-        folder: Where it lies.
-    """
+    """A token store, under the run's name of its split (the first of those that share it)."""
 
     split: str
     examples: int
@@ -35,16 +28,7 @@ class Tokenized(NamedTuple):
 
 
 def tokenize_shard(recipe: Recipe, shard: Shard, log: Callable[[str], None]) -> None:
-    """Tokenizes one part of every split of a recipe; what is there already is left alone.
-
-    Args:
-        recipe: The recipe.
-        shard: The part.
-        log: Called with messages: what was done.
-
-    Raises:
-        UserError: For a mistake in recipe, data or surroundings.
-    """
+    """Tokenizes one part of every split of a recipe; existing parts are kept."""
     source, plan = _open(recipe, log)
     for split, (own, preprocessor, store) in plan.items():
         if store.exists():
@@ -56,13 +40,9 @@ def tokenize_shard(recipe: Recipe, shard: Shard, log: Callable[[str], None]) -> 
 
 
 def is_tokenized(recipe: Recipe, log: Callable[[str], None]) -> bool:
-    """Tells whether nothing is left to tokenize: each store is there, or all parts of it, whole.
+    """Returns whether nothing is left to tokenize: each store, or all of its parts, is intact.
 
-    Parts are read once none is missing. One that is damaged is removed.
-
-    Args:
-        recipe: The recipe.
-        log: Called with messages: what was found.
+    The parts are verified only when none is missing; a damaged one is removed.
     """
     _, plan = _open(recipe, log)
     places = [place for _, _, place in plan.values() if not place.exists()]
@@ -72,12 +52,9 @@ def is_tokenized(recipe: Recipe, log: Callable[[str], None]) -> bool:
 
 
 def merge(recipe: Recipe, log: Callable[[str], None], *, verified: bool = False) -> list[Tokenized]:
-    """Puts the parts of every split together; what has none is tokenized here.
+    """Merges the parts of every split; tokenizes splits that have none.
 
-    Args:
-        recipe: The recipe.
-        log: Called with messages: what was found.
-        verified: Whether `is_tokenized` has just read the parts and found them whole.
+    `verified`: `is_tokenized` has just verified the parts.
     """
     source, plan = _open(recipe, log)
     found = []
@@ -90,15 +67,9 @@ def merge(recipe: Recipe, log: Callable[[str], None], *, verified: bool = False)
 
 
 def run_shards(arguments: Sequence[str], count: int, processes: int) -> None:
-    """Runs `kerasft tokenize ... --shard i/count` for every part, several at a time.
+    """Runs `kerasft tokenize ... --shard i/count` for every part, `processes` at a time.
 
-    Args:
-        arguments: Recipe and settings, as the command line has them.
-        count: How many parts.
-        processes: How many processes at a time.
-
-    Raises:
-        UserError: A part failed; the others that were begun are finished.
+    Raises `UserError` if a part failed, when the parts already started are finished.
     """
     waiting, running, failed = list(range(count)), {}, {}
     try:
@@ -128,12 +99,12 @@ def run_shards(arguments: Sequence[str], count: int, processes: int) -> None:
 
 
 def usable_processes() -> int:
-    """Returns how many processes this one may keep busy."""
+    """Returns how many processes may run in parallel here."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _open(recipe: Recipe, log: Callable[[str], None]):
-    """Opens the source; returns of each token store, once, what it is made from and its place."""
+    """Opens the source; returns the split, preprocessor and folder of each distinct token store."""
     source = open_source(recipe, log=log)
     whole = build_preprocessor(recipe, load_recipe_preset(recipe, dtype="float32"))
     plan, seen = {}, set()

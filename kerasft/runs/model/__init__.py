@@ -1,1 +1,1 @@
-"""The model of a run, made out of its recipe."""
+"""The model of a run, built from its recipe."""

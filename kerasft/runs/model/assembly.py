@@ -1,4 +1,4 @@
-"""Makes the pieces of a run out of its recipe: preprocessor, task, model, optimizer."""
+"""Builds the parts of a run from its recipe: preprocessor, task, model, optimizer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,9 @@ from kerasft.training.step.schedule import build_schedule
 def build_preprocessor(recipe: Recipe, preset: Preset) -> WordPiecePreprocessor:
     """Builds the graph from raw text to the token ids of evaluation and serving.
 
-    Args:
-        recipe: The recipe.
-        preset: The encoder.
-
     Raises:
-        UserError: The recipe's sequences are longer than the preset's positions reach, or it
-            alters what the preset does not see.
+        UserError: The recipe's sequences are longer than the preset's position embeddings, or it
+            augments what the preset does not see.
     """
     longest = getattr(preset.backbone, "max_sequence_length", None)
     for section in ("model", "training"):
@@ -76,15 +72,12 @@ def training_preprocessor(
 def build_recipe_task(
     recipe: Recipe, source: Source, *, target_scaling: tuple[float, float] = (0.0, 1.0)
 ) -> Task:
-    """Builds the task that a recipe makes of a source's labels.
+    """Builds the task for a source's labels.
 
-    Args:
-        recipe: The recipe.
-        source: The examples.
-        target_scaling: Of a regression: mean and standard deviation of the training targets.
+    `target_scaling` is mean and standard deviation of the training targets of a regression.
 
     Raises:
-        UserError: If a setting asks for what this kind of label has not.
+        UserError: If a setting is unsupported by this task.
     """
     low, high = recipe.model.minimum_value, recipe.model.maximum_value
     smoothing = recipe.training.label_smoothing
@@ -131,7 +124,7 @@ def load_recipe_preset(recipe: Recipe, *, dtype: str) -> Preset:
 
 
 def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
-    """Builds the model, not compiled yet: enough for evaluation and export."""
+    """Builds the model without compiling it, which is enough for evaluation and export."""
     regularization = recipe.regularization
     encoder = Encoder(
         preset.backbone,
@@ -164,7 +157,7 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
 
 
 def _add_recipe_adapter(recipe: Recipe, encoder: Encoder) -> None:
-    """Adapts the encoder, if the recipe asks for it."""
+    """Adds an adapter to the encoder, if the recipe asks for one."""
     settings = recipe.adapter
     if settings.method != "none":
         add_adapter(
@@ -180,14 +173,9 @@ def _add_recipe_adapter(recipe: Recipe, encoder: Encoder) -> None:
 
 
 def settle_training(model: FineTuner, recipe: Recipe) -> None:
-    """Gives the encoder the weights that training starts from, and settles which are trained.
+    """Sets the encoder's initial weights for training, and which of them are trainable.
 
-    Args:
-        model: From `build_model`, its encoder pretrained.
-        recipe: The recipe.
-
-    Raises:
-        UserError: If the encoder has not as many layers as the recipe names.
+    Raises `UserError` if the encoder has fewer layers than the recipe names.
     """
     freezing = recipe.freezing
     reinitialize(

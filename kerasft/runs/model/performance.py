@@ -1,4 +1,4 @@
-"""What `[performance]` leaves open, settled: the automatic choices."""
+"""Resolves the automatic choices of `[performance]`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
 from kerasft.training.step.fine_tuner import FineTuner
 
-# Texts of so many tokens have their attention computed in chunks of so many.
+# From `_LONG` tokens per text, attention is computed in chunks of `_CHUNK` tokens.
 _LONG, _CHUNK = 1024, 128
 
 
 def attention_chunk(recipe: Recipe, preset: Preset) -> int:
-    """Returns how many tokens' attention is computed at once; 0 is all of a text's."""
+    """Returns the number of tokens whose attention is computed at once; 0: all of a text."""
     chosen, model, training = recipe.performance.attention_chunk, recipe.model, recipe.training
     if chosen is not None:
         return chosen
@@ -31,9 +31,9 @@ def attention_chunk(recipe: Recipe, preset: Preset) -> int:
 
 
 def length_multiple(recipe: Recipe) -> int:
-    """Returns what the width of a training batch is a multiple of.
+    """Returns the multiple to which training batches are padded in width.
 
-    A CPU computes any width at its number of tokens; XLA compiles each anew, and a GPU has tiles.
+    On a CPU any width costs its number of tokens; XLA compiles each width, and GPUs have tiles.
     """
     chosen = recipe.performance.pad_length_to
     if chosen is not None:
@@ -42,18 +42,14 @@ def length_multiple(recipe: Recipe) -> int:
 
 
 def evaluation_length_multiple() -> int:
-    """Returns what the width of an evaluation's batch is a multiple of; XLA compiles none."""
+    """Returns the multiple to which evaluation batches are padded in width; XLA compiles none."""
     return PADDING_MULTIPLE if tf.config.list_logical_devices("GPU") else 1
 
 
 def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
-    """Returns the path of the token table where its rows may be updated as they are read.
+    """Returns the path of the token table if its rows may be updated lazily, when they are read.
 
-    Not where something else than the tokens of a batch makes its gradient, or reads it whole.
-
-    Args:
-        model: What is trained.
-        recipe: The recipe.
+    `None` if its gradient comes from more than the batch's tokens, or if it is read whole.
     """
     reads_whole = (
         recipe.training.ema_decay
@@ -68,11 +64,11 @@ def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
 
 
 def updates_rows(recipe: Recipe) -> bool:
-    """Tells whether the lazy table is updated row by row on these devices; else it is whole.
+    """Returns whether the lazy table is updated row by row on these devices, or else as a whole.
 
-    It was measured on CPUs alone, XLA cannot compile it, replicas sum whole tables, and so do the
-    parts of a batch. A resumed run may have been on other devices or in other parts: so the table
-    is lazy there, too, and only updated otherwise.
+    Row updates were measured on CPUs only, XLA cannot compile them, and replicas and the parts of a
+    batch sum whole tables. A resumed run may have been on other devices or in other parts: the
+    table is lazy there, too, and only updated differently.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -81,14 +77,12 @@ def updates_rows(recipe: Recipe) -> bool:
 
 
 def choose_kernels(recipe: Recipe, log: Callable[[str], None]) -> ModuleType | None:
-    """Returns the kernels that the step is to compute with; `None`: TensorFlow's operations.
+    """Returns the kernels for the training step; `None`: TensorFlow's own operations.
 
-    Args:
-        recipe: The recipe.
-        log: Called with a message that says why there are none, where they would be of use.
+    If kernels would help but are not available, `log` gets the reason.
 
     Raises:
-        UserError: The recipe asks for them, and they cannot be had.
+        UserError: The recipe asks for kernels, and they are not available.
     """
     wanted = recipe.performance.kernels
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -100,7 +94,7 @@ def choose_kernels(recipe: Recipe, log: Callable[[str], None]) -> ModuleType | N
         )
     if wanted is False or on_gpu or recipe.training.jit_compile:
         return None
-    if wanted is None and sys.platform != "linux":  # the only system that they were tried on
+    if wanted is None and sys.platform != "linux":  # the only tested system
         return None
     try:
         return load_kernels(log)

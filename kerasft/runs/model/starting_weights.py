@@ -1,4 +1,4 @@
-"""What a run starts from, where that is not the preset as it is, and what of it is trained."""
+"""Initial weights of a run that come from an earlier run or an adapter instead of the preset."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ from kerasft.training.step.fine_tuner import FineTuner
 def load_starting_weights(
     model: FineTuner, recipe: Recipe, task: Task, log: Callable[[str], None]
 ) -> None:
-    """Gives a model an earlier run's weights, as `model.init_from` and `adapter.init_from` say.
+    """Loads an earlier run's weights or adapter: `model.init_from`, `adapter.init_from`.
 
-    Args:
-        model: With the preset's weights, and the recipe's adapter.
-        recipe: The recipe.
-        task: The task. An adapter's head is loaded if it was trained on the same labels.
-        log: Called with messages: what was loaded.
+    `model` has the preset's weights and the recipe's adapter. An adapter's head is loaded if it was
+    trained on the same labels.
 
     Raises:
         UserError: If there is no such run or adapter, or it belongs to another model.
@@ -42,7 +39,7 @@ def load_starting_weights(
 
 
 def _check_plain(run: str) -> None:
-    """Checks that a run's encoder has no layers of an adapter, which another one has not."""
+    """Checks that a run was trained without adapter layers, which a plain encoder cannot load."""
     path = Path(run).expanduser() / "recipe.toml"
     method = load_recipe(path).adapter.method if path.is_file() else "none"
     if method in (LORA, HOULSBY):
@@ -55,7 +52,7 @@ def _check_plain(run: str) -> None:
 
 
 def log_adapter(model: FineTuner, log: Callable[[str], None]) -> None:
-    """Tells how much of a model's encoder is trained, if it has an adapter."""
+    """Logs the trainable share of a model's encoder, if it has an adapter."""
     report = describe_adapter(model.encoder)
     if report is not None:
         log(report.to_line())

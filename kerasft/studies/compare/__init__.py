@@ -1,1 +1,1 @@
-"""Whether one run is better than another, or only luckier."""
+"""Tests whether one run is better than another, or whether the difference is noise."""

@@ -1,6 +1,6 @@
-"""Finished runs that are to be compared: read, and checked whether that makes sense.
+"""Reads finished runs and checks that they can be compared.
 
-No TensorFlow is imported here: a mistake is told at once.
+TensorFlow is not imported, so that mistakes are reported at once.
 """
 
 from __future__ import annotations
@@ -24,14 +24,7 @@ _NAMES = string.ascii_uppercase
 
 @dataclasses.dataclass(frozen=True)
 class ComparedRun:
-    """One of the runs.
-
-    Args:
-        name: A letter, by which tables and sentences call it.
-        run_dir: Its run directory.
-        recipe: Its recipe.
-        result: What its `metrics.json` says.
-    """
+    """One of the compared runs: `name` is its letter, `result` the content of `metrics.json`."""
 
     name: str
     run_dir: RunDir
@@ -39,9 +32,9 @@ class ComparedRun:
     result: Mapping[str, Any]
 
     def metrics(self, split: str) -> dict[str, float | None]:
-        """Returns the metrics of a split, their names without it; `None` is an undefined one.
+        """Returns the metrics of a split, without its prefix; `None` marks an undefined one.
 
-        Supports, thresholds and ends of intervals are none.
+        Supports, thresholds and interval bounds are excluded.
         """
         prefix = f"{split}/"
         return {
@@ -51,21 +44,18 @@ class ComparedRun:
         }
 
     def splits(self) -> list[str]:
-        """Returns the splits whose predictions it kept."""
+        """Returns the splits with recorded predictions."""
         prefix, suffix = "predictions-", ".npz"
         found = sorted(self.run_dir.path.glob(f"{prefix}*{suffix}"))
         return [path.name.removeprefix(prefix).removesuffix(suffix) for path in found]
 
 
 def open_runs(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedRun]:
-    """Reads the runs.
-
-    Args:
-        paths: Their run directories.
+    """Reads the runs in some run directories.
 
     Raises:
-        UserError: There are too few, one is given twice, is no run directory or not finished, or
-            they learnt different things.
+        UserError: There are too few, one is repeated, is no run directory or not finished, or
+            their tasks differ.
     """
     if not 2 <= len(paths) <= len(_NAMES):
         raise UserError(
@@ -85,14 +75,10 @@ def open_runs(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedRun]:
 
 
 def choose_split(runs: Sequence[ComparedRun], split: str | None) -> str:
-    """Returns the split to compare on: `test` where all have it, else `validation`.
-
-    Args:
-        runs: The runs.
-        split: What was asked for; `None`: nothing.
+    """Returns the split to compare on: `split`, or `test` if all runs have it, else `validation`.
 
     Raises:
-        UserError: Not all of them have it, or there is none that all have.
+        UserError: Not all runs have it, or no split is common to all.
     """
     common = [name for name in runs[0].splits() if all(name in run.splits() for run in runs)]
     wanted = (_TEST, _VALIDATION) if split is None else (split,)
@@ -112,20 +98,20 @@ def choose_split(runs: Sequence[ComparedRun], split: str | None) -> str:
 
 
 def differing_settings(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
-    """Returns what differs between the runs by name, a value for each: recipe, data, settings."""
+    """Returns the differences between runs by name (recipe, data, settings), one value per run."""
     rows = {"recipe": [run.recipe.name for run in runs]}
-    # What `data.dataset` says and what was read differ where the built-in sample stood in.
+    # With the built-in sample, the data read differs from `data.dataset`.
     rows["data"] = [run.result["data"] for run in runs]
     rows |= {name: [run.recipe.values()[name] for run in runs] for name in _setting_names(runs)}
     return {name: values for name, values in rows.items() if any(v != values[0] for v in values)}
 
 
 def same_test_settings(runs: Sequence[ComparedRun], split: str) -> bool:
-    """Tells whether all settings agree that decide which examples a split holds."""
+    """Returns whether all settings are equal that determine a split's examples."""
     differing = set(_setting_names(runs))
     deciding = {name for name in differing if name.startswith("data.")} - {"data.oversample"}
     if split == _VALIDATION or any(run.recipe.data.test_examples for run in runs):
-        deciding |= differing & {"training.seed"}  # which draws a part of the examples
+        deciding |= differing & {"training.seed"}  # it draws the subset of examples
     if split != _VALIDATION:
         deciding -= {"data.train_examples", "data.validation_fraction"}
     return not deciding and len({run.result["data"] for run in runs}) == 1

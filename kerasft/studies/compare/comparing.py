@@ -1,4 +1,4 @@
-"""Compares finished runs: what differs in their settings and metrics, and whether that is noise."""
+"""Compares finished runs: differences in settings and metrics, and whether they are noise."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def compare_runs(
     """Compares finished runs with each other.
 
     Args:
-        paths: Two run directories or more.
-        split: What to compare on; `None`: `test` where all have it, else `validation`.
-        metrics: Metrics to test; none: the headline of the first run's task.
+        paths: Two or more run directories.
+        split: The split to compare on; `None`: `test` if all have it, else `validation`.
+        metrics: Metrics to test; empty: the headline of the first run's task.
         num_resamples: Resamples of the paired bootstrap.
-        seed: Of the resamples: the same gives the same answer.
+        seed: Seed of the resamples; results are reproducible.
 
     Raises:
         UserError: The runs cannot be compared, or have no such split or metric.
@@ -84,7 +84,7 @@ def _test_pairs(
     metrics: Sequence[str],
     **settings: int,
 ) -> list[PairedTest]:
-    """Tests each metric between each two runs, and adjusts for how many tests that makes."""
+    """Tests each metric for each pair of runs, and adjusts for multiple tests."""
     labels = predictions[0]["labels"]
     raw = []
     for metric in metrics:
@@ -102,7 +102,7 @@ def _test_pairs(
         for (first, second), difference in differences.items():
             method = BOOTSTRAP
             right = [weighted[i].is_right for i in (first, second)]
-            if right[0] is not None:  # nor is the other one
+            if right[0] is not None:  # nor is the other
                 difference, method = difference._replace(p_value=mcnemar(*right)), MCNEMAR
             raw.append((metric, runs[first].name, runs[second].name, method, difference))
     adjusted = holm([test[-1].p_value for test in raw])
@@ -145,11 +145,11 @@ def _load_predictions(run: ComparedRun, split: str) -> dict[str, np.ndarray]:
 def _pair(
     runs: Sequence[ComparedRun], split: str, predictions: Sequence[dict[str, np.ndarray]]
 ) -> tuple[Sequence[dict[str, np.ndarray]], str | None]:
-    """Brings the same examples into the same order, by text and label.
+    """Aligns the predictions of all runs to the same order of examples, by text and label.
 
     Returns:
-        The predictions of each run, one row an example in an order common to all, and `None`; or
-        the predictions as they are, and why their examples cannot be paired.
+        The predictions of each run, one row per example in a common order, and `None`; or the
+        predictions unchanged, and why the examples cannot be paired.
     """
     if not all("text_hashes" in found for found in predictions):
         return predictions, _why_not_the_same(runs, split, predictions)
@@ -170,14 +170,14 @@ def _pair(
 
 
 def _example_keys(found: dict[str, np.ndarray]) -> list[bytes]:
-    """Returns the bytes of each example's text hash and label."""
+    """Returns the text hash and label of each example, as bytes."""
     labels = np.asarray(found["labels"], np.float64).reshape(len(found["labels"]), -1)
-    of_labels = np.ascontiguousarray(labels + 0.0).view(np.uint8)  # one zero, not two
+    of_labels = np.ascontiguousarray(labels + 0.0).view(np.uint8)  # -0.0 becomes 0.0
     return [row.tobytes() for row in np.concatenate([found["text_hashes"], of_labels], axis=1)]
 
 
 def _digest(found: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Returns a digest of all texts in their order; earlier versions kept nothing else of them."""
+    """Returns a digest of all texts in order, which is all that earlier versions recorded."""
     if "text_hashes" not in found:
         return found.get("texts")
     digest = hashlib.blake2b(found["text_hashes"].tobytes(), digest_size=16)
@@ -187,7 +187,7 @@ def _digest(found: dict[str, np.ndarray]) -> np.ndarray | None:
 def _why_not_the_same(
     runs: Sequence[ComparedRun], split: str, predictions: Sequence[dict[str, np.ndarray]]
 ) -> str | None:
-    """Says why the examples of runs of earlier versions cannot be paired; `None` if they can."""
+    """Returns why runs of earlier versions cannot be paired by example; `None` if they can."""
     first, others = predictions[0], predictions[1:]
     counts = [len(found["labels"]) for found in predictions]
     if len(set(counts)) > 1:
@@ -232,7 +232,7 @@ def _notes(
 
 
 def _why_undefined(runs: Sequence[ComparedRun], split: str) -> list[str]:
-    """Returns what the runs noted on undefined metrics of a split, each sentence once."""
+    """Returns the runs' notes on undefined metrics of a split, without duplicates."""
     found: dict[str, list[str]] = {}
     for run in runs:
         for note in run.result.get("notes", ()):

@@ -1,4 +1,4 @@
-"""What lies between several runs, as data, as sentences and as JSON."""
+"""The differences between several runs, as data, as sentences and as JSON."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MCNEMAR, BOOTSTRAP = "McNemar, exact", "paired bootstrap"
 
 
 class PairedTest(NamedTuple):
-    """One metric of two runs on the same examples.
+    """A test of one metric of two runs on the same examples.
 
     Attributes:
         metric: Its name.
         first: The first run's letter.
-        second: The second run's.
+        second: The second run's letter.
         method: `MCNEMAR` or `BOOTSTRAP`.
         difference: The second run's metric minus the first's, with its p-value.
-        p_adjusted: The p-value, adjusted for how many tests were made (Holm).
+        p_adjusted: The p-value adjusted for the number of tests (Holm).
     """
 
     metric: str
@@ -37,11 +37,11 @@ class PairedTest(NamedTuple):
 
     @property
     def is_noise(self) -> bool | None:
-        """Whether the difference may be chance; `None` where the test is undefined."""
+        """Whether the difference may be chance; `None` if the test is undefined."""
         return None if math.isnan(self.p_adjusted) else self.p_adjusted >= SIGNIFICANT
 
     def conclude(self, num_examples: int) -> str:
-        """Returns what the test says, in a sentence."""
+        """Returns the test's conclusion in a sentence."""
         size, p = abs(self.difference.estimate), self.p_adjusted
         by = f"by {show_figure(size)}"
         if self.is_noise is None:
@@ -67,17 +67,17 @@ class PairedTest(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What lies between several runs.
+    """The differences between several runs.
 
     Args:
         runs: The runs.
-        split: What they are compared on.
-        settings: Settings that differ, a value for each run.
-        metrics: Metrics of the split that are not of one label alone, a value for each run.
-        num_examples: How many examples each run has of the split.
-        tests: Paired tests of each pair of runs; none where they cannot be made.
-        no_tests_because: Why not.
-        notes: Sentences on what the figures do not say.
+        split: The split that they are compared on.
+        settings: Settings that differ, one value per run.
+        metrics: Metrics of the split without those per label, one value per run.
+        num_examples: Number of examples of the split, for each run.
+        tests: Paired tests of each pair of runs; empty if they cannot be made.
+        no_tests_because: Why there are no tests.
+        notes: Sentences on the limits of the comparison.
     """
 
     runs: Sequence[ComparedRun]
@@ -90,7 +90,7 @@ class Comparison:
     notes: Sequence[str]
 
     def conclusions(self) -> list[str]:
-        """Returns what the tests say, a sentence each, or why there are none."""
+        """Returns the conclusion of each test in a sentence, or why there are none."""
         if self.no_tests_because is not None:
             return [f"No paired test: {self.no_tests_because}"]
         return [test.conclude(self.num_examples[0]) for test in self.tests]

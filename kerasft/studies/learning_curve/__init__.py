@@ -1,1 +1,1 @@
-"""How the score grows with the number of training examples."""
+"""How a metric grows with the number of training examples."""

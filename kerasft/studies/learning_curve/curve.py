@@ -1,4 +1,4 @@
-"""The learning curve: a metric against the number of training examples, and what it tells."""
+"""The learning curve: a metric against the number of training examples, and its conclusion."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ _LINE = {"marker": "o", "linewidth": 2, "elinewidth": 1.3, "capsize": 5}
 
 
 class Point(NamedTuple):
-    """One size of the training set.
+    """One size of the training set: `size` examples, run with each of `seeds`.
 
-    Attributes:
-        size: Training examples.
-        figure: The metric over the seeds.
-        seconds: Seconds of training over the seeds, validation included.
-        seeds: The seeds.
-        run_dirs: Their run directories.
+    `figure` is the metric and `seconds` the training time (with validation), over the seeds.
     """
 
     size: int
@@ -36,9 +31,9 @@ class Curve:
 
     Args:
         recipe: Name of the recipe.
-        metric: What was measured, `test/accuracy`.
-        points: At least two, of rising size, with the same seeds.
-        notes: Sentences on what limits the comparison.
+        metric: The measured metric, `test/accuracy`.
+        points: At least two, of increasing size, with the same seeds.
+        notes: Sentences on the limits of the comparison.
     """
 
     recipe: str
@@ -57,7 +52,7 @@ class Curve:
         }
 
     def to_csv(self) -> str:
-        """Returns a table with a row each size; an undefined figure is an empty cell."""
+        """Returns a table with one row per size; an undefined figure is an empty cell."""
         rows = [
             (p.size, p.figure.mean, p.figure.std, len(p.seeds), p.seconds.mean) for p in self.points
         ]
@@ -65,11 +60,11 @@ class Curve:
         return "\n".join([header, *(",".join(map(_cell, row)) for row in rows), ""])
 
     def conclude(self) -> str:
-        """Returns what the last two sizes say of still more examples, in a sentence or two.
+        """Returns a conclusion on more examples, from the last two sizes.
 
-        The gain is taken seed by seed, since the two runs of a seed share what it draws. It counts
-        only if the 95 % interval of its mean over the seeds (Student's t) does not hold zero; and
-        it is not carried on beyond the largest size.
+        The gain is computed per seed, since the two runs of a seed share its random draws. It
+        counts only if the 95 % interval of its mean over the seeds (Student's t) excludes zero. It
+        is not extrapolated beyond the largest size.
         """
         before, last = self.points[-2:]
         pairs = zip(before.figure.values, last.figure.values, strict=True)

@@ -1,6 +1,6 @@
-"""A learning curve that is run: each size with each seed, measured on the same examples.
+"""Runs a learning curve: each size with each seed, measured on the same examples.
 
-TensorFlow is imported when a curve is run and not before, since command lines read this at once.
+TensorFlow is imported only when a curve is run, since command lines import this at once.
 """
 
 from __future__ import annotations
@@ -26,20 +26,16 @@ from kerasft.studies.series import (
     run_series,
 )
 
-SERIES = "learning_curve"  # begins the folders: runs/learning_curve-20261125-103000
+SERIES = "learning_curve"  # folder prefix: runs/learning_curve-20261125-103000
 USUAL_SEEDS = 3
 EXAMPLE = "--sizes 100,300,1000,3000"
 _KIND = "a learning curve"
-_MEASURED = "whole_validation.json"  # of a run: what all of validation says of it
+_MEASURED = "whole_validation.json"  # of a run: its metrics on all of validation
 TEST, VALIDATION = "test", "validation"
 
 
 def read_sizes(text: str) -> tuple[int, ...]:
-    """Reads `--sizes`: whole numbers above 0, rising, at least two.
-
-    Raises:
-        UserError: They are not.
-    """
+    """Parses `--sizes`: at least two positive, increasing integers; else raises `UserError`."""
     parts = [part.strip() for part in text.split(",")]
     whole = all(part.isascii() and part.isdecimal() for part in parts)
     sizes = tuple(map(int, parts)) if whole else ()
@@ -55,15 +51,12 @@ def read_sizes(text: str) -> tuple[int, ...]:
 
 
 def plan_curve(recipe: Recipe, sizes: Sequence[int], num_seeds: int | None) -> Series:
-    """Returns the series of a new curve, which has not begun.
+    """Returns the series of a new curve, not begun yet.
 
-    Args:
-        recipe: The recipe.
-        sizes: From `read_sizes`.
-        num_seeds: How many seeds; `None`: three, or the one that the recipe is given.
+    `num_seeds=None`: three, or the seed that the recipe is given.
 
     Raises:
-        UserError: For a setting that a curve decides itself.
+        UserError: The recipe sets what a curve controls itself.
     """
     refuse_seed(recipe, num_seeds)
     _check_settings(recipe)
@@ -79,17 +72,10 @@ def open_curve(
     seeds: int | None,
     sizes: Sequence[int] | None = None,
 ) -> Series:
-    """Opens the curve in a folder; what else is named must not differ from it.
+    """Opens the curve in a folder; raises `UserError` if other arguments differ from it.
 
-    Args:
-        folder: The folder.
-        name: Begins the names of such folders.
-        recipes: The recipe, if one is named.
-        seeds: How many seeds, if that is given.
-        sizes: From `read_sizes`, if they are given.
-
-    Raises:
-        UserError: If something differs, or the folder is not that of a curve.
+    `name` is the prefix of such folders. `recipes`, `seeds` and `sizes` (from `read_sizes`) are
+    compared if given.
     """
     series = open_series(folder, name, _KIND)
     own = (base_name(series), sizes_of(series), series.num_seeds)
@@ -106,9 +92,9 @@ def open_curve(
 
 
 def recipes_of_sizes(recipe: Recipe, sizes: Sequence[int]) -> tuple[Recipe, ...]:
-    """Returns the recipe once for each size, under the name `<recipe>-<size>`.
+    """Returns one recipe per size, named `<recipe>-<size>`, without export.
 
-    None exports: models of parts of the data are not there to be served.
+    Models of parts of the data are not meant to be served.
     """
     return tuple(
         dataclasses.replace(
@@ -128,11 +114,7 @@ def sizes_of(series: Series) -> tuple[int, ...]:
 
 
 def base_name(series: Series) -> str:
-    """Returns the name of the recipe that a curve is of.
-
-    Raises:
-        UserError: If the series is none of a learning curve.
-    """
+    """Returns the recipe name of a curve; raises `UserError` if the series is not a curve."""
     sizes = sizes_of(series)
     name = series.recipes[0].name.removesuffix(f"-{sizes[0]}")
     if [recipe.name for recipe in series.recipes] != [f"{name}-{size}" for size in sizes]:
@@ -143,18 +125,10 @@ def base_name(series: Series) -> str:
 def run_curve(
     series: Series, reporting: Reporting, runs_folder: str | Path = "runs"
 ) -> tuple[Curve, RunDir]:
-    """Runs what is not finished yet, and writes the curve into the folder of the series.
+    """Runs what is not finished, and writes the curve into the folder of the series.
 
-    Args:
-        series: From `plan_curve` or `open_curve`.
-        reporting: How people are told how it gets on.
-        runs_folder: Where the folder of a new series is made.
-
-    Returns:
-        The curve, and the folder with `learning_curve.csv`, `.json` and `.png`.
-
-    Raises:
-        UserError: For a mistake in recipe, data or surroundings.
+    `series` is from `plan_curve` or `open_curve`. The folder returned has `learning_curve.csv`,
+    `.json` and `.png`.
     """
     if series.folder is None:
         series = _settle(series, reporting).begin(SERIES, runs_folder)
@@ -170,7 +144,7 @@ def run_curve(
 
 
 def _check_settings(recipe: Recipe) -> None:
-    """Refuses settings that a curve decides itself."""
+    """Refuses settings that a curve controls itself."""
     if "data.train_examples" in recipe.overridden:
         raise UserError(
             "--sizes says on how many examples is trained, and data.train_examples is given, too.",
@@ -190,7 +164,7 @@ def _describe(name: str, sizes: Sequence[int], num_seeds: int | None) -> str:
 
 
 def _settle(series: Series, reporting: Reporting) -> Series:
-    """Returns a series with what its data settles, when that is found to be enough."""
+    """Returns a series with the settings fixed by its data, if there are enough examples."""
     from kerasft.runs.context import load_context
 
     sizes = sizes_of(series)
@@ -205,7 +179,7 @@ def _settle(series: Series, reporting: Reporting) -> Series:
             "train on, without those held out",
             fix=f"end with {available}.",
         )
-    # With the data that was found, perhaps the built-in sample.
+    # With the data that was found, possibly the built-in sample.
     found = dataclasses.replace(whole, data=context.recipe.data)
     return dataclasses.replace(series, recipes=recipes_of_sizes(found, sizes))
 
@@ -218,9 +192,9 @@ def _on_all_data(recipe: Recipe, name: str) -> Recipe:
 def _measure(finished: Finished, reporting: Reporting) -> tuple[str, float | None]:
     """Returns the name of the headline metric, and its value for a run.
 
-    Without a test split it is that of validation. Where validation is held out of train it
-    shrinks with the training set, so that sizes would be compared on other examples: then the
-    best weights are evaluated on all of it. No run has trained on any of it, whatever its size.
+    Without a test split, the metric is on validation. If validation is held out of train, it
+    shrinks with the training set. The best weights are then evaluated on all of it, so that sizes
+    are compared on the same examples. No run has trained on any of them, whatever its size.
     """
     from kerasft.runs.data.source import split_names
     from kerasft.runs.evaluate import measure_validation
@@ -253,7 +227,7 @@ def _point(size: int, found: Sequence[tuple[Finished, float | None]]) -> Point:
 
 
 def _notes(series: Series, metric: str) -> tuple[str, ...]:
-    """Returns what limits the comparison."""
+    """Returns the limits of the comparison."""
     recipe, notes = series.recipes[0], []
     if recipe.data.test_examples is not None and metric.startswith(f"{TEST}/"):
         notes.append(

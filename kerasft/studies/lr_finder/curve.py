@@ -1,6 +1,6 @@
-"""The curve of a learning-rate range test: loss against rate, and the rate that it suggests.
+"""The curve of a learning-rate range test (loss against rate), and the rate it suggests.
 
-Numbers only; `rate_finder.py` measures them.
+NumPy only; `finder.py` runs the test.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-_WINDOWS = 8  # of the curve: a window holds this part of all steps
+_WINDOWS = 8  # windows per curve
 _SMALLEST_WINDOW = 5
-_CLEAR = 3.0  # standard errors: of curves of 200 steps that are all noise, 4 % fall so far
+_CLEAR = 3.0  # standard errors; 4 % of pure-noise curves of 200 steps fall this far
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class RateCurve:
     Args:
         rates: float64 `(num_steps,)`, rising by the same factor each step.
         losses: float64 `(num_steps,)`: mean loss of each step's batch, before its update.
-        num_planned: Steps that were to be done, the steps of the whole range.
-        diverged: Whether the test ended early, because the loss did not stay what it had been.
+        num_planned: Steps of the whole range.
+        diverged: Whether the test ended early, because the loss diverged.
     """
 
     rates: np.ndarray
@@ -33,14 +33,13 @@ class RateCurve:
 
     @property
     def window(self) -> int:
-        """Steps of a window to smooth over, odd: an eighth of the range, at least 5."""
+        """Steps of the smoothing window, odd: an eighth of the range, at least 5."""
         return max(_SMALLEST_WINDOW, self.num_planned // _WINDOWS) // 2 * 2 + 1
 
     def smoothed(self) -> np.ndarray:
         """Returns the mean loss of the window around each step; windows are cut at the ends.
 
-        The mean of a window that reaches to both sides does not lag behind, as a running average
-        does, by which the rates would seem higher than they are.
+        A centred window does not lag, unlike a running average, which would overestimate the rates.
         """
         half = self.window // 2
         sums = np.concatenate([[0.0], np.cumsum(self.losses)])
@@ -50,11 +49,11 @@ class RateCurve:
 
 
 class Suggestion(NamedTuple):
-    """What a curve says of the learning rate.
+    """The learning rate that a curve suggests.
 
     Attributes:
-        learning_rate: The rate, to two digits; `None` where the loss did not clearly fall.
-        lowest_loss_rate: The rate at which the smoothed loss was lowest; `None` as above.
+        learning_rate: The rate, to two digits; `None` if the loss did not clearly fall.
+        lowest_loss_rate: The rate with the lowest smoothed loss; `None` as above.
         reason: A sentence for people: why this rate, or why none.
     """
 
@@ -66,16 +65,12 @@ class Suggestion(NamedTuple):
 def suggest_rate(curve: RateCurve) -> Suggestion:
     """Suggests the rate at which the loss falls most steeply over the logarithm of the rate.
 
-    The slope is that of a line fitted to the raw losses of each window (least squares), and only
-    rates up to the lowest smoothed loss count: what comes after is divergence, also where it falls
-    once more. There the rate learns most and still stands well below the one that is too high. It
-    is the peak of a recipe's schedule, whose mean over a run is about half of it, and is therefore
-    not divided any further.
+    The slope is of a least-squares line through the raw losses of each window. Only rates up to
+    the lowest smoothed loss count; after it the loss diverges, even if it falls once more. At the
+    steepest rate the model learns most, still well below rates that are too high. It becomes the
+    peak of the schedule, whose mean over a run is about half of it, hence no further division.
 
     A fall is clear if it exceeds three standard errors of the difference of two windows' means.
-
-    Args:
-        curve: The curve.
     """
     size = curve.window
     if len(curve.losses) < 2 * size:
@@ -97,7 +92,7 @@ def suggest_rate(curve: RateCurve) -> Suggestion:
 
 
 def describe_rate(rate: float) -> str:
-    """Returns a rate as people write it: `5e-5`, `1.5e-4`; it is a TOML literal."""
+    """Returns a rate in short form, also a TOML literal: `5e-5`, `1.5e-4`."""
     digits, _, exponent = f"{rate:.1e}".partition("e")
     return f"{digits.removesuffix('.0')}e{int(exponent)}"
 

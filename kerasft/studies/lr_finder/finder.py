@@ -1,8 +1,8 @@
-"""The learning-rate range test: what the loss does while the rate rises from step to step.
+"""The learning-rate range test: trains with a rate that rises each step and records the loss.
 
-Smith, 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, with a rate that
-rises exponentially instead of along a line. The steps are those of every training; afterwards the
-model is what it was before.
+Smith, 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, but with an
+exponential instead of a linear rise. Steps are ordinary training steps; the model is restored
+afterwards.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from kerasft.training.loop.fit import checkpointed_variables
 from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.private import learning_rate_or_schedule
 
-_DIVERGED = 4.0  # times the best average so far
-_DECAY = 0.9  # of the running average that tells whether the loss diverges
+_DIVERGED = 4.0  # times the lowest average so far
+_DECAY = 0.9  # of the running average that detects divergence
 
 
 class RisingRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that rises exponentially, by the same factor each step.
+    """A schedule that rises exponentially, by the same factor each step.
 
     For step `s`: `lowest * (highest / lowest) ** ((s - first_step) / (num_steps - 1))`, and
-    `highest` from then on.
+    `highest` after that.
 
     Args:
         lowest: Rate of the first step, above 0.
         highest: Rate of the last step.
-        num_steps: Steps in all, at least 2.
+        num_steps: Total steps, at least 2.
         first_step: Steps that the optimizer has done before. Defaults to 0.
     """
 
@@ -69,24 +69,24 @@ def run_rate_test(
     num_steps: int,
     on_step: Callable[[StepResult], object] = lambda result: None,
 ) -> RateCurve:
-    """Trains with a rising rate until the range is through or the loss diverges.
+    """Trains with a rising rate until the range is done or the loss diverges.
 
-    It diverges when its running average exceeds four times the lowest one so far, or loss or
-    gradient are no longer finite. The rate of each variable keeps its ratio to the optimizer's.
-    Weights, optimizer, random seeds and running metrics are put back, whatever happens.
+    Divergence: the running average of the loss exceeds four times its lowest value so far, or
+    loss or gradient are not finite. Each variable's rate keeps its ratio to the optimizer's.
+    Weights, optimizer, random seeds and running metrics are always restored.
 
     Args:
-        model: A compiled `FineTuner`, its optimizer built, and made with a schedule.
+        model: A compiled `FineTuner` with a built optimizer that has a schedule.
         strategy: The strategy that the model was made under.
         batches: Global batches, at least `num_steps`.
-        lowest: The rate to begin with.
-        highest: The rate to end with.
-        num_steps: Steps from the one to the other, at least 2.
+        lowest: The first rate.
+        highest: The last rate.
+        num_steps: Steps of the range, at least 2.
         on_step: Called after each step.
 
     Raises:
-        UserError: If the very first step breaks down, which no rate is to blame for.
-        ValueError: If the optimizer has no schedule to put in place of.
+        UserError: If the very first step diverges, which is not due to the rate.
+        ValueError: If the optimizer has no schedule to replace.
     """
     variables = checkpointed_variables(model)
     saved = [np.array(variable.numpy()) for variable in variables]
@@ -103,7 +103,7 @@ def run_rate_test(
 
 @contextlib.contextmanager
 def _scheduled(optimizer, schedule: RisingRate) -> Iterator[None]:
-    """Puts a schedule in the place of an optimizer's own for a while."""
+    """Context manager that replaces an optimizer's schedule."""
     usual = learning_rate_or_schedule(optimizer)
     if not isinstance(usual, keras.optimizers.schedules.LearningRateSchedule):
         raise ValueError(f"The optimizer has no schedule. Received: learning_rate={usual!r}.")
@@ -117,14 +117,14 @@ def _scheduled(optimizer, schedule: RisingRate) -> Iterator[None]:
 def _climb(
     steps: Iterator[StepResult], num_steps: int, on_step: Callable[[StepResult], object]
 ) -> RateCurve:
-    """Takes the steps, and notes rate and loss of each, until they end or diverge."""
+    """Runs the steps, and records the rate and loss of each, until they end or diverge."""
     rates, losses, diverged = [], [], False
     average, best = 0.0, np.inf
     with contextlib.closing(steps):
         while not diverged:
             try:
                 result = next(steps, None)
-            except UserError:  # loss or gradient are not finite: here that is an answer
+            except UserError:  # loss or gradient are not finite: a result here
                 if not losses:
                     raise
                 diverged = True

@@ -9,17 +9,10 @@ from kerasft.studies.lr_finder.curve import RateCurve, describe_rate
 
 
 def plot_rate_curve(curve: RateCurve, suggested: float | None, *, title: str) -> bytes:
-    """Plots loss, raw and smoothed, against the rate on a logarithmic axis.
+    """Plots raw and smoothed loss against the rate on a logarithmic axis; returns a PNG file.
 
-    Where the loss diverges, the lines leave the plot: what is to be seen lies below.
-
-    Args:
-        curve: The curve.
-        suggested: The rate to mark, if there is one.
-        title: What was measured.
-
-    Returns:
-        A PNG file.
+    A diverging loss leaves the plot, so that the part below stays visible. `suggested` is the rate
+    to mark, if any; `title` is shown above.
     """
     smoothed = curve.smoothed()
     with new_figure(title) as (figure, axes):
@@ -39,7 +32,7 @@ def plot_rate_curve(curve: RateCurve, suggested: float | None, *, title: str) ->
 
 
 def _limits(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
-    """Returns the lowest and highest loss to show: no higher than before the smoothed lowest."""
+    """Returns the loss limits of the plot: at most the highest loss before the smoothed minimum."""
     low, high = losses.min(), losses[: int(np.argmin(smoothed)) + 1].max()
     margin = 0.12 * float(high - low) or 0.05
     return float(low) - margin, float(high) + 2 * margin

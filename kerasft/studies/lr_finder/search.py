@@ -1,6 +1,6 @@
-"""Looking for a learning rate: the range test with a recipe's own model and data.
+"""Learning-rate search: the range test with a recipe's own model and data.
 
-TensorFlow is imported when the test begins, so that a mistake is answered at once.
+TensorFlow is imported only when the test starts, so that mistakes are reported at once.
 """
 
 from __future__ import annotations
@@ -20,37 +20,27 @@ if TYPE_CHECKING:
     from kerasft.training.callbacks.callback import Callback
     from kerasft.training.step.fine_tuner import FineTuner
 
-SEARCH = "find_lr"  # begins the names of the folders, and is that of the files in them
+SEARCH = "find_lr"  # folder prefix, and the name of the files
 FEWEST_STEPS = 20
-_HIGHEST_POSSIBLE = 1.0  # of training.learning_rate
+_HIGHEST_POSSIBLE = 1.0  # bound of training.learning_rate
 
 
 class RateRange(NamedTuple):
-    """Rates to go through, and in how many steps.
-
-    Attributes:
-        lowest: The rate of the first step.
-        highest: The rate of the last step.
-        num_steps: Steps from the one to the other.
-    """
+    """A range of rates: `lowest` in the first of `num_steps` steps, `highest` in the last."""
 
     lowest: float = 1e-7
     highest: float = _HIGHEST_POSSIBLE
     num_steps: int = 200
 
     def check(self) -> None:
-        """Checks that there is a range, and steps enough to see something.
-
-        Raises:
-            UserError: There is not.
-        """
+        """Raises `UserError` if the range is empty or has too few steps."""
         if self.num_steps < FEWEST_STEPS:
             raise UserError(
                 "These are too few steps to see a curve.",
                 received=f"--steps {self.num_steps}",
                 expected=f"at least {FEWEST_STEPS}",
             )
-        if not 0 < self.lowest < self.highest <= _HIGHEST_POSSIBLE:  # false for nan, too
+        if not 0 < self.lowest < self.highest <= _HIGHEST_POSSIBLE:  # false for NaN, too
             raise UserError(
                 "These two rates are no range.",
                 received=f"--lowest {self.lowest:g} --highest {self.highest:g}",
@@ -61,14 +51,7 @@ class RateRange(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RateSearch:
-    """What a search left.
-
-    Args:
-        recipe: The recipe.
-        folder: Its folder: curve, plot, TensorBoard.
-        curve: Loss against rate.
-        suggestion: What the curve says.
-    """
+    """The result of a search; `folder` has the curve, its plot and TensorBoard's files."""
 
     recipe: Recipe
     folder: RunDir
@@ -77,7 +60,7 @@ class RateSearch:
 
     @property
     def csv_path(self) -> Path:
-        """The curve: a row a step."""
+        """The curve, one row per step."""
         return self.folder.path / f"{SEARCH}.csv"
 
     @property
@@ -87,9 +70,9 @@ class RateSearch:
 
     @property
     def settings(self) -> dict[str, float]:
-        """The settings that the suggestion is; none where there is no suggestion.
+        """The suggested settings; empty without a suggestion.
 
-        A head with a rate of its own keeps its ratio to the encoder's, as it had in the test.
+        A head's own rate keeps its ratio to the encoder's, as in the test.
         """
         rate, training = self.suggestion.learning_rate, self.recipe.training
         if rate is None:
@@ -102,13 +85,13 @@ class RateSearch:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings as a command line takes them: `training.learning_rate=5e-5`."""
+        """The settings as command-line overrides: `training.learning_rate=5e-5`."""
         from kerasft.studies.lr_finder.curve import describe_rate
 
         return [f"{name}={describe_rate(rate)}" for name, rate in self.settings.items()]
 
     def to_json(self) -> dict[str, object]:
-        """Returns plain data: what `--json` prints and `find_lr.json` holds."""
+        """Returns the object that `--json` prints and `find_lr.json` holds."""
         curve, suggestion = self.curve, self.suggestion
         return {
             "run_dir": str(self.folder.path),
@@ -130,21 +113,18 @@ def find_learning_rate(
     callbacks: Sequence[Callback] = (),
     runs_folder: str | Path = "runs",
 ) -> RateSearch:
-    """Runs the learning-rate range test on a recipe, and writes down what it showed.
+    """Runs the learning-rate range test on a recipe, and writes the results.
 
-    Schedule and length alone are others than in a run, and no layer is held back to join later:
-    data, model, loss, optimizer and the rates of the layers among themselves are the recipe's.
-    Nothing is trained to be kept. What was tested is written as `find_lr.toml`, not `recipe.toml`,
-    so that nobody takes the folder for that of a run.
+    Only the schedule and the length differ from a run, and no layer is frozen for gradual
+    unfreezing: data, model, loss, optimizer and the ratios of layer rates are the recipe's. No
+    weights are kept. The recipe is written as `find_lr.toml`, not `recipe.toml`, so that the folder
+    is not mistaken for a run.
 
     Args:
         recipe: What to train.
-        rates: The rates to go through; `None` is the usual range.
-        callbacks: Notified of what happens, beside TensorBoard.
+        rates: The range; `None` is the default range.
+        callbacks: Notified of events, in addition to TensorBoard.
         runs_folder: Where the folder `find_lr-<recipe>-<date>-<time>` is made.
-
-    Raises:
-        UserError: For a mistake in range, recipe, data or surroundings.
     """
     rates = rates or RateRange()
     rates.check()
@@ -153,7 +133,7 @@ def find_learning_rate(
     from kerasft.runs.train import build_trained_model
     from kerasft.training.callbacks.tensorboard import TensorBoardCallback
 
-    # Before there is a folder: a mistake leaves none behind.
+    # Before a folder is made: a mistake leaves none behind.
     context = load_context(_tested(recipe, rates.num_steps), callbacks)
     model = build_trained_model(context)
     folder = create_run_dir(f"{SEARCH}-{recipe.name}", runs_folder)
@@ -169,10 +149,10 @@ def find_learning_rate(
 
 
 def _tested(recipe: Recipe, num_steps: int) -> Recipe:
-    """Returns the recipe as it is tested: as long as the range, with all layers from the start.
+    """Returns the recipe with the length of the range, and with all layers from the start.
 
-    What does for the head alone, as gradual unfreezing would begin with, is too high a rate for
-    the layers that join it.
+    A rate for the head alone, with which gradual unfreezing starts, is too high for the layers that
+    join it.
     """
     training = dataclasses.replace(
         recipe.training,

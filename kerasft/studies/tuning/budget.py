@@ -1,4 +1,4 @@
-"""Time: how it is written, what a study has used, and what still fits."""
+"""The time budget of a study: parsing, time used, and what still fits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ _WRITTEN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d
 
 
 def read_time(text: str) -> float:
-    """Reads a time such as `2h`, `1h30m`, `45m`, `90s`; returns seconds.
-
-    Raises:
-        UserError: It is none, or nothing at all.
-    """
+    """Parses a time such as `2h`, `1h30m`, `45m`, `90s` into seconds; else raises `UserError`."""
     match = _WRITTEN.fullmatch(text.strip().replace(" ", ""))
     parts = match.groups() if match else ()
     seconds = sum(
@@ -33,7 +29,7 @@ def read_time(text: str) -> float:
 
 
 def write_time(seconds: float) -> str:
-    """Writes seconds for people: `1h05m`, `2m30s`, `12s`."""
+    """Formats seconds for people: `1h05m`, `2m30s`, `12s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -42,30 +38,25 @@ def write_time(seconds: float) -> str:
 
 
 class Finals(NamedTuple):
-    """How the finalists are compared.
-
-    Attributes:
-        finalists: How many, the recipe as it is not counted; 0: there are no finals.
-        seeds: New seeds, with each of which every finalist is run.
-    """
+    """The finals: `finalists` besides the baseline (0: none), each run with `seeds` new seeds."""
 
     finalists: int
     seeds: int
 
     @property
     def runs(self) -> int:
-        """How many runs that is, those of the recipe as it is included."""
+        """Number of runs, including those of the baseline."""
         return (self.finalists + 1) * self.seeds if self.finalists else 0
 
 
 class Budget:
-    """The time of a study.
+    """The time budget of a study.
 
     Args:
-        seconds: What it has; `None`: as much as it takes.
-        used: What earlier sessions of the study have used.
-        workers: Trials that run side by side.
-        clock: Returns seconds, rising.
+        seconds: The limit; `None`: no limit.
+        used: Seconds used by earlier sessions of the study.
+        workers: Trials that run in parallel.
+        clock: Returns seconds, increasing.
     """
 
     def __init__(
@@ -82,20 +73,19 @@ class Budget:
 
     @property
     def used(self) -> float:
-        """Seconds that the study has taken so far, over all of its sessions."""
+        """Seconds that the study has taken so far, over all sessions."""
         return self._clock() - self._start
 
     @property
     def left(self) -> float:
-        """Seconds that are left; infinite where there is no limit."""
+        """Seconds left; infinite without a limit."""
         return float("inf") if self.seconds is None else self.seconds - self.used
 
     def fits(self, durations: Sequence[float], reserved_runs: int = 0) -> bool:
-        """Tells whether one more trial may start: if one of the median length still ends in time.
+        """Returns whether one more trial of the median duration, and the reserved runs, fit.
 
-        Args:
-            durations: Seconds of the trials so far, at least one.
-            reserved_runs: Runs that are still to come after the search.
+        `durations` are seconds of the trials so far, at least one; the reserved runs follow the
+        search.
         """
         if self.seconds is None:
             return True
@@ -103,16 +93,13 @@ class Budget:
         return median + self.needed(reserved_runs, median) <= self.left
 
     def needed(self, runs: int, seconds_each: float) -> float:
-        """Returns the seconds that so many runs take, side by side as far as there are workers."""
+        """Returns the seconds that some runs take, in parallel on the workers."""
         return -(-runs // self.workers) * seconds_each
 
     def choose_finals(self, wanted: Finals, seconds_each: float, *, fixed: bool) -> Finals:
-        """Returns the finals that take at most half of the budget: fewer finalists, then seeds.
+        """Returns finals that take at most half of the budget: fewer finalists, then fewer seeds.
 
-        Args:
-            wanted: What is asked for.
-            seconds_each: What a run takes.
-            fixed: Whether they are to stay as they are.
+        `wanted` is returned without a limit or if `fixed`. `seconds_each` is the time of a run.
         """
         if self.seconds is None or fixed:
             return wanted

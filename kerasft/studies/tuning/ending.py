@@ -9,7 +9,7 @@ from kerasft.studies.tuning.budget import write_time
 TRIALS, BUDGET, FAILURES = "trials", "budget", "failures"
 EXHAUSTED, BRACKETS, NO_PROPOSAL = "exhausted", "brackets", "no_proposal"
 CLOSED = "closed"
-MAX_FAILURES = 5  # one after the other, before a search gives up
+MAX_FAILURES = 5  # in a row, before a search gives up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Ending:
     """The end of a search.
 
     Args:
-        reason: `trials` (as many as were asked for), `budget`, `failures` (one after the other),
-            `exhausted` (all points of the space were tried), `brackets` (of Hyperband),
-            `no_proposal` (KerasTuner found no new point) or `closed` (the winner was tested).
-        trials: How many were started, the recipe as it is not counted.
-        asked: How many were asked for; `None`: no number was given.
-        message: The same as a sentence.
+        reason: `trials` (the requested number), `budget`, `failures` (in a row), `exhausted` (all
+            points of the space were tried), `brackets` (of Hyperband), `no_proposal` (KerasTuner
+            found no new point) or `closed` (the winner was tested).
+        trials: Number of trials started, without the baseline.
+        asked: Number of trials requested; `None`: no number was given.
+        message: The reason as a sentence.
     """
 
     reason: str
@@ -39,14 +39,9 @@ def describe_ending(
     points: int | None,
     budget_seconds: float | None,
 ) -> Ending:
-    """Returns the end of a search with its sentence.
+    """Returns the end of a search with its sentence; see `Ending`.
 
-    Args:
-        reason: See `Ending`.
-        trials: How many were started.
-        asked: How many were asked for.
-        points: How many points the space has; `None`: they cannot be counted.
-        budget_seconds: The time of the study, if it has a limit.
+    `points` is the size of the space; `None`: not countable.
     """
     count = f"{trials}" if asked is None or reason == TRIALS else f"{trials} of {asked}"
     ended = f"The search ended after {count} trial{'' if count == '1' else 's'}"

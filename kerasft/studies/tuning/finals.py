@@ -1,4 +1,4 @@
-"""The end of a search: finalists with new seeds, a winner by mean, and what may be said of it."""
+"""The finals of a search: finalists with new seeds, the winner by mean, and the conclusion."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ BASELINE = "baseline"
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """A trial and what came of it.
-
-    Args:
-        job: Its name; `baseline` is the recipe as it is.
-        values: The settings that it tried.
-        outcome: What came of it.
-        epochs: Of Hyperband: how long it trained.
-    """
+    """A trial and its result; `epochs` is how long it trained, of Hyperband only."""
 
     job: str
     values: Mapping[str, Any]
@@ -32,14 +25,14 @@ class Tried:
 
 @dataclasses.dataclass(frozen=True)
 class Finalist:
-    """A trial that was run again, with new seeds.
+    """A trial that was run again with new seeds.
 
     Args:
-        job: The trial's name; `baseline` is the recipe as it is.
+        job: The trial's name; `baseline` is the unchanged recipe.
         values: Its settings.
-        figure: The metric on validation over the seeds; undefined if one of them failed.
-        run_dirs: The run of each seed, `None` where it came to none.
-        losses: The loss on validation of each seed, `None` where it is not known; or none at all.
+        figure: The validation metric over the seeds; undefined if one of them failed.
+        run_dirs: The run of each seed; `None` if there is none.
+        losses: The validation loss of each seed, `None` if it is unknown; may be empty.
     """
 
     job: str
@@ -50,15 +43,15 @@ class Finalist:
 
 
 def choose_finalists(tried: Sequence[Tried], count: int, metric: str) -> list[Tried]:
-    """Returns the best trials, of equal settings the first; those that trained longest first.
+    """Returns the best trials without duplicate settings; trials that trained longest come first.
 
-    A trial whose metric is undefined is none of them. Ties go to the lower loss on validation, then
-    to the earlier trial.
+    Trials with an undefined metric are excluded. Ties go to the lower validation loss, then to the
+    earlier trial.
 
     Args:
-        tried: All trials, the recipe as it is among them or not: it is in the finals anyway.
-        count: How many at most.
-        metric: Of validation.
+        tried: All trials, with or without the baseline, which is in the finals in any case.
+        count: Maximum number of finalists.
+        metric: The validation metric.
     """
     completed = [
         t
@@ -76,7 +69,7 @@ def choose_finalists(tried: Sequence[Tried], count: int, metric: str) -> list[Tr
 
 
 def alone(trial: Tried) -> Finalist:
-    """Returns the best trial as one that was run with one seed."""
+    """Returns the best trial as a finalist of one seed."""
     outcome = trial.outcome
     return Finalist(
         trial.job, trial.values, spread([outcome.value]), (outcome.run_dir,), (outcome.loss,)
@@ -84,9 +77,9 @@ def alone(trial: Tried) -> Finalist:
 
 
 def choose_winner(finalists: Sequence[Finalist], metric: str) -> Finalist | None:
-    """Returns the finalist with the best mean of a metric. `None`: each of them failed with a seed.
+    """Returns the finalist with the best mean of a metric; `None`: each failed with some seed.
 
-    Ties go to the lower mean loss on validation, then to the earlier finalist.
+    Ties go to the lower mean validation loss, then to the earlier finalist.
     """
     usable = [f for f in finalists if is_defined(f.figure.mean)]
     return max(
@@ -97,10 +90,9 @@ def choose_winner(finalists: Sequence[Finalist], metric: str) -> Finalist | None
 
 
 def best_run(winner: Finalist, metric: str) -> str | None:
-    """Returns the run of a finalist whose seed was the best on validation.
+    """Returns the run of a finalist's best seed on validation; `None`: all are undefined.
 
-    Ties go to the lower loss on validation, then to the earlier seed. `None`: the metric is
-    undefined for every seed.
+    Ties go to the lower validation loss, then to the earlier seed.
     """
     losses = winner.losses or (None,) * len(winner.run_dirs)
     seeds = zip(winner.figure.values, losses, winner.run_dirs, strict=True)
@@ -111,23 +103,19 @@ def best_run(winner: Finalist, metric: str) -> str | None:
 
 
 def gain_of(winner: Finalist, baseline: Finalist, metric: str) -> Spread:
-    """Returns by how much a finalist is ahead of the recipe as it is, seed by seed.
+    """Returns a finalist's gain over the baseline, seed by seed; positive is better.
 
-    The two runs of a seed share what it draws. More is better, whatever the metric.
+    The two runs of a seed share its random draws.
     """
     pairs = zip(winner.figure.values, baseline.figure.values, strict=True)
     return spread([merit(metric, ours - theirs) for ours, theirs in pairs])
 
 
 def conclude(winner: Finalist | None, finalists: Sequence[Finalist], metric: str) -> str:
-    """Says in a sentence or two whether the search has found something better than the recipe.
+    """Returns a conclusion: has the search found something better than the recipe?
 
-    The gain counts only if the 95 % interval of its mean over the seeds does not hold zero.
-
-    Args:
-        winner: Of the finalists; `None`: there is none.
-        finalists: All of them; the first is the recipe as it is, with the same seeds.
-        metric: Of validation.
+    The gain counts only if the 95 % interval of its mean over the seeds excludes zero. The first
+    finalist is the baseline, with the same seeds. `winner` is `None` if there is none.
     """
     baseline = finalists[0]
     failed = [finalist.job for finalist in finalists if not is_defined(finalist.figure.mean)]
@@ -172,12 +160,9 @@ def _compare(winner: Finalist, baseline: Finalist, metric: str) -> str:
 
 
 def conclude_without_finals(best: Tried | None, baseline: Tried, metric: str) -> str:
-    """Says what may be said where no finalist was run with new seeds: not much.
+    """Returns the (weak) conclusion if no finalist was run with new seeds.
 
-    Args:
-        best: The best trial; `None`: none came to its end.
-        baseline: The recipe as it is.
-        metric: Of validation.
+    `best` is the best trial; `None`: none was completed.
     """
     own = baseline.outcome.value
     if best is None:

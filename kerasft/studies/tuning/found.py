@@ -1,4 +1,4 @@
-"""What came of a study, as plain data."""
+"""The result of a study, as plain data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kerasft.studies.tuning.searching import Settled
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What came of a study.
+    """The result of a study.
 
     Args:
-        settled: The metric, and what was held for all runs.
-        tried: The recipe as it is, and all trials in the order in which they began.
-        finalists: Those that were run with new seeds; none where there was no time.
-        winner: The best of them; without finals the best trial. `None`: nothing came to its end.
-        conclusion: Whether the search beats the recipe as it is, in words.
+        settled: The metric, and the settings fixed for all runs.
+        tried: The baseline and all trials, in the order in which they began.
+        finalists: Trials run with new seeds; empty if there was no time.
+        winner: The best finalist; without finals the best trial. `None`: nothing was completed.
+        conclusion: Whether the search beats the baseline, in words.
         ending: Why the search ended.
         best_run: The winner's run that is best on validation.
-        test: Its metrics on its test split; none without a test.
+        test: The winner's metrics on its test split; empty if it was not tested.
         untested: Why nothing was tested; empty if the winner was.
     """
 

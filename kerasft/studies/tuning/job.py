@@ -1,4 +1,4 @@
-"""A run that a study needs: where it lies, how far it is, and what came of it."""
+"""A job: a run of a study, its folder, its progress and its result."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, FAILED, PRUNED
 from kerasft.studies.tuning.keras_tuner.pruning import read_curve
 
 TRIALS, OUTCOME, STDERR = "trials", "outcome.json", "stderr.txt"
-# No trial touches the test, nor is it served, nor are pictures drawn of it: they take time.
+# Trials are not tested or exported, and draw no plots, which take time.
 TRIAL_SETTINGS = {"evaluation.test": False, "export.enabled": False, "logging.plots": False}
 _UNSEARCHED = (
     "evaluation.",
     "export.",
     "logging.",
     "data.dataset",
-)  # what all runs of a study have alike
+)  # common to all runs of a study
 _TAIL_BYTES = 4000
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run that a study needs.
+    """A run of a study.
 
     Args:
         name: `baseline`, `trial-003`, `final-trial-003-seed-2`.
         folder: Its folder.
-        changes: Settings beyond those of the study's recipe.
-        epochs: Stop after so many, in the schedule of the whole length; `None`: at the end.
-        continues: The run directory to go on with; `None`: a new one.
-        same_data_as: The run directory with whose data this run's must agree; `None`: none.
+        changes: Settings that differ from the study's recipe.
+        epochs: Stop after these epochs of the full-length schedule; `None`: at the end.
+        continues: The run directory to resume; `None`: a new one.
+        same_data_as: The run directory whose data must be the same; `None`: not checked.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Job:
     same_data_as: Path | None = None
 
     def run_dir(self) -> RunDir | None:
-        """Returns the job's run directory, if it was made already."""
+        """Returns the job's run directory; `None` if it has none yet."""
         if self.continues is not None:
             return RunDir(self.continues)
         found = sorted(self.folder.path.glob("*/recipe.toml"))
         return RunDir(found[-1].parent) if found else None
 
     def outcome(self) -> JobResult | None:
-        """Returns what came of it; `None` while it has not ended."""
+        """Returns the result; `None` before the job has ended."""
         if not (self.folder.path / OUTCOME).exists():
             return None
         return JobResult(**self.folder.read_json(OUTCOME))
@@ -67,15 +67,9 @@ class Job:
 def run_job(
     job: Job, run: Callable[[], JobResult], recipe_path: Path, log: Callable[[str], object]
 ) -> JobResult:
-    """Runs a job unless its folder says what came of it, and notes it there.
+    """Runs a job unless its folder has a result, and writes the result there.
 
-    A recipe that contradicts itself with the job's settings fails without a process.
-
-    Args:
-        job: The job.
-        run: Runs it.
-        recipe_path: The study's recipe.
-        log: Called with messages: that it begins.
+    A job whose settings conflict with the recipe fails without starting a process.
     """
     outcome = job.outcome()
     if outcome is not None:
@@ -89,14 +83,14 @@ def run_job(
 
 
 def note(job: Job, outcome: JobResult) -> JobResult:
-    """Writes what came of a job into its folder, and returns it."""
+    """Writes a job's result into its folder, and returns it."""
     job.folder.path.mkdir(parents=True, exist_ok=True)
     job.folder.write_json(OUTCOME, dataclasses.asdict(outcome))
     return outcome
 
 
 def is_finished(job: Job) -> bool:
-    """Tells whether the job's run has come to its end, as far as the job goes."""
+    """Returns whether the job's run has reached the end of the job."""
     run_dir = job.run_dir()
     if run_dir is None or not run_dir.metrics_path.exists():
         return False
@@ -105,7 +99,7 @@ def is_finished(job: Job) -> bool:
 
 
 def finished_outcome(job: Job, seconds: float) -> JobResult:
-    """Reads what came of a finished run."""
+    """Reads the result of a finished run."""
     run_dir = job.run_dir()
     finished = read_finished(load_recipe(run_dir.recipe_path), run_dir.path)
     metric = monitor_of(finished)
@@ -118,13 +112,9 @@ def finished_outcome(job: Job, seconds: float) -> JobResult:
 
 
 def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> JobResult:
-    """Returns what came of a job whose process has ended.
+    """Returns the result of a job whose process has ended with an exit code.
 
-    Args:
-        job: The job.
-        code: The process's exit code.
-        seconds: How long it ran.
-        pruned: Why it was ended before its end; `None` if it was not.
+    `pruned` is why it was pruned; `None` if it was not.
     """
     if is_finished(job):
         return finished_outcome(job, seconds)
@@ -136,7 +126,7 @@ def outcome_of(job: Job, code: int, seconds: float, pruned: str | None) -> JobRe
 
 
 def why_failed(job: Job, code: int) -> str:
-    """Returns the last words of a process, in a line."""
+    """Returns the last words of a process, on one line."""
     path = job.folder.path / STDERR
     content = path.read_bytes() if path.exists() else b""
     lines = [line.strip() for line in content[-_TAIL_BYTES:].decode(errors="replace").splitlines()]
@@ -155,18 +145,18 @@ def best_of(run_dir: Path, metric: str) -> float | None:
 
 
 def describe(changes: Mapping[str, Any]) -> str:
-    """Writes settings for people, on one line."""
+    """Formats settings for people, on one line."""
     shown = {name: value for name, value in changes.items() if not name.startswith(_UNSEARCHED)}
     return ", ".join(f"{n}={show_value(v)}" for n, v in shown.items()) or "the recipe as it is"
 
 
 def show_value(value: object) -> str:
-    """Writes a setting's value for people: a number with four digits."""
+    """Formats a setting's value for people: a number with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def write_value(value: Any) -> str:
-    """Writes a setting's value as an override takes it."""
+    """Formats a setting's value as an override."""
     return json.dumps(value, ensure_ascii=False)

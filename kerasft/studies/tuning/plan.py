@@ -1,4 +1,4 @@
-"""What a command line asks for as a study, checked before TensorFlow is imported."""
+"""The plan of a study, read from the command line and checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kerasft.studies.tuning.space import GRID, HYPERBAND, METHODS, difference, s
 
 STUDY, BASE, RESULT = "study.json", "base.toml", "result.json"
 USUAL_TRIALS, USUAL_FINALS = 10, Finals(finalists=3, seeds=3)
-_SUFFIX = "_tuning"  # of the folders: runs/imdb_tuning-20261126-103000
+_SUFFIX = "_tuning"  # folders: runs/imdb_tuning-20261126-103000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Plan:
     """What to search, and how.
 
     Args:
-        recipe: The recipe as it is; its `tuning` is the space, settled.
+        recipe: The baseline recipe; its `tuning` is the resolved search space.
         method: One of `METHODS`.
-        source: What stands behind `kerasft run` to run the recipe; empty: the study's own copy.
-        overrides: The settings of the command line, which the recipe holds already.
-        trials: How many; `None`: as many as the budget allows, or as the method has.
-        budget_seconds: Time for the whole of it; `None`: as much as it takes.
-        finals: How many finalists, and with how many new seeds.
-        finals_fixed: Whether they are to stay so, whatever the budget.
-        pruning: Whether trials that lag behind are ended.
-        workers: Trials that run side by side.
-        folder: The study to go on with; `None`: a new one.
-        service: This process's id and the chief's address, of a search over several machines.
+        source: The recipe argument of `kerasft run`; empty: the study's own copy.
+        overrides: The command line's settings, already applied to the recipe.
+        trials: Number of trials; `None`: as many as budget or method allow.
+        budget_seconds: Time limit of the whole study; `None`: no limit.
+        finals: Number of finalists, and of their new seeds.
+        finals_fixed: Whether the budget may not reduce the finals.
+        pruning: Whether trials that lag behind are pruned.
+        workers: Trials that run in parallel.
+        folder: The study to resume; `None`: a new one.
+        service: This process's id and the chief's address, for a search over several machines.
     """
 
     recipe: Recipe
@@ -57,14 +57,14 @@ class Plan:
     service: Service | None = None
 
     def open(self, runs_folder: str | Path = "runs") -> RunDir:
-        """Returns the study's folder, made and noted there if it is a new one."""
+        """Returns the study's folder; a new one is made, and the plan written to it."""
         folder = self.folder or create_run_dir(f"{self.recipe.name}{_SUFFIX}", runs_folder)
         if self.folder is None:
             space = space_to_toml(self.recipe.tuning)
             folder.write_text(BASE, f"{self.recipe.to_toml()}\n{space}\n")
             version = installed_version("keras-tuner")
         else:
-            version = folder.read_json(STUDY)["keras_tuner"]  # that it was begun with
+            version = folder.read_json(STUDY)["keras_tuner"]  # when it began
         folder.write_json(STUDY, self._record(version))
         return folder
 
@@ -83,15 +83,7 @@ class Plan:
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
-    """Reads the arguments, and the recipe that they name.
-
-    Args:
-        arguments: `recipe`, `overrides`, `method`, `trials`, `budget`, `finalists`, `seeds`,
-            `workers`, `pruning` and `resume`.
-
-    Raises:
-        UserError: For a mistake in them or in the recipe, or if there is nothing to resume.
-    """
+    """Reads the parsed arguments of `kerasft tune`, and the recipe that they name."""
     for name in ("trials", "finalists", "seeds", "workers"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
@@ -117,11 +109,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
 
 
 def read_plan(folder: RunDir) -> Plan:
-    """Reads the plan of a study that was begun.
-
-    Raises:
-        UserError: The folder is not that of a study, or is damaged.
-    """
+    """Reads the plan of a study; raises `UserError` if its folder is another one or damaged."""
     if not (folder.path / STUDY).is_file():
         raise UserError(
             "This is not the folder of a search.",
@@ -155,7 +143,7 @@ def _new(arguments: argparse.Namespace) -> Plan:
             received=f"training.stop_after_epochs={recipe.training.stop_after_epochs:g}",
             fix="leave it out, and give training.epochs.",
         )
-    # Only a shipped recipe may fall back on the built-in sample, and its copy is none.
+    # Only a shipped recipe, not its copy, may fall back on the built-in sample.
     source = (arguments.recipe, *arguments.overrides) if recipe.may_fall_back else ()
     trials = None
     if arguments.budget is None and method not in (GRID, HYPERBAND):
@@ -180,7 +168,7 @@ def _resumed(arguments: argparse.Namespace) -> Plan:
 
 
 def _check_untested(folder: RunDir, arguments: argparse.Namespace) -> None:
-    """Refuses to add to a search whose winner was tested: another winner would need another test.
+    """Refuses to extend a search whose winner was tested: another winner needs another test.
 
     One that was interrupted right after the test may still write its results.
     """
@@ -196,7 +184,7 @@ def _check_untested(folder: RunDir, arguments: argparse.Namespace) -> None:
 
 
 def _check_same(plan: Plan, arguments: argparse.Namespace) -> None:
-    """Refuses to go on with a study of another recipe, method or space than those named."""
+    """Refuses to resume a study if the named recipe, method or space differs."""
     method = arguments.method or plan.method
     other = [] if method == plan.method else [f"method: {plan.method} -> {method}"]
     if arguments.recipe is not None:
@@ -230,7 +218,7 @@ def _latest(name: str) -> RunDir:
 
 
 def _with_limits(plan: Plan, arguments: argparse.Namespace) -> Plan:
-    """Enters what may be another in each session: how much, how long, by how many."""
+    """Applies the limits that may change per session: trials, time, workers."""
     changes: dict[str, Any] = {"workers": arguments.workers or 1, "pruning": arguments.pruning}
     if arguments.trials is not None:
         changes["trials"] = arguments.trials
@@ -245,13 +233,10 @@ def _with_limits(plan: Plan, arguments: argparse.Namespace) -> Plan:
 
 
 def join_plan(arguments: argparse.Namespace) -> Plan:
-    """Reads the plan of a search that another machine leads.
-
-    Args:
-        arguments: `join`, `pruning`, and others of which none may be given.
+    """Reads the plan of a search led by another machine (`join`); all but `pruning` is refused.
 
     Raises:
-        UserError: There is no such search, or this process is not told who leads it.
+        UserError: There is no such search, or the chief's address is not set.
     """
     others = [
         name

@@ -1,4 +1,4 @@
-"""What a study leaves: the table of trials, `trials.csv`, `result.json` and `best.toml`."""
+"""The files and tables of a study: `trials.csv`, `result.json` and `best.toml`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ TABLE, BEST = "trials.csv", "best.toml"
 
 
 def write_trials(folder: RunDir, tried: Sequence[Tried], names: Sequence[str]) -> None:
-    """Writes `trials.csv`: a row a trial, a column a searched setting.
-
-    Args:
-        folder: Of the study.
-        tried: The recipe as it is, and the trials that have ended.
-        names: Of the settings.
-    """
+    """Writes `trials.csv`: one row per trial (the baseline first), one column per setting."""
     own = load_recipe(folder.path / BASE).values()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -47,7 +41,7 @@ def write_trials(folder: RunDir, tried: Sequence[Tried], names: Sequence[str]) -
 def table_rows(
     folder: RunDir, found: Found, names: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Returns header and rows of the table of trials for the terminal, the best at the top."""
+    """Returns header and rows of the table of trials for the terminal, best first."""
     own = load_recipe(folder.path / BASE).values()
     metric = found.settled.metric
     ranked = sorted(found.tried, key=lambda t: rank(metric, t.outcome.value, None), reverse=True)
@@ -99,7 +93,7 @@ def line_on_test(found: Found) -> str:
 
 
 def failures(found: Found) -> list[str]:
-    """Returns a line for each trial that has not come to its end, with the reason."""
+    """Returns a line with the reason for each trial that was not completed."""
     return [
         f"{trial.job} {trial.outcome.status}: {trial.outcome.reason}"
         for trial in found.tried
@@ -129,7 +123,7 @@ def write_results(folder: RunDir, found: Found) -> dict[str, Any]:
 
 
 def _best_recipe(folder: RunDir, found: Found) -> str:
-    """Returns the winner's recipe as TOML: to be run, tested and exported as any other."""
+    """Returns the winner's recipe as TOML, with testing and export as in any recipe."""
     winner = found.winner
     data = {k: v for k, v in found.settled.pins.items() if k.startswith("data.")}
     recipe = load_recipe(folder.path / BASE, {**data, **winner.values})
@@ -145,7 +139,7 @@ def _best_recipe(folder: RunDir, found: Found) -> str:
 
 
 def _values(trial: Tried, names: Sequence[str], own: Mapping[str, Any]) -> list[Any]:
-    """Returns a trial's values; the recipe's own where it sets none."""
+    """Returns a trial's values, or the recipe's own for settings that it does not set."""
     return [trial.values.get(name, own[name]) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Runs a study of a plan: its processes, its files, its results."""
+"""Runs a study from its plan: processes, files, results."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def run_study(
     runner: Runner | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Found, RunDir]:
-    """Runs a study to its end, from where an earlier session left it.
+    """Runs a study to its end, from where an earlier session stopped.
 
     Args:
         plan: From `make_plan`.
-        log: Called with messages: how it gets on.
+        log: Called with progress messages.
         runs_folder: Where the folder of a new study is made.
         runner: Runs its jobs; `None`: as processes on this machine.
-        clock: Returns seconds, rising.
+        clock: Returns seconds, increasing.
 
     Returns:
-        What came of it, and its folder, with `trials.csv`, `result.json` and `best.toml`.
+        The result, and the folder with `trials.csv`, `result.json` and `best.toml`.
 
     Raises:
         UserError: For a mistake in recipe or data, or a budget that is too small.
-        InterruptRequested: After Ctrl-C or SIGTERM; the study can be gone on with.
+        InterruptRequested: After Ctrl-C or SIGTERM; the study can be resumed.
     """
     gpus = visible_gpus()
     _check_devices(plan, gpus)
     if plan.folder is not None:
-        with plan.folder.lock():  # before anything of the earlier session is written over
+        with plan.folder.lock():  # before anything of the earlier session is overwritten
             pass
     folder = plan.open(runs_folder)
     with folder.lock():
@@ -72,24 +72,19 @@ def run_study(
 
 
 def join(plan: Plan, *, log: Callable[[str], object] = lambda line: None) -> None:
-    """Runs trials of a study that another machine leads, until there are no more.
-
-    Args:
-        plan: From `join_plan`.
-        log: Called with messages: how it gets on.
-    """
+    """Runs trials of a study led by another machine, until there are no more."""
     runner = build_runner(plan, plan.folder, visible_gpus())
     join_study(plan, runner, plan.service.tuner_id, log=log)
 
 
 def build_runner(plan: Plan, folder: RunDir, gpus: tuple[str, ...]) -> Trials:
-    """Builds what runs the jobs of a study as processes on this machine."""
+    """Returns a runner that runs the jobs of a study as processes on this machine."""
     base = plan.source or (str(folder.path / BASE),)
     return Trials(base, num_workers=plan.workers, gpus=gpus)
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Returns the ids of the GPUs that this process may use, without using them."""
+    """Returns the ids of the visible GPUs, without using them."""
     import tensorflow as tf
 
     count = len(tf.config.list_physical_devices("GPU"))

@@ -1,4 +1,4 @@
-"""A worker of a study: asks the oracle for a trial, runs it, tells how it ended, and asks again.
+"""A worker of a study: asks the oracle for a trial, runs it, reports its result, and repeats.
 
 The oracle is the study's own, or that of another machine: KerasTuner's client has the same methods.
 """
@@ -30,7 +30,7 @@ _IDLE_SECONDS = 0.5
 
 
 class Runner(Protocol):
-    """What runs the jobs of a study: `trial.Trials`, or a stand-in for it."""
+    """Runs the jobs of a study: `trial.Trials`, or a test double."""
 
     def run(
         self,
@@ -47,22 +47,22 @@ class Runner(Protocol):
 
 
 class Oracle(Protocol):
-    """Who proposes: a `Proposer`, or KerasTuner's `OracleClient`."""
+    """Proposes trials: a `Proposer`, or KerasTuner's `OracleClient`."""
 
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial of a worker."""
 
     def end_trial(self, trial: Trial) -> None:
-        """Is told that a trial has ended."""
+        """Called when a trial has ended."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settled:
-    """What the run of the recipe as it is has settled for all others.
+    """What the baseline run fixes for all others.
 
     Args:
-        metric: What is measured, `validation/accuracy`.
-        run_dir: The run directory, with whose data that of all others must agree.
+        metric: The measured metric, `validation/accuracy`.
+        run_dir: The baseline's run directory; all runs must have its data.
         pins: Settings that were left open: the headline; the data, if it fell back on the sample.
     """
 
@@ -72,12 +72,7 @@ class Settled:
 
 
 def settle(recipe: Recipe, outcome: JobResult) -> Settled:
-    """Returns what a finished run of the recipe as it is settles.
-
-    Args:
-        recipe: The recipe.
-        outcome: Of its run.
-    """
+    """Returns what the finished baseline run fixes."""
     pins = {}
     ran = load_run_recipe(RunDir(Path(outcome.run_dir)))
     if ran.data.dataset != recipe.data.dataset:
@@ -88,11 +83,9 @@ def settle(recipe: Recipe, outcome: JobResult) -> Settled:
 
 
 def why_untested(recipe: Recipe, run_dir: str | None) -> str:
-    """Says why a winner is not to be tested; empty: it is.
+    """Returns why a winner is not to be tested; empty: it is.
 
-    Args:
-        recipe: Of the study.
-        run_dir: The winner's run; `None`: there is none.
+    `run_dir` is the winner's run; `None`: there is none.
     """
     if run_dir is None:
         return "there is no winner"
@@ -106,13 +99,7 @@ def why_untested(recipe: Recipe, run_dir: str | None) -> str:
 class Search:
     """What a worker needs to run trials of a study.
 
-    Args:
-        folder: Of the study.
-        plan: Of the study.
-        settled: By the recipe as it is.
-        runner: Runs the jobs.
-        log: Called with messages: what begins and ends.
-        check: Called again and again; may raise to stop.
+    `log` is called when a job starts or ends; `check` repeatedly, and may raise to stop.
     """
 
     folder: RunDir
@@ -135,22 +122,19 @@ class Search:
         return Job(name, folder, changes, epochs, continues, self.settled.run_dir)
 
     def outcome_of(self, name: str) -> JobResult | None:
-        """Returns what came of a job, from its folder; `None` while it has not ended."""
+        """Returns the result of a job, from its folder; `None` before it has ended."""
         return self.job(name, {}).outcome()
 
     def outcomes(self) -> dict[str, JobResult]:
-        """Returns what came of each job that has a folder and has ended."""
+        """Returns the result of each job that has a folder and has ended."""
         folders = sorted((self.folder.path / TRIALS).glob("*/"))
         found = {folder.name: self.outcome_of(folder.name) for folder in folders}
         return {name: outcome for name, outcome in found.items() if outcome is not None}
 
     def work(self, oracle: Oracle, tuner_id: str, slot: int) -> None:
-        """Runs one trial after the other, until the oracle has no more.
+        """Runs one trial after another, until the oracle has no more.
 
-        Args:
-            oracle: Who proposes.
-            tuner_id: The worker's name.
-            slot: Its number on this machine, from 0.
+        `slot` is the worker's number on this machine, from 0.
         """
         pruner = Pruner(self.outcomes, self.settled.metric)
         prunes = self.plan.pruning and self.plan.method != HYPERBAND
@@ -167,7 +151,7 @@ class Search:
             oracle.end_trial(trial)
 
     def run_trial(self, trial: Trial, slot: int, watch: Callable[[Path], str | None]) -> JobResult:
-        """Runs a trial, and leaves in its folder what came of it."""
+        """Runs a trial, and writes the result to its folder."""
         name = job_of(trial.trial_id)
         proposal = read_proposal(name, trial.hyperparameters.values, self.plan.recipe.tuning)
         continues = None
@@ -184,12 +168,10 @@ class Search:
     def run_job(
         self, job: Job, slot: int, watch: Callable[[Path], str | None] | None = None
     ) -> JobResult:
-        """Runs a job unless its folder says what came of it.
+        """Runs a job unless its folder has a result.
 
-        Args:
-            job: The job.
-            slot: Which of the workers runs it.
-            watch: Says of a run directory why its run is to be ended; `None`: never.
+        `slot` is the worker's number. `watch` returns for a run directory why to prune it; `None`:
+        never.
         """
 
         def run() -> JobResult:
@@ -206,22 +188,17 @@ class Search:
 
 
 def describe_outcome(outcome: JobResult) -> str:
-    """Says in a line what came of a job."""
+    """Returns a line on a job's result."""
     value = "" if outcome.value is None else f", {outcome.metric} {outcome.value:.4f}"
     reason = f": {outcome.reason}" if outcome.reason else ""
     return f"{outcome.status} in {write_time(outcome.seconds)}{value}{reason}"
 
 
 def side_by_side(work: Callable[[int], object], count: int, errors: list[BaseException]) -> None:
-    """Runs `work(0)`, `work(1)`, ... in threads until all are done.
+    """Runs `work(0)`, `work(1)`, ... in threads until all are done; raises the first exception.
 
-    Args:
-        work: Given its number.
-        count: How many. One runs in this thread.
-        errors: What one raises is put here, where the others' checks see it.
-
-    Raises:
-        BaseException: What the first of them raised.
+    A count of 1 runs in this thread. Exceptions are also put into `errors`, where the checks of
+    the other workers see them.
     """
     if count == 1:
         work(0)
@@ -230,10 +207,10 @@ def side_by_side(work: Callable[[int], object], count: int, errors: list[BaseExc
     def guarded(slot: int) -> None:
         try:
             work(slot)
-        except BaseException as error:  # the others are to stop, and the first is raised below
+        except BaseException as error:  # stops the others; the first is raised below
             errors.append(error)
 
-    # KerasTuner tells its callers apart by the names of their threads.
+    # KerasTuner distinguishes its callers by thread name.
     threads = [
         threading.Thread(target=guarded, args=(slot,), name=f"worker-{slot}")
         for slot in range(count)
@@ -242,7 +219,7 @@ def side_by_side(work: Callable[[int], object], count: int, errors: list[BaseExc
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(_IDLE_SECONDS)  # in between, signals are heard
+            thread.join(_IDLE_SECONDS)  # in between, signals are handled
     if errors:
         raise errors[0]
 
@@ -250,9 +227,7 @@ def side_by_side(work: Callable[[int], object], count: int, errors: list[BaseExc
 def shared_out(items: Sequence[Any], work: Callable[[Any, int], object]) -> Callable[[int], None]:
     """Returns a worker that takes the next item until there is none.
 
-    Args:
-        items: What there is to do.
-        work: Given an item and the worker's number.
+    `work` is called with an item and the worker's number.
     """
     waiting, lock = list(items), threading.Lock()
 
@@ -268,4 +243,4 @@ def shared_out(items: Sequence[Any], work: Callable[[Any, int], object]) -> Call
 
 
 def _go_on(run_dir: Path) -> None:
-    """Ends no run."""
+    """Prunes no run."""

@@ -1,4 +1,4 @@
-"""Which settings a study searches: those of the recipe's `[tuning]`, or the usual ones."""
+"""The search space of a study: the recipe's `[tuning]`, or the default space."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GRID, HYPERBAND = "grid", "hyperband"
 # Devlin et al. 2019, appendix A.3: batches of 16 and 32, rates of 2e-5, 3e-5 and 5e-5, 2 to 4
 # epochs. Their code warms up over a tenth of the steps, and so do Mosbach et al. 2021.
 _RATES, _BATCH_SIZES, _EPOCHS, _WARMUPS = (2e-5, 3e-5, 5e-5), (16, 32), (2.0, 3.0, 4.0), (0.0, 0.1)
-_RATE_BOUNDS = (1e-5, 1e-4)  # wider than theirs: small encoders learn best at higher rates
+_RATE_BOUNDS = (1e-5, 1e-4)  # wider than theirs: small encoders need higher rates
 
 
 def settle_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
-    """Returns what is searched: the recipe's space or the usual one, without what is held fixed.
+    """Returns the recipe's space or the default one, without settings that are held fixed.
 
-    A setting that was given on the command line is held at its value.
+    A setting given on the command line is held at its value.
 
     Args:
         recipe: The recipe, with the overrides of the command line.
@@ -48,11 +48,9 @@ def settle_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
 
 
 def usual_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
-    """Returns the space of a recipe that writes none; each range holds the recipe's own value.
+    """Returns the default space; each range includes the recipe's own value.
 
-    Args:
-        recipe: The recipe.
-        method: A grid gets choices of the rate; Hyperband sets the epochs itself.
+    A grid gets choices of the rate; Hyperband sets the epochs itself.
     """
     training = recipe.training
     rate = training.learning_rate
@@ -71,7 +69,7 @@ def usual_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
 
 
 def difference(ours: Sequence[Dimension], theirs: Sequence[Dimension]) -> dict[str, tuple]:
-    """Returns the settings that two spaces search differently, with what either does."""
+    """Returns the settings that two spaces search differently, with both dimensions."""
     mine, other = ({d.name: d.to_json() for d in space} for space in (ours, theirs))
     names = dict.fromkeys([*mine, *other])
     return {
@@ -82,10 +80,9 @@ def difference(ours: Sequence[Dimension], theirs: Sequence[Dimension]) -> dict[s
 
 
 def count_points(space: Sequence[Dimension]) -> int | None:
-    """Returns how many different settings a space holds; `None` where they cannot be counted.
+    """Returns the number of points in a space; `None` if they cannot be counted.
 
-    Args:
-        space: What is searched, settings that others depend on first.
+    Settings that others depend on come first in `space`.
     """
     sizes = [_size(dimension) for dimension in space]
     return None if None in sizes else _count(space, {})
@@ -103,7 +100,7 @@ def _count(space: Sequence[Dimension], chosen: Mapping[str, Any]) -> int:
 
 
 def _size(dimension: Dimension) -> int | None:
-    """Returns how many values a setting can take; `None`: any number between two bounds."""
+    """Returns the number of values of a setting; `None`: a continuous range."""
     if dimension.choices is not None:
         return len(dimension.choices)
     low, high = dimension.values
@@ -119,7 +116,7 @@ def _hold(space: Sequence[Dimension], recipe: Recipe) -> tuple[Dimension, ...]:
     values = recipe.values()
     kept: dict[str, Dimension] = {}
     for dimension in space:
-        # A condition on what is held fixed is met or not, for all trials.
+        # A condition on a fixed setting holds for all trials or for none.
         open_conditions = tuple((p, v) for p, v in dimension.when if p in kept)
         met = all(values[p] in v for p, v in dimension.when if p not in kept)
         if dimension.name not in held and met:
@@ -128,7 +125,7 @@ def _hold(space: Sequence[Dimension], recipe: Recipe) -> tuple[Dimension, ...]:
 
 
 def _family(name: str) -> Collection[str]:
-    """Returns a setting, or all those that say the same duration."""
+    """Returns the names that set the same duration as a setting, or the setting alone."""
     key = name.removeprefix("training.")
     members = [f.members for f in DURATION_FAMILIES.values() if key in f.members]
     return [f"training.{member}" for member in members[0]] if members else [name]

@@ -1,4 +1,4 @@
-"""A study: the recipe as it is, the search, the finals, and one look at the test."""
+"""A study: baseline, search, finals, and one evaluation on the test set."""
 
 from __future__ import annotations
 
@@ -50,14 +50,9 @@ _POLL_SECONDS = 1.0
 
 
 class Study:
-    """A study in its folder.
+    """A study in its folder, from `Plan.open`; `runner` runs its jobs.
 
-    Args:
-        plan: What to search.
-        folder: From `Plan.open`.
-        runner: Runs the jobs.
-        log: Called with messages: how it gets on.
-        clock: Returns seconds, rising.
+    `log` is called with progress messages; `clock` returns seconds, increasing.
     """
 
     def __init__(
@@ -84,12 +79,8 @@ class Study:
     def run(self, serve: Callable[[Proposer], object] = lambda proposer: None) -> Found:
         """Runs what is not done yet.
 
-        Args:
-            serve: Given the oracle when the search begins, to offer it to other machines.
-
-        Raises:
-            UserError: For a mistake in recipe or data, or a budget that is too small.
-            InterruptRequested: After Ctrl-C or SIGTERM; the study can be gone on with.
+        `serve` is called with the oracle when the search starts, to serve it to other machines.
+        Raises `InterruptRequested` after Ctrl-C or SIGTERM; the study can be resumed.
         """
         self.journal.add(OPENED)
         self._watch = InterruptWatch(lambda: self._log("Stopping: trials save checkpoints."))
@@ -104,7 +95,7 @@ class Study:
             raise
 
     def tried(self) -> tuple[Tried, ...]:
-        """Returns the recipe as it is, and the trials that have ended, as they began."""
+        """Returns the baseline and the trials that have ended, in the order of starting."""
         outcomes, found = self.journal.outcomes(), []
         for event in self.journal.of(STARTED):
             job = event["job"]
@@ -114,7 +105,7 @@ class Study:
         return tuple(found)
 
     def _run_baseline(self) -> None:
-        """Runs the recipe as it is: it tells metric, data and time of all that follows."""
+        """Runs the unchanged recipe, which fixes metric, data and time of all other runs."""
         recipe, job = self.plan.recipe, self.search.job(BASELINE, {})
         if self.journal.outcome(BASELINE) is None:
             alone = dataclasses.replace(self.search, check=lambda: self._check_with_time(job))
@@ -140,7 +131,7 @@ class Study:
             )
 
     def _run_search(self, serve: Callable[[Proposer], object]) -> Ending:
-        """Tries what the oracle proposes, until there is no more, or no time for it."""
+        """Runs the oracle's proposals, until there are no more, or no time is left."""
         plan, settled = self.plan, self.search.settled
         oracle = build_oracle(
             plan.method,
@@ -175,7 +166,7 @@ class Study:
         )
         self._log(ending.message)
         if plan.method != HYPERBAND or ending.reason in (why.BRACKETS, why.EXHAUSTED):
-            self._discard()  # Hyperband's runs are needed if the search is resumed
+            self._discard()  # a resumed Hyperband needs its runs
         tried = self.tried()
         if len(tried) > 1 and all(t.outcome.status == FAILED for t in tried[1:]):
             raise UserError(
@@ -186,7 +177,7 @@ class Study:
         return ending
 
     def _why_stop(self) -> str:
-        """Says why no other trial may begin; empty: it may."""
+        """Returns why no other trial may start; empty: it may."""
         if find_test(self.journal.events) is not None:
             return why.CLOSED
         if self.plan.trials is not None and self.journal.num_trials() >= self.plan.trials:
@@ -197,9 +188,9 @@ class Study:
         return "" if self.budget.fits(seconds, self.finals.runs) else why.BUDGET
 
     def _ended(self, outcome: JobResult) -> None:
-        """Is told of each trial that ends, here or on another machine."""
+        """Called when a trial ends, here or on another machine."""
         self._failures = self._failures + 1 if outcome.status == FAILED else 0
-        if self.plan.method != HYPERBAND:  # which goes on with what has ended
+        if self.plan.method != HYPERBAND:  # it resumes ended runs
             self._discard()
 
     def _discard(self) -> None:
@@ -212,7 +203,7 @@ class Study:
         return best[0] if best else None
 
     def _run_finals(self) -> tuple[Finalist, ...]:
-        """Runs the best trials and the recipe as it is with new seeds."""
+        """Runs the best trials and the baseline with new seeds."""
         metric = self.search.settled.metric
         chosen = end.choose_finalists(self.tried(), self.finals.finalists, metric)
         if not chosen:
@@ -246,7 +237,7 @@ class Study:
         )
 
     def _finish(self, finalists: tuple[Finalist, ...], ending: Ending) -> Found:
-        """Chooses the winner, and tests it."""
+        """Chooses the winner and tests it."""
         settled, metric = self.search.settled, self.search.settled.metric
         if finalists:
             winner = end.choose_winner(finalists, metric)
@@ -264,10 +255,7 @@ class Study:
         return Found(settled, tried, finalists, winner, conclusion, ending, run, test, untested)
 
     def _test(self, run_dir: str) -> Mapping[str, float]:
-        """Evaluates the winner on the test, once in the life of a study.
-
-        The journal notes it when it has happened, and not before.
-        """
+        """Evaluates the winner on the test set, once per study; journaled only afterwards."""
         tested = find_test(self.journal.events)
         if tested is not None:
             return tested["metrics"]
@@ -277,7 +265,7 @@ class Study:
         return metrics
 
     def _journaled(self, job: Job, run: Callable[[], JobResult], **fields: object) -> None:
-        """Runs a job that no oracle has proposed, between two lines of the journal."""
+        """Runs a job that no oracle has proposed, and journals its start and end."""
         if all(event["job"] != job.name for event in self.journal.of(STARTED)):
             self.journal.add(STARTED, job=job.name, **fields)
         self.journal.end(job.name, run())

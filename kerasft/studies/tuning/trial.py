@@ -1,6 +1,6 @@
-"""Runs the jobs of a study, each as `kerasft run` in a process of its own, watched until it ends.
+"""Runs the jobs of a study, each as `kerasft run` in its own process.
 
-A crash, a loss that is no number, or a lack of memory costs one trial alone.
+A crash, a loss that is not finite, or a lack of memory costs one trial only.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from kerasft.studies.tuning.job import (
 )
 from kerasft.studies.tuning.keras_tuner.journal import JobResult
 
-_GRACE_SECONDS = 60.0  # to save a checkpoint, before a process is killed
+_GRACE_SECONDS = 60.0  # for a checkpoint, before a process is killed
 
 
 class Trials:
     """Runs jobs as processes.
 
     Args:
-        base: What stands behind `kerasft run`: a recipe, and perhaps settings.
-        num_workers: How many run side by side: each gets its share of threads and GPUs.
-        gpus: The visible GPUs' ids; none without any.
-        poll_seconds: How often a process is looked at.
+        base: Arguments of `kerasft run`: a recipe, and perhaps settings.
+        num_workers: Parallel workers; each gets its share of threads and GPUs.
+        gpus: The visible GPUs' ids; may be empty.
+        poll_seconds: Interval at which a process is checked.
         grace: Seconds between the request to end and the kill.
     """
 
@@ -64,14 +64,14 @@ class Trials:
         check: Callable[[], object],
         watch: Callable[[Path], str | None] = lambda run_dir: None,
     ) -> JobResult:
-        """Runs a job to its end, from where an earlier try left it.
+        """Runs a job to its end, from where an earlier attempt stopped.
 
         Args:
             job: The job.
-            slot: Which of the workers runs it, from 0.
-            check: Called again and again; may raise to stop, whereupon the process saves a
-                checkpoint and ends.
-            watch: Given the run directory, says why the run is to be ended; `None`: it goes on.
+            slot: The worker's number, from 0.
+            check: Called repeatedly; may raise to stop. The process then saves a checkpoint and
+                ends.
+            watch: Given the run directory, returns why to prune the run; `None`: continue.
         """
         start = time.monotonic()
         self._wait_for_orphan(job, check)
@@ -85,7 +85,7 @@ class Trials:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                start_new_session=True,  # Ctrl-C reaches the study alone, which ends its trials
+                start_new_session=True,  # Ctrl-C reaches only the study, which ends its trials
             )
             try:
                 reason = self._watch(process, job, check, watch)
@@ -93,12 +93,12 @@ class Trials:
                 self._end(process)
         outcome = outcome_of(job, process.returncode, time.monotonic() - start, reason)
         if OTHER_DATA in (outcome.reason or ""):
-            # No fault of the trial: it is run again when the search goes on.
+            # Not the trial's fault: it is run again when the search resumes.
             raise UserError(f"{job.name} was not run. {outcome.reason}")
         return outcome
 
     def command(self, job: Job) -> list[str]:
-        """Returns the command of a job: to begin it, or to go on with it."""
+        """Returns the command that starts or resumes a job."""
         kerasft = [sys.executable, "-m", "kerasft", "run", "--json"]
         stop = [] if job.epochs is None else [f"training.stop_after_epochs={job.epochs}"]
         if job.same_data_as is not None:
@@ -111,7 +111,7 @@ class Trials:
         return [*kerasft, "--runs-folder", str(job.folder.path), *given, *settings, *stop]
 
     def environment(self, slot: int) -> dict[str, str]:
-        """Returns the variables that give a worker its share of this machine."""
+        """Returns the environment that gives a worker its share of this machine."""
         if self.num_workers == 1:
             return {}
         threads = str(max(1, usable_processes() // self.num_workers))
@@ -122,11 +122,7 @@ class Trials:
         return variables
 
     def test(self, run_dir: Path, check: Callable[[], object]) -> dict[str, float]:
-        """Evaluates a run on its test split; returns the metrics.
-
-        Raises:
-            UserError: It could not be evaluated.
-        """
+        """Evaluates a run on its test split; returns the metrics, or raises `UserError`."""
         with subprocess.Popen(
             [sys.executable, "-m", "kerasft", "evaluate", str(run_dir), "--json"],
             stdin=subprocess.DEVNULL,
@@ -152,7 +148,7 @@ class Trials:
         return {name: value for name, value in metrics.items() if name.startswith("test")}
 
     def _wait_for_orphan(self, job: Job, check: Callable[[], object]) -> None:
-        """Waits while a process of a study that was killed still works on the run."""
+        """Waits while a process left by a killed study still works on the run."""
         while (run_dir := job.run_dir()) is not None and run_dir.is_in_use():
             check()
             time.sleep(self.poll_seconds)

@@ -1,4 +1,4 @@
-"""What is looked after while trials run: those that lag behind, the time, and the disk."""
+"""What is watched while trials run: trials that lag behind, time, and disk space."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, JobResult
 from kerasft.studies.tuning.keras_tuner.pruning import Evaluation, read_curve, why_prune
 from kerasft.training.callbacks.history import read_history
 
-_TRUSTED_SHARE = 0.1  # of a run, after which its length can be told
+_TRUSTED_SHARE = 0.1  # of a run, after which its duration can be estimated
 
 
 class Pruner:
-    """Compares a running trial with those that were run to their end.
+    """Compares a running trial with completed ones.
 
-    Args:
-        outcomes: Returns what came of each job that has ended.
-        metric: What is compared.
+    `outcomes` returns the result of each job that has ended; `metric` is compared.
     """
 
     def __init__(self, outcomes: Callable[[], dict[str, JobResult]], metric: str):
@@ -31,7 +29,7 @@ class Pruner:
         self._curves: dict[str, list[Evaluation]] = {}
 
     def why_end(self, run_dir: Path) -> str | None:
-        """Says why a run is to be ended; `None`: it goes on."""
+        """Returns why to prune a run; `None`: continue."""
         curve = read_curve(run_dir, self._metric)
         if not curve:
             return None
@@ -44,15 +42,15 @@ class Pruner:
 def check_time_of_one(
     recipe: Recipe, run_dir: RunDir | None, budget: Budget, took: float | None = None
 ) -> None:
-    """Refuses a budget in which not even one trial has room beside the recipe as it is.
+    """Refuses a budget with no time for the baseline and one trial.
 
-    While the recipe runs, its length is estimated from how far it is.
+    While the baseline runs, its duration is estimated from its progress.
 
     Args:
-        recipe: The recipe as it is.
+        recipe: The baseline recipe.
         run_dir: Its run, if there is one yet.
-        budget: Of the study.
-        took: How long it took, when it is done.
+        budget: The study's budget.
+        took: Its duration in seconds, when it is done.
 
     Raises:
         UserError: The budget is too small.
@@ -73,11 +71,11 @@ def check_time_of_one(
 
 
 def share_done(recipe: Recipe, run_dir: RunDir | None) -> float:
-    """Returns how much of a run's training is done, from 0 to 1; 0 where that cannot be told."""
+    """Returns the finished share of a run's training, from 0 to 1; 0 if unknown."""
     path = None if run_dir is None else run_dir.history_path
     try:
         rows = read_history(path) if path is not None and path.exists() else []
-    except UserError:  # it is being written anew
+    except UserError:  # it is being rewritten
         rows = []
     if not rows:
         return 0.0
@@ -89,13 +87,9 @@ def share_done(recipe: Recipe, run_dir: RunDir | None) -> float:
 
 
 def discard_weights(outcomes: dict[str, JobResult], keep: str | None) -> None:
-    """Removes the checkpoints of trials that have ended, all but those of the best one.
+    """Removes the checkpoints of trials that have ended, except those in the run `keep`.
 
-    A search makes more of them than disks like; settings are what it is for.
-
-    Args:
-        outcomes: What came of each trial.
-        keep: The run directory whose weights are kept.
+    They would fill the disk; a search is for settings, not weights.
     """
     for outcome in outcomes.values():
         if outcome.run_dir not in (None, keep):

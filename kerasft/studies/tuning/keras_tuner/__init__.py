@@ -1,1 +1,1 @@
-"""What a search takes from KerasTuner, and what it keeps of its trials."""
+"""The parts of a search that use KerasTuner, and the journal of trials."""

@@ -1,6 +1,6 @@
-"""TensorBoard's HParams tab: what the study searches, and within what bounds.
+"""TensorBoard's HParams tab: the searched settings and their domains.
 
-Each run writes its own settings; this is the frame around them, with names as people wrote them.
+Each run writes its own settings; this adds the domains, under the same names.
 """
 
 from __future__ import annotations
@@ -16,14 +16,10 @@ from kerasft.recipe import Dimension
 
 
 def write_board(folder: Path, space: Sequence[Dimension], metrics: Sequence[str]) -> None:
-    """Writes the domains of a study into a log folder.
+    """Writes the domains of a study into a log folder, below the one TensorBoard is started on.
 
-    Without TensorFlow's own writer, which would take hold of a GPU that the trials need.
-
-    Args:
-        folder: The log folder; TensorBoard is to be started on one above it.
-        space: What is searched.
-        metrics: What is measured, such as `validation/accuracy`.
+    TensorFlow's own writer is avoided: it would take hold of a GPU that the trials need.
+    `metrics` are the measured ones, such as `validation/accuracy`.
     """
     summary = hparams.hparams_config_pb(
         hparams=[hparams.HParam(d.name, _domain(d)) for d in space],

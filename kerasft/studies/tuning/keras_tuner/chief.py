@@ -1,4 +1,4 @@
-"""Who leads a search over several machines: told by KerasTuner's own variables."""
+"""The roles in a search over several machines, from KerasTuner's environment variables."""
 
 from __future__ import annotations
 
@@ -11,27 +11,21 @@ VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_P
 
 
 class Service(NamedTuple):
-    """KerasTuner's service, over which several machines search together.
-
-    Attributes:
-        tuner_id: This process's name.
-        address: `host:port` of the chief.
-    """
+    """KerasTuner's service: this process's `tuner_id`, and the chief's `address` (`host:port`)."""
 
     tuner_id: str
     address: str
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process leads the search: KerasTuner looks for the word in its name."""
+        """Whether this process is the chief: KerasTuner looks for "chief" in its name."""
         return "chief" in self.tuner_id
 
 
 def read_service() -> Service | None:
-    """Returns what the environment says of the service; `None`: nothing.
+    """Returns the service from the environment; `None` if no variable is set.
 
-    Raises:
-        UserError: Some of KerasTuner's variables are set, and some are not.
+    Raises `UserError` if only some of KerasTuner's variables are set.
     """
     given = [name for name in VARIABLES if os.environ.get(name)]
     if given and len(given) < len(VARIABLES):

@@ -1,7 +1,7 @@
-"""The journal of a study: what began, what ended and how, one JSON object a line.
+"""The journal of a study: one JSON object per line for each start, end and result.
 
-A line is on the disk before what it says is acted upon. A line that a killed process left torn is
-the last one, and is dropped.
+A line is flushed to the disk before it is acted upon. A line torn by a killed process is the last
+one, and is dropped.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ COMPLETED, PRUNED, FAILED = "completed", "pruned", "failed"
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
-    """What came of a trial.
+    """The result of a trial.
 
     Args:
-        status: `completed`, `pruned` (ended since others were better) or `failed`.
-        value: The best value of the metric; `None` where there is none.
-        seconds: How long it took, over all of its tries.
-        metric: The metric that was measured, `validation/accuracy`.
-        run_dir: Its run directory; `None` if it came to none.
-        reason: Why it failed or was ended.
-        loss: The loss on validation; `None` where it is not known.
+        status: `completed`, `pruned` (stopped since others were better) or `failed`.
+        value: The best value of the metric; `None` if there is none.
+        seconds: Duration, over all attempts.
+        metric: The measured metric, `validation/accuracy`.
+        run_dir: Its run directory; `None` if it has none.
+        reason: Why it failed or was pruned.
+        loss: The validation loss; `None` if it is unknown.
     """
 
     status: str
@@ -47,14 +47,9 @@ class JobResult:
 
 
 class Journal:
-    """A file of events that only grows.
+    """An append-only file of events, made if it is missing; `clock` returns seconds since 1970.
 
-    Args:
-        path: The file; made if it is missing.
-        clock: Returns seconds since 1970.
-
-    Raises:
-        UserError: A line before the last is damaged.
+    Raises `UserError` if a line before the last is damaged.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time):
@@ -65,7 +60,7 @@ class Journal:
         _drop_torn_line(path)
 
     def add(self, event: str, **fields: Any) -> None:
-        """Appends an event, and waits until it is on the disk."""
+        """Appends an event and flushes it to the disk."""
         line = {"event": event, "time": round(self._clock(), 3), **fields}
         with self._lock, telling_os_errors(self.path):
             with self.path.open("a", encoding="utf-8") as file:
@@ -75,15 +70,15 @@ class Journal:
             self.events.append(json.loads(to_json(line)))
 
     def end(self, job: str, outcome: JobResult) -> None:
-        """Notes what came of a trial or another run."""
+        """Records the result of a trial or another run."""
         self.add(ENDED, job=job, **dataclasses.asdict(outcome))
 
     def outcome(self, job: str) -> JobResult | None:
-        """Returns what came of a job; `None` while it has not ended."""
+        """Returns the result of a job; `None` before it has ended."""
         return self.outcomes().get(job)
 
     def outcomes(self) -> dict[str, JobResult]:
-        """Returns what came of each job that has ended, in the order in which they did."""
+        """Returns the result of each job that has ended, in the order of ending."""
         return {event["job"]: _outcome(event) for event in self.of(ENDED)}
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -91,7 +86,7 @@ class Journal:
         return [event for event in self.events if event["event"] == kind]
 
     def num_trials(self) -> int:
-        """Returns how many trials were started, the recipe as it is not counted."""
+        """Returns the number of trials started, without the baseline."""
         return max(0, sum("values" in event for event in self.of(STARTED)) - 1)
 
     def used_seconds(self) -> float:
@@ -113,18 +108,14 @@ def _outcome(event: Mapping[str, Any]) -> JobResult:
 def find_test(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Returns the event of the winner's test; `None`: nothing was tested.
 
-    Earlier versions wrote one without metrics where there was no test split.
+    Earlier versions wrote one without metrics if there was no test split.
     """
     tested = (event for event in events if event["event"] == TESTED and event["metrics"])
     return next(tested, None)
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Returns the events in a file, without a torn last line; none where there is no file.
-
-    Raises:
-        UserError: A line before the last is damaged.
-    """
+    """Returns the events of a file, without a torn last line; empty if there is no file."""
     whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
     events = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
@@ -142,7 +133,7 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cuts off what stands behind the last whole line, so that the next one begins a line."""
+    """Truncates the file after its last complete line."""
     content = path.read_bytes() if path.exists() else b""
     torn = content.rpartition(b"\n")[2]
     if torn:

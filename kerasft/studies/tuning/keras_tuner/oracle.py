@@ -1,4 +1,4 @@
-"""KerasTuner's oracles: built for a space, asked for points that are new, and what they propose."""
+"""KerasTuner's oracles: built for a space, adapted to propose new points only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kerasft.studies.tuning.keras_tuner.private import InMemory, set_most_draws
 from kerasft.studies.tuning.space import count_points
 
 RUNNING, IDLE, STOPPED = kt.TrialStatus.RUNNING, kt.TrialStatus.IDLE, kt.TrialStatus.STOPPED
-PREFIX = "trial-"  # of a trial's job in the journal
-_HYPERBAND = "tuner/"  # what Hyperband adds to the values
+PREFIX = "trial-"  # of trials' job names in the journal
+_HYPERBAND = "tuner/"  # prefix of the values that Hyperband adds
 _HYPERBAND_FACTOR = 3
 OBJECTIVE = "objective"
 _NO_LIMIT = 10**9
-_MAX_DRAWS = 10_000  # for a new point. KerasTuner's own 20 miss points; these take half a second
+_MAX_DRAWS = 10_000  # for a new point; KerasTuner's 20 miss points. Takes 0.5 s
 
 
 class Proposal(NamedTuple):
@@ -32,8 +32,8 @@ class Proposal(NamedTuple):
     Attributes:
         job: Its name, `trial-003`.
         values: The settings to try.
-        epochs: Of Hyperband: train for so long. Else `None`.
-        continues: Of Hyperband: the job whose run it goes on with. `None`: a new run.
+        epochs: Of Hyperband: how long to train. Else `None`.
+        continues: Of Hyperband: the job whose run it resumes. `None`: a new run.
     """
 
     job: str
@@ -56,22 +56,22 @@ def build_oracle(
     Args:
         method: `random`, `bayesian`, `hyperband` or `grid`.
         space: What is searched.
-        seed: Of its draws.
+        seed: Seed of its draws.
         metric: Such as `validation/accuracy`.
         max_epochs: Of Hyperband: epochs of the longest trials.
-        endless: Of Hyperband: begin anew when all brackets are done.
+        endless: Of Hyperband: start over when all brackets are done.
     """
     settings = {
         "objective": keras_tuner.Objective(OBJECTIVE, "min" if lower_is_better(metric) else "max"),
         "hyperparameters": build_hyperparameters(space),
-        "seed": seed + 1,  # 0 would mean a random one
+        "seed": seed + 1,  # 0 means a random seed
         "tune_new_entries": False,
         "allow_new_entries": False,
-        # Ours ends a search where one trial after the other fails, with a message.
+        # kerasft itself ends a search after failures in a row, with a message.
         "max_consecutive_failed_trials": _NO_LIMIT,
     }
     if method == "hyperband":
-        iterations = 0 if endless else 1  # 0 is no end
+        iterations = 0 if endless else 1  # 0: endless
         settings |= {"max_epochs": max_epochs, "hyperband_iterations": iterations}
         settings |= {"factor": _HYPERBAND_FACTOR}
         kind = keras_tuner.oracles.HyperbandOracle
@@ -83,7 +83,7 @@ def build_oracle(
             "grid": keras_tuner.oracles.GridSearchOracle,
         }[method]
     if method == "bayesian":
-        # KerasTuner would draw 3 for each dimension at random, which is all of a small search.
+        # KerasTuner draws 3 per dimension at random, which may be all of a small search.
         settings["num_initial_points"] = max(3, len(space) + 1)
     oracle = _adapted(kind, count_points(space))(**settings)
     oracle.verbose = 0
@@ -92,11 +92,9 @@ def build_oracle(
 
 
 def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[keras_tuner.Oracle]:
-    """Returns a class of oracles that write no files and know when a space is exhausted.
+    """Returns an oracle class that writes no files and knows when a space is exhausted.
 
-    Args:
-        kind: KerasTuner's class.
-        num_points: Of the space; `None`: they cannot be counted.
+    `num_points` is the size of the space; `None`: not countable.
     """
     models = kind is keras_tuner.oracles.BayesianOptimizationOracle
 
@@ -109,11 +107,11 @@ def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[ker
             return num_points is not None and len(tried) >= num_points
 
         def why_nothing_new(self) -> str:
-            """Says before a proposal why there can be none; empty: Hyperband may still promote."""
+            """Returns why there can be no proposal; empty: there may be (Hyperband may promote)."""
             return EXHAUSTED if self.is_exhausted() and not self.promotes else ""
 
         def why_stopped(self) -> str:
-            """Says why the latest answer was `STOPPED`."""
+            """Returns why the latest status was `STOPPED`."""
             if self.is_exhausted():
                 return EXHAUSTED
             return BRACKETS if self.promotes and not self.found_nothing else NO_PROPOSAL
@@ -126,7 +124,7 @@ def _adapted(kind: type[keras_tuner.Oracle], num_points: int | None) -> type[ker
         def populate_space(self, trial_id):
             response = super().populate_space(trial_id)
             values = response.get("values")
-            # A Gaussian process may propose a point that was tried, again and again.
+            # A Gaussian process may propose a tried point again and again.
             if models and values is not None and self.was_tried(values):
                 response["values"] = self.draw_values() or values
             return response
@@ -162,29 +160,23 @@ def _add(parameters: keras_tuner.HyperParameters, dimension: Dimension) -> None:
 
 
 def _encode(value: Any) -> Any:
-    """A list of texts is no value of KerasTuner's; as text it is."""
+    """Encodes a list of texts as JSON text, since KerasTuner has no list values."""
     return json.dumps(value) if isinstance(value, tuple) else value
 
 
 def _decode(dimension: Dimension, value: Any) -> Any:
-    """Undoes `_encode`, and gives back the booleans that KerasTuner made 0 and 1."""
+    """Undoes `_encode`, and restores booleans, which KerasTuner turns into 0 and 1."""
     kind = dimension.setting.type
     return tuple(json.loads(value)) if kind is tuple else kind(value)
 
 
 def job_of(trial_id: str) -> str:
-    """Names a trial's job: KerasTuner counts from 0, and trial 0 is the recipe as it is."""
+    """Returns a trial's job name, counted from 1; KerasTuner counts trials from 0."""
     return f"{PREFIX}{int(trial_id) + 1:03d}"
 
 
 def read_proposal(job: str, values: Mapping[str, Any], space: Sequence[Dimension]) -> Proposal:
-    """Reads what a trial is to run.
-
-    Args:
-        job: Its name.
-        values: KerasTuner's, of an oracle's trial or from the journal.
-        space: What is searched.
-    """
+    """Returns the proposal of a job, from the `values` of an oracle's trial or of the journal."""
     before = values.get(f"{_HYPERBAND}trial_id")
     return Proposal(
         job,

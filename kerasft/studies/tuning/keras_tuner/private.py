@@ -1,7 +1,7 @@
-"""All that a search uses of KerasTuner and that has no public name there.
+"""All uses of KerasTuner's private names.
 
-Each part says what it expects. `tests/unit/studies/tuning/test_private.py` checks it, so that a new
-version which names a part otherwise fails there, in words.
+Each part states what it expects. `tests/unit/studies/tuning/test_private.py` checks it, so that a
+new version with other names fails there, with a clear message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 
 
 class InMemory:
-    """Mixed into an oracle: it writes no files, and its draws can be watched.
+    """Mixin for an oracle: writes no files, and lets its draws be overridden.
 
     Expects that an oracle writes files by `save` and `_save_trial`, draws a point that is new by
     `_random_values` (`None`: it found none) and asks `_duplicate` whether a point was tried.
@@ -32,29 +32,24 @@ class InMemory:
         return self.draw_values()
 
     def draw_values(self) -> dict[str, Any] | None:
-        """Draws a point that was not tried; `None`: there was none among the draws."""
+        """Draws a point that was not tried; `None`: all draws were tried before."""
         return super()._random_values()
 
     def was_tried(self, values: dict[str, Any]) -> bool:
-        """Tells whether a trial has these values."""
+        """Returns whether a trial has these values."""
         return self._duplicate(values)
 
 
 def set_most_draws(oracle: keras_tuner.Oracle, count: int) -> None:
-    """Expects that an oracle keeps how often it draws for a new point before it gives up."""
+    """Sets an oracle's number of draws for a new point; expects that it has this attribute."""
     oracle._max_collisions = count
 
 
 def add_service(oracle: Any, server: grpc.Server) -> None:
-    """Expects KerasTuner's gRPC service, which calls the methods of an oracle.
-
-    Args:
-        oracle: What has these methods.
-        server: That answers with them.
-    """
+    """Adds an oracle's methods to a gRPC server; expects KerasTuner's gRPC service."""
     protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
 
 
 def connect_oracle() -> OracleClient:
-    """Expects a client with an oracle's methods, for the chief that KerasTuner's variables name."""
+    """Returns the client for the chief that KerasTuner's variables name; expects oracle methods."""
     return OracleClient(None)

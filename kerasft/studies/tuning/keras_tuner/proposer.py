@@ -1,8 +1,7 @@
-"""An oracle behind the journal of a study: each proposal and result is on the disk first.
+"""An oracle behind the journal of a study: proposals and results are written to the disk first.
 
-Its state is never saved: what was begun and how it ended stands in the journal, and is told to a
-new oracle in the same order when a study is resumed. Random draws, brackets and grid positions are
-then where they were.
+The oracle's state is never saved. When a study is resumed, the journal is replayed to a new oracle
+in the same order, which restores random draws, brackets and grid positions.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from kerasft.errors import UserError
 from kerasft.studies.tuning.keras_tuner.journal import ENDED, FAILED, STARTED, JobResult, Journal
 from kerasft.studies.tuning.keras_tuner.oracle import OBJECTIVE, PREFIX, RUNNING, STOPPED, job_of
 
-_ABANDONED = "abandoned-"  # stands for the worker of a trial that has none
+_ABANDONED = "abandoned-"  # placeholder worker of a trial without one
 
 
 class Proposer:
-    """An oracle that writes down what it proposes and what it is told, before it is acted upon.
+    """An oracle that journals its proposals and results before they are acted upon.
 
-    It has the methods that KerasTuner's service calls, and may be called by several threads.
+    It has the methods that KerasTuner's service calls, and is thread-safe.
 
     Args:
-        oracle: From `build_oracle`, new: what stands in the journal is told to it.
-        journal: Of the study.
-        why_stop: Asked before each new trial for a reason to end the search; empty: there is none.
-        outcome_of: Returns what came of a job that has ended.
-        ended: Told what came of each trial, when it is noted.
+        oracle: From `build_oracle`, new; the journal is replayed to it.
+        journal: The study's journal.
+        why_stop: Called before each new trial; a non-empty reason ends the search.
+        outcome_of: Returns the result of a job that has ended.
+        ended: Called with the result of each trial, once it is journaled.
 
     Raises:
         UserError: The journal holds trials that this oracle would not propose.
@@ -59,10 +58,7 @@ class Proposer:
         self._replay()
 
     def create_trial(self, tuner_id: str) -> kt.Trial:
-        """Returns the trial that a worker is to run: its own or an abandoned one, or a new one.
-
-        Args:
-            tuner_id: The worker's name.
+        """Returns the trial that a worker should run: its own, an abandoned one, or a new one.
 
         Returns:
             A trial to run if its status is `RUNNING`; `IDLE`: ask again later; `STOPPED`: the
@@ -95,7 +91,7 @@ class Proposer:
             return bool(self._oracle.ongoing_trials)
 
     def end_trial(self, trial: kt.Trial) -> None:
-        """Notes how a trial ended, and tells the oracle."""
+        """Journals a trial's result, and reports it to the oracle."""
         with self._lock:
             job = job_of(trial.trial_id)
             outcome = self._outcome_of(job)
@@ -104,7 +100,7 @@ class Proposer:
             self._ended(outcome)
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> kt.Trial:
-        """Returns the trial: what a worker has found on the way is read from the trial's folder."""
+        """Returns the trial unchanged: intermediate results are read from the trial's folder."""
         return self._oracle.get_trial(trial_id)
 
     def get_space(self) -> keras_tuner.HyperParameters:
@@ -116,7 +112,7 @@ class Proposer:
         return self._oracle.get_trial(trial_id)
 
     def _replay(self) -> None:
-        """Tells the oracle what stands in the journal, in the order in which it happened."""
+        """Replays the journal to the oracle, in the order of events."""
         for event in list(self._journal.events):
             job = str(event.get("job", ""))
             if event["event"] == STARTED and job.startswith(PREFIX):
@@ -128,7 +124,7 @@ class Proposer:
             self._abandon(worker)
 
     def _begin_again(self, job: str, worker: str, values: dict[str, Any]) -> None:
-        self._abandon(worker)  # it would not begin another one, had it not left its own
+        self._abandon(worker)  # it began another one, so it had left its own
         trial = self._propose(worker)
         if trial.status != RUNNING or job_of(trial.trial_id) != job:
             raise UserError(
@@ -136,17 +132,17 @@ class Proposer:
                 received=f"{job}, where KerasTuner {keras_tuner.__version__} would have no trial",
                 fix="go on with the version of KerasTuner that it was begun with: see study.json.",
             )
-        # The last bits of a Gaussian process may differ between two machines.
+        # A Gaussian process may differ in the last bits between machines.
         trial.hyperparameters.values = dict(values)
 
     def _propose(self, worker: str) -> kt.Trial:
         with warnings.catch_warnings():
-            # A Gaussian process of a few trials is never sure of its length scale.
+            # With few trials a Gaussian process cannot fit its length scale.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return self._oracle.create_trial(worker)
 
     def _abandon(self, worker: str) -> None:
-        """Leaves a worker's trial, if it has one, to whoever asks next."""
+        """Leaves a worker's trial, if it has one, to the next worker that asks."""
         trial = self._oracle.ongoing_trials.pop(worker, None)
         if trial is not None:
             self._oracle.ongoing_trials[f"{_ABANDONED}{trial.trial_id}"] = trial
@@ -159,7 +155,7 @@ class Proposer:
                 trial.status = kt.TrialStatus.FAILED
                 self._oracle.end_trial(trial)
                 return
-            # Hyperband waits for all trials of a rung to be completed: one that failed is the last.
+            # Hyperband waits for all trials of a rung: a failed one is completed and ranked last.
             value = math.inf if self._oracle.objective.direction == "min" else -math.inf
         self._oracle.update_trial(trial_id, {OBJECTIVE: value})
         trial.status = kt.TrialStatus.COMPLETED

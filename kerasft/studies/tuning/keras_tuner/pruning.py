@@ -1,10 +1,8 @@
-"""The median rule: a trial that lags behind most of the finished ones is ended.
+"""The median rule: prunes a trial that lags behind most of the finished ones.
 
 Golovin et al. 2017, "Google Vizier: A Service for Black-Box Optimization": a trial is stopped at a
 step if its best value so far is worse than the median of the running averages that the finished
-trials had at this step.
-
-A step is a point in epochs here, since trials may have batches of different sizes.
+trials had at this step. Steps are measured in epochs here, since batch sizes may differ.
 """
 
 from __future__ import annotations
@@ -20,33 +18,26 @@ from kerasft.metric import merit
 from kerasft.run_dir import RunDir
 from kerasft.training.callbacks.history import read_history
 
-MIN_FINISHED = 5  # the recipe as it is included
-_SLACK = 1e-6  # epochs: the same point, written with nine digits
+MIN_FINISHED = 5  # including the baseline
+_SLACK = 1e-6  # epochs; they are written with nine digits
 
 
 class Evaluation(NamedTuple):
-    """One evaluation of a trial.
-
-    Attributes:
-        epoch: When, in epochs.
-        value: The metric.
-    """
+    """One evaluation of a trial: the metric's `value` at `epoch` (fractional)."""
 
     epoch: float
     value: float
 
 
 def read_curve(folder: Path, metric: str) -> list[Evaluation]:
-    """Returns the evaluations that a trial's run has made so far; none before the first.
+    """Returns the evaluations of a trial's run so far.
 
-    Args:
-        folder: The run directory.
-        metric: The column, such as `validation/accuracy`. Few metrics have one.
+    `metric` is the column, such as `validation/accuracy`; few metrics have one.
     """
     path = RunDir(folder).history_path
     try:
         rows = read_history(path) if path.exists() else []
-    except UserError:  # it is being written anew
+    except UserError:  # it is being rewritten
         return []
     return [Evaluation(row["epoch"], row[metric]) for row in rows if row.get(metric) is not None]
 
@@ -58,13 +49,13 @@ def why_prune(
     *,
     min_finished: int = MIN_FINISHED,
 ) -> str | None:
-    """Says why a trial is not worth going on with; `None` if it is.
+    """Returns why a trial should be pruned; `None` if it should not.
 
     Args:
         curve: Its evaluations so far.
-        finished: Those of the trials that were run to their end.
+        finished: The evaluations of the trials that were completed.
         metric: Such as `validation/accuracy`.
-        min_finished: With fewer finished trials nothing is judged.
+        min_finished: With fewer finished trials nothing is pruned.
     """
     if not curve:
         return None
@@ -84,6 +75,6 @@ def why_prune(
 
 
 def _average(curve: Sequence[Evaluation], epoch: float) -> float | None:
-    """Returns the mean of the values up to a point; `None` where there are none."""
+    """Returns the mean of the values up to an epoch; `None` if there are none."""
     values = [e.value for e in curve if e.epoch <= epoch + _SLACK and not math.isnan(e.value)]
     return statistics.fmean(values) if values else None

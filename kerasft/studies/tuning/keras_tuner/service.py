@@ -1,8 +1,8 @@
-"""A search over several machines, by KerasTuner's service of a chief and its workers.
+"""A search over several machines, by KerasTuner's chief/worker service.
 
-The chief has the oracle and the journal; a worker asks it for trials over gRPC. Both know the
-chief by KerasTuner's own variables. The folder of the study lies where all machines see it: what a
-trial has come to is read from there.
+The chief has the oracle and the journal; workers ask it for trials over gRPC. KerasTuner's own
+variables name the chief. All machines share the folder of the study, from which a trial's results
+are read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,7 @@ _POLL_SECONDS = 1.0
 
 @contextlib.contextmanager
 def offered(proposer: Proposer, address: str) -> Iterator[None]:
-    """Offers an oracle to the workers of other machines.
-
-    Args:
-        proposer: The oracle.
-        address: `host:port` to listen on.
-
-    Raises:
-        UserError: Nobody can listen there.
-    """
+    """Serves an oracle to other machines at `host:port`; `UserError` if that cannot be bound."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     add_service(proposer, server)
     try:
@@ -54,16 +46,9 @@ def offered(proposer: Proposer, address: str) -> Iterator[None]:
 
 
 def join_study(plan: Plan, runner: Runner, tuner_id: str, *, log: Callable[[str], object]) -> None:
-    """Runs trials of a study that another machine leads, until there are no more.
+    """Runs trials of a study led by another machine, until there are no more.
 
-    Args:
-        plan: Of the study, from its folder.
-        runner: Runs them, on this machine.
-        tuner_id: This worker's name.
-        log: Called with messages: how it gets on.
-
-    Raises:
-        InterruptRequested: After Ctrl-C or SIGTERM.
+    `tuner_id` is this worker's name. Raises `InterruptRequested` after Ctrl-C or SIGTERM.
     """
     with InterruptWatch(lambda: log("Stopping: the trial saves a checkpoint.")) as watch:
         search = Search(plan.folder, plan, Settled(""), runner, log, watch.check)
