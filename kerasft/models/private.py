@@ -7,9 +7,10 @@ that a renamed part in a new version fails there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import keras
+if TYPE_CHECKING:  # `kerasft presets` reads this file, and takes no seconds
+    import keras
 
 # Paths, attribute by attribute, inside a keras_hub.layers.TransformerEncoder.
 _ATTENTION = "_self_attention_layer"

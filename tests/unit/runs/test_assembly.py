@@ -64,8 +64,11 @@ def test_logits_come_in_the_order_of_the_split(make_context):
     store, indices = context.data.examples("test")
     assert len(set(store.lengths[indices])) > 1
     for index, expected in zip(indices, logits, strict=True):
-        example = store.example(index)
-        inputs = {name: ids[np.newaxis] for name, ids in example.items()}
-        inputs["padding_mask"] = np.ones_like(inputs["token_ids"])
+        token_ids = store.token_ids[store.offsets[index] : store.offsets[index + 1]][np.newaxis]
+        inputs = {
+            "token_ids": token_ids,
+            "segment_ids": np.zeros_like(token_ids),
+            "padding_mask": np.ones_like(token_ids),
+        }
         assert np.allclose(forward(inputs), expected, atol=1e-6)
     assert not np.allclose(logits, logits[::-1], atol=1e-6)  # control: the order shows

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from kerasft.runs import train as run_train
 from kerasft.runs.evaluate import evaluate_run
 from kerasft.runs.finish import _undefined
 from kerasft.training.callbacks.callback import Callback
@@ -44,7 +45,7 @@ def run(tmp_path_factory):
     }
     from kerasft.recipe import load_recipe
 
-    return train.run(load_recipe("classify", overrides), runs_folder=folder / "runs")
+    return run_train.run(load_recipe("classify", overrides), runs_folder=folder / "runs")
 
 
 def test_what_is_left_out_is_counted(run):

@@ -11,6 +11,7 @@ from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
 from kerasft.runs import train
 from kerasft.runs.export import export_run
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.runs.resume import change_recipe
 from kerasft.training.checkpoints.checkpoint import BEST, read_checkpoint
 from kerasft.training.step.schedule import build_schedule
@@ -48,7 +49,7 @@ def test_the_schedule_is_that_of_the_new_length_with_the_first_warmup(finished):
     assert (finished.path / "metrics-step-10.json").read_text() == before
     assert json.loads(finished.metrics_path.read_text())["train"]["steps"] == 25
     again = resume(finished, "training.steps=30")  # no third warm-up, either
-    assert change_recipe(finished, ()).training.warmup_steps == 2
+    assert load_run_recipe(finished).training.warmup_steps == 2
     assert again.history[-1]["step"] == 30
 
 
