@@ -91,7 +91,7 @@ def run(
         with explaining_failures(context, run_dir):
             state = train(context, run_dir, model)
             finished = finish(context, run_dir, state)
-        context.workers.barrier()
+            context.workers.barrier()
         return finished
 
 
