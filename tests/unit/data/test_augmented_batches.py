@@ -167,25 +167,6 @@ def test_training_resumes_where_it_stopped(case, start_step):
     assert [these.examples.altered(step) for step in range(start_step, 14)] == counts[start_step:]
 
 
-def test_control_epochs_and_seeds_differ(case):
-    these = case(SWAPS)
-
-    def rows_by_example(batches, first_step):
-        return {
-            int(number): row
-            for step, batch in enumerate(batches, start=first_step)
-            for number, row in zip(these.plan.batch(step), rows_of(batch), strict=True)
-        }
-
-    batches = these.altered()
-    assert rows_by_example(batches[:7], 0) != rows_by_example(batches[7:], 7)
-    plain = these.plain()
-    assert rows_by_example(plain[:7], 0) == rows_by_example(plain[7:], 7)
-    other = case(dataclasses.replace(SWAPS, seed=5))
-    with pytest.raises(AssertionError):
-        assert_equal(other.altered(), batches)
-
-
 def test_copies_of_an_example_are_altered_each_otherwise(case):
     these = case(Augmentation(swap=0.5), indices=np.full(16, 54))
     rows = [str(row) for batch in these.altered(num_steps=2) for row in rows_of(batch)]

@@ -87,16 +87,6 @@ def test_batches_may_be_as_wide_as_their_longest_example():
     assert {batch[0]["token_ids"].shape[1] for batch in rounded} <= {8, 16}  # control
 
 
-def test_training_resumes_where_it_stopped():
-    store = build_store(np.arange(50) % 13 + 1)
-    indices = np.arange(50)
-    plan = build_plan(store, indices, batch_size=8)
-    whole = build_train_dataset(store, indices, plan, num_steps=14)
-    rest = build_train_dataset(store, indices, plan, start_step=6, num_steps=8)
-    for (one, *_), (other, *_) in zip(whole.skip(6), rest, strict=True):
-        np.testing.assert_array_equal(one["token_ids"], other["token_ids"])
-
-
 def test_evaluation_drops_nothing():
     store = build_store(np.arange(50) % 13 + 1)
     indices = np.arange(10, 47)

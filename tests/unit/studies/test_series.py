@@ -25,11 +25,6 @@ from kerasft.studies.series import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def recipes():
     return [load_recipe(name) for name in ("glue_mrpc", "glue_rte")]

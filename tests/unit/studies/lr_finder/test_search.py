@@ -22,11 +22,6 @@ from kerasft.training.loop.memory import OutOfMemoryError
 RATES = RateRange(1e-6, 1e-2, 24)
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def read_events(folder):
     """Returns `{tag: {step: tensor}}` of all event files below a folder."""
     values = {}

@@ -97,9 +97,8 @@ def make_runner(score):
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
+def study():
     """Runs a study as a command line says; returns what was found, its folder and what was told."""
-    monkeypatch.chdir(tmp_path)
 
     def run(runner, recipe="glue_mrpc", *overrides, clock=time.monotonic, told=None, **options):
         told = [] if told is None else told
