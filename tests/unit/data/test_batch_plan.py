@@ -4,10 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasft.data.plan.balance import padded_length
-from kerasft.data.plan.batch_plan import (
-    BatchPlan,
-    evaluation_batches,
-)
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.errors import UserError
 
 plans = st.builds(

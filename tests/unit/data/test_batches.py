@@ -102,18 +102,14 @@ def test_evaluation_drops_nothing():
     np.testing.assert_array_equal(rows, 1000 * indices[order] + 1)
 
 
-def test_types_and_shapes_are_known_before_the_first_batch():
-    store = build_store([2, 9, 3])
-    inputs, labels, weights = build_evaluation_dataset(store, np.arange(3), 2).element_spec
+def test_types_shapes_and_number_are_known_before_the_first_batch():
+    dataset = build_evaluation_dataset(build_store([2, 9, 3] + 9 * [1]), np.arange(12), 2)
+    assert len(dataset) == 2  # of 8 and of 4
+    inputs, labels, weights = dataset.element_spec
     matrix = tf.TensorSpec([None, None], tf.int32)
     assert inputs == {"token_ids": matrix, "segment_ids": matrix, "padding_mask": matrix}
     assert labels == tf.TensorSpec([None], tf.int32)
     assert weights == tf.TensorSpec([None], tf.float32)
-
-
-def test_the_cardinality_is_known():
-    store = build_store([2, 9, 3] + 9 * [1])
-    assert len(build_evaluation_dataset(store, np.arange(12), 2)) == 2  # of 8 and of 4
 
 
 def test_a_plan_of_other_data_is_refused():

@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasft.data.plan.splits import (
-    build_splits,
-    hash_text,
-    oversample,
-    seeded_subset,
-    text_hashes,
-)
+from kerasft.data.plan.splits import build_splits, hash_text, oversample, seeded_subset, text_hashes
 from kerasft.errors import UserError
 
 

@@ -177,9 +177,6 @@ def test_advice_against_tracing_again_is_dropped_and_other_words_are_not(recipes
     assert len(filters) == 1
 
 
-# --- figures
-
-
 def test_mean_and_standard_deviation_of_the_sample():
     values = [0.784, 0.801, 0.763]
     found = spread(values)

@@ -100,11 +100,7 @@ def test_labels_that_train_has_not_are_told_with_their_rows(write):
         ("text,label\n", {}, "has columns, and no rows"),
         ("text,label\n ,pos\nb,\n", {}, r"No row of .*can be used.*no text.*no label"),
         ("text,label\na,x\nb,x\n", {}, "All training examples have one label"),
-        (
-            TRAIN + "e,odd\n",
-            {},
-            r"1 of 3 labels have fewer than two training .*'odd'.*merge",
-        ),
+        (TRAIN + "e,odd\n", {}, r"1 of 3 labels have fewer than two training .*'odd'.*merge"),
         (TRAIN, {"label_kind": "number"}, r"'pos' \(train\.csv:2\).*data\.label_kind=\"single\""),
         (TRAIN, {"text_column": "body"}, r"data\.text_column: there is no such column"),
     ],

@@ -57,8 +57,7 @@ def test_a_folder_says_all_there_is_to_say():
 
 
 @pytest.mark.parametrize(
-    "other",
-    [(["imdb_sample"], None, None), ([], None, (100, 200)), ([], 2, None), ([], 3, (100,))],
+    "other", [(["imdb_sample"], None, None), ([], None, (100, 200)), ([], 2, None), ([], 3, (100,))]
 )
 def test_a_curve_is_not_resumed_as_another(other):
     folder = str(plan().begin(SERIES).folder.path)

@@ -118,9 +118,6 @@ def test_a_size_above_what_there_is_is_refused_before_anything_runs():
     assert not Path("runs").exists()
 
 
-# --- with runs that are made up
-
-
 class FakeRuns:
     """Stands for `train.run`: larger sets are better, and the third run is cut off."""
 

@@ -82,34 +82,23 @@ def test_the_interval_is_students():
 
 BASELINE = finalist("baseline", 0.80, 0.81, 0.79)
 BOTH = (BASELINE, finalist("a", 0.9, 0.7, 0.85))
-GOOD, LOW, ONE = (
-    finalist("a", 0.90, 0.92, 0.89),
-    finalist("a", 0.20, 0.21, 0.19),
-    finalist("a", 0.9),
-)
-FAILED = finalist("baseline", 0.8, math.nan)
+GOOD, LOW = finalist("a", 0.90, 0.92, 0.89), finalist("a", 0.20, 0.21, 0.19)
+ONE, FAILED = finalist("a", 0.9), finalist("baseline", 0.8, math.nan, 0.8)
+AHEAD = r"The search beats the recipe. a is ahead of the recipe as it is by "
+EQUAL = r"The search does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new seeds"
+NOT_COMPARED = "^The recipe as it is could not be compared: nothing is concluded.$"
 
 
 @pytest.mark.parametrize(
     ("winner", "finalists", "metric", "expected"),
     [
-        (GOOD, BOTH, METRIC, r"The search beats the recipe. a is ahead .* by \+0.1033"),
+        (GOOD, BOTH, METRIC, rf"{AHEAD}\+0.1033"),
         (BOTH[1], BOTH, METRIC, r"a is ahead.*by \+0.0167.*not shown to beat the recipe"),
-        (
-            BASELINE,
-            BOTH,
-            METRIC,
-            r"does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new",
-        ),
+        (BASELINE, BOTH, METRIC, EQUAL),
         (None, BOTH, METRIC, r"nothing is concluded"),
-        (LOW, (BASELINE, LOW), LOSS, r"^The search beats the recipe. a is ahead of .* is by \+0.6"),
+        (LOW, (BASELINE, LOW), LOSS, rf"^{AHEAD}\+0.6"),
         (ONE, (finalist("baseline", 0.8), ONE), METRIC, "One seed does not tell"),
-        (
-            GOOD,
-            (FAILED, GOOD),
-            METRIC,
-            "^The recipe .* could not be compared: nothing is concluded.$",
-        ),
+        (GOOD, (FAILED, GOOD), METRIC, NOT_COMPARED),
     ],
 )
 def test_what_is_concluded(winner, finalists, metric, expected):

@@ -38,16 +38,9 @@ SPACE = (
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Makes a proposer on the journal of this test."""
-
-    def make(method="random", space=SPACE, outcome=None, seed=1, **more):
-        oracle = build_oracle(method, space, seed=seed, metric="validation/accuracy", max_epochs=9)
-        outcome = outcome or JobResult("completed", 0.5, 1.0)
-        journal = Journal(tmp_path / "journal.jsonl")
-        return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
-
-    return make
+def make(make_proposer):
+    """Makes a proposer of the space above."""
+    return lambda method="random", space=SPACE, **more: make_proposer(method, space, **more)
 
 
 def proposal(trial, space=SPACE):

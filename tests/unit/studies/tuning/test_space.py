@@ -99,10 +99,7 @@ def test_the_difference_between_two_spaces():
     assert difference(ours, ours) == {}
     theirs = usual_space(recipe, "grid")
     assert difference(ours, theirs) == {
-        "training.learning_rate": (
-            {"log": [1e-5, 1e-4]},
-            {"choices": [2e-5, 3e-5, 5e-5, 1e-4]},
-        )
+        "training.learning_rate": ({"log": [1e-5, 1e-4]}, {"choices": [2e-5, 3e-5, 5e-5, 1e-4]})
     }
     assert difference(ours, ours[:-1]) == {
         "training.warmup_fraction": ({"choices": [0.0, 0.1]}, None)
