@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasft.cli.printing import (
-    print_confusion,
-    print_metrics,
-    print_run,
-)
+from kerasft.cli.printing import print_confusion, print_metrics, print_run
 from kerasft.console import predict_command
 from kerasft.run_dir.result import Run
 
@@ -121,8 +117,11 @@ def test_a_run_names_the_data_that_it_was_tested_on(capsys):
     print_run(run(SINGLE, data="a.csv", evaluation_data=data))
     assert "\nTested on b.csv, with the preset" in capsys.readouterr().out
     print_run(run({"validation/accuracy": 0.5}, data="a.csv", evaluation_data=data))
-    said = "No test split: validated on a.csv (held out of train), with"
-    assert said in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "0.5000" in out
+    assert "No test split: validated on a.csv (held out of train), with" in out
+    print_run(run({"validation/accuracy": 0.5}))
+    assert "No test split: validated on builtin-sample" in capsys.readouterr().out
     further = {"test_b/accuracy": 0.6875}
     two = {"test": "glue/mnli (a)", "test_b": "glue/mnli (b)"}
     print_run(run(SINGLE | further, evaluation_data=two))
@@ -135,13 +134,6 @@ def test_a_run_says_why_a_metric_is_undefined(capsys):
     print_run(made)
     assert f"\n{note}\nTested on" in capsys.readouterr().out
     assert made.to_json()["notes"] == [note]
-
-
-def test_without_a_test_split_validation_is_shown(capsys):
-    print_run(run({"validation/accuracy": 0.5}))
-    out = capsys.readouterr().out
-    assert "0.5000" in out
-    assert "No test split: validated on builtin-sample" in out
 
 
 @pytest.mark.parametrize("folder", ["saved_models/imdb", "my models/imdb"])

@@ -42,11 +42,7 @@ def test_an_option_is_what_the_override_of_its_field_is(expand):
 
 
 @pytest.mark.parametrize(
-    "argv",
-    [
-        ("--train", "a.csv", "b.csv"),
-        ("--train", "a.csv", "--name", "m", "--train", "b.csv"),
-    ],
+    "argv", [("--train", "a.csv", "b.csv"), ("--train", "a.csv", "--name", "m", "--train", "b.csv")]
 )
 def test_several_values_are_one_list(expand, argv):
     """Given twice, an option must not forget what it was given first."""

@@ -4,10 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasft.data.plan.balance import padded_length
-from kerasft.data.plan.batch_plan import (
-    BatchPlan,
-    evaluation_batches,
-)
+from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.errors import UserError
 
 plans = st.builds(
@@ -58,13 +55,6 @@ def test_the_plan_is_the_same_on_every_machine():
 GOLDEN = [[0, 1, 15, 10], [3, 17, 4, 19], [7, 14, 8, 9], [7, 8, 2, 9]]
 
 
-def test_epochs_and_seeds_differ():
-    lengths = np.full(1000, 5)
-    plan = BatchPlan(lengths, batch_size=10, seed=1)
-    assert not np.array_equal(plan.epoch(0).order, plan.epoch(1).order)
-    assert not np.array_equal(plan.epoch(0).order, BatchPlan(lengths, 10, seed=2).epoch(0).order)
-
-
 def test_batches_do_not_run_from_short_to_long():
     plan = BatchPlan(np.arange(1, 6401), batch_size=32, length_group_batches=200)
     means = [plan.lengths[batch].mean() for batch in epoch_batches(plan, 0)]
@@ -97,17 +87,6 @@ def test_grouping_reduces_padding():
 @pytest.mark.parametrize(("longest", "width"), [(1, 8), (8, 8), (9, 16), (256, 256)])
 def test_padded_length(longest, width):
     assert padded_length(np.array([1, longest])) == width
-
-
-def test_fewer_examples_than_a_batch():
-    plan = BatchPlan(np.array([3, 1, 2]), batch_size=32)
-    assert plan.steps_per_epoch == 1
-    assert sorted(plan.batch(5)) == [0, 1, 2]
-
-
-def test_batches_of_one():
-    plan = BatchPlan(np.array([3, 1, 2]), batch_size=1)
-    assert sorted(int(plan.batch(step)[0]) for step in range(3)) == [0, 1, 2]
 
 
 def test_an_epoch_ends():

@@ -87,16 +87,6 @@ def test_batches_may_be_as_wide_as_their_longest_example():
     assert {batch[0]["token_ids"].shape[1] for batch in rounded} <= {8, 16}  # control
 
 
-def test_training_resumes_where_it_stopped():
-    store = build_store(np.arange(50) % 13 + 1)
-    indices = np.arange(50)
-    plan = build_plan(store, indices, batch_size=8)
-    whole = build_train_dataset(store, indices, plan, num_steps=14)
-    rest = build_train_dataset(store, indices, plan, start_step=6, num_steps=8)
-    for (one, *_), (other, *_) in zip(whole.skip(6), rest, strict=True):
-        np.testing.assert_array_equal(one["token_ids"], other["token_ids"])
-
-
 def test_evaluation_drops_nothing():
     store = build_store(np.arange(50) % 13 + 1)
     indices = np.arange(10, 47)
@@ -112,18 +102,14 @@ def test_evaluation_drops_nothing():
     np.testing.assert_array_equal(rows, 1000 * indices[order] + 1)
 
 
-def test_types_and_shapes_are_known_before_the_first_batch():
-    store = build_store([2, 9, 3])
-    inputs, labels, weights = build_evaluation_dataset(store, np.arange(3), 2).element_spec
+def test_types_shapes_and_number_are_known_before_the_first_batch():
+    dataset = build_evaluation_dataset(build_store([2, 9, 3] + 9 * [1]), np.arange(12), 2)
+    assert len(dataset) == 2  # of 8 and of 4
+    inputs, labels, weights = dataset.element_spec
     matrix = tf.TensorSpec([None, None], tf.int32)
     assert inputs == {"token_ids": matrix, "segment_ids": matrix, "padding_mask": matrix}
     assert labels == tf.TensorSpec([None], tf.int32)
     assert weights == tf.TensorSpec([None], tf.float32)
-
-
-def test_the_cardinality_is_known():
-    store = build_store([2, 9, 3] + 9 * [1])
-    assert len(build_evaluation_dataset(store, np.arange(12), 2)) == 2  # of 8 and of 4
 
 
 def test_a_plan_of_other_data_is_refused():

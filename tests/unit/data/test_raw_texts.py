@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kerasft.data.example import Example
 from kerasft.data.plan.splits import text_hashes
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.errors import UserError
@@ -35,18 +30,6 @@ def test_texts_stand_in_the_order_of_the_indices(make_source, indices, pairs):
     rows = list(zip(TEXTS, pairs, strict=True)) if pairs else [(text,) for text in TEXTS]
     assert [texts[example] for example in range(len(texts))] == [rows[i] for i in indices]
     assert source.num_reads == 1
-
-
-@given(st.lists(st.binary(max_size=9), min_size=1, max_size=20), st.data())
-def test_any_bytes_come_back(texts, data):
-    source = dataclasses.make_dataclass("Source", ["examples", "has_pairs", "iterate"])(
-        [Example(text, None, 0) for text in texts],
-        False,
-        lambda split: (Example(text, None, 0) for text in texts),
-    )
-    indices = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1))
-    held = read(source, indices)
-    assert [held[example] for example in range(len(held))] == [(texts[i],) for i in indices]
 
 
 def test_they_cost_their_size_and_little_more(make_source):

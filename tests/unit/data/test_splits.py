@@ -1,14 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasft.data.plan.splits import (
-    build_splits,
-    hash_text,
-    oversample,
-    seeded_subset,
-    text_hashes,
-)
-from kerasft.data.sources.source import load_source
+from kerasft.data.plan.splits import build_splits, hash_text, oversample, seeded_subset, text_hashes
 from kerasft.errors import UserError
 
 
@@ -208,19 +201,3 @@ def test_mistakes_are_told():
         build(validation_fraction=0.001)
     with pytest.raises(UserError, match=r"The train split is empty.*all of train stands in"):
         build(validation_hashes=hashes_of(*range(100)))
-
-
-def test_imdb_has_123_texts_in_train_and_test(shared_tfds):
-    source = load_source("imdb_reviews", data_dir=shared_tfds)
-    train = list(source.iterate("train"))
-    splits = build_splits(
-        text_hashes(example.text for example in train),
-        np.array([example.label for example in train]),
-        text_hashes(example.text for example in source.iterate("test")),
-    )
-    assert splits.report["train_distinct_texts"] == 24904
-    assert splits.report["test_distinct_texts"] == 24801
-    assert splits.report["texts_in_train_and_test"] == 123
-    assert len(splits.train) + len(splits.validation) == 25000 - 123
-    train_texts = {train[index].text for index in splits.train}
-    assert not any(train[index].text in train_texts for index in splits.validation)

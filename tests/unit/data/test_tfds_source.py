@@ -114,10 +114,7 @@ def test_a_damaged_file_is_told(damage, copied):
     with pytest.raises(UserError, match=message):
         list(source.iterate("train"))
     assert len(list(source.iterate("test"))) == 6
-
-
-def test_a_missing_file_is_told(copied):
-    train_file(copied).unlink()
+    path.unlink()
     with pytest.raises(UserError, match="is damaged"):
         list(load_source("tiny_reviews", data_dir=copied).iterate("train"))
 
@@ -134,20 +131,14 @@ def test_an_unknown_split_is_told(prepared):
         source.num_examples("tran")
 
 
-def test_a_dataset_without_text_is_told(tmp_path):
-    store_dataset(tmp_path, columns=("caption",))
-    with pytest.raises(UserError, match=r"not a text classification.*'caption', 'label'"):
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"columns": ("caption",)}, r"not a text classification.*'caption', 'label'"),
+        ({"label": tfds.features.Scalar(np.int64)}, "`label` of classes or of decimal numbers"),
+    ],
+)
+def test_a_dataset_that_cannot_be_learnt_is_told(tmp_path, dataset, message):
+    store_dataset(tmp_path, **dataset)
+    with pytest.raises(UserError, match=message):
         load_source("tiny_reviews", data_dir=tmp_path)
-
-
-def test_a_dataset_without_classes_is_told(tmp_path):
-    store_dataset(tmp_path, label=tfds.features.Scalar(np.int64))
-    with pytest.raises(UserError, match="column `label` of classes or of decimal numbers"):
-        load_source("tiny_reviews", data_dir=tmp_path)
-
-
-def test_reads_imdb(shared_tfds):
-    source = load_source("imdb_reviews", data_dir=shared_tfds)
-    assert source.name == "imdb_reviews/plain_text"
-    assert source.label_names == ("neg", "pos")
-    assert source.num_examples("train") == source.num_examples("test") == 25000

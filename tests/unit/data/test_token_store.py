@@ -55,13 +55,6 @@ def test_holds_pairs(build, make_source):
     np.testing.assert_array_equal(store.text_hashes, text_hashes([b"ab", b"c"], [b"xyz", b""]))
 
 
-def test_second_time_nothing_is_read(build, make_source):
-    source = make_source(TEXTS)
-    first, second = build(source), build(source)
-    assert source.num_reads == 1
-    np.testing.assert_array_equal(first.token_ids, second.token_ids)
-
-
 def test_everything_it_depends_on_makes_another_store(
     build, make_source, make_preprocessor, tmp_path
 ):

@@ -203,8 +203,8 @@ def test_all_tasks_run_one_after_the_other_and_give_the_average(command, fake):
     assert len(list(only_series().glob("glue_*/metrics.json"))) == 9
 
 
-def test_several_seeds_print_mean_and_deviation_and_export_the_best(command, fake):
-    result = command("--task", "rte,mrpc", "--seeds", "3")
+def test_several_seeds_print_mean_and_deviation_and_the_best_is_exported_and_answers(command, fake):
+    result = command("--task", "rte,mrpc", "--seeds", "3", "--submission", "out")
     assert result.code == 0
     assert ran(fake) == [(name, s) for name in ("glue_mrpc", "glue_rte") for s in (1, 2, 3)]
     assert "70.0 ± 10.0" in result.out
@@ -213,6 +213,8 @@ def test_several_seeds_print_mean_and_deviation_and_export_the_best(command, fak
     seeds = [open_run_dir(run_dir.path).recipe_path.read_text() for run_dir in fake.exports]
     assert len(seeds) == 2
     assert all("seed = 2" in text for text in seeds)
+    assert [run_dir.path for run_dir, *_ in fake.predictions] == [d.path for d in fake.exports]
+    assert "RTE.tsv: 3,000 answers with seed 2" in result.err
 
 
 def test_several_runs_print_one_json_object(command):
@@ -333,13 +335,6 @@ def test_ax_is_predicted_with_the_mnli_model(command, fake):
         (RunDir(run_dir), "glue/ax", "test"),
     ]
     assert Path("out/AX.tsv").read_text().splitlines()[1] == "0\tcontradiction"
-
-
-def test_of_several_seeds_the_best_on_validation_answers(command, fake):
-    result = command("--task", "rte", "--seeds", "3", "--submission", "out")
-    assert "RTE.tsv: 3,000 answers with seed 2" in result.err
-    ((run_dir, _, _),) = fake.predictions
-    assert "seed = 2" in run_dir.recipe_path.read_text()
 
 
 @pytest.mark.parametrize("trouble", ["no dataset", "too few"])

@@ -55,9 +55,8 @@ def fake(monkeypatch):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, fake):
+def command(monkeypatch, capsys, fake):
     """Runs the pipeline's command in an empty folder; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
 
     def run(*argv):
         monkeypatch.setattr(sys, "argv", ["imdb", *argv])

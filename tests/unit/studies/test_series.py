@@ -25,11 +25,6 @@ from kerasft.studies.series import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def recipes():
     return [load_recipe(name) for name in ("glue_mrpc", "glue_rte")]
@@ -180,9 +175,6 @@ def test_advice_against_tracing_again_is_dropped_and_other_words_are_not(recipes
     filters = [f for f in logger.filters if getattr(f, "__name__", "") == "_is_no_advice"]
     assert [record.getMessage() for record in caplog.records] == ["Something else."]
     assert len(filters) == 1
-
-
-# --- figures
 
 
 def test_mean_and_standard_deviation_of_the_sample():

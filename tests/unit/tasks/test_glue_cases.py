@@ -29,25 +29,29 @@ def of_numbers(references, predictions, **settings):
     return build_task("number", (), **settings).evaluate(np.float32(references), logits)
 
 
-def test_mrpc_published_maximum():
-    metrics = of_classes([0, 1], [0, 1])
-    assert (metrics["accuracy"], metrics["f1/equivalent"]) == (1.0, 1.0)
+@pytest.mark.parametrize(
+    ("references", "predictions", "accuracy", "f1", "matthews"),
+    [
+        ([0, 1], [0, 1], 1.0, 1.0, 1.0),  # published, of MRPC and of CoLA
+        ([0, 1], [1, 0], 0.0, 0.0, -1.0),  # control: all wrong
+        # Published, of CoLA. One class predicted: undefined, and 0 in the official script.
+        ([0, 1], [1, 1], 0.5, pytest.approx(2 / 3), 0.0),
+    ],
+)
+def test_mrpc_and_cola_published(references, predictions, accuracy, f1, matthews):
+    metrics = of_classes(references, predictions)
+    assert (metrics["accuracy"], metrics["f1/equivalent"]) == (accuracy, f1)
+    assert metrics["matthews_correlation"] == matthews
 
 
-def test_mrpc_control_all_wrong():
-    metrics = of_classes([0, 1], [1, 0])
-    assert (metrics["accuracy"], metrics["f1/equivalent"]) == (0.0, 0.0)
-
-
-def test_stsb_published_maximum():
-    metrics = of_numbers(FIVE, FIVE)
-    assert (metrics["pearson"], metrics["spearman"]) == pytest.approx((1.0, 1.0))
-
-
-def test_stsb_published_minimum():
+@pytest.mark.parametrize(
+    ("predictions", "expected"),
     # Out of 0 to 5 on purpose: the metric is of numbers as they are.
-    metrics = of_numbers(FIVE, [-10.0, -11.0, -12.0, -13.0, -14.0, -15.0])
-    assert (metrics["pearson"], metrics["spearman"]) == pytest.approx((-1.0, -1.0))
+    [(FIVE, 1.0), ([-10.0, -11.0, -12.0, -13.0, -14.0, -15.0], -1.0)],
+)
+def test_stsb_published_maximum_and_minimum(predictions, expected):
+    metrics = of_numbers(FIVE, predictions)
+    assert (metrics["pearson"], metrics["spearman"]) == pytest.approx((expected, expected))
 
 
 def test_stsb_control_clipping_changes_the_answer():
@@ -57,16 +61,6 @@ def test_stsb_control_clipping_changes_the_answer():
     )
     assert clipped == pytest.approx(1.0)
     assert inside < 0.9
-
-
-def test_cola_published_partial_match():
-    # One class predicted: undefined, and 0 in the official script.
-    assert of_classes([0, 1], [1, 1])["matthews_correlation"] == 0.0
-
-
-def test_cola_published_maximum_and_control():
-    assert of_classes([0, 1], [0, 1])["matthews_correlation"] == 1.0
-    assert of_classes([0, 1], [1, 0])["matthews_correlation"] == -1.0
 
 
 def test_larger_cases_as_the_official_script_computes_them():

@@ -6,14 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import expit, log_softmax, rel_entr, softmax
+from scipy.special import expit, rel_entr, softmax
 
-from kerasft.tasks.losses import (
-    FocalLoss,
-    class_divergence,
-    label_divergence,
-    number_divergence,
-)
+from kerasft.tasks.losses import FocalLoss, class_divergence, label_divergence, number_divergence
 from kerasft.tasks.task import build_task
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, 0.0], [-2.0, 1.0, 4.0]], np.float32)
@@ -22,21 +17,11 @@ LABELS = np.array([0, 2, 2])
 
 
 class TestFocalLoss:
-    @pytest.mark.parametrize("gamma", [0.5, 2.0])
+    @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
     def test_follows_its_formula(self, gamma):
         p = softmax(LOGITS, axis=1)[range(3), LABELS]
         expected = -((1 - p) ** gamma) * np.log(p)
         np.testing.assert_allclose(FocalLoss(gamma).call(LABELS, LOGITS), expected, rtol=1e-5)
-
-    def test_equals_that_of_keras_on_one_hot_labels(self):
-        theirs = keras.losses.CategoricalFocalCrossentropy(
-            alpha=1.0, gamma=2.0, from_logits=True, reduction=None
-        )(keras.ops.one_hot(LABELS, 3), LOGITS)
-        np.testing.assert_allclose(FocalLoss(2.0).call(LABELS, LOGITS), theirs, rtol=1e-4)
-
-    def test_gamma_0_is_cross_entropy(self):
-        expected = -log_softmax(LOGITS, axis=1)[range(3), LABELS]
-        np.testing.assert_allclose(FocalLoss(0.0).call(LABELS, LOGITS), expected, rtol=1e-5)
 
     @pytest.mark.parametrize("gamma", [0.5, 2.0])
     def test_the_gradient_of_a_certain_answer_is_finite(self, gamma):
@@ -45,10 +30,6 @@ class TestFocalLoss:
             tape.watch(logits)
             loss = FocalLoss(gamma).call(np.array([0]), logits)
         assert np.isfinite(tape.gradient(loss, logits)).all()
-
-    def test_control_what_is_easy_counts_less_than_in_cross_entropy(self):
-        plain, focal = FocalLoss(0.0).call(LABELS, LOGITS), FocalLoss(2.0).call(LABELS, LOGITS)
-        assert (focal < plain).numpy().all()
 
 
 class TestDivergence:
@@ -89,13 +70,6 @@ class TestChoice:
     def test_of_the_loss(self, kind, setting, loss):
         task = build_task(kind, () if kind == "number" else ("a", "b"), **setting)
         assert isinstance(task.build_loss(), loss)
-
-    @pytest.mark.parametrize(
-        ("kind", "setting"), [("number", {"focal_gamma": 2.0}), ("single", {"huber_delta": 1.0})]
-    )
-    def test_control_what_a_kind_has_not_is_refused(self, kind, setting):
-        with pytest.raises(ValueError, match="have no `"):
-            build_task(kind, ("a", "b"), **setting)
 
     def test_smoothing_and_focal_loss_exclude_each_other(self):
         with pytest.raises(ValueError, match="Expected one of them"):

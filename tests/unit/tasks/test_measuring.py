@@ -2,30 +2,23 @@
 
 import math
 
+import pytest
+
 from kerasft.metrics.bootstrap import Interval
 from kerasft.tasks.measuring import interval_facts
 
-
-def test_a_whole_interval_needs_no_words():
-    interval = Interval(0.8, 0.7, 0.9, 0.95)
-    assert interval_facts("f1_macro", interval) == ({"f1_macro": interval}, [])
+LEFT_OUT = "pearson is undefined on 1,200 resamples, which its interval leaves out."
+NONE = "pearson is undefined on every resample, so it has no interval."
 
 
-def test_no_interval():
-    assert interval_facts("f1_macro", None) == ({}, [])
-
-
-def test_resamples_left_out_are_told():
-    interval = Interval(0.8, 0.7, 0.9, 0.95, 1200)
-    assert interval_facts("pearson", interval) == (
-        {"pearson": interval},
-        ["pearson is undefined on 1,200 resamples, which its interval leaves out."],
-    )
-
-
-def test_an_interval_without_ends_is_none():
-    interval = Interval(0.8, math.nan, math.nan, 0.95, 10)
-    assert interval_facts("pearson", interval) == (
-        {},
-        ["pearson is undefined on every resample, so it has no interval."],
-    )
+@pytest.mark.parametrize(
+    ("interval", "has_one", "said"),
+    [
+        (Interval(0.8, 0.7, 0.9, 0.95), True, []),
+        (None, False, []),
+        (Interval(0.8, 0.7, 0.9, 0.95, 1200), True, [LEFT_OUT]),
+        (Interval(0.8, math.nan, math.nan, 0.95, 10), False, [NONE]),
+    ],
+)
+def test_what_is_said(interval, has_one, said):
+    assert interval_facts("pearson", interval) == ({"pearson": interval} if has_one else {}, said)

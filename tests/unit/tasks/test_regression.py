@@ -42,10 +42,6 @@ class TestDecode:
         answer = wrap(Regression(value_range=(0, 5)).decode)(tf.zeros((0, 1)))
         assert (answer["value"].shape, answer["logits"].shape) == ((0,), (0, 1))
 
-    def test_bfloat16_logits_are_answered_in_float32(self):
-        answer = Regression().decode(tf.constant(LOGITS, tf.bfloat16))
-        assert answer["value"].dtype == answer["logits"].dtype == tf.float32
-
 
 class TestTraining:
     @pytest.mark.parametrize("wrap", [lambda step: step, tf.function])
@@ -126,10 +122,6 @@ class TestTraining:
         metric.update_state(LABELS, LOGITS, sample_weight=[1.0, 1.0, 0.0, 0.0])
         assert float(metric.result()) == pytest.approx(0.375)
 
-    def test_head_has_one_logit(self):
-        head = Regression().build_head(hidden_dim=5, dropout=0.25, seed=3)
-        assert head(tf.zeros((2, 5))).shape == (2, 1)
-
 
 class TestEvaluate:
     def test_it_is_of_what_decode_answers(self):
@@ -165,29 +157,6 @@ class TestFacts:
         facts = measure(Regression(), "test", LABELS, np.zeros((4, 1), "float32"))
         assert facts.intervals == {}
         assert facts.notes == ["All predictions are 0, so Pearson and Spearman are undefined."]
-
-    def test_settings_of_the_interval_are_passed_on(self):
-        task = Regression(headline="mean_absolute_error")
-        first, again, other = (
-            measure(task, "test", LABELS, LOGITS, seed=seed, bootstrap_resamples=50).intervals
-            for seed in (1, 1, 2)
-        )
-        assert first == again
-        assert first != other
-
-
-def test_perfect_logits_are_right_and_wrong_ones_are_not():
-    task = Regression(value_range=(0, 5))
-    logits = task.perfect_logits(LABELS)
-    assert (logits.shape, logits.dtype) == ((4, 1), np.float32)
-    assert task.evaluate(LABELS, logits)["mean_squared_error"] == 0.0
-    assert task.evaluate(LABELS[::-1], logits)["mean_squared_error"] > 0.0
-
-
-def test_there_are_no_thresholds_to_tune():
-    task = Regression()
-    assert not task.has_thresholds
-    assert task.with_tuned_thresholds(LABELS, LOGITS) is task
 
 
 @pytest.mark.parametrize("limits", [(5, 0), (1, 1)])

@@ -47,6 +47,47 @@ def test_every_task_has_all_that_a_task_has(task):
     assert {"decode", "details", "perfect_logits"} <= set(methods)  # the list is not an empty one
 
 
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_bfloat16_logits_are_answered_in_float32(task):
+    answer = task.decode(tf.zeros((2, task.num_outputs), tf.bfloat16))
+    floats = {name: t.dtype for name, t in answer.items() if t.dtype.is_floating}
+    assert len(floats) > 1
+    assert set(floats.values()) == {tf.float32}
+
+
+@pytest.mark.parametrize(("kind", "outputs"), [("single", 3), ("multi", 3), ("number", 1)])
+def test_the_head_has_a_logit_for_each_label_or_one(kind, outputs):
+    head = TASKS[kind].build_head(hidden_dim=5, dropout=0.25, seed=3)
+    assert head(tf.zeros((2, 5))).shape == (2, TASKS[kind].num_outputs) == (2, outputs)
+    assert head.dropout.rate == 0.25
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "wrong", "best"),
+    [
+        ("single", [2, 0, 1, 2], [2, 1, 0, 2], {"accuracy": 1.0, "f1_macro": 1.0}),
+        ("multi", [[1, 0, 1], [0, 1, 0]], [[0, 1, 0], [1, 0, 1]], {"f1_macro": 1.0}),
+        ("multi", [[1, 0, 1], [0, 1, 0]], [[0, 1, 0], [1, 0, 1]], {"subset_accuracy": 1.0}),
+        ("number", [0.0, 2.0, 5.0, 3.0], [3.0, 5.0, 2.0, 0.0], {"mean_squared_error": 0.0}),
+    ],
+)
+def test_perfect_logits_are_right_and_wrong_ones_are_not(kind, labels, wrong, best):
+    logits = TASKS[kind].perfect_logits(np.array(labels))
+    assert logits.shape == (len(labels), TASKS[kind].num_outputs)
+    assert logits.dtype == np.float32
+    metrics = TASKS[kind].evaluate(np.array(labels), logits)
+    assert metrics.items() >= best.items()
+    assert metrics.get("log_loss", 0.0) < 1e-6
+    others = TASKS[kind].evaluate(np.array(wrong), logits)
+    assert not {name: others[name] for name in best}.items() & best.items()
+
+
+def test_thresholds_are_those_of_several_labels():
+    assert [kind for kind, task in TASKS.items() if task.has_thresholds] == ["multi"]
+    for kind, labels in (("single", np.arange(6) % 3), ("number", np.arange(6.0))):
+        assert TASKS[kind].with_tuned_thresholds(labels, LOGITS[kind]) is TASKS[kind]
+
+
 def test_settings_are_passed_on():
     assert build_task("single", NAMES, label_smoothing=0.2).label_smoothing == 0.2
     assert TASKS["multi"].thresholds == (0.1, 1 / 3, 0.7)
@@ -101,6 +142,8 @@ def test_no_such_kind():
         ("number", {"thresholds": []}),
         ("single", {"value_range": (0, 5)}),
         ("multi", {"value_range": (None, 5)}),
+        ("number", {"focal_gamma": 2.0}),
+        ("single", {"huber_delta": 1.0}),
     ],
 )
 def test_settings_of_another_kind_are_refused(kind, setting):

@@ -20,10 +20,7 @@ SWITCHES = list(itertools.product((False, True), repeat=2))
 
 def clean(text: str | bytes, lowercase=True, strip_accents=True, break_tags="keep") -> str:
     cleaned = clean_text(
-        tf.constant([text]),
-        lowercase=lowercase,
-        strip_accents=strip_accents,
-        break_tags=break_tags,
+        tf.constant([text]), lowercase=lowercase, strip_accents=strip_accents, break_tags=break_tags
     )
     return cleaned.numpy()[0].decode()
 
@@ -66,12 +63,7 @@ def test_clean_text(text, expected):
 
 @pytest.mark.parametrize(
     ("lowercase", "strip_accents", "expected"),
-    [
-        (True, True, "cafe"),
-        (True, False, "café"),
-        (False, True, "Cafe"),
-        (False, False, "Café"),
-    ],
+    [(True, True, "cafe"), (True, False, "café"), (False, True, "Cafe"), (False, False, "Café")],
 )
 def test_case_and_accents_are_independent(lowercase, strip_accents, expected):
     assert clean("Café", lowercase, strip_accents) == expected

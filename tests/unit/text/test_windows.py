@@ -61,14 +61,6 @@ def test_stride_and_most_windows(build, settings, windows):
     assert tokens(build(**settings), " ".join(LETTERS[:9])) == windows
 
 
-def test_short_texts_are_those_of_head(build):
-    head = build(truncation="head")
-    short = [text for text in TEXTS if len(head.tokenize([text])[0].to_list()[0]) < 6]
-    assert len(short) == 3
-    for ours, theirs in zip(build().tokenize(short), head.tokenize(short), strict=True):
-        assert ours.to_list() == theirs.to_list()
-
-
 def test_one_window_at_most_is_head(build):
     one, head = build(max_windows=1), build(truncation="head")
     assert one.tokenize(TEXTS)[0].to_list() == head.tokenize(TEXTS)[0].to_list()

@@ -84,11 +84,8 @@ def test_callers_cannot_write_special_tokens(preprocess, vocabulary, written):
 def test_empty_batch(preprocess, pair):
     empty = tf.constant([], tf.string)
     inputs = preprocess(empty, empty if pair else None)
-    assert {name: tensor.shape.as_list() for name, tensor in inputs.items()} == {
-        "token_ids": [0, 0],
-        "segment_ids": [0, 0],
-        "padding_mask": [0, 0],
-    }
+    assert set(inputs) == {"token_ids", "segment_ids", "padding_mask"}
+    assert all(tensor.shape == (0, 0) for tensor in inputs.values())
 
 
 def test_batch_of_empty_texts(preprocess, vocabulary):
@@ -163,10 +160,7 @@ def test_unusable_vocabulary(vocabulary, change, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"truncation": "middle"},
-            "`truncation` is unknown.*middle.*head_tail or .* or windows",
-        ),
+        ({"truncation": "middle"}, "`truncation` is unknown.*middle.*head_tail or .* or windows"),
         ({"break_tags": "drop"}, "`break_tags` is unknown.*space or keep"),
         ({"sequence_length": 3}, "leaves no room.*at least 4"),
         ({"head_fraction": 1.5}, "share of the kept tokens.*1.5.*0 to 1"),

@@ -46,17 +46,15 @@ def preprocess(vocabulary):
     return WordPiecePreprocessor(vocabulary, sequence_length=16)
 
 
-@pytest.mark.parametrize("specs", [[TEXTS], [TEXTS, TEXTS]], ids=["single", "pair"])
-def test_graph_holds_allowed_ops_only(preprocess, specs):
+@pytest.mark.parametrize(
+    ("specs", "truncation"),
+    [([TEXTS], "head_tail"), ([TEXTS, TEXTS], "head_tail"), ([TEXTS], "windows")],
+    ids=["single", "pair", "windows"],
+)
+def test_graph_holds_allowed_ops_only(vocabulary, specs, truncation):
+    preprocess = WordPiecePreprocessor(vocabulary, sequence_length=16, truncation=truncation)
     names = op_names(tf.function(preprocess).get_concrete_function(*specs))
     assert "FastWordpieceTokenizeWithOffsets" in names  # the walk reaches inner functions
-    assert names - ALLOWED_OPS == set()
-
-
-def test_so_does_the_graph_of_windows(vocabulary):
-    windows = WordPiecePreprocessor(vocabulary, sequence_length=16, truncation="windows")
-    names = op_names(tf.function(windows).get_concrete_function(TEXTS))
-    assert "FastWordpieceTokenizeWithOffsets" in names
     assert names - ALLOWED_OPS == set()
 
 

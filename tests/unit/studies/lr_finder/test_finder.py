@@ -13,17 +13,12 @@ from kerasft.training.loop.loop import train_steps
 from kerasft.training.step.optimizer import AdamW
 from kerasft.training.step.schedule import WarmupDecay
 
-# --- the schedule
-
 
 def test_the_rate_rises_by_the_same_factor_each_step():
     schedule = RisingRate(1e-6, 1e-2, num_steps=5, first_step=3)
     rates = [float(schedule(step)) for step in range(3, 9)]
     assert rates == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-2], rel=1e-5)
     assert RisingRate(**schedule.get_config())(5) == schedule(5)
-
-
-# --- the test on a model
 
 
 def build(tools, *, dropout=0.1, **options):

@@ -22,11 +22,6 @@ from kerasft.training.loop.memory import OutOfMemoryError
 RATES = RateRange(1e-6, 1e-2, 24)
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def read_events(folder):
     """Returns `{tag: {step: tensor}}` of all event files below a folder."""
     values = {}
@@ -63,12 +58,8 @@ def test_curve_plot_and_tensorboard_tell_of_the_same_steps(make_recipe):
     assert found == search.to_json()
     assert (found["recipe"], found["steps"], found["diverged"]) == ("imdb_sample", 24, False)
     assert load_recipe(folder / "find_lr.toml").values() == search.recipe.values()
-
-
-def test_the_folder_is_not_taken_for_that_of_a_run(make_recipe):
-    search = find_learning_rate(make_recipe(), RATES)
     with pytest.raises(UserError, match="This is not a run directory"):
-        open_run_dir(search.folder.path)
+        open_run_dir(folder)
 
 
 def test_the_steps_are_those_of_a_run(make_recipe):
@@ -117,9 +108,6 @@ def test_out_of_memory_is_no_divergence_and_named(make_recipe, monkeypatch):
         find_learning_rate(make_recipe(), RATES)
 
 
-# --- the range
-
-
 @pytest.mark.parametrize(
     ("rates", "message"),
     [
@@ -141,9 +129,6 @@ def test_a_range_that_is_none_is_refused_before_anything_is_loaded(rates, messag
 def test_the_usual_range_is_one():
     RateRange().check()
     RateRange(num_steps=20).check()
-
-
-# --- the suggestion as settings
 
 
 def search_of(rate, **training):

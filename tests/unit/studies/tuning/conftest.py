@@ -11,6 +11,9 @@ import pytest
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.job import finished_outcome, outcome_of
+from kerasft.studies.tuning.keras_tuner.journal import JobResult, Journal
+from kerasft.studies.tuning.keras_tuner.oracle import build_oracle
+from kerasft.studies.tuning.keras_tuner.proposer import Proposer
 from kerasft.studies.tuning.plan import BASE, make_plan
 from kerasft.studies.tuning.running import run_study
 from kerasft.training.callbacks.history import STEP_COLUMNS
@@ -97,9 +100,8 @@ def make_runner(score):
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
+def study():
     """Runs a study as a command line says; returns what was found, its folder and what was told."""
-    monkeypatch.chdir(tmp_path)
 
     def run(runner, recipe="glue_mrpc", *overrides, clock=time.monotonic, told=None, **options):
         told = [] if told is None else told
@@ -122,3 +124,18 @@ def arguments_of(recipe="glue_mrpc", *overrides, **options):
 def make_arguments():
     """Makes the arguments of a command line."""
     return arguments_of
+
+
+@pytest.fixture
+def make_proposer(tmp_path):
+    """Makes a proposer on the journal of this test, to which each trial has the same outcome."""
+
+    def make(method, space, *, max_epochs=9, endless=False, outcome=None, **more):
+        oracle = build_oracle(
+            method, space, seed=1, metric=METRIC, max_epochs=max_epochs, endless=endless
+        )
+        outcome = outcome or JobResult("completed", 0.5, 1.0)
+        journal = Journal(tmp_path / "journal.jsonl")
+        return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
+
+    return make

@@ -81,38 +81,29 @@ def test_the_interval_is_students():
 
 
 BASELINE = finalist("baseline", 0.80, 0.81, 0.79)
-CASES = [
-    (finalist("a", 0.90, 0.92, 0.89), r"The search beats the recipe. a is ahead .* by \+0.1033"),
-    (finalist("a", 0.90, 0.70, 0.85), r"a is ahead.*by \+0.0167.*not shown to beat the recipe"),
-    (BASELINE, r"The search does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new seeds"),
-    (None, r"nothing is concluded"),
-]
+BOTH = (BASELINE, finalist("a", 0.9, 0.7, 0.85))
+GOOD, LOW = finalist("a", 0.90, 0.92, 0.89), finalist("a", 0.20, 0.21, 0.19)
+ONE, FAILED = finalist("a", 0.9), finalist("baseline", 0.8, math.nan, 0.8)
+AHEAD = r"The search beats the recipe. a is ahead of the recipe as it is by "
+EQUAL = r"The search does not beat the recipe as it is: .*0.8000 ± 0.0100 over 3 new seeds"
+NOT_COMPARED = "^The recipe as it is could not be compared: nothing is concluded.$"
 
 
-@pytest.mark.parametrize(("winner", "expected"), CASES)
-def test_what_is_concluded(winner, expected):
-    finalists = (BASELINE, finalist("a", 0.9, 0.7, 0.85))
-    said = conclude(winner, finalists, METRIC)
+@pytest.mark.parametrize(
+    ("winner", "finalists", "metric", "expected"),
+    [
+        (GOOD, BOTH, METRIC, rf"{AHEAD}\+0.1033"),
+        (BOTH[1], BOTH, METRIC, r"a is ahead.*by \+0.0167.*not shown to beat the recipe"),
+        (BASELINE, BOTH, METRIC, EQUAL),
+        (None, BOTH, METRIC, r"nothing is concluded"),
+        (LOW, (BASELINE, LOW), LOSS, rf"^{AHEAD}\+0.6"),
+        (ONE, (finalist("baseline", 0.8), ONE), METRIC, "One seed does not tell"),
+        (GOOD, (FAILED, GOOD), METRIC, NOT_COMPARED),
+    ],
+)
+def test_what_is_concluded(winner, finalists, metric, expected):
+    said = conclude(winner, finalists, metric)
     assert re.search(expected, said), said
-
-
-def test_less_is_better_of_a_loss():
-    winner = finalist("a", 0.20, 0.21, 0.19)
-    said = conclude(winner, (BASELINE, winner), LOSS)
-    assert said.startswith("The search beats the recipe. a is ahead of the recipe as it is by +0.6")
-
-
-def test_one_seed_concludes_nothing():
-    winner = finalist("a", 0.9)
-    finalists = (finalist("baseline", 0.8), winner)
-    said = conclude(winner, finalists, METRIC)
-    assert "One seed does not tell" in said
-
-
-def test_a_recipe_that_failed_with_a_seed_concludes_nothing():
-    finalists = (finalist("baseline", 0.8, math.nan), finalist("a", 0.9, 0.9))
-    said = conclude(finalists[1], finalists, METRIC)
-    assert said == "The recipe as it is could not be compared: nothing is concluded."
 
 
 def test_without_finals_nothing_is_concluded():

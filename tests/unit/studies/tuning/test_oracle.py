@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import keras_tuner
 import pytest
 from hypothesis import given, settings
@@ -40,16 +38,9 @@ SPACE = (
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Makes a proposer on the journal of this test."""
-
-    def make(method="random", space=SPACE, outcome=None, seed=1, **more):
-        oracle = build_oracle(method, space, seed=seed, metric="validation/accuracy", max_epochs=9)
-        outcome = outcome or JobResult("completed", 0.5, 1.0)
-        journal = Journal(tmp_path / "journal.jsonl")
-        return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
-
-    return make
+def make(make_proposer):
+    """Makes a proposer of the space above."""
+    return lambda method="random", space=SPACE, **more: make_proposer(method, space, **more)
 
 
 def proposal(trial, space=SPACE):
@@ -204,29 +195,11 @@ def test_hyperband_has_others_wait_while_a_rung_is_not_done(make):
     assert statuses[-1] == IDLE
 
 
-def test_nothing_is_written_but_the_journal(make, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_nothing_is_written_but_the_journal(make, tmp_path, capsys):
     proposer = make()
     proposer.end_trial(proposer.create_trial("w"))
     assert [path.name for path in tmp_path.iterdir()] == ["journal.jsonl"]
     assert capsys.readouterr().out == ""
-
-
-def test_threads_may_ask_at_the_same_time(make):
-    proposer, seen = make(), []
-
-    def work():
-        for _ in range(5):
-            trial = proposer.create_trial(threading.current_thread().name)
-            seen.append(trial.trial_id)
-            proposer.end_trial(trial)
-
-    threads = [threading.Thread(target=work, name=f"worker-{n}") for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(seen)) == 20
 
 
 def test_the_versions_oracles_are_what_is_built():

@@ -11,11 +11,6 @@ from kerasft.studies.tuning.keras_tuner.journal import JOURNAL, TESTED, Journal
 from kerasft.studies.tuning.plan import RESULT, make_plan, read_plan
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def plan(make_arguments):
     return lambda *recipe, **options: make_plan(make_arguments(*recipe, **options))

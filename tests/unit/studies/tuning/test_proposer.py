@@ -7,8 +7,7 @@ import pytest
 from kerasft.recipe.space import Dimension
 from kerasft.studies.tuning.ending import BRACKETS, EXHAUSTED, NO_PROPOSAL
 from kerasft.studies.tuning.keras_tuner.journal import STARTED, JobResult, Journal
-from kerasft.studies.tuning.keras_tuner.oracle import RUNNING, STOPPED, build_oracle
-from kerasft.studies.tuning.keras_tuner.proposer import Proposer
+from kerasft.studies.tuning.keras_tuner.oracle import RUNNING, STOPPED
 
 METRIC = "validation/accuracy"
 RATE = Dimension("training.learning_rate", "log", (1e-5, 1e-3))
@@ -18,20 +17,6 @@ FOUR = (
 )
 EIGHT = (*FOUR, Dimension("model.dropout", "choices", (0.0, 0.1)))
 MANY = (Dimension("training.batch_size", "range", (8, 47)),)  # 40 points
-
-
-@pytest.fixture
-def make(tmp_path):
-    """Makes a proposer on the journal of this test."""
-
-    def make(method, space, **more):
-        oracle = build_oracle(
-            method, space, seed=1, metric="validation/accuracy", max_epochs=3, **more
-        )
-        journal = Journal(tmp_path / "journal.jsonl")
-        return Proposer(oracle, journal, outcome_of=lambda job: JobResult("completed", 0.5, 1.0))
-
-    return make
 
 
 def points_of(proposer, most=100):
@@ -49,39 +34,39 @@ def points_of(proposer, most=100):
     ("method", "space", "count"),
     [("random", FOUR, 4), ("random", MANY, 40), ("bayesian", EIGHT, 8), ("grid", FOUR, 4)],
 )
-def test_each_point_is_proposed_once_and_then_the_space_is_exhausted(make, method, space, count):
-    proposer = make(method, space)
+def test_each_point_is_proposed_once_then_all_are_exhausted(make_proposer, method, space, count):
+    proposer = make_proposer(method, space)
     found = points_of(proposer)
     assert len({tuple(sorted(values.items())) for values in found}) == len(found) == count
     assert proposer.stopped_because == EXHAUSTED
 
 
-def test_control_kerastuner_alone_misses_points_and_repeats_others(make):
+def test_control_kerastuner_alone_misses_points_and_repeats_others(make_proposer):
     """The day it does not, `_adapted` has less to do."""
-    random = make("random", MANY)
+    random = make_proposer("random", MANY)
     random._oracle._max_collisions = 20
     assert len(points_of(random)) < 40
     assert random.stopped_because == NO_PROPOSAL
 
 
-def test_hyperband_is_exhausted_by_a_small_space_and_done_by_its_brackets(make, tmp_path):
-    proposer = make("hyperband", FOUR[:1], endless=True)
+def test_hyperband_is_exhausted_by_a_small_space_and_done_by_its_brackets(make_proposer, tmp_path):
+    proposer = make_proposer("hyperband", FOUR[:1], endless=True, max_epochs=3)
     assert len(points_of(proposer)) == 2
     assert proposer.stopped_because == EXHAUSTED
     (tmp_path / "journal.jsonl").unlink()
-    proposer = make("hyperband", (RATE,))
+    proposer = make_proposer("hyperband", (RATE,), max_epochs=3)
     assert len(points_of(proposer)) > 3
     assert proposer.stopped_because == BRACKETS
 
 
-def test_a_journal_of_an_earlier_version_with_a_point_twice_is_replayed(make, tmp_path):
+def test_a_journal_of_an_earlier_version_with_a_point_twice_is_replayed(make_proposer, tmp_path):
     """A Gaussian process proposed points again until the space knew its size."""
-    first = make("bayesian", FOUR)
+    first = make_proposer("bayesian", FOUR)
     points_of(first)
     journal = Journal(tmp_path / "journal.jsonl")
     values = journal.of(STARTED)[0]["values"]
     journal.add(STARTED, job="trial-005", worker="w", values=values)
     journal.end("trial-005", JobResult("completed", 0.5, 1.0))
-    again = make("bayesian", FOUR)
+    again = make_proposer("bayesian", FOUR)
     assert again.create_trial("w").status == STOPPED
     assert again.stopped_because == EXHAUSTED

@@ -27,11 +27,6 @@ def service(monkeypatch):
     return be
 
 
-@pytest.fixture(autouse=True)
-def _empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
 def test_a_worker_shares_the_trials_of_a_chief(study, make_runner, make_arguments, service):
     service("chief")
     told, errors = [], []

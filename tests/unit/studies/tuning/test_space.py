@@ -64,35 +64,33 @@ def test_a_condition_on_what_is_held_is_met_or_not(load):
     ]
 
 
-def test_nothing_left_to_search_is_refused(load):
-    recipe = load('"model.dropout" = {range = [0, 0.5]}', "model.dropout=0.1")
-    with pytest.raises(UserError, match=r"nothing to search.* Received: 'model\.dropout'"):
-        settle_space(recipe, "random")
+DROPOUT = '"model.dropout" = {range = [0, 0.5]}'
+WHOLE = r"Hyperband gives trials a third.*training\.epochs as a"
 
 
-def test_a_grid_of_any_number_is_refused(load):
-    with pytest.raises(UserError, match=r"A grid needs values that can be counted.*model\.dropout"):
-        settle_space(load('"model.dropout" = {range = [0, 0.5]}'), "grid")
+@pytest.mark.parametrize(
+    ("lines", "override", "method", "message"),
+    [
+        (DROPOUT, "model.dropout=0.1", "random", r"nothing to search.* Received: 'model\.dropout'"),
+        (DROPOUT, "", "grid", r"A grid needs values that can be counted.*model\.dropout"),
+        (DROPOUT, "training.epochs=1", "hyperband", WHOLE),
+        (DROPOUT, "training.epochs=2.5", "hyperband", WHOLE),
+        (DROPOUT, "training.steps=9", "hyperband", r"Received: 'training\.epochs=None'"),
+        (
+            '"training.epochs" = {choices = [2, 3]}',
+            "",
+            "hyperband",
+            r"Hyperband decides itself.*training\.epochs in \[tuning\]",
+        ),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(load, lines, override, method, message):
+    with pytest.raises(UserError, match=message):
+        settle_space(load(lines, *filter(None, [override])), method)
+
+
+def test_control_a_grid_of_steps_can_be_counted(load):
     assert settle_space(load('"model.dropout" = {range = [0, 0.5], step = 0.1}'), "grid")
-
-
-@pytest.mark.parametrize("override", ["training.epochs=1", "training.epochs=2.5"])
-def test_hyperband_needs_whole_epochs(load, override):
-    recipe = load('"model.dropout" = {range = [0, 0.5]}', override)
-    with pytest.raises(UserError, match=r"Hyperband gives trials a third.*training\.epochs as a"):
-        settle_space(recipe, "hyperband")
-
-
-def test_hyperband_needs_epochs_at_all(load):
-    with pytest.raises(UserError, match=r"Received: 'training\.epochs=None'"):
-        settle_space(load('"model.dropout" = {range = [0, 0.5]}', "training.steps=9"), "hyperband")
-
-
-def test_hyperband_decides_the_length_itself(load):
-    with pytest.raises(
-        UserError, match=r"Hyperband decides itself.*training\.epochs in \[tuning\]"
-    ):
-        settle_space(load('"training.epochs" = {choices = [2, 3]}'), "hyperband")
 
 
 def test_the_difference_between_two_spaces():
@@ -101,10 +99,7 @@ def test_the_difference_between_two_spaces():
     assert difference(ours, ours) == {}
     theirs = usual_space(recipe, "grid")
     assert difference(ours, theirs) == {
-        "training.learning_rate": (
-            {"log": [1e-5, 1e-4]},
-            {"choices": [2e-5, 3e-5, 5e-5, 1e-4]},
-        )
+        "training.learning_rate": ({"log": [1e-5, 1e-4]}, {"choices": [2e-5, 3e-5, 5e-5, 1e-4]})
     }
     assert difference(ours, ours[:-1]) == {
         "training.warmup_fraction": ({"choices": [0.0, 0.1]}, None)

@@ -128,16 +128,11 @@ def test_control_another_seed_proposes_other_trials(study, make_runner):
     assert started(ours) != started(theirs)
 
 
-def test_the_way_on_is_told_when_it_is_interrupted(study, make_runner):
+def test_more_trials_may_be_asked_for_on_the_way(study, make_runner):
     told = []
     with pytest.raises(InterruptRequested):
-        study(make_runner(stop_after=2), trials=3, told=told)
+        study(make_runner(stop_after=3), trials=3, told=told)
     assert f"tune --resume {_run_folder()}" in told[-1]
-
-
-def test_more_trials_may_be_asked_for_on_the_way(study, make_runner):
-    with pytest.raises(InterruptRequested):
-        study(make_runner(stop_after=3), trials=3)
     rest = make_runner()
     found, _, _ = study(rest, "glue_mrpc", resume=_run_folder(), trials=5, finalists=1, seeds=1)
     assert len(found.tried) == 6
@@ -374,9 +369,6 @@ def test_a_worker_that_breaks_down_stops_the_others(study, make_runner):
 
     with pytest.raises(RuntimeError, match="a bug"):
         study(make_runner(score), trials=50, workers=2)
-
-
-# --- the budget
 
 
 class Time:

@@ -58,8 +58,8 @@ def run(tmp_path, monkeypatch):
     """Runs a job by a script."""
     monkeypatch.setenv("RECIPE", RECIPE)
 
-    def run(script, job=None, *, check=lambda: None, **more):
-        trials = Scripts(["glue_mrpc"], poll_seconds=0.01, grace=5.0)
+    def run(script, job=None, *, check=lambda: None, grace=5.0, **more):
+        trials = Scripts(["glue_mrpc"], poll_seconds=0.01, grace=grace)
         trials.script = script
         return trials.run(job or make_job(tmp_path), slot=0, check=check, **more)
 
@@ -92,10 +92,7 @@ def test_a_metric_that_is_no_number_is_a_failure(run):
     ("script", "reason"),
     [
         ("raise MemoryError('too large')", "MemoryError: too large"),
-        (
-            "import sys; sys.stderr.write('error: It broke.\\nbye\\n'); sys.exit(2)",
-            "It broke.",
-        ),
+        ("import sys; sys.stderr.write('error: It broke.\\nbye\\n'); sys.exit(2)", "It broke."),
         ("import sys; sys.exit(3)", "exit code 3"),
         (
             "import os; os.kill(os.getpid(), 9)",
@@ -130,14 +127,9 @@ def test_a_stop_asks_the_process_to_save(run, tmp_path):
     assert (tmp_path / "trial-001" / "saved").exists()
 
 
-def test_a_process_that_does_not_listen_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setenv("RECIPE", RECIPE)
-    trials = Scripts([], poll_seconds=0.01, grace=0.2)
-    trials.script = WAITS.replace("sys.exit(143)", "pass")
-    job = make_job(tmp_path)
-    outcome = trials.run(
-        job, slot=0, check=lambda: None, watch=lambda path: "late" if _settled(path) else None
-    )
+def test_a_process_that_does_not_listen_is_killed(run):
+    script = WAITS.replace("sys.exit(143)", "pass")
+    outcome = run(script, grace=0.2, watch=lambda path: "late" if _settled(path) else None)
     assert outcome.status == "pruned"
 
 
