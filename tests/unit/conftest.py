@@ -24,16 +24,16 @@ from kerasft.training.step.fine_tuner import FineTuner
 VOCABULARY_SIZE = 60
 
 
-def build_backbone(dropout=0.0):
-    return keras_hub.models.BertBackbone(
-        vocabulary_size=VOCABULARY_SIZE,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=32,
-        dropout=dropout,
-    )
+def build_backbone(dropout=0.0, **sizes):
+    usual = {
+        "vocabulary_size": VOCABULARY_SIZE,
+        "num_layers": 1,
+        "num_heads": 2,
+        "hidden_dim": 16,
+        "intermediate_dim": 32,
+        "max_sequence_length": 32,
+    }
+    return keras_hub.models.BertBackbone(**(usual | sizes), dropout=dropout)
 
 
 def build_tuner(optimizer=None, *, backbone=None, dropout=0.0, kind=FineTuner, **options):

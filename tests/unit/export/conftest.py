@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from kerasft.evaluation.forward import build_forward
-from kerasft.export import saved_model
+from kerasft.export import replay, saved_model
+from kerasft.export.layout import WARMUP
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
@@ -71,7 +73,9 @@ class Exported:
     def __init__(self, name, parts, folder):
         self.name, self.parts, self.kind = name, parts, name.split()[0]
         self.has_pairs = "pairs" in name
-        self.version = export_saved_model(**parts, folder=folder, metadata={})
+        self.version = export_saved_model(
+            **parts, folder=folder, metadata={"preset": "tiny_random"}
+        )
         self.loaded = tf.saved_model.load(str(self.version))
         self.texts = [TEXTS, PAIRS] if self.has_pairs else [TEXTS]
 
@@ -106,6 +110,17 @@ def all_exported(build_parts, tmp_path_factory):
 @pytest.fixture(params=VARIANTS)
 def exported(request, all_exported):
     return all_exported[request.param]
+
+
+@pytest.fixture(scope="session")
+def warmup_requests():
+    """Reads the warm-up of a version: each request's signature and inputs."""
+
+    def read(version):
+        records = tf.data.TFRecordDataset(str(version / WARMUP)).as_numpy_iterator()
+        return [replay.request_of(PredictionLog.FromString(record)) for record in records]
+
+    return read
 
 
 @pytest.fixture

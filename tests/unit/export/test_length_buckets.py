@@ -10,11 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 from kerasft.errors import UserError
-from kerasft.export import replay
-from kerasft.export.layout import BATCH_SIZES, RECORD, WARMUP
+from kerasft.export.layout import BATCH_SIZES, RECORD
 from kerasft.export.length_buckets import MOST_BUCKETS, check_length_buckets, widen
 from kerasft.export.saved_model import export_saved_model
 from kerasft.export.signatures import trace_signatures
@@ -62,19 +60,12 @@ def test_the_record_says_which(both):
     assert buckets == [list(BUCKETS), []]
 
 
-def warmed_up(version):
-    """How often the warm-up asks each batch size and width, by the requests that hold tokens."""
-    records = tf.data.TFRecordDataset(str(version / WARMUP))
-    requests = (
-        replay.request_of(prediction_log_pb2.PredictionLog.FromString(record.numpy()))
-        for record in records
-    )
-    return collections.Counter(
-        inputs["token_ids"].shape for name, inputs in requests if name == "tokens"
-    )
+def test_the_warm_up_asks_for_every_batch_size_at_every_width(both, warmup_requests):
+    def warmed_up(version):
+        """How often each batch size and width is asked, by the requests that hold tokens."""
+        asked = (inputs for name, inputs in warmup_requests(version) if name == "tokens")
+        return collections.Counter(inputs["token_ids"].shape for inputs in asked)
 
-
-def test_the_warm_up_asks_for_every_batch_size_at_every_width(both):
     version, _ = both.bucketed
     assert warmed_up(version) == dict.fromkeys(itertools.product(BATCH_SIZES, BUCKETS), 1)
     version, _ = both.plain  # control

@@ -47,6 +47,9 @@ def test_answers_are_those_of_evaluation(exported):
     before, after = exported.before(*exported.texts), exported.after(*exported.texts)
     assert before.keys() == after.keys()
     assert np.ptp(before["logits"], axis=0).max() > 1e-2  # by far more than the tolerance
+    inputs = exported.parts["preprocessor"](*exported.texts)
+    dropped = exported.parts["model"](inputs, training=True)
+    assert np.abs(dropped - before["logits"]).max() > 1e-2  # dropout is off
     for name, values in before.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(after[name], values, atol=1e-5, err_msg=name)

@@ -15,16 +15,9 @@ from kerasft.export.layout import BATCH_SIZES, MAX_WARMUP_RECORDS, WARMUP
 from kerasft.export.warmup import build_request, sample_texts, write_warmup
 
 
-def records_of(version):
-    return [
-        replay.request_of(prediction_log_pb2.PredictionLog.FromString(record.numpy()))
-        for record in tf.data.TFRecordDataset(str(version / WARMUP))
-    ]
-
-
-def test_each_signature_in_each_batch_size_with_short_and_long_texts(all_exported):
+def test_each_signature_in_each_batch_size_with_short_and_long_texts(all_exported, warmup_requests):
     exported = all_exported["single pairs"]
-    records = records_of(exported.version)
+    records = warmup_requests(exported.version)
     asked = collections.Counter(
         (signature, len(next(iter(inputs.values())))) for signature, inputs in records
     )
@@ -48,7 +41,7 @@ def test_a_record_names_the_model(all_exported):
     assert spec.model_spec.name == "number"
 
 
-def test_texts_that_somebody_shares_and_nobody_elses(build_parts, tmp_path):
+def test_texts_that_somebody_shares_and_nobody_elses(build_parts, warmup_requests, tmp_path):
     preprocessor = build_parts()["preprocessor"]
     count = write_warmup(
         tmp_path,
@@ -58,7 +51,7 @@ def test_texts_that_somebody_shares_and_nobody_elses(build_parts, tmp_path):
         has_pairs=False,
         texts=[b"shared words", b"caf\xc3\xa9"],
     )
-    records = records_of(tmp_path)
+    records = warmup_requests(tmp_path)
     words = {word for _, inputs in records for text in inputs["text"] for word in text.split()}
     assert words == {b"shared", b"words", b"caf\xc3\xa9"}
     assert len(records) == count == 12  # two lengths up to 48 tokens

@@ -24,11 +24,6 @@ class TestMcNemar:
         # "Twice the one-sided p-value": 2 (1 + 8) / 2^8.
         assert mcnemar(*right_in(*self.CHILDREN)) == pytest.approx(0.0703125, abs=1e-12)
 
-    def test_control_the_asymptotic_test_of_that_case_says_otherwise(self):
-        _, first, second, _ = self.CHILDREN
-        p_value = stats.chi2.sf((first - second) ** 2 / (first + second), df=1)
-        assert p_value == pytest.approx(0.034, abs=5e-4)  # below 0.05, unlike the exact one
-
     @pytest.mark.parametrize("both", [0, 1000])
     def test_only_what_one_alone_gets_right_counts(self, both):
         # 22 discordant pairs, 6 against 16: 2 * P(X <= 6) of Binomial(22, 1/2).
@@ -125,9 +120,6 @@ class TestHolm:
     def test_a_worked_case(self):
         # Wikipedia, "Holm-Bonferroni method", example: H1 and H4 are rejected at 0.05.
         assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-    def test_control_bonferroni_is_stricter(self):
-        assert holm([0.01, 0.04, 0.03, 0.005]) != pytest.approx([0.04, 0.16, 0.12, 0.02])
 
     def test_edges(self):
         assert holm([]) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -87,17 +86,9 @@ def test_bfloat16_sums_the_chunks_in_float32():
     assert largest_difference(chunked, exact) < 1.2 * largest_difference(at_once, exact)
 
 
-def build_encoder(**options):
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=40,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=8,
-        max_sequence_length=2048,
-        dropout=0.1,
-    )
-    return Encoder(backbone, **options)
+@pytest.fixture
+def build_encoder(tools):
+    return lambda **options: Encoder(tools.build_backbone(0.1, max_sequence_length=2048), **options)
 
 
 def as_inputs(length):
@@ -105,7 +96,7 @@ def as_inputs(length):
     return {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": tf.cast(ids < 37, tf.int32)}
 
 
-def test_an_encoder_reads_2048_tokens_in_chunks_as_it_does_at_once():
+def test_an_encoder_reads_2048_tokens_in_chunks_as_it_does_at_once(build_encoder):
     encoder = build_encoder(attention_chunk=300)
     inputs = as_inputs(2048)
     chunked = encoder(inputs)
@@ -114,7 +105,7 @@ def test_an_encoder_reads_2048_tokens_in_chunks_as_it_does_at_once():
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_no_tensor_of_a_step_has_the_length_twice(checkpointed):
+def test_no_tensor_of_a_step_has_the_length_twice(build_encoder, checkpointed):
     length = 96
 
     def squares(chunk):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
@@ -21,20 +20,8 @@ from kerasft.models.heads import LinearHead
 
 
 @pytest.fixture
-def encoder():
-    return build_encoder()
-
-
-def build_encoder(pooling="mean"):
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=20,
-        num_layers=3,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=16,
-        max_sequence_length=16,
-    )
-    return Encoder(backbone, pooling=pooling)
+def encoder(tools):
+    return Encoder(tools.build_backbone(num_layers=3))
 
 
 def trained(encoder):
@@ -56,8 +43,8 @@ def test_groups_hold_every_weight_once(encoder):
     assert sorted(paths) == sorted({weight.path for weight in encoder.weights} - unused)
 
 
-def test_the_pooling_layer_is_of_the_top_where_it_is_used():
-    top = encoder_groups(build_encoder("pooled"))[-1]
+def test_the_pooling_layer_is_of_the_top_where_it_is_used(encoder):
+    top = encoder_groups(Encoder(encoder.backbone, pooling="pooled"))[-1]
     assert top.name == "layer 2"
     assert len(top.layers) == 2
 
@@ -141,7 +128,7 @@ class TestReinitialize:
 
 class TestRates:
     def test_each_layer_has_less_than_the_one_above(self, encoder):
-        head = LinearHead(2, hidden_dim=8)
+        head = LinearHead(2, hidden_dim=16)
         scales = rate_scales(encoder, head, layer_decay=0.5, head_scale=3.0)
         by_group = {
             group.name: {scales[weight.path] for weight in group.weights}
@@ -156,7 +143,7 @@ class TestRates:
         assert {scales[weight.path] for weight in head.weights} == {3.0}
 
     def test_control_one_rate_for_all_scales_nothing(self, encoder):
-        assert rate_scales(encoder, LinearHead(2, hidden_dim=8), layer_decay=1, head_scale=1) == {}
+        assert rate_scales(encoder, LinearHead(2, hidden_dim=16), layer_decay=1, head_scale=1) == {}
 
     def test_first_steps_are_those_at_which_layers_join(self, encoder):
         steps = first_steps(encoder, 10)

@@ -1,7 +1,6 @@
 """The embeddings: what KerasHub computes, and in mixed precision what it should."""
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,18 +10,13 @@ from kerasft.models.embeddings import embed, keep_in_float32
 ROWS, LENGTH, HIDDEN_DIM = 64, 32, 16
 
 
-def build_backbone(dtype="float32"):
-    keras.utils.set_random_seed(3)
-    return keras_hub.models.BertBackbone(
-        vocabulary_size=50,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=HIDDEN_DIM,
-        intermediate_dim=32,
-        max_sequence_length=LENGTH,
-        dropout=0.0,
-        dtype=dtype,
-    )
+@pytest.fixture(scope="module")
+def build_backbone(tools):
+    def build(dtype="float32"):
+        keras.utils.set_random_seed(3)
+        return tools.build_backbone(dtype=dtype)
+
+    return build
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +67,14 @@ def relative_error(received, expected):
 
 class TestEmbed:
     @pytest.mark.parametrize("positions", [None, np.arange(LENGTH)[::-1] * np.ones((ROWS, 1), int)])
-    def test_equals_keras_hub(self, inputs, positions):
+    def test_equals_keras_hub(self, build_backbone, inputs, positions):
         received, gradients = output_and_gradients(embed, build_backbone(), inputs, positions)
         expected, theirs_ = output_and_gradients(theirs, build_backbone(), inputs, positions)
         np.testing.assert_allclose(received, expected, atol=1e-5)
         for ours, others in zip(gradients, theirs_, strict=True):
             assert relative_error(ours, others) < 1e-5
 
-    def test_in_bfloat16_gradients_are_those_of_float32(self, inputs):
+    def test_in_bfloat16_gradients_are_those_of_float32(self, build_backbone, inputs):
         _, exact = output_and_gradients(embed, build_backbone(), inputs)
         backbone = build_backbone("mixed_bfloat16")
         keep_in_float32(backbone)
@@ -88,7 +82,7 @@ class TestEmbed:
         for received, expected in zip(gradients, exact, strict=True):
             assert relative_error(received, expected) < 0.01
 
-    def test_in_bfloat16_no_table_is_cast(self, inputs):
+    def test_in_bfloat16_no_table_is_cast(self, build_backbone, inputs):
         def casts(backbone):
             traced = tf.function(
                 lambda: output_and_gradients(embed, backbone, inputs)[0], autograph=False
@@ -102,7 +96,7 @@ class TestEmbed:
         keep_in_float32(backbone)
         assert not casts(backbone)
 
-    def test_an_offset_is_added(self, inputs):
+    def test_an_offset_is_added(self, build_backbone, inputs):
         backbone = build_backbone()
         plain, _ = output_and_gradients(embed, backbone, inputs)
         offset = tf.ones((ROWS, LENGTH, HIDDEN_DIM)) * np.arange(HIDDEN_DIM, dtype="float32")

@@ -45,66 +45,53 @@ class TestGelu:
         np.testing.assert_array_equal(received, expected)
 
 
-class TestAffine:
-    inputs = tuple(
-        np.random.default_rng(0).normal(size=shape).astype("float32")
-        for shape in ((300, 8), (8, 5), (5,))
-    )
-
-    @staticmethod
-    def theirs(inputs, kernel, bias):
-        return tf.matmul(inputs, kernel) + bias
-
-    def test_is_a_product_and_a_sum(self):
-        np.testing.assert_allclose(affine(*self.inputs), self.theirs(*self.inputs), atol=1e-5)
-
-    def test_gradients(self):
-        received = gradient_of(affine, *self.inputs)
-        expected = gradient_of(self.theirs, *self.inputs)
-        for ours, others in zip(received, expected, strict=True):
-            np.testing.assert_allclose(ours, others, atol=1e-4)
-        assert np.abs(expected[2]).max() > 0.1
-
-    def test_in_bfloat16_the_gradient_of_the_bias_is_rounded_once(self):
-        halves = [tf.cast(value, tf.bfloat16) for value in self.inputs]
-        received = gradient_of(affine, *halves)[2]
-        expected = gradient_of(self.theirs, *self.inputs)[2]
-        np.testing.assert_allclose(tf.cast(received, tf.float32), expected, rtol=0.01, atol=0.05)
+RANDOM = np.random.default_rng(0)
+AFFINE = [RANDOM.normal(size=shape).astype("float32") for shape in ((300, 8), (8, 5), (5,))]
+NORM = [
+    RANDOM.normal(mean, deviation, shape).astype("float32")
+    for mean, deviation, shape in ((3, 2, (3, 5, 16)), (1, 0.3, 16), (0, 1, 16))
+]
 
 
-class TestLayerNorm:
-    shape = (3, 5, 16)
+def product_and_sum(inputs, kernel, bias):
+    return tf.matmul(inputs, kernel) + bias
 
-    def inputs(self):
-        generator = np.random.default_rng(0)
-        scale, offset = generator.normal(1, 0.3, 16), generator.normal(0, 1, 16)
-        rows = generator.normal(3, 2, self.shape)
-        return [value.astype("float32") for value in (rows, scale, offset)]
 
-    @staticmethod
-    def ours(x, gamma, beta):
-        return layer_norm(x, gamma, beta, epsilon=1e-3)
+def norm(x, gamma, beta):
+    return layer_norm(x, gamma, beta, epsilon=1e-3)
 
-    @staticmethod
-    def keras_s(x, gamma, beta):
-        return keras.ops.layer_normalization(x, gamma, beta, epsilon=1e-3)
 
-    def test_is_keras_s(self):
-        inputs = self.inputs()
-        np.testing.assert_allclose(self.ours(*inputs), self.keras_s(*inputs), atol=2e-6)
+def keras_norm(x, gamma, beta):
+    return keras.ops.layer_normalization(x, gamma, beta, epsilon=1e-3)
 
-    def test_gradients(self):
-        received, expected = (gradient_of(f, *self.inputs()) for f in (self.ours, self.keras_s))
-        for mine, theirs in zip(received, expected, strict=True):
-            np.testing.assert_allclose(mine, theirs, atol=5e-6)
 
-    def test_bfloat16_is_normalized_in_float32(self):
-        rows, scale, offset = self.inputs()
-        halves = tf.cast(rows, tf.bfloat16)
-        received = self.ours(halves, scale, offset)
-        assert received.dtype == tf.bfloat16
-        exact = self.ours(tf.cast(halves, tf.float32), scale, offset)
-        np.testing.assert_allclose(tf.cast(received, tf.float32), exact, rtol=2**-8)
+@pytest.mark.parametrize(
+    ("ours", "theirs", "inputs", "atol", "gradient_atol"),
+    [(affine, product_and_sum, AFFINE, 1e-5, 1e-4), (norm, keras_norm, NORM, 2e-6, 5e-6)],
+    ids=["affine", "layer_norm"],
+)
+def test_numbers_and_gradients_are_those_of_keras(ours, theirs, inputs, atol, gradient_atol):
+    np.testing.assert_allclose(ours(*inputs), theirs(*inputs), atol=atol)
+    received, expected = (gradient_of(function, *inputs) for function in (ours, theirs))
+    for mine, other in zip(received, expected, strict=True):
+        np.testing.assert_allclose(mine, other, atol=gradient_atol)
+    assert np.abs(expected[2]).max() > 0.1
+
+
+def test_in_bfloat16_the_gradient_of_a_bias_is_rounded_once():
+    halves = [tf.cast(value, tf.bfloat16) for value in AFFINE]
+    received = gradient_of(affine, *halves)[2]
+    expected = gradient_of(product_and_sum, *AFFINE)[2]
+    np.testing.assert_allclose(tf.cast(received, tf.float32), expected, rtol=0.01, atol=0.05)
+
+
+def test_bfloat16_is_normalized_in_float32():
+    rows, scale, offset = NORM
+    halves = tf.cast(rows, tf.bfloat16)
+    received = norm(halves, scale, offset)
+    assert received.dtype == tf.bfloat16
+    exact = norm(tf.cast(halves, tf.float32), scale, offset)
+    np.testing.assert_allclose(tf.cast(received, tf.float32), exact, rtol=2**-8)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

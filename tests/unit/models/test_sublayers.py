@@ -33,10 +33,6 @@ def build_bert():
     return Encoder(keras_hub.models.BertBackbone(vocabulary_size=60, **SIZES))
 
 
-def build_electra():
-    return Encoder(keras_hub.models.ElectraBackbone(vocab_size=60, embedding_dim=4, **SIZES))
-
-
 def names(layer):
     return [(id(weight), weight.path) for weight in layer.weights]
 
@@ -84,13 +80,6 @@ def test_control_setting_the_attribute_alone_is_refused_by_keras():
     stand_in = StandIn(place.layer)
     with pytest.raises(ValueError, match="cannot add new elements of state"):
         setattr(place.parent, place.attribute, stand_in)
-
-
-def test_a_family_that_runs_whole_is_refused_by_name():
-    encoder = Encoder(keras_hub.models.DistilBertBackbone(vocabulary_size=60, **SIZES))
-    expected = r"DistilBertBackbone runs as a whole.*Received: 'adapter\.method=\"lora\"'"
-    with pytest.raises(UserError, match=expected):
-        find_places(encoder, PATHS, what='adapter.method="lora"')
 
 
 def test_layers_of_another_kind_are_refused_by_name():

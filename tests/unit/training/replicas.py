@@ -21,7 +21,12 @@ import tensorflow as tf
 CLIPNORM, REPLICAS = 0.05, 4
 # Of 8, 8 and 5 texts: the last batch fills no number of replicas.
 ROWS = (8, 8, 5)
-LORA = {"method": "lora", "matrices": ("query", "output", "feedforward"), "rank": 2}
+ADAPTERS = {
+    "none": None,
+    "lora": {"method": "lora", "matrices": ("query", "output", "feedforward"), "rank": 2},
+    "bitfit": {"method": "bitfit"},
+    "houlsby": {"method": "houlsby", "bottleneck_dim": 4},
+}
 
 
 def make_batches(tools, replicas):
@@ -40,15 +45,17 @@ def build(tools, adapter, **options):
     from kerasft.models.adapters.adapter import add_adapter
     from kerasft.models.encoder import Encoder
     from kerasft.training.step.optimizer import build_optimizer
+    from kerasft.training.step.schedule import WarmupDecay
 
     def backbone():
         made = tools.build_backbone(0.0)
-        if adapter == "lora":
-            add_adapter(Encoder(made), **LORA)
+        if ADAPTERS[adapter]:
+            add_adapter(Encoder(made), **ADAPTERS[adapter])
         return made
 
     # The bias of a key has no gradient but noise, which a small epsilon would make steps of.
-    optimizer = build_optimizer("adamw", 0.01, weight_decay=0.1, ema_decay=0.8, epsilon=1e-4)
+    rate = WarmupDecay(0.01, warmup_steps=0, total_steps=6)
+    optimizer = build_optimizer("adamw", rate, weight_decay=0.1, ema_decay=0.8, epsilon=1e-4)
     options = {"global_clipnorm": CLIPNORM, "accumulation_steps": 2, **options}
     return tools.build_tuner(optimizer, backbone=backbone, **options)
 
@@ -65,6 +72,7 @@ def train(tools, strategy, adapter="none", **options):
     found = {
         "loss": [step.loss for step in steps],
         "gradient_norm": [step.gradient_norm for step in steps],
+        "learning_rate": [step.learning_rate for step in steps],
         "running_loss": [step.running["loss"] for step in steps],
         "running_accuracy": [step.running["accuracy"] for step in steps],
     }
@@ -75,7 +83,7 @@ def train(tools, strategy, adapter="none", **options):
 
 
 def main() -> None:
-    """Trains on four devices, without an adapter and with one."""
+    """Trains on four devices, without an adapter and with each."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration()] * REPLICAS
     tf.config.set_logical_device_configuration(cpu, devices)
@@ -85,7 +93,7 @@ def main() -> None:
         raise RuntimeError(f"{strategy.num_replicas_in_sync} replicas")
     arrays = {
         f"{adapter}/{name}": value
-        for adapter in ("none", "lora")
+        for adapter in ADAPTERS
         for name, value in train(tools, strategy, adapter).items()
     }
     np.savez(sys.argv[1], **arrays)

@@ -90,49 +90,40 @@ class TestOfAModel:
 
     def test_holds_all_that_a_step_changes(self, build, tools):
         model = build(1)
-        before = values_of(checkpointed_variables(model))
+        held = checkpointed_variables(model)
+        assert len(held) == len({id(variable) for variable in held})
+        before = values_of(held)
         model.train_step(tools.as_tensors(tools.make_batch(4, seed=5)))
         changed = {
             variable.path.rpartition("/")[2].rpartition("_")[2]
-            for variable, value in zip(checkpointed_variables(model), before, strict=True)
+            for variable, value in zip(held, before, strict=True)
             if not np.array_equal(variable.numpy(), value)
         }
         parts = {"embeddings", "kernel", "state", "momentum", "velocity", "iteration", "total"}
         assert parts < changed
 
-    def test_training_goes_on_as_if_nothing_had_happened(self, build, tools, tmp_path):
-        trained, resumed = build(2), build(0)
-        save_checkpoint(tmp_path, 2, checkpointed_variables(trained), {})
-        restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), log=refuse)
-        batch = tools.as_tensors(tools.make_batch(4, seed=9))
-        logs = [model.train_step(batch) for model in (trained, resumed)]
-        assert float(logs[0]["batch_loss"]) == float(logs[1]["batch_loss"])
-        for ours, theirs in zip(*(values_of(m.weights) for m in (trained, resumed)), strict=True):
-            assert np.array_equal(ours, theirs)
-
-    def test_control_other_seeds_of_dropout_differ(self, build, tools, tmp_path):
+    @pytest.mark.parametrize("other_seeds", [False, True])  # of dropout: the control
+    def test_training_goes_on_as_if_nothing_had_happened(self, build, tools, tmp_path, other_seeds):
         trained, resumed = build(2), build(0)
         save_checkpoint(tmp_path, 2, checkpointed_variables(trained), {})
         restore_latest(tmp_path, lambda step: checkpointed_variables(resumed), log=refuse)
         for variable in resumed.variables:
-            if "seed_generator" in variable.path:
+            if other_seeds and "seed_generator" in variable.path:
                 variable.assign(variable + 1)
         batch = tools.as_tensors(tools.make_batch(4, seed=9))
-        logs = [model.train_step(batch) for model in (trained, resumed)]
-        assert float(logs[0]["batch_loss"]) != float(logs[1]["batch_loss"])
+        ours, theirs = (float(m.train_step(batch)["batch_loss"]) for m in (trained, resumed))
+        assert (ours != theirs) is other_seeds
+        weights = zip(*(values_of(model.weights) for model in (trained, resumed)), strict=True)
+        assert all(np.array_equal(*pair) for pair in weights) is not other_seeds
 
 
-def test_keeps_the_latest_two(tmp_path, save):
+@pytest.mark.parametrize(("options", "kept"), [({}, [10, 100]), ({"keep": 3}, [9, 10, 100])])
+def test_keeps_the_latest_two_or_as_many_as_are_asked_for(tmp_path, variables, options, kept):
     for step in (5, 9, 10, 100):
-        save(step)
-    assert [path.name for path in checkpoints_in(tmp_path)] == ["step-00000010", "step-00000100"]
-    assert {path.name for path in tmp_path.iterdir()} == {"step-00000010", "step-00000100"}
-
-
-def test_keeps_as_many_as_are_asked_for(tmp_path, variables):
-    for step in (5, 9, 10, 100):
-        save_checkpoint(tmp_path, step, variables, {}, keep=3)
-    assert [int(path.name[-3:]) for path in checkpoints_in(tmp_path)] == [9, 10, 100]
+        save_checkpoint(tmp_path, step, variables, {}, **options)
+    names = [f"step-{step:08d}" for step in kept]
+    assert [path.name for path in checkpoints_in(tmp_path)] == names
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
 
 
 def test_what_changes_while_a_checkpoint_is_written_is_not_in_it(tmp_path, variables, monkeypatch):

@@ -27,20 +27,27 @@ from kerasft.training.step.optimizer import NO_WEIGHT_DECAY, build_optimizer
 from kerasft.training.step.penalties import Penalties
 
 RATE, BETA_1, BETA_2, EPSILON = 0.01, 0.9, 0.999, 1e-6
-PLAIN = {
-    "parts": 1,
-    "clipnorm": 0.0,
-    "layer_decay": 1.0,
-    "head_scale": 1.0,
-    "weight_decay": 0.0,
-    "lowest_layers": 0,
-    "l1": 0.0,
-    "l2": 0.0,
-    "l2_sp": 0.0,
-    "ema_decay": 0.0,
-    "adversarial_epsilon": 0.0,
-    "focal_gamma": None,
+# Of each technique what turns it off, and what turns it on.
+VALUES = {
+    "parts": (1, 2),
+    "clipnorm": (0.0, 0.05),
+    "layer_decay": (1.0, 0.5),
+    "head_scale": (1.0, 3.0),
+    "weight_decay": (0.0, 0.1),
+    "lowest_layers": (0, 1),
+    "l1": (0.0, 0.01),
+    "l2": (0.0, 0.1),
+    "l2_sp": (0.0, 1.0),
+    "ema_decay": (0.0, 0.8),
+    "adversarial_epsilon": (0.0, 0.5),
+    "focal_gamma": (None, 2.0),
 }
+PLAIN = {name: off for name, (off, _) in VALUES.items()}
+EVERYTHING = {name: on for name, (_, on) in VALUES.items()} | {"lowest_layers": 0}
+CHOICES = st.fixed_dictionaries(
+    {name: st.sampled_from(values) for name, values in VALUES.items()}
+    | {"parts": st.sampled_from([1, 2, 3, 9])}
+)
 
 
 def build(chosen, strategy):
@@ -228,38 +235,6 @@ def make_batches(tools):
 def largest_difference(ours, theirs):
     assert ours.keys() == theirs.keys()
     return max(np.abs(ours[path] - theirs[path]).max() for path in ours)
-
-
-CHOICES = st.fixed_dictionaries(
-    {
-        "parts": st.sampled_from([1, 2, 3, 9]),
-        "clipnorm": st.sampled_from([0.0, 0.05]),
-        "layer_decay": st.sampled_from([1.0, 0.5]),
-        "head_scale": st.sampled_from([1.0, 3.0]),
-        "weight_decay": st.sampled_from([0.0, 0.1]),
-        "lowest_layers": st.sampled_from([0, 1]),
-        "l1": st.sampled_from([0.0, 0.01]),
-        "l2": st.sampled_from([0.0, 0.1]),
-        "l2_sp": st.sampled_from([0.0, 1.0]),
-        "ema_decay": st.sampled_from([0.0, 0.8]),
-        "adversarial_epsilon": st.sampled_from([0.0, 0.5]),
-        "focal_gamma": st.sampled_from([None, 2.0]),
-    }
-)
-EVERYTHING = {
-    "parts": 2,
-    "clipnorm": 0.05,
-    "layer_decay": 0.5,
-    "head_scale": 3.0,
-    "weight_decay": 0.1,
-    "lowest_layers": 0,
-    "l1": 0.01,
-    "l2": 0.1,
-    "l2_sp": 1.0,
-    "ema_decay": 0.8,
-    "adversarial_epsilon": 0.5,
-    "focal_gamma": 2.0,
-}
 
 
 @settings(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,10 +17,10 @@ from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.depth import freeze
 from kerasft.models.encoder import Encoder
 from kerasft.tasks.classification import Classification
+from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.step.fine_tuner import FineTuner
 from kerasft.training.step.objective import Objective
 
-ONE_DEVICE = tf.distribute.OneDeviceStrategy("CPU:0")
 TOGETHER = {  # what draws random numbers, casts, or takes several passes
     "dtype": "mixed_bfloat16",
     "adapter": "lora",
@@ -30,19 +29,10 @@ TOGETHER = {  # what draws random numbers, casts, or takes several passes
 }
 
 
-def build(*, checkpointing, dtype="float32", adapter=None, lowest_layers=0, **options):
+def build(tools, *, checkpointing, dtype="float32", adapter=None, lowest_layers=0, **options):
     """Builds a compiled model with dropout, the same each time: one layer, and the frozen ones."""
     keras.utils.set_random_seed(3)
-    backbone = keras_hub.models.BertBackbone(
-        vocabulary_size=60,
-        num_layers=1 + lowest_layers,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=32,
-        dropout=0.2,
-        dtype=dtype,
-    )
+    backbone = tools.build_backbone(0.2, num_layers=1 + lowest_layers, dtype=dtype)
     encoder = Encoder(backbone, gradient_checkpointing=checkpointing)
     if adapter:
         add_adapter(encoder, method=adapter, matrices=("query", "feedforward"), dropout=0.3)
@@ -68,10 +58,11 @@ def graphs(*, optimized):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
-def train(tools, strategy=ONE_DEVICE, *, optimized=False, **options):
+def train(tools, strategy="one_device", *, optimized=False, **options):
     """Returns all variables after two steps, random states included, by number and name."""
+    strategy = build_strategy(strategy)
     with strategy.scope():
-        model = build(**options)
+        model = build(tools, **options)
     signature = tools.make_dataset([]).element_spec
 
     @tf.function(input_signature=[signature])
@@ -106,27 +97,20 @@ def plain(tools):
     return train(tools, checkpointing=False)
 
 
-def test_steps_are_those_without_it_bit_for_bit(tools, plain):
-    assert differing(plain, train(tools, checkpointing=True)) == []
+@pytest.mark.parametrize(
+    "options",
+    [{}, TOGETHER, {"lowest_layers": 1, "dtype": "mixed_float16"}, {"strategy": "mirrored"}],
+    ids=["alone", "all", "frozen", "two replicas"],
+)
+def test_steps_are_those_without_it_bit_for_bit(tools, options):
+    without, checkpointed = (train(tools, checkpointing=c, **options) for c in (False, True))
+    assert differing(without, checkpointed) == []
 
 
 def test_in_optimized_graphs_they_are_so_but_for_rounding(tools, plain):
     checkpointed = train(tools, checkpointing=True, optimized=True)
     for name, values in plain.items():
         assert np.abs(values - checkpointed[name]).max() < 1e-6, name
-
-
-@pytest.mark.parametrize(
-    "options", [TOGETHER, {"lowest_layers": 1, "dtype": "mixed_float16"}], ids=["all", "frozen"]
-)
-def test_so_they_are_beside_other_techniques(tools, options):
-    without, checkpointed = (train(tools, checkpointing=c, **options) for c in (False, True))
-    assert differing(without, checkpointed) == []
-
-
-def test_two_replicas_take_the_steps_that_they_take_without_it(tools):
-    without, checkpointed = (train(tools, tools.mirrored(), checkpointing=c) for c in (False, True))
-    assert differing(without, checkpointed) == []
 
 
 def test_control_a_second_pass_under_another_dropout_would_be_seen(tools, plain, monkeypatch):
@@ -144,7 +128,7 @@ def test_the_second_pass_is_computed_and_after_the_gradient_from_above(tools, mo
     """Counted where TensorFlow has optimized the graph, which may merge equal computations."""
 
     def count(checkpointed):
-        encoder = build(checkpointing=checkpointed).encoder
+        encoder = build(tools, checkpointing=checkpointed).encoder
         ids = tf.reshape(tf.range(24) % 60, (3, 8))
         inputs = {"token_ids": ids, "segment_ids": ids * 0, "padding_mask": ids * 0 + 1}
         variables = [v.value for v in encoder.trainable_variables]

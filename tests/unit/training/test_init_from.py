@@ -55,7 +55,7 @@ def make_run(tmp_path):
     return make
 
 
-def test_the_encoder_is_the_earlier_runs_and_the_head_is_new(build, make_run):
+def test_the_encoder_is_the_earlier_runs_and_head_and_optimizer_are_new(build, make_run):
     first, new = build(steps=2), build()
     untrained, head = values_of(new.encoder), values_of(new.head)
     run_dir = make_run(first)
@@ -66,11 +66,6 @@ def test_the_encoder_is_the_earlier_runs_and_the_head_is_new(build, make_run):
     assert not same(values_of(new.head), values_of(first.head))
     assert (report.path, report.preset, report.step) == (run_dir.path, "tiny_random", 2)
     assert report.num_variables == len(new.encoder.weights)
-
-
-def test_the_optimizer_is_new(build, make_run):
-    new = build()
-    load_encoder_weights(make_run(build(steps=2)).path, new.encoder)
     assert int(new.optimizer.iterations) == 0
     assert not any(np.any(v.numpy()) for v in new.optimizer.variables if "momentum" in v.path)
 

@@ -32,29 +32,20 @@ def test_what_the_recipe_names_stands(machine, policy):
 
 
 @pytest.mark.parametrize(
-    ("flags", "policy"),
+    ("flags", "capabilities", "policy"),
     [
-        (["avx2", "avx512_bf16"], "mixed_bfloat16"),
-        (["amx_bf16"], "mixed_bfloat16"),
-        (["avx2", "avx512f"], "float32"),
-        ([], "float32"),
+        (["avx2", "avx512_bf16"], [], "mixed_bfloat16"),
+        (["amx_bf16"], [], "mixed_bfloat16"),
+        (["avx2", "avx512f"], [], "float32"),
+        ([], [], "float32"),
+        # A GPU decides whatever the CPU has.
+        (["avx512_bf16"], [(8, 0)], "mixed_bfloat16"),
+        (["avx512_bf16"], [(9, 0), (8, 6)], "mixed_bfloat16"),
+        (["avx512_bf16"], [(7, 5)], "float32"),
+        (["avx512_bf16"], [(8, 0), (7, 5)], "float32"),
+        (["avx512_bf16"], [None], "float32"),  # a device that does not tell
     ],
 )
-def test_cpu(machine, flags, policy):
-    machine(flags)
-    assert precision.resolve_dtype_policy("auto") == policy
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "policy"),
-    [
-        ([(8, 0)], "mixed_bfloat16"),
-        ([(9, 0), (8, 6)], "mixed_bfloat16"),
-        ([(7, 5)], "float32"),
-        ([(8, 0), (7, 5)], "float32"),
-        ([None], "float32"),  # a device that does not tell
-    ],
-)
-def test_gpu_decides_whatever_the_cpu_has(machine, capabilities, policy):
-    machine(["avx512_bf16"], capabilities)
+def test_the_machine_decides(machine, flags, capabilities, policy):
+    machine(flags, capabilities)
     assert precision.resolve_dtype_policy("auto") == policy

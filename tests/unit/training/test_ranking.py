@@ -49,10 +49,3 @@ def test_order(monitor, worst_first):
     ]
     ranked = sorted(evaluations, key=Ranking(monitor).key)
     assert [evaluation["step"] for evaluation in ranked] == worst_first
-
-
-def test_equal_in_all_the_later_step_ranks_higher():
-    key = Ranking("validation/accuracy").key
-    assert key({"step": 9, "accuracy": 1.0, "log_loss": 0.1}) > key(
-        {"step": 3, "accuracy": 1.0, "log_loss": 0.1}
-    )

@@ -15,7 +15,7 @@ from kerasft.training.distribution.strategy import build_strategy, sum_over_repl
 from kerasft.training.step.fine_tuner import FineTuner
 
 SCRIPT = Path(__file__).with_name("replicas.py")
-ADAPTERS = ("none", "lora")
+ADAPTERS = ("none", "lora", "bitfit", "houlsby")
 
 
 class ClipsBeforeSumming(FineTuner):
@@ -63,7 +63,7 @@ def runs(train, tmp_path_factory):
 def test_as_one_device(runs, replicas, adapter):
     ours, one = runs[replicas, adapter], runs[1, adapter]
     assert ours.keys() == one.keys()
-    assert len(one) > 4 + 2 * 6
+    assert len(one) > 5 + 2 * 6
     for name, expected in one.items():
         np.testing.assert_allclose(ours[name], expected, rtol=2e-5, atol=1e-5, err_msg=name)
     assert one["gradient_norm"].min() > 0.1  # twice the norm at which it is clipped

@@ -140,15 +140,11 @@ def test_training_and_validation_lie_in_the_same_chart(tmp_path):
     assert not [tag for tag in validation if "support" in tag]
 
 
-def test_the_recipe_is_a_markdown_code_block(tmp_path):
-    start(tmp_path).close()
+def test_the_recipe_is_a_markdown_code_block_once(tmp_path):
+    for start_step in (0, 4):
+        start(tmp_path, start_step=start_step).close()
     [text] = read_values(tmp_path / "train")["recipe"].values()
     assert text.decode() == f"```toml\n{RECIPE.strip()}\n```"
-
-
-def test_a_resumed_run_does_not_write_the_recipe_again(tmp_path):
-    start(tmp_path, start_step=4).close()
-    assert "recipe" not in read_values(tmp_path / "train")
 
 
 def test_every_step_is_seen_while_the_run_goes_on(tmp_path):
