@@ -103,9 +103,3 @@ def test_a_mistake_is_2_before_anything_runs(command, search, argv, message):
     assert message in result.err
     assert search.calls == []
     assert not Path("runs").exists()
-
-
-def test_the_name_with_an_underscore_is_told_the_right_one(command):
-    result = command("find_lr", "imdb")
-    assert result.code == 2
-    assert 'There is no such command. Did you mean "find-lr"?' in result.err

@@ -125,10 +125,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
     )
     with process:
         assert process.stdout.readline() == b"locked\n"
-        with (
-            pytest.raises(UserError, match=f"process {process.pid} on"),
-            RunDir(tmp_path).lock(),
-        ):
+        with pytest.raises(UserError, match=f"process {process.pid} on"), RunDir(tmp_path).lock():
             pytest.fail("two runs in one directory")
         process.kill()
     with RunDir(tmp_path).lock():
