@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib.util
 import json
 import os
+import runpy
 import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -29,10 +30,7 @@ from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.step.fine_tuner import FineTuner
 
-_PATH = Path(__file__).with_name("make_models.py")
-_SPEC = importlib.util.spec_from_file_location("make_models", _PATH)
-make_models = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(make_models)
+make_models = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("make_models.py"))))
 
 LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 REAL = "KERASFT_TF_SERVING"  # HOST:PORT,HOST:PORT of REST and gRPC

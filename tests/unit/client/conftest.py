@@ -328,6 +328,11 @@ class Served:
         self.protocol, self.model, self.address, self.scheme = protocol, model, address, scheme
         self.faults = RestFaults if protocol == "rest" else GrpcFaults
 
+    def fault(self, status, code, said):
+        """A fault of this status of REST, or of this code of gRPC."""
+        rest = self.protocol == "rest"
+        return self.faults.status(*((status, {"error": said}) if rest else (code, said)))
+
     def url(self, suffix="", host=None):
         address = self.address if host is None else self.address.replace("127.0.0.1", host)
         path = "v1/models/imdb" if self.protocol == "rest" else "imdb"
