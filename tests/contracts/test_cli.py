@@ -56,27 +56,20 @@ def test_the_version_is_that_of_the_package(repository):
     assert kerasft.__version__ == project["version"]
 
 
-def test_no_command_shows_the_help_and_is_2(command):
-    result = command()
-    assert (result.code, result.out) == (2, "")
-    assert "commands:" in result.err
+def test_no_command_shows_the_help_and_is_2(refused):
+    refused("commands:")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("evalute", "evaluate"), ("find_lr", "find-lr")])
-def test_an_unknown_command_is_2_with_the_nearest(command, typed, meant):
-    result = command(typed)
-    assert (result.code, result.out) == (2, "")
-    told = f"There is no such command. Did you mean \"{meant}\"? Received: '{typed}'"
-    assert told in result.err
+def test_an_unknown_command_is_2_with_the_nearest(refused, typed, meant):
+    refused(f"There is no such command. Did you mean \"{meant}\"? Received: '{typed}'", typed)
 
 
 @pytest.mark.parametrize(
     "argv", [["--verison"], ["list", "--jsn"], ["show"], ["evaluate"], ["predict"], ["run", "-x"]]
 )
-def test_argparses_own_errors_are_2(command, argv):
-    result = command(*argv)
-    assert (result.code, result.out) == (2, "")
-    assert "usage:" in result.err
+def test_argparses_own_errors_are_2(refused, argv):
+    refused("usage:", *argv)
 
 
 QUICK = [

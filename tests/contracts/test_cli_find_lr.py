@@ -97,9 +97,6 @@ def test_with_json_stdout_is_exactly_one_object(command, search):
         (["imdb", "--lowest", "low"], "invalid float value: 'low'"),
     ],
 )
-def test_a_mistake_is_2_before_anything_runs(command, search, argv, message):
-    result = command("find-lr", *argv)
-    assert (result.code, result.out) == (2, "")
-    assert message in result.err
+def test_a_mistake_is_2_before_anything_runs(refused, search, argv, message):
+    refused(message, "find-lr", *argv)
     assert search.calls == []
-    assert not Path("runs").exists()

@@ -127,12 +127,10 @@ def test_a_line_that_is_no_object_is_2(predict, model, stdin):
         (["-", "--json-lines"], "and line 1 has a text_pair."),
     ],
 )
-def test_a_pair_for_a_model_of_single_texts_is_2(predict, model, stdin, arguments, message):
+def test_a_pair_for_a_model_of_single_texts_is_2(refused, model, stdin, arguments, message):
     model()
     stdin("\n".join(PAIR_LINES))
-    result = predict(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert f"This model reads single texts, {message}" in result.err
+    refused(f"This model reads single texts, {message}", "predict", "saved_models/m", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +148,10 @@ def test_a_pair_for_a_model_of_single_texts_is_2(predict, model, stdin, argument
         (["--pair", "a"], "expected 2 arguments"),
     ],
 )
-def test_mixtures_are_2_before_a_model_is_loaded(predict, stdin, arguments, message):
+def test_mixtures_are_2_before_a_model_is_loaded(refused, stdin, arguments, message):
     stdin("a line that nobody asked to be read")
-    result = predict(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert message in result.err
+    refused(message, "predict", "saved_models/m", *arguments)
 
 
-def test_a_path_that_is_no_model_is_2(predict):
-    result = predict("text")
-    assert (result.code, result.out) == (2, "")
-    assert "There is no such model. Received: 'saved_models/m'" in result.err
+def test_a_path_that_is_no_model_is_2(refused):
+    refused("There is no such model. Received: 'saved_models/m'", "predict", "saved_models/m", "a")

@@ -70,10 +70,9 @@ def test_an_unknown_recipe_is_2_with_the_nearest(command, workflow):
     assert workflow.calls == []
 
 
-def test_a_misspelt_key_is_2_with_the_nearest(command, workflow):
-    result = command("run", "imdb", "training.learning_rat=1", "--json")
-    assert (result.code, result.out) == (2, "")
-    assert "unknown key. Received: 'learning_rat'. Did you mean \"learning_rate\"?" in result.err
+def test_a_misspelt_key_is_2_with_the_nearest(refused, workflow):
+    told = "unknown key. Received: 'learning_rat'. Did you mean \"learning_rate\"?"
+    refused(told, "run", "imdb", "training.learning_rat=1", "--json")
     assert workflow.calls == []
 
 
@@ -214,10 +213,8 @@ def test_export_under_a_name_that_is_no_folders_name_is_2(command, workflow, run
 
 
 @pytest.mark.parametrize("name", ["evaluate", "export"])
-def test_what_is_no_run_directory_is_2(command, name):
-    result = command(name, "runs/none")
-    assert (result.code, result.out) == (2, "")
-    assert "This is not a run directory." in result.err
+def test_what_is_no_run_directory_is_2(refused, name):
+    refused("This is not a run directory.", name, "runs/none")
 
 
 # --- from Python
