@@ -27,6 +27,19 @@ def command(monkeypatch, capsys, tmp_path):
     return run
 
 
+@pytest.fixture
+def refused(command):
+    """Runs `kerasft ...`, which must refuse in these words, before anything is written."""
+
+    def run(message: str, *argv: str) -> None:
+        result = command(*argv)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+        assert not Path("runs").exists()
+
+    return run
+
+
 class FakeWorkflow:
     """Stands for `train`, `evaluate` and `export` of `kerasft.runs`: remembers its calls."""
 

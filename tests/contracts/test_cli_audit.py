@@ -90,13 +90,7 @@ def test_json(command, saved_model):
     }
 
 
-def test_an_unknown_server_is_2(command, saved_model):
-    result = command("audit", saved_model("MatMul"), "--server", "2.11")
-    assert (result.code, result.out) == (2, "")
-    assert "--server is no version of TensorFlow Serving whose ops are known" in result.err
-
-
-def test_no_model_is_2(command):
-    result = command("audit", "nothing")
-    assert (result.code, result.out) == (2, "")
-    assert "There is no such model." in result.err
+def test_a_mistake_is_2(refused, saved_model):
+    told = "--server is no version of TensorFlow Serving whose ops are known"
+    refused(told, "audit", saved_model("MatMul"), "--server", "2.11")
+    refused("There is no such model.", "audit", "nothing")

@@ -14,28 +14,10 @@ FILES = ["--train", "a.csv", "b.csv"]
 
 
 def test_every_option_is_a_field_of_the_recipe(command, workflow):
-    argv = [
-        *FILES,
-        "--validation",
-        "v.csv",
-        "--test",
-        "t.csv",
-        "--text",
-        "body",
-        "--label",
-        "stars",
-    ]
-    argv += [
-        "--text-pair",
-        "title",
-        "--group",
-        "author",
-        "--format",
-        "csv",
-        "--label-kind",
-        "multi",
-    ]
-    argv += ["--label-separator", ";", "--name", "mine", "training.epochs=2", "--json"]
+    argv = [*FILES, "--validation", "v.csv", "--test", "t.csv", "--text", "body"]
+    argv += ["--label", "stars", "--text-pair", "title", "--group", "author", "--format", "csv"]
+    argv += ["--label-kind", "multi", "--label-separator", ";", "--name", "mine"]
+    argv += ["training.epochs=2", "--json"]
     assert command(*argv, main=classify.main).code == 0
     ((recipe, resume),) = workflow.calls
     data = recipe.data

@@ -97,15 +97,6 @@ def test_with_json_stdout_is_exactly_one_object(command, search):
         (["imdb", "--lowest", "low"], "invalid float value: 'low'"),
     ],
 )
-def test_a_mistake_is_2_before_anything_runs(command, search, argv, message):
-    result = command("find-lr", *argv)
-    assert (result.code, result.out) == (2, "")
-    assert message in result.err
+def test_a_mistake_is_2_before_anything_runs(refused, search, argv, message):
+    refused(message, "find-lr", *argv)
     assert search.calls == []
-    assert not Path("runs").exists()
-
-
-def test_the_name_with_an_underscore_is_told_the_right_one(command):
-    result = command("find_lr", "imdb")
-    assert result.code == 2
-    assert 'There is no such command. Did you mean "find-lr"?' in result.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -12,36 +13,29 @@ import tensorflow as tf
 from kerasft.export.layout import SIGNATURE, input_names
 from kerasft.serving import predictor
 
-NAMES = ("neg", "pos")
 PAIR_LINES = ('{"text": "one", "text_pair": "two"}', '{"text_pair": "", "text": "", "id": 1}')
 
 
 class FakeSignature:
-    """A signature that answers with how long the texts are."""
+    """A signature of numbers: how long the texts are."""
 
-    def __init__(self, kind, has_pairs):
+    structured_outputs = ("value", "logits")
+
+    def __init__(self, has_pairs):
         self.structured_input_signature = ((), dict.fromkeys(input_names(has_pairs)))
-        self.structured_outputs = self.outputs = {
-            "single": ("label", "score", "probabilities", "logits"),
-            "multi": ("labels", "scores", "selected", "logits"),
-            "number": ("value", "logits"),
-        }[kind]
 
     def __call__(self, **inputs):
         value = tf.add_n([tf.strings.length(text) for text in inputs.values()])
-        both = tf.stack([value, value], axis=1)
-        row = {"label": tf.fill(value.shape, "pos"), "score": value, "value": value}
-        return {name: row.get(name, both) for name in self.outputs}
+        return {"value": value, "logits": value[:, tf.newaxis]}
 
 
 @pytest.fixture
 def model(monkeypatch):
-    """Makes every path a model of this kind."""
+    """Makes every path a model of numbers."""
 
-    def make(kind="single", *, has_pairs=False):
-        names = () if kind == "number" else NAMES
-        signatures = {SIGNATURE: FakeSignature(kind, has_pairs)}
-        fake = SimpleNamespace(signatures=signatures, label_names=tf.constant(names, tf.string))
+    def make(*, has_pairs=False):
+        signatures = {SIGNATURE: FakeSignature(has_pairs)}
+        fake = SimpleNamespace(signatures=signatures, label_names=tf.constant((), tf.string))
         monkeypatch.setattr(predictor, "load_predictor", lambda path: predictor.Predictor(fake))
 
     return make
@@ -49,12 +43,12 @@ def model(monkeypatch):
 
 @pytest.fixture
 def stdin(monkeypatch, tmp_path):
-    """Makes a file with these lines stdin."""
+    """Makes a file of this content stdin."""
     path = tmp_path / "stdin"
     path.touch()
     with path.open() as file:
         monkeypatch.setattr(sys, "stdin", file)
-        yield lambda *lines: path.write_text("".join(f"{line}\n" for line in lines))
+        yield lambda content: path.write_bytes(content.encode())
 
 
 @pytest.fixture
@@ -67,21 +61,32 @@ def predict(command):
     return predict
 
 
+def test_each_text_is_answered_with_one_object_a_line(predict, model):
+    model()
+    not_utf_8 = os.fsdecode(b"bad \xff")  # how Python hands such an argument on
+    assert predict("Fine.", "Été 😀", not_utf_8).answers == [
+        {"text": "Fine.", "value": 5},
+        {"text": "Été 😀", "value": 10},
+        {"text": "bad \ufffd", "value": 7},
+    ]
+
+
 @pytest.mark.parametrize(
-    ("kind", "answer"),
+    ("content", "texts"),
     [
-        ("single", {"label": "pos", "score": 3, "probabilities": {"neg": 3, "pos": 3}}),
-        ("multi", {"labels": ["neg", "pos"], "scores": {"neg": 3, "pos": 3}}),
-        ("number", {"value": 3}),
+        ("one\n\ntwo\u2028still two\r\nthree", ["one", "", "two\u2028still two", "three"]),
+        ("", []),
     ],
 )
-def test_answers_of_each_kind(predict, model, kind, answer):
-    model(kind)
-    assert predict("one").answers == [{"text": "one"} | answer]
+def test_lines_of_stdin_are_read(predict, model, stdin, content, texts):
+    model()
+    stdin(content)
+    result = predict("-")
+    assert (result.code, [answer["text"] for answer in result.answers]) == (0, texts)
 
 
 def test_a_pair_is_two_texts_after_pair(predict, model):
-    model("number", has_pairs=True)
+    model(has_pairs=True)
     assert predict("--pair", "one", "two", "--pair", "a\nb", "-").answers == [
         {"text": "one", "text_pair": "two", "value": 6},
         {"text": "a\nb", "text_pair": "-", "value": 4},
@@ -90,8 +95,8 @@ def test_a_pair_is_two_texts_after_pair(predict, model):
 
 @pytest.mark.parametrize("arguments", [["-"], ["-", "--json-lines"]])
 def test_stdin_holds_pairs_as_json_lines(predict, model, stdin, arguments):
-    model("number", has_pairs=True)
-    stdin(*PAIR_LINES)
+    model(has_pairs=True)
+    stdin("\n".join(PAIR_LINES))
     texts = [(answer["text"], answer["text_pair"]) for answer in predict(*arguments).answers]
     assert texts == [("one", "two"), ("", "")]
 
@@ -108,19 +113,11 @@ def test_lines_of_single_texts_are_texts_unless_told(predict, model, stdin, argu
 
 def test_a_line_that_is_no_object_is_2(predict, model, stdin):
     model(has_pairs=True)
-    stdin(PAIR_LINES[0], "one\ttwo")
+    stdin(f"{PAIR_LINES[0]}\none\ttwo")
     result = predict("-")
     assert result.code == 2
     assert r"Line 2 is no JSON object with text and text_pair. Received: 'one\ttwo'" in result.err
     assert 'Expected: a line such as {"text": "...", "text_pair": "..."}' in result.err
-
-
-def test_a_single_text_for_a_model_of_pairs_is_2(predict, model):
-    model(has_pairs=True)
-    result = predict("one")
-    assert (result.code, result.out) == (2, "")
-    assert "reads pairs of texts, and number 1 is a single text. Received: 'one'" in result.err
-    assert "--pair TEXT TEXT_PAIR" in result.err
 
 
 @pytest.mark.parametrize(
@@ -130,12 +127,10 @@ def test_a_single_text_for_a_model_of_pairs_is_2(predict, model):
         (["-", "--json-lines"], "and line 1 has a text_pair."),
     ],
 )
-def test_a_pair_for_a_model_of_single_texts_is_2(predict, model, stdin, arguments, message):
+def test_a_pair_for_a_model_of_single_texts_is_2(refused, model, stdin, arguments, message):
     model()
-    stdin(*PAIR_LINES)
-    result = predict(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert f"This model reads single texts, {message}" in result.err
+    stdin("\n".join(PAIR_LINES))
+    refused(f"This model reads single texts, {message}", "predict", "saved_models/m", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +142,16 @@ def test_a_pair_for_a_model_of_single_texts_is_2(predict, model, stdin, argument
         ),
         (["-", "--pair", "a", "b"], "or from stdin, not from both. Received: '- --pair a b'"),
         (["one", "--json-lines"], "--json-lines is about stdin. Expected: - in place of texts"),
+        (["-", "text"], "from the command line or from stdin, not from both. Received: '- text'"),
         (["--json-lines"], "There is no text to predict."),
+        ([], "or - for lines on stdin"),
         (["--pair", "a"], "expected 2 arguments"),
     ],
 )
-def test_mixtures_are_2_before_a_model_is_loaded(predict, arguments, message):
-    result = predict(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert message in result.err
+def test_mixtures_are_2_before_a_model_is_loaded(refused, stdin, arguments, message):
+    stdin("a line that nobody asked to be read")
+    refused(message, "predict", "saved_models/m", *arguments)
+
+
+def test_a_path_that_is_no_model_is_2(refused):
+    refused("There is no such model. Received: 'saved_models/m'", "predict", "saved_models/m", "a")

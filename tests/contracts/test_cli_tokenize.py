@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
 
 import pytest
 
-from kerasft.__main__ import main
 from kerasft.cli.run_command import run_pipeline
 from kerasft.data.store import token_shards
 from kerasft.runs.data.tokenizing import run_shards
 
 
 @pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
+def tokenize(command, monkeypatch, tmp_path):
     """Runs `kerasft tokenize` in an empty folder with an empty cache."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERASFT_CACHE", str(tmp_path / "cache"))
-
-    def run(*argv):
-        monkeypatch.setattr(sys, "argv", ["kerasft", "tokenize", *argv])
-        code = main()
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+    return functools.partial(command, "tokenize")
 
 
-def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
-    code, out, _ = command("imdb_sample", "--processes", "2", "--shards", "2", "--json")
-    assert code == 0
-    stores = json.loads(out)["stores"]
+def test_two_processes_make_what_the_run_then_finds(tokenize, tmp_path):
+    result = tokenize("imdb_sample", "--processes", "2", "--shards", "2", "--json")
+    assert result.code == 0
+    stores = json.loads(result.out)["stores"]
     assert [store["split"] for store in stores] == ["train", "test"]
     before = {path.name for path in (tmp_path / "cache" / "tokens").iterdir() if path.is_dir()}
     assert {store["folder"].rpartition("/")[2] for store in stores} == before
@@ -41,15 +32,15 @@ def test_two_processes_make_what_the_run_then_finds(command, tmp_path, capfd):
     assert {p.name for p in (tmp_path / "cache" / "tokens").iterdir() if p.is_dir()} == before
 
 
-def test_parts_of_several_machines_are_put_together(command, monkeypatch):
+def test_parts_of_several_machines_are_put_together(tokenize, monkeypatch):
     for index in (1, 0):
-        assert command("imdb_sample", "--shard", f"{index}/2")[0] == 0
+        assert tokenize("imdb_sample", "--shard", f"{index}/2").code == 0
     monkeypatch.setattr("kerasft.runs.data.tokenizing.run_shards", None)  # nothing is left to do
     read, is_whole = [], token_shards._is_whole
     monkeypatch.setattr(token_shards, "_is_whole", lambda part: read.append(part) or is_whole(part))
-    code, out, _ = command("imdb_sample")
-    assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["train", "test"]
+    result = tokenize("imdb_sample")
+    assert result.code == 0
+    assert [line.split()[0] for line in result.out.splitlines()] == ["train", "test"]
     assert len(read) == len(set(read)) == 4  # each part of both splits once
 
 
@@ -63,10 +54,8 @@ def test_parts_of_several_machines_are_put_together(command, monkeypatch):
         (["classify"], "data.train_files"),
     ],
 )
-def test_a_mistake_is_2(command, argv, message):
-    code, out, err = command(*argv)
-    assert (code, out) == (2, "")
-    assert message in err
+def test_a_mistake_is_2(refused, argv, message):
+    refused(message, "tokenize", *argv)
 
 
 def test_a_part_that_fails_is_told(monkeypatch, tmp_path):

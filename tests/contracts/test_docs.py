@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,10 +27,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 def reference():
     """The script that makes docs/recipes.md."""
     path = REPOSITORY / "docs" / "make_recipe_reference.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(path)))
 
 
 def names_in(source: str) -> set[str]:

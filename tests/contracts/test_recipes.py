@@ -70,7 +70,9 @@ def test_every_recipe_is_called_after_its_pipeline(recipe):
 
 @pytest.mark.parametrize("info", list_recipes(), ids=RECIPES)
 def test_every_recipe_loads_and_its_header_is_a_lab_note(info):
-    assert load_recipe(info.name).name == info.name
+    recipe = load_recipe(info.name)
+    assert (recipe.name, recipe.shipped) == (info.name, True)
+    assert recipe.summary == info.summary != ""
     pipeline = max((p for p in runnable_modules() if info.name.startswith(p)), key=len)
     assert faults_in_header(header_of(info.path.read_text()), pipeline) == []
 

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib.util
 import json
 import os
+import runpy
 import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
 import urllib3
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from kerasft.export.quantization import compress_weights, dtype_policy_of
+from kerasft.export.saved_model import ExportOptions, export_saved_model
+from kerasft.models.encoder import Encoder
+from kerasft.models.presets import load_preset
 from kerasft.serving.model_path import find_served_models
 from kerasft.serving.server.embedded import EmbeddedServer, Settings
 from kerasft.serving.server.limits import Limits
+from kerasft.tasks.task import build_task
+from kerasft.text.wordpiece import WordPiecePreprocessor
+from kerasft.training.step.fine_tuner import FineTuner
 
-_PATH = Path(__file__).with_name("make_models.py")
-_SPEC = importlib.util.spec_from_file_location("make_models", _PATH)
-make_models = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(make_models)
+make_models = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("make_models.py"))))
 
+LABEL_NAMES = {"single": ("neg", "neutral", "pos"), "multi": ("plot", "cast", "music")}
 REAL = "KERASFT_TF_SERVING"  # HOST:PORT,HOST:PORT of REST and gRPC
 
 
@@ -176,3 +182,29 @@ def publish():
         return folder
 
     return put
+
+
+def _export_tiny(folder, *, kind="single", has_pairs=False, quantize=None):
+    """Exports an untrained model, with a head that tells texts apart."""
+    preset = load_preset("tiny_random", dtype=dtype_policy_of(quantize))
+    task = build_task(kind, LABEL_NAMES.get(kind, ()))
+    encoder = Encoder(preset.backbone, pooling="mean")
+    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.0, seed=1)
+    head.logits.kernel.assign(30.0 * head.logits.kernel.value)
+    preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=48)
+    model = FineTuner(encoder, head)
+    compressed = compress_weights(model, quantize) if quantize else ()
+    return export_saved_model(
+        model,
+        task=task,
+        preprocessor=preprocessor,
+        folder=folder,
+        metadata={},
+        has_pairs=has_pairs,
+        options=ExportOptions(verify=False, compressed=compressed),  # verifying starts a process
+    )
+
+
+@pytest.fixture(scope="session")
+def export_tiny():
+    return _export_tiny

@@ -73,52 +73,51 @@ async def held_up(batcher, model, *requests):
 ONE_THREAD = BatchingParameters(max_batch_size=4, max_enqueued_batches=2, num_batch_threads=1)
 
 
-def test_what_came_while_the_thread_was_busy_is_computed_together():
-    requests = [("f", x(1)), ("f", x(2, 3)), ("f", x(4))]
-    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
-    assert [answer["y"].tolist() for answer in answers] == [[2], [4, 6], [8]]
-    assert model.batches == [[0], [1, 2, 3, 4]]
+def together(*requests, parameters=ONE_THREAD):
+    """Asks all while the only thread is busy; returns the answers and the model."""
+    return run(parameters, lambda batcher, model: held_up(batcher, model, *requests))
 
 
-def test_control_without_batching_each_is_computed_alone():
+@pytest.mark.parametrize(
+    ("parameters", "batches"),
+    [(ONE_THREAD, [[0], [1, 2, 3, 4]]), (UNBATCHED, [[0], [1], [2, 3], [4]])],
+    ids=["batching", "control: without batching"],
+)
+def test_what_came_while_the_thread_was_busy_is_computed_together(parameters, batches):
     requests = [("f", x(1)), ("f", x(2, 3)), ("f", x(4))]
-    answers, model = run(UNBATCHED, lambda b, m: held_up(b, m, *requests))
+    answers, model = together(*requests, parameters=parameters)
     assert [answer["y"].tolist() for answer in answers] == [[2], [4, 6], [8]]
-    assert sorted(model.batches) == [[0], [1], [2, 3], [4]]
+    assert sorted(model.batches) == batches
 
 
 def test_a_batch_holds_no_more_than_it_may():
-    requests = [("f", x(1, 2, 3)), ("f", x(4, 5)), ("f", x(6, 7))]
-    _, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    _, model = together(("f", x(1, 2, 3)), ("f", x(4, 5)), ("f", x(6, 7)))
     assert model.batches == [[0], [1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_what_differs_in_kind_is_not_merged():
     other = {"x": np.array([2], np.int64)}
     wide = {"x": np.array([[3, 3]], np.float32)}
-    requests = [("f", x(1)), ("g", x(1)), ("f", other), ("f", wide)]
-    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    answers, model = together(("f", x(1)), ("g", x(1)), ("f", other), ("f", wide))
     assert [answer["y"].tolist() for answer in answers] == [[2], [2], [4], [[6, 6]]]
     assert len(model.batches) == 5
 
 
 def test_a_full_queue_refuses():
-    requests = [("f", x(1, 2, 3)), ("f", x(4, 5, 6)), ("f", x(7, 8, 9))]
-    answers, _ = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    answers, _ = together(("f", x(1, 2, 3)), ("f", x(4, 5, 6)), ("f", x(7, 8, 9)))
     assert [answer["y"].tolist() for answer in answers[:2]] == [[2, 4, 6], [8, 10, 12]]
     assert answers[2].code == "UNAVAILABLE"
     assert answers[2].message.startswith("The batch scheduling queue to which this task was")
 
 
 def test_who_asks_for_too_much_is_refused():
-    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, ("f", x(1, 2, 3, 4, 5))))
+    answers, model = together(("f", x(1, 2, 3, 4, 5)))
     assert answers[0].message == "Task size 5 is larger than maximum input batch size 4"
     assert model.batches == [[0]]
 
 
 def test_a_bad_request_does_not_spoil_its_batch():
-    requests = [("f", x(1)), ("f", x(-1)), ("f", x(3))]
-    answers, model = run(ONE_THREAD, lambda b, m: held_up(b, m, *requests))
+    answers, model = together(("f", x(1)), ("f", x(-1)), ("f", x(3)))
     assert answers[0]["y"].tolist() == [2]
     assert answers[1].message == "a bad request"
     assert answers[2]["y"].tolist() == [6]
@@ -126,7 +125,7 @@ def test_a_bad_request_does_not_spoil_its_batch():
 
 
 def test_outputs_without_rows_are_not_torn_apart():
-    answers, _ = run(ONE_THREAD, lambda b, m: held_up(b, m, ("whole", x(1)), ("whole", x(2, 3))))
+    answers, _ = together(("whole", x(1)), ("whole", x(2, 3)))
     assert [answer["y"].tolist() for answer in answers] == [1, 2]
 
 

@@ -77,9 +77,8 @@ def test_predict_answers_by_name(contract):
 
 
 def test_a_filter_chooses_outputs(contract):
-    request = predict_request(text=TEXTS)
-    request.output_filter.extend(["length"])
-    assert contract.prediction.Predict(request).outputs.keys() == {"length"}
+    response = contract.prediction.Predict(with_filter("length"))
+    assert response.outputs.keys() == {"length"}
 
 
 def test_a_version_can_be_asked(contract):
@@ -154,75 +153,48 @@ def with_filter(*aliases):
 
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-ERRORS = {
-    "no model_spec": (predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec"),
-    "no name": (predict_request(name="", text=TEXTS), INVALID, "ModelSpec has no name specified."),
-    "model": (
-        predict_request(name="nope", text=TEXTS),
-        NOT_FOUND,
-        "Servable not found for request: Latest(nope)",
-    ),
-    "version": (
-        predict_request(version=9, text=TEXTS),
-        NOT_FOUND,
-        "Servable not found for request: Specific(demo, 9)",
-    ),
-    "label": (
-        predict_request(label="stable", text=TEXTS),
-        INVALID,
-        "Unrecognized servable version label: stable",
-    ),
-    "signature": (
-        predict_request("nope", text=TEXTS),
+MISSING = (
+    "input size does not match signature: 0!=1 len({}) != len({text}). Sent extra: {}. "
+    "Missing but required: {text}."
+)
+UNKNOWN_INPUT = (
+    "input tensor alias not found in signature: texts. Inputs expected to be in the set {text}."
+)
+UNKNOWN_OUTPUT = (
+    "output tensor alias not found in signature: nope Outputs expected to be in the set "
+    "{label,length,probabilities}."
+)
+NO_DIMENSION = "Batching Run() input tensors must have at least one dimension"
+SPECIFIC = "Servable not found for request: Specific(demo, 9)"
+WRONG_SPECS = [
+    ({"name": "nope"}, NOT_FOUND, "Servable not found for request: Latest(nope)"),
+    ({"version": 9}, NOT_FOUND, SPECIFIC),
+    ({"label": "stable"}, INVALID, "Unrecognized servable version label: stable"),
+    ({"name": ""}, INVALID, "ModelSpec has no name specified."),
+    (
+        {"signature_name": "nope"},
         grpc.StatusCode.FAILED_PRECONDITION,
         'Serving signature key "nope" not found.',
     ),
-    "input missing": (
-        predict_request(),
-        INVALID,
-        "input size does not match signature: 0!=1 len({}) != len({text}). Sent extra: {}. "
-        "Missing but required: {text}.",
-    ),
-    "input of another name": (
-        predict_request(texts=TEXTS),
-        INVALID,
-        "input tensor alias not found in signature: texts. Inputs expected to be in the set "
-        "{text}.",
-    ),
-    "output": (
-        with_filter("nope"),
-        INVALID,
-        "output tensor alias not found in signature: nope Outputs expected to be in the set "
-        "{label,length,probabilities}.",
-    ),
-    "output twice": (
-        with_filter("label", "label"),
-        INVALID,
-        "duplicate output tensor alias: label",
-    ),
-    "no first dimension": (
-        predict_request(text="scalar"),
-        INVALID,
-        "Batching Run() input tensors must have at least one dimension",
-    ),
-    "too many": (
-        predict_request(text=["a"] * 65),
-        INVALID,
-        "Task size 65 is larger than maximum input batch size 64",
-    ),
-}
+]
+WRONG_TENSORS = [
+    (predict_pb2.PredictRequest(), "Missing ModelSpec"),
+    (predict_request(), MISSING),
+    (predict_request(texts=TEXTS), UNKNOWN_INPUT),
+    (with_filter("nope"), UNKNOWN_OUTPUT),
+    (with_filter("label", "label"), "duplicate output tensor alias: label"),
+    (predict_request(text="scalar"), NO_DIMENSION),
+    (predict_request(text=["a"] * 65), "Task size 65 is larger than maximum input batch size 64"),
+    (predict_request(text=[1.0]), "to be string but float is provided"),
+]
+ERRORS = [(predict_request(**spec, text=TEXTS), *told) for spec, *told in WRONG_SPECS]
+ERRORS += [(request, INVALID, message) for request, message in WRONG_TENSORS]
 
 
-@pytest.mark.parametrize("case", ERRORS)
-def test_a_wrong_request_gets_code_and_message(contract, case):
-    request, code, message = ERRORS[case]
+@pytest.mark.parametrize(("request_", "code", "message"), ERRORS, ids=[told for *_, told in ERRORS])
+def test_a_wrong_request_gets_code_and_message(contract, request_, code, message):
     with refused(code, message):
-        contract.prediction.Predict(request)
-
-
-def test_a_wrong_type_is_refused(contract):
-    with refused(INVALID, "to be string but float is provided"):
-        contract.prediction.Predict(predict_request(text=[1.0]))
+        contract.prediction.Predict(request_)
 
 
 def test_a_tensor_that_is_none_is_refused(contract):

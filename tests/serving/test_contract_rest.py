@@ -137,196 +137,100 @@ def test_a_version_can_be_asked(contract, predict):
     assert contract.post("demo/versions/1:predict", body) == predict(body)
 
 
-ERRORS = [
-    ("nope:predict", {"instances": ["a"]}, 404, "Servable not found for request: Latest(nope)"),
+def rows(*instances, **more):
+    return {"instances": [*instances], **more}
+
+
+def several(**columns):
+    return {"signature_name": "several", "inputs": columns}
+
+
+def doubled(*columns):
+    return {"signature_name": "double", "inputs": [*columns]}
+
+
+def examples(found, signature_name="classify"):
+    return {"signature_name": signature_name, "examples": found}
+
+
+ELEMENT = "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: "
+KEY = "Failed to process element: 0 key: nope of 'instances' list. Error: INVALID_ARGUMENT: "
+ONE_KEY = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
+PLAIN_LIST = "instances is a plain list, but expecting list of objects as multiple input tensors"
+WRONG_BODIES = [  # for demo:predict; all are 400
+    (b"", "JSON Parse error: The document is empty"),
+    (b"instances", "JSON Parse error: Invalid value. at offset: 0"),
+    (b'{"instances": ["a"]', "JSON Parse error: Missing a comma or }"),
+    (b'{"instances": ["a]}', "JSON Parse error: Missing a closing quotation"),
+    (b'{} {"instances": []}', "JSON Parse error: The document root must not"),
+    (b'{"instances": ["\\ud83d"]}', "The surrogate pair in string is invalid."),
+    ([1], "Is not object"),
+    ({"texts": ["a"]}, "Missing 'inputs' or 'instances' key"),
+    (rows("a", inputs=["a"]), ONE_KEY),
+    ({"instances": "a"}, "Excepting 'instances' to be an list/array"),
+    (rows(), "No values in 'instances' array"),
+    (rows("a", signature_name="nope"), 'Serving signature name: "nope" not found in signature def'),
+    (rows("a", signature_name=1), "'signature_name' key must be a string value."),
+    (rows(1), f"{ELEMENT}JSON Value: 1 Type: Number is not of expected type: string"),
+    (rows("a", None), "JSON Value: null Type: Null is not of exp"),
+    (rows("a", ["b"]), "Failed to process element: 1 of"),
+    (rows({"text": "a", "nope": "b"}), f"{KEY}JSON object: does not have named input: nope"),
+    (rows({"text": "a"}, "b"), "Expecting object but got list at item 1 of input list"),
+    (rows("a", {"text": "b"}), "Expecting value/list but got object at item 1 of input list"),
+    (rows({"b64": "%%%"}), "Unable to base64 decode"),
+    (rows("a", signature_name="several"), PLAIN_LIST),
+    (rows({"text": "a"}, signature_name="several"), "keys must be equal to: number,text"),
+    (rows(*["a"] * 65), "Task size 65 is larger than maximum input batch size 64"),
+    ({"inputs": {"nope": ["a"]}}, "Missing named input: text in 'inputs'"),
+    ({"inputs": "scalar"}, ""),
     (
-        "demo/versions/9:predict",
-        {"instances": ["a"]},
-        404,
-        "Servable not found for request: Specific(demo, 9)",
-    ),
-    (
-        "demo/labels/stable:predict",
-        {"instances": ["a"]},
-        400,
-        "Unrecognized servable version label: stable",
-    ),
-    (
-        "demo/versions/99999999999999999999:predict",
-        {"instances": ["a"]},
-        400,
-        "Failed to convert version: 99999999999999999999 to numeric.",
-    ),
-    (f"demo/versions/{'9' * 5000}:predict", {"instances": ["a"]}, 400, "Failed to convert version"),
-    ("demo:predict", b"", 400, "JSON Parse error: The document is empty"),
-    ("demo:predict", b"instances", 400, "JSON Parse error: Invalid value. at offset: 0"),
-    ("demo:predict", b'{"instances": ["a"]', 400, "JSON Parse error: Missing a comma or }"),
-    ("demo:predict", b'{"instances": ["a]}', 400, "JSON Parse error: Missing a closing quotation"),
-    ("demo:predict", b'{} {"instances": []}', 400, "JSON Parse error: The document root must not"),
-    (
-        "demo:predict",
-        b'{"instances": ["\\ud83d"]}',
-        400,
-        "The surrogate pair in string is invalid.",
-    ),
-    ("demo:predict", [1], 400, "Is not object"),
-    ("demo:predict", {"texts": ["a"]}, 400, "Missing 'inputs' or 'instances' key"),
-    (
-        "demo:predict",
-        {"instances": ["a"], "inputs": ["a"]},
-        400,
-        "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist",
-    ),
-    ("demo:predict", {"instances": "a"}, 400, "Excepting 'instances' to be an list/array"),
-    ("demo:predict", {"instances": []}, 400, "No values in 'instances' array"),
-    (
-        "demo:predict",
-        {"instances": ["a"], "signature_name": "nope"},
-        400,
-        'Serving signature name: "nope" not found in signature def',
-    ),
-    (
-        "demo:predict",
-        {"instances": ["a"], "signature_name": 1},
-        400,
-        "'signature_name' key must be a string value.",
-    ),
-    (
-        "demo:predict",
-        {"instances": [1]},
-        400,
-        "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: 1 "
-        "Type: Number is not of expected type: string",
-    ),
-    ("demo:predict", {"instances": ["a", None]}, 400, "JSON Value: null Type: Null is not of exp"),
-    ("demo:predict", {"instances": ["a", ["b"]]}, 400, "Failed to process element: 1 of"),
-    (
-        "demo:predict",
-        {"instances": [{"text": "a", "nope": "b"}]},
-        400,
-        "Failed to process element: 0 key: nope of 'instances' list. Error: INVALID_ARGUMENT: "
-        "JSON object: does not have named input: nope",
-    ),
-    (
-        "demo:predict",
-        {"instances": [{"text": "a"}, "b"]},
-        400,
-        "Expecting object but got list at item 1 of input list",
-    ),
-    (
-        "demo:predict",
-        {"instances": ["a", {"text": "b"}]},
-        400,
-        "Expecting value/list but got object at item 1 of input list",
-    ),
-    ("demo:predict", {"instances": [{"b64": "%%%"}]}, 400, "Unable to base64 decode"),
-    ("demo:predict", {"inputs": {"nope": ["a"]}}, 400, "Missing named input: text in 'inputs'"),
-    ("demo:predict", {"inputs": "scalar"}, 400, ""),
-    (
-        "demo:predict",
         {"inputs": [["a", "b"], ["c"]]},
-        400,
         "Encountered list at unexpected size: 1 at level: 1 expected size: 2",
     ),
+    ({"inputs": ["a", ["b"]]}, "Encountered list at unexpected level: 1 expected < 1"),
+    (doubled(["a", "b"]), 'JSON Value: "a" Type: String is not of expected type: float'),
     (
-        "demo:predict",
-        {"inputs": ["a", ["b"]]},
-        400,
-        "Encountered list at unexpected level: 1 expected < 1",
-    ),
-    (
-        "demo:predict",
-        {"signature_name": "double", "inputs": [["a", "b"]]},
-        400,
-        'JSON Value: "a" Type: String is not of expected type: float',
-    ),
-    (
-        "demo:predict",
-        {"signature_name": "double", "inputs": [[16777217, 1]]},
-        400,
+        doubled([16777217, 1]),
         "Cannot convert JSON value: 16777217 to float without loss of precision.",
     ),
+    (several(text=["a"], number=[1.5]), "Type: Number is not of expected type: int64"),
     (
-        "demo:predict",
-        {"signature_name": "several", "inputs": {"text": ["a"], "number": [1.5]}},
-        400,
-        "Type: Number is not of expected type: int64",
-    ),
-    (
-        "demo:predict",
-        {"signature_name": "several", "instances": ["a"]},
-        400,
-        "instances is a plain list, but expecting list of objects as multiple input tensors",
-    ),
-    (
-        "demo:predict",
-        {"signature_name": "several", "instances": [{"text": "a"}]},
-        400,
-        "keys must be equal to: number,text",
-    ),
-    (
-        "demo:predict",
-        {"signature_name": "several", "inputs": {"text": ["a"], "number": [1, 2]}},
-        400,
+        several(text=["a"], number=[1, 2]),
         "Batching Run() input tensors must have equal 0th-dimension size",
     ),
+]
+WRONG_EXAMPLES = [  # for demo:classify; all are 400
+    ({"signature_name": "classify"}, "key 'examples' is expected and was"),
+    (examples({}), "Expecting 'examples' value to be an list/array"),
+    (examples([]), "'examples' value is an empty array"),
+    (examples(["a"]), "Example must be JSON object but got JSON String"),
+    (examples([{"text": None}]), "Feature: text has element with unexpected JSON type: Null"),
     (
-        "demo:predict",
-        {"instances": ["a"] * 65},
-        400,
-        "Task size 65 is larger than maximum input batch size 64",
-    ),
-    ("demo:classify", {"signature_name": "classify"}, 400, "key 'examples' is expected and was"),
-    (
-        "demo:classify",
-        {"signature_name": "classify", "examples": {}},
-        400,
-        "Expecting 'examples' value to be an list/array",
-    ),
-    (
-        "demo:classify",
-        {"signature_name": "classify", "examples": []},
-        400,
-        "'examples' value is an empty array",
-    ),
-    (
-        "demo:classify",
-        {"signature_name": "classify", "examples": ["a"]},
-        400,
-        "Example must be JSON object but got JSON String",
-    ),
-    (
-        "demo:classify",
-        {"signature_name": "classify", "examples": [{"text": None}]},
-        400,
-        "Feature: text has element with unexpected JSON type: Null",
-    ),
-    (
-        "demo:classify",
-        {"signature_name": "classify", "examples": [{"text": ["a", 1]}]},
-        400,
+        examples([{"text": ["a", 1]}]),
         "Unexpected element type in feature: text expecting type: bytes",
     ),
+    (examples([{"text": 7}]), "Data types don't match. Data type: int64 but expected type: string"),
+    (examples([{"text": "a"}], "nope"), "No signature was found with the name: nope"),
+    ({"examples": [{"text": "a"}]}, "Expected one or two output Tensors, found 3"),
+]
+TOO_LONG = "9" * 20
+WRONG_PLACES = [
+    ("nope:predict", 404, "Servable not found for request: Latest(nope)"),
+    ("demo/versions/9:predict", 404, "Servable not found for request: Specific(demo, 9)"),
+    ("demo/labels/stable:predict", 400, "Unrecognized servable version label: stable"),
     (
-        "demo:classify",
-        {"signature_name": "classify", "examples": [{"text": 7}]},
+        f"demo/versions/{TOO_LONG}:predict",
         400,
-        "Data types don't match. Data type: int64 but expected type: string",
+        f"Failed to convert version: {TOO_LONG} to numeric.",
     ),
-    (
-        "demo:classify",
-        {"signature_name": "nope", "examples": [{"text": "a"}]},
-        400,
-        "No signature was found with the name: nope",
-    ),
-    (
-        "demo:classify",
-        {"examples": [{"text": "a"}]},
-        400,
-        "Expected one or two output Tensors, found 3",
-    ),
+    (f"demo/versions/{'9' * 5000}:predict", 400, "Failed to convert version"),
+    ("demo:guess", 400, "Malformed request: POST /v1/models/demo:guess"),
+]
+ERRORS = [
+    *(("demo:predict", body, 400, message) for body, message in WRONG_BODIES),
+    *(("demo:classify", body, 400, message) for body, message in WRONG_EXAMPLES),
     ("demo:regress", {"examples": [{"text": "a"}]}, 400, "Expected one output Tensor."),
-    ("demo:guess", {"instances": ["a"]}, 400, "Malformed request: POST /v1/models/demo:guess"),
+    *((path, rows("a"), status, message) for path, status, message in WRONG_PLACES),
 ]
 
 

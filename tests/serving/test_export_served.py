@@ -9,36 +9,17 @@ import pytest
 import tensorflow as tf
 
 from kerasft.export.layout import RECORD, WARMUP
-from kerasft.export.saved_model import ExportOptions, export_saved_model
-from kerasft.models.encoder import Encoder
-from kerasft.models.presets import load_preset
 from kerasft.serving.predictor import load_predictor
-from kerasft.tasks.task import build_task
-from kerasft.text.wordpiece import WordPiecePreprocessor
-from kerasft.training.step.fine_tuner import FineTuner
 
 # Many lengths, so that requests of one batch are padded for each other.
 TEXTS = ["A quiet, moving film.", "", "dull", "naïve … 🎬 [SEP] \x00", "so long " * 12, "Good!"] * 4
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, making):
-    """The folder of an untrained model's export, with a head that tells texts apart."""
-    preset = load_preset("tiny_random", dropout=0.1, dtype="float32")
-    task = build_task("single", ("neg", "neutral", "pos"))
-    encoder = Encoder(preset.backbone, pooling="mean")
-    head = task.build_head(hidden_dim=encoder.hidden_dim, dropout=0.1, seed=1)
-    head.logits.kernel.assign(30.0 * head.logits.kernel.value)
-    preprocessor = WordPiecePreprocessor(preset.vocabulary, sequence_length=48)
+def exported(tmp_path_factory, making, export_tiny):
+    """The folder of an untrained model's export."""
     folder = tmp_path_factory.mktemp("exported") / "tiny"
-    version = export_saved_model(
-        FineTuner(encoder, head),
-        task=task,
-        preprocessor=preprocessor,
-        folder=folder,
-        metadata={},
-        options=ExportOptions(verify=False),  # which has its own tests, and starts a process
-    )
+    version = export_tiny(folder)
     # Every seventh of its many warm-up records is enough here.
     records = tf.data.TFRecordDataset(str(version / WARMUP)).as_numpy_iterator()
     making.write_warmup(version, list(records)[::7])

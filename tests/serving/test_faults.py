@@ -10,7 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
@@ -25,6 +24,14 @@ max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches 
 
 def slow(seconds):
     return {"signature_name": "slow", "instances": [seconds]}
+
+
+def predict_request(signature_name="", **inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "demo", signature_name
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
 
 
 def head(length, path="/v1/models/demo:predict"):
@@ -102,18 +109,13 @@ def test_a_body_of_unknown_size_is_not_read_for_ever(strict):
 
 
 def test_a_message_that_is_too_large_is_refused(strict):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "demo"
-    request.inputs["text"].CopyFrom(tf.make_tensor_proto(["x" * 20_001]))
     with pytest.raises(grpc.RpcError) as error:
-        strict.prediction.Predict(request)
+        strict.prediction.Predict(predict_request(text=["x" * 20_001]))
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_shape_that_promises_too_much_is_refused(strict):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
-    request.inputs["seconds"].CopyFrom(tf.make_tensor_proto([0.0]))
+    request = predict_request("slow", seconds=[0.0])
     request.inputs["seconds"].tensor_shape.dim[0].size = 10**12  # one value stands for all
     with pytest.raises(grpc.RpcError) as error:
         strict.prediction.Predict(request)
@@ -192,11 +194,8 @@ def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow):
             status, answer = narrow.post("demo:predict", slow(0.0))
             assert status == 503
             assert answer["error"].startswith("The batch scheduling queue to which this task")
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
-            request.inputs["seconds"].CopyFrom(tf.make_tensor_proto(np.zeros(1, np.float32)))
             with pytest.raises(grpc.RpcError) as error:
-                narrow.prediction.Predict(request)
+                narrow.prediction.Predict(predict_request("slow", seconds=[0.0]))
             assert error.value.code() == grpc.StatusCode.UNAVAILABLE
         # Whoever waited has hung up: its 30 seconds are never computed.
         (queue,) = queues.values()
@@ -209,9 +208,7 @@ def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow):
 
 def test_a_grpc_client_that_leaves_is_forgotten(narrow):
     batcher = narrow.embedded._models._models["demo"].serving.batcher
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name, request.model_spec.signature_name = "demo", "slow"
-    request.inputs["seconds"].CopyFrom(tf.make_tensor_proto(np.array([0.5], np.float32)))
+    request = predict_request("slow", seconds=[0.5])
     running = narrow.prediction.Predict.future(request)
     narrow.wait_for(lambda: batcher._running)
     waiting = narrow.prediction.Predict.future(request)

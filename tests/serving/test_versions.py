@@ -152,39 +152,28 @@ def test_a_folder_that_is_gone_is_no_reason_to_stop_answering(serving, own_demo)
         assert server.versions() == {1: "AVAILABLE"}
 
 
-def bad_record(making, folder):
-    making.write_warmup(folder, [making.warmup_record("a"), making.warmup_record("a", "texts")])
-
-
-def unknown_signature(making, folder):
-    making.write_warmup(folder, [making.warmup_record("a", signature_name="nope")])
-
-
-def no_record(making, folder):
-    making.write_warmup(folder, [b"\xff\xff no proto"])
-
-
-def too_many_records(making, folder):
-    making.write_warmup(folder, [making.warmup_record("a")] * 1001)
-
-
-def damaged_file(making, folder):
-    path = folder / "assets.extra" / "tf_serving_warmup_requests"
-    path.write_bytes(path.read_bytes()[:-3])
+def one_bad_record(making):
+    return [making.warmup_record("a"), making.warmup_record("a", "texts")]
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("records", "message"),
     [
-        (bad_record, "warm-up record 2: input tensor alias not found in signature: texts"),
-        (unknown_signature, 'warm-up record 1: Serving signature key "nope" not found.'),
-        (no_record, "Failed to parse warmup record"),
-        (too_many_records, "Number of warmup records exceeds the maximum (1000)"),
-        (damaged_file, "truncated record"),
+        (one_bad_record, "warm-up record 2: input tensor alias not found in signature: texts"),
+        (
+            lambda making: [making.warmup_record("a", signature_name="nope")],
+            'warm-up record 1: Serving signature key "nope" not found.',
+        ),
+        (lambda _: [b"\xff\xff no proto"], "Failed to parse warmup record"),
+        (
+            lambda making: [making.warmup_record("a")] * 1001,
+            "Number of warmup records exceeds the maximum (1000)",
+        ),
+        (None, "truncated record"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ids=["bad record", "unknown signature", "no record", "too many", "damaged file"],
 )
-def test_a_version_whose_warm_up_fails_is_not_served(making, later, tmp_path, spoil, message):
+def test_a_version_whose_warm_up_fails_is_not_served(making, later, tmp_path, records, message):
     from kerasft.serving.server.servable import load_servable
     from kerasft.serving.server.status import ServingError
     from kerasft.serving.server.warmup import warm_up
@@ -192,7 +181,11 @@ def test_a_version_whose_warm_up_fails_is_not_served(making, later, tmp_path, sp
     folder = shutil.copytree(later, tmp_path / "1")
     servable = load_servable("demo", 1, folder)
     assert warm_up(servable, folder) == 1  # control
-    spoil(making, folder)
+    if records is None:
+        path = folder / "assets.extra" / "tf_serving_warmup_requests"
+        path.write_bytes(path.read_bytes()[:-3])
+    else:
+        making.write_warmup(folder, records(making))
     with pytest.raises(ServingError) as error:
         warm_up(servable, folder)
     assert message in error.value.message
@@ -201,7 +194,7 @@ def test_a_version_whose_warm_up_fails_is_not_served(making, later, tmp_path, sp
 def test_a_failed_warm_up_leaves_the_old_version(serving, own_demo, later, making, publish):
     with serving(own_demo) as server:
         spoilt = shutil.copytree(later, own_demo / "demo" / ".spoilt")
-        bad_record(making, spoilt)
+        making.write_warmup(spoilt, one_bad_record(making))
         publish(spoilt, own_demo / "demo" / "2")
         server.wait_for(lambda: server.versions().get(2) == "END")
         assert length(server) == 4

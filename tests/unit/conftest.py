@@ -6,6 +6,7 @@ A run's recipe loads in a moment.
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import keras
 import keras_hub
@@ -18,6 +19,7 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import create_run_dir
 from kerasft.runs.context import load_context
 from kerasft.tasks.classification import Classification
+from kerasft.training.callbacks.callback import Callback
 from kerasft.training.distribution.strategy import build_strategy
 from kerasft.training.step.fine_tuner import FineTuner
 
@@ -107,6 +109,12 @@ def expect_of(library, what):
         )
 
 
+class Messages(list, Callback):
+    """Notes what a run announces."""
+
+    on_message = list.append
+
+
 class Toolbox:
     """What test modules share (they cannot import a conftest)."""
 
@@ -117,6 +125,7 @@ class Toolbox:
     as_tensors = staticmethod(as_tensors)
     mirrored = staticmethod(mirrored)
     expect_of = staticmethod(expect_of)
+    Messages = Messages
 
 
 @pytest.fixture(scope="session")
@@ -169,3 +178,15 @@ def make_run_dir(tmp_path):
         return run_dir
 
     return make
+
+
+@pytest.fixture
+def write_recipe(tmp_path):
+    """Writes a recipe of the user's own and returns its path."""
+
+    def write(text: str | bytes, name: str = "mine.toml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write

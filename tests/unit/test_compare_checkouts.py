@@ -55,10 +55,7 @@ def test_runs_that_differ_in_time_and_place_alone_are_equal(script, before, tmp_
             {"weight": np.nextafter(np.float32(1), np.float32(2))},  # one bit
             "checkpoints/step-00000002/variables.safetensors: 1 of 2 tensors, such as kernel",
         ),
-        (
-            {"name": "weight"},
-            "checkpoints/step-00000002/variables.safetensors: names of 2 tensors",
-        ),
+        ({"name": "weight"}, "checkpoints/step-00000002/variables.safetensors: names of 2 tensors"),
         ({"logit": 0.5000001}, "predictions-test.npz: logits"),
         ({"accuracy": 0.75 + 1e-9}, "metrics.json: metrics.test/accuracy 0.75 and 0.750000001"),
         ({"loss": "0.601"}, "history.csv: [0].loss 0.6 and 0.601"),

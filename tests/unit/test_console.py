@@ -89,24 +89,21 @@ def test_an_interrupted_run_is_130_and_says_how_to_go_on(capsys, monkeypatch):
 # --- TensorFlow's log
 
 
-def test_tensorflow_is_told_to_be_quiet(monkeypatch):
+@pytest.mark.parametrize(
+    ("own", "device", "level"),
+    [
+        (None, None, "3"),
+        (None, "/dev/nvidiactl", "2"),  # errors of a GPU are still told
+        ("0", None, "0"),  # the user's own stands
+    ],
+)
+def test_tensorflow_is_told_to_be_quiet(monkeypatch, own, device, level):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
-    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    if own is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", own)
+    monkeypatch.setattr(os.path, "exists", lambda path: path == device)
     run_guarded(lambda: None)
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
-
-
-def test_errors_of_a_gpu_are_still_told(monkeypatch):
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
-    monkeypatch.setattr(os.path, "exists", lambda path: path == "/dev/nvidiactl")
-    run_guarded(lambda: None)
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
-
-
-def test_the_users_own_log_level_stands(monkeypatch):
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    run_guarded(lambda: None)
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == level
 
 
 # --- streams

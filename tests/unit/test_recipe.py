@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kerasft import recipe as recipe_package
 from kerasft.errors import UserError
 from kerasft.recipe import (
     DURATION_FAMILIES,
@@ -24,33 +20,7 @@ from kerasft.recipe import (
 )
 from kerasft.recipe import read as load_module
 
-
-@pytest.fixture
-def write_recipe(tmp_path):
-    """Writes a recipe of the user's own and returns its path."""
-
-    def write(text: str | bytes, name: str = "mine.toml") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write
-
-
 # --- what is shipped
-
-
-def test_every_shipped_recipe_loads_and_says_what_it_is_for():
-    infos = list_recipes()
-    assert {"imdb", "imdb_base", "imdb_quick", "imdb_sample"} < {info.name for info in infos}
-    for info in infos:
-        recipe = load_recipe(info.name)
-        assert recipe.name == info.name
-        assert recipe.summary == info.summary != ""
-        assert recipe.shipped
-        header = info.path.read_text().split("summary =")[0]
-        for word in ("command:", "hardware:", "measured:", "variation:"):
-            assert word in header
 
 
 def test_a_run_that_is_shorter_than_a_step_is_refused():
@@ -237,18 +207,3 @@ def test_to_toml_round_trips(tmp_path_factory, overrides):
 def test_to_toml_marks_what_was_overridden():
     lines = load_recipe("imdb", ["training.seed=4"]).to_toml().splitlines()
     assert [line for line in lines if "overridden" in line] == ["seed = 4  # overridden"]
-
-
-# --- light
-
-
-def test_importing_recipes_is_light():
-    code = (
-        "import sys, kerasft.recipe;"
-        "print(*{'tensorflow', 'numpy', 'keras', 'keras_hub', 'scipy'} & set(sys.modules))"
-    )
-    root = Path(recipe_package.__file__).parents[2]
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.split() == []

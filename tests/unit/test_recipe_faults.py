@@ -9,19 +9,6 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
 
-
-@pytest.fixture
-def write_recipe(tmp_path):
-    """Writes a recipe of the user's own and returns its path."""
-
-    def write(text: str | bytes, name: str = "mine.toml") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write
-
-
 # --- a file of the user's own
 
 
@@ -61,10 +48,7 @@ def write_recipe(tmp_path):
         ("[data]\nvalidation_fraction = 1", r"Expected: a number above 0 and below 1"),
         ("[model]\nsequence_length = 7", r"Expected: a whole number from 8 to 8192"),
         ('[model]\npooling = "men"', r'Expected: one of "mean", "cls".*Did you mean "mean"'),
-        (
-            '[training]\nmonitor = "validation/acuracy"',
-            r'Did you mean "validation/accuracy"',
-        ),
+        ('[training]\nmonitor = "validation/acuracy"', r'Did you mean "validation/accuracy"'),
         ('[export]\nname = "../x"', r"\[export\] name: .*Expected: a folder's name"),
         ('name = "a/b"', r"name: not a name. Received: 'a/b'"),
         ("summary = 3", r"summary: wrong type. Received: 3"),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import namedtuple
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -46,15 +47,6 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "strftime", lambda pattern: "20260102-030405")
     names = [create_run_dir("imdb", tmp_path / "runs").path.name for _ in range(3)]
     assert names == ["imdb-20260102-030405", "imdb-20260102-030405-2", "imdb-20260102-030405-3"]
-
-
-def test_paths(tmp_path):
-    run_dir = RunDir(tmp_path)
-    assert run_dir.recipe_path == tmp_path / "recipe.toml"
-    assert run_dir.metrics_path == tmp_path / "metrics.json"
-    assert run_dir.history_path == tmp_path / "history.csv"
-    assert run_dir.checkpoints_folder == tmp_path / "checkpoints"
-    assert run_dir.tensorboard_folder == tmp_path / "tensorboard"
 
 
 def test_the_latest_run_of_a_name(tmp_path):
@@ -125,10 +117,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
     )
     with process:
         assert process.stdout.readline() == b"locked\n"
-        with (
-            pytest.raises(UserError, match=f"process {process.pid} on"),
-            RunDir(tmp_path).lock(),
-        ):
+        with pytest.raises(UserError, match=f"process {process.pid} on"), RunDir(tmp_path).lock():
             pytest.fail("two runs in one directory")
         process.kill()
     with RunDir(tmp_path).lock():
@@ -179,16 +168,22 @@ def test_other_users_may_read_as_usual(tmp_path):
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
+@pytest.fixture
+def fail(monkeypatch):
+    """Makes a function of `os` fail."""
+
+    def fail(call, error):
+        monkeypatch.setattr(os, call, mock.Mock(side_effect=error))
+
+    return fail
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call, number):
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, fail, call, number):
     path = tmp_path / "metrics.json"
     path.write_text("old")
-
-    def fail(*args):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, call, fail)
+    fail(call, OSError(number, os.strerror(number)))
     with pytest.raises(UserError, match=r"disk is full: .*metrics.json.* free.*at least 3 kB"):
         write_atomically(path, "x" * 3000)
     assert path.read_text() == "old"
@@ -196,21 +191,15 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "broken disk")])
-def test_other_failures_pass_unchanged_and_leave_nothing(tmp_path, monkeypatch, error):
-    def fail(*args):
-        raise error
-
-    monkeypatch.setattr(os, "replace", fail)
+def test_other_failures_pass_unchanged_and_leave_nothing(tmp_path, fail, error):
+    fail("replace", error)
     with pytest.raises(type(error)):
         write_atomically(tmp_path / "file", "x")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_forbidden_place(tmp_path, monkeypatch):
-    def fail(*args):
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(os, "replace", fail)
+def test_a_forbidden_place(tmp_path, fail):
+    fail("replace", OSError(errno.EROFS, "Read-only file system"))
     with pytest.raises(UserError, match="cannot be written: Read-only file system"):
         write_atomically(tmp_path / "file", "x")
 

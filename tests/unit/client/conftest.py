@@ -185,12 +185,6 @@ class RestFaults:
         body = {"error": f"a fault with status {status}"} if body is None else body
         return lambda handler: handler.reply(status, body, **headers)
 
-    busy = staticmethod(lambda handler: handler.reply(503, {"error": "no room"}))
-    not_found = staticmethod(lambda handler: handler.reply(404, {"error": "Servable not found"}))
-    invalid = staticmethod(lambda handler: handler.reply(400, {"error": "a bad request"}))
-    forbidden = staticmethod(lambda handler: handler.reply(401, {"error": "who are you?"}))
-    broken = staticmethod(lambda handler: handler.reply(500, {"error": "a broken graph"}))
-
     @staticmethod
     def reset(handler):
         handler.close_connection = True
@@ -229,23 +223,25 @@ class GrpcFaults:
 
         return lambda context: context.abort(getattr(grpc.StatusCode, name), detail)
 
-    busy = staticmethod(lambda context: GrpcFaults.status("UNAVAILABLE", "no room")(context))
-    not_found = staticmethod(
-        lambda context: GrpcFaults.status("NOT_FOUND", "Servable not found")(context)
-    )
-    invalid = staticmethod(
-        lambda context: GrpcFaults.status("INVALID_ARGUMENT", "a bad request")(context)
-    )
-    forbidden = staticmethod(
-        lambda context: GrpcFaults.status("UNAUTHENTICATED", "who are you?")(context)
-    )
-    broken = staticmethod(lambda context: GrpcFaults.status("INTERNAL", "a broken graph")(context))
-    reset = staticmethod(lambda context: GrpcFaults.status("UNAVAILABLE", "Socket closed")(context))
+    @staticmethod
+    def reset(context):
+        GrpcFaults.status("UNAVAILABLE", "Socket closed")(context)
 
     @staticmethod
     def slow(context):
         time.sleep(1.0)
         GrpcFaults.status("UNAVAILABLE", "too late")(context)
+
+
+for _name, _status, _code, _said in (
+    ("busy", 503, "UNAVAILABLE", "no room"),
+    ("not_found", 404, "NOT_FOUND", "Servable not found"),
+    ("invalid", 400, "INVALID_ARGUMENT", "a bad request"),
+    ("forbidden", 401, "UNAUTHENTICATED", "who are you?"),
+    ("broken", 500, "INTERNAL", "a broken graph"),
+):
+    setattr(RestFaults, _name, staticmethod(RestFaults.status(_status, {"error": _said})))
+    setattr(GrpcFaults, _name, staticmethod(GrpcFaults.status(_code, _said)))
 
 
 @contextlib.contextmanager
@@ -331,6 +327,11 @@ class Served:
     def __init__(self, protocol, model, address, scheme):
         self.protocol, self.model, self.address, self.scheme = protocol, model, address, scheme
         self.faults = RestFaults if protocol == "rest" else GrpcFaults
+
+    def fault(self, status, code, said):
+        """A fault of this status of REST, or of this code of gRPC."""
+        rest = self.protocol == "rest"
+        return self.faults.status(*((status, {"error": said}) if rest else (code, said)))
 
     def url(self, suffix="", host=None):
         address = self.address if host is None else self.address.replace("127.0.0.1", host)

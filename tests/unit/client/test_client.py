@@ -192,10 +192,7 @@ def test_headers_are_sent_each_time_and_never_shown(served):
             sent = {name.lower(): value for name, value in sent.items()}
             assert (sent["authorization"], sent["x-tenant"]) == ("Bearer s3cret-token", "blue")
         said = "Bearer s3cret-token is none of mine, nor is s3cret-token"
-        if served.protocol == "rest":
-            served.model.faults = [served.faults.status(401, {"error": said})]
-        else:
-            served.model.faults = [served.faults.status("UNAUTHENTICATED", said)]
+        served.model.faults = [served.fault(401, "UNAUTHENTICATED", said)]
         with pytest.raises(UserError, match=r"does not let us in: \[header\] is none") as caught:
             client.predict(["a"])
     assert "s3cret" not in str(caught.value)

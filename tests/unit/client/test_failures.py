@@ -95,10 +95,7 @@ def test_a_model_that_is_being_loaded_is_waited_for(served):
 def test_no_such_label(served):
     served.model.states = BROKEN
     said = "Unrecognized servable version label: new"
-    if served.protocol == "rest":
-        served.model.faults = [served.faults.status(400, {"error": said})]
-    else:
-        served.model.faults = [served.faults.status("INVALID_ARGUMENT", said)]
+    served.model.faults = [served.fault(400, "INVALID_ARGUMENT", said)]
     with pytest.raises(UserError, match=r"has no model imdb label new: Unrec.*serves version 3\."):
         Client(served.url("/labels/new"))
 

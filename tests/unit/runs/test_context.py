@@ -14,12 +14,7 @@ from kerasft.runs.context import load_context
 from kerasft.runs.resolved import Resolved, load_run_recipe, read_resolved
 from kerasft.runs.train import build_trained_model
 from kerasft.runs.training_data import training_data
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.interrupt import Interrupted
-
-
-class Messages(list, Callback):
-    on_message = list.append
 
 
 @pytest.fixture
@@ -34,24 +29,24 @@ def no_data(monkeypatch, tmp_path):
 
 
 def test_falling_back_on_the_sample_is_loud_and_recorded(
-    make_context, make_run_dir, make_recipe, no_data
+    make_context, make_run_dir, make_recipe, no_data, tools
 ):
-    messages, overrides = Messages(), {"model.preset": "tiny_random"}
+    messages, overrides = tools.Messages(), {"model.preset": "tiny_random"}
     context = make_context(overrides, name="imdb_quick", callbacks=[messages])
     assert messages[0].startswith("THE REAL DATA IS MISSING: imdb_reviews")
     assert context.on_sample
     run_dir = make_run_dir(context)
     assert load_recipe(run_dir.recipe_path).data.dataset == "imdb_reviews"  # as it was asked
     assert load_run_recipe(run_dir).data.dataset == "builtin-sample"
-    again = Messages()
+    again = tools.Messages()
     resumed = load_context(load_recipe(run_dir.recipe_path), [again], run_dir)
     assert resumed.resolved == context.resolved
     assert len(again) == 1  # found at once, and nothing to be loud of
     assert again[0].startswith("builtin-sample")
 
 
-def test_building_a_model_tells_of_the_fall_back_too(make_recipe, no_data):
-    messages = Messages()
+def test_building_a_model_tells_of_the_fall_back_too(make_recipe, no_data, tools):
+    messages = tools.Messages()
     recipe = make_recipe({"model.preset": "tiny_random"}, name="imdb_quick")
     train.build(recipe, callbacks=[messages])
     assert messages[0].startswith("THE REAL DATA IS MISSING")

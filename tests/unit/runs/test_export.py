@@ -17,15 +17,10 @@ from kerasft.runs import trained as run_trained
 from kerasft.runs.context import RunContext
 from kerasft.runs.export import build_probe, export_run, quantize
 from kerasft.runs.train import build_trained_model
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import save_best
 from kerasft.training.step.fine_tuner import FineTuner
 
 RECORDED = {"metrics": {"test/accuracy": 0.5}, "data": "builtin-sample", "has_pairs": False}
-
-
-class Lines(list, Callback):
-    on_message = list.append
 
 
 class Ready(NamedTuple):
@@ -33,10 +28,21 @@ class Ready(NamedTuple):
     trained: run_trained.Trained
     model: FineTuner
     exports: list
+    lines: list
+
+    def quantize(self, *options, log=print):
+        """Quantizes the model to int8, with options of `Quantization`."""
+        data, task = self.context.data, self.context.task
+        return quantize(self.model, self.trained, data, task, Quantization("int8", *options), log)
+
+    def export(self, **options):
+        self.lines.clear()
+        export_run(self.trained.run_dir, [self.lines], **{"options": ExportOptions(), **options})
+        return self.exports[-1]
 
 
 @pytest.fixture
-def ready(make_context, make_run_dir, monkeypatch):
+def ready(make_context, make_run_dir, monkeypatch, tools):
     """A run with a best checkpoint; what is exported is remembered."""
     context, exports = make_context(), []
     model = build_trained_model(context)
@@ -49,11 +55,11 @@ def ready(make_context, make_run_dir, monkeypatch):
     monkeypatch.setattr(
         run_trained, "export_saved_model", lambda *_, **options: exports.append(options)
     )
-    return Ready(context, trained, trained.best_model(context.task), exports)
+    return Ready(context, trained, trained.best_model(context.task), exports, tools.Messages())
 
 
 def test_the_probe_is_what_the_run_recorded_of_its_test_texts(ready):
-    context, trained, model, _ = ready
+    context, trained, model, *_ = ready
     logits = trained.predict(model, context.data, "test", context.callbacks)
     probe = build_probe(trained, context.data)
     assert probe.logits.tolist() == logits.tolist()
@@ -69,11 +75,8 @@ def test_the_probe_is_what_the_run_recorded_of_its_test_texts(ready):
 
 
 def test_quantization_is_measured_and_told(ready):
-    context, trained, model, _ = ready
     lines = []
-    _, compressed, figures = quantize(
-        model, trained, context.data, context.task, Quantization("int8", 1.0), lines.append
-    )
+    _, compressed, figures = ready.quantize(1.0, log=lines.append)
     assert figures["metric"] == "validation/accuracy"
     assert 0 <= figures["after"] <= 1
     assert figures["weights_bytes"] < 0.3 * figures["weights_bytes_before"]
@@ -86,43 +89,34 @@ def test_quantization_is_measured_and_told(ready):
     [("accuracy", 0.7), ("accuracy", np.nan), ("log_loss", 0.9), ("log_loss", np.nan)],
 )
 def test_quantization_that_costs_too_much_is_refused(ready, monkeypatch, headline, after):
-    context, trained, model, _ = ready
     found = iter([0.8, after])
     monkeypatch.setattr(exporting, "_validate", lambda *_: next(found))
-    monkeypatch.setattr(context.task, "headline", headline)
+    monkeypatch.setattr(ready.context.task, "headline", headline)
     with pytest.raises(UserError, match=r"int8 loses too much.*0\.8000 before.*at most 0\.01"):
-        quantize(model, trained, context.data, context.task, Quantization("int8"), print)
+        ready.quantize()
 
 
 @pytest.mark.parametrize(
     ("headline", "after"), [("accuracy", 0.9), ("accuracy", 0.795), ("log_loss", 0.7)]
 )
 def test_quantization_that_gains_or_costs_little_is_not(ready, monkeypatch, headline, after):
-    context, trained, model, _ = ready
     found = iter([0.8, after])
     monkeypatch.setattr(exporting, "_validate", lambda *_: next(found))
-    monkeypatch.setattr(context.task, "headline", headline)
-    figures = quantize(model, trained, context.data, context.task, Quantization("int8"), print)[-1]
+    monkeypatch.setattr(ready.context.task, "headline", headline)
+    figures = ready.quantize()[-1]
     assert (figures["metric"], figures["after"]) == (f"validation/{headline}", after)
 
 
 def test_what_cannot_be_measured_is_not_quantized(ready, monkeypatch):
-    context, trained, model, _ = ready
     monkeypatch.setattr(exporting, "_validate", lambda *_: np.nan)
     with pytest.raises(UserError, match=r"validation/accuracy is undefined.*without --quantize"):
-        quantize(model, trained, context.data, context.task, Quantization("int8"), print)
-
-
-def export(ready, **options):
-    lines = Lines()
-    export_run(ready.trained.run_dir, [lines], **{"options": ExportOptions(), **options})
-    return ready.exports[-1], lines
+        ready.quantize()
 
 
 def test_a_quantized_export_must_answer_as_the_rounded_model(ready):
-    context, trained, model, _ = ready
+    context, trained, model, *_ = ready
     trained.predict(model, context.data, "test", context.callbacks)
-    options, _ = export(ready, quantization=Quantization("int8", max_loss=1.0))
+    options = ready.export(quantization=Quantization("int8", max_loss=1.0))
     logits = options["options"].probe.logits
     recorded = run_trained.read_predictions(trained.run_dir, "test")
     compress_weights(model, "int8")
@@ -137,12 +131,13 @@ def test_data_that_is_gone(ready, monkeypatch):
         raise UserError("The file is gone.")
 
     monkeypatch.setattr(exporting, "load_data", gone)
-    options, lines = export(ready)
+    options = ready.export()
     assert options["options"].probe is None
-    assert "built-in sample, not on the run's own data: The file is gone" in lines[0]
+    assert "built-in sample, not on the run's own data: The file is gone" in ready.lines[0]
     with pytest.raises(UserError, match="The file is gone"):
-        export(ready, quantization=Quantization("int8"))
-    assert export(ready, options=ExportOptions(verify=False))[1] == []
+        ready.export(quantization=Quantization("int8"))
+    ready.export(options=ExportOptions(verify=False))
+    assert ready.lines == []
     assert len(ready.exports) == 2
 
 

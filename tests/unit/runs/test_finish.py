@@ -8,17 +8,14 @@ import math
 import numpy as np
 import pytest
 
+from kerasft.recipe import load_recipe
+from kerasft.run_dir import open_run_dir
 from kerasft.runs import train as run_train
 from kerasft.runs.evaluate import evaluate_run
 from kerasft.runs.finish import _undefined
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.loop.fit_state import FitState
 
 MONITOR = "validation/expected_calibration_error"
-
-
-class Messages(list, Callback):
-    on_message = list.append
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +40,6 @@ def run(tmp_path_factory):
         "export.enabled": False,
         "logging.plots": False,
     }
-    from kerasft.recipe import load_recipe
-
     return run_train.run(load_recipe("classify", overrides), runs_folder=folder / "runs")
 
 
@@ -76,10 +71,8 @@ def test_the_monitored_metric_is_in_the_history(run):
     assert run.history[-1][MONITOR] == pytest.approx(run.metrics[MONITOR])
 
 
-def test_evaluating_again_says_it_and_keeps_the_predictions(run):
-    from kerasft.run_dir import open_run_dir
-
-    path, messages = run.path / "predictions-test.npz", Messages()
+def test_evaluating_again_says_it_and_keeps_the_predictions(run, tools):
+    path, messages = run.path / "predictions-test.npz", tools.Messages()
     before = dict(np.load(path))
     metrics = evaluate_run(open_run_dir(run.path), [messages])
     assert math.isnan(metrics["test/roc_auc"])

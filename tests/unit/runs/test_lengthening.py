@@ -27,9 +27,17 @@ SETTINGS = {
 
 
 @pytest.fixture
-def finished(make_recipe, tmp_path, monkeypatch):
+def start(make_recipe, tmp_path, monkeypatch):
+    """Runs with `SETTINGS` and others, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return RunDir(train.run(make_recipe(SETTINGS)).path)
+    return lambda **training: train.run(
+        make_recipe({**SETTINGS, **{f"training.{name}": value for name, value in training.items()}})
+    )
+
+
+@pytest.fixture
+def finished(start):
+    return RunDir(start().path)
 
 
 def resume(run_dir, *overrides):
@@ -87,24 +95,16 @@ def test_a_refused_length_changes_nothing(finished, is_finished):
     assert after == before
 
 
-def test_a_run_that_stopped_short_names_what_holds_it(make_recipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run = RunDir(train.run(make_recipe({**SETTINGS, "training.stop_after_epochs": 0.6})).path)
+def test_a_run_that_stopped_short_names_what_holds_it(start):
+    run = RunDir(start(stop_after_epochs=0.6).path)
     with pytest.raises(UserError, match=r"training\.stop_after_epochs for more than 3 steps"):
         resume(run, "training.steps=20")
     assert resume(run, "training.stop_after_epochs=1").history[-1]["step"] == 5
 
 
-def test_an_averaged_run_goes_back_and_on(make_recipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = {
-        **SETTINGS,
-        "training.evaluate_every_steps": 2,
-        "training.checkpoint_every_steps": 4,
-        "training.keep_checkpoints": 4,
-        "training.average_checkpoints": 2,
-    }
-    run = RunDir(train.run(make_recipe(settings)).path)
+def test_an_averaged_run_goes_back_and_on(start):
+    often = {"evaluate_every_steps": 2, "checkpoint_every_steps": 4, "keep_checkpoints": 4}
+    run = RunDir(start(**often, average_checkpoints=2).path)
     undisturbed = read_checkpoint(run.checkpoints_folder / BEST)
     state = json.loads((run.checkpoints_folder / "step-00000010" / "state.json").read_text())
     assert state["best_step"] == state["averaged_step"] == undisturbed[0]["step"] == 10
@@ -114,16 +114,9 @@ def test_an_averaged_run_goes_back_and_on(make_recipe, tmp_path, monkeypatch):
     assert resume(run, "training.steps=14").history[-1]["step"] == 14
 
 
-def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = {
-        **SETTINGS,
-        "training.steps": 20,
-        "training.evaluate_every_steps": 2,
-        "training.early_stopping_patience": 1,
-        "training.learning_rate": 1e-7,  # nothing improves
-    }
-    run = RunDir(train.run(make_recipe(settings)).path)
+def test_a_run_that_stopped_early_needs_patience(start):
+    nothing_improves = {"learning_rate": 1e-7, "early_stopping_patience": 1}
+    run = RunDir(start(steps=20, evaluate_every_steps=2, **nothing_improves).path)
     state = json.loads((next(run.checkpoints_folder.glob("step-*")) / "state.json").read_text())
     assert state["stopped_early"]
     with pytest.raises(UserError, match=r"nothing left to train.*patience=2 or more"):
@@ -131,9 +124,7 @@ def test_a_run_that_stopped_early_needs_patience(make_recipe, tmp_path, monkeypa
     assert resume(run, "training.early_stopping_patience=0").history[-1]["step"] == 20
 
 
-def test_a_run_of_one_step_learns_at_the_peak(make_recipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for length in ({"training.steps": 1}, {"training.stop_after_epochs": 0.2}):
-        run = train.run(make_recipe({**SETTINGS, **length}))
-        (row,) = run.history
+def test_a_run_of_one_step_learns_at_the_peak(start):
+    for length in ({"steps": 1}, {"stop_after_epochs": 0.2}):
+        (row,) = start(**length).history
         assert row["learning_rate"] == pytest.approx(1e-3)

@@ -9,19 +9,10 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.run_dir import RunDir
 from kerasft.runs import train
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.history import read_history
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
 from kerasft.training.loop import loop
 from kerasft.training.loop.divergence import DivergedError
-
-
-class Messages(Callback):
-    def __init__(self):
-        self.told = []
-
-    def on_message(self, text):
-        self.told.append(text)
 
 
 @pytest.fixture
@@ -55,16 +46,16 @@ def weights_of(run):
     return read_checkpoint(RunDir(run.path).checkpoints_folder / "step-00000006")[1]
 
 
-def test_it_goes_back_leaves_out_the_batch_and_names_it(run, break_down):
+def test_it_goes_back_leaves_out_the_batch_and_names_it(run, break_down, tools):
     break_down(4)
-    messages = Messages()
+    messages = tools.Messages()
     made = run([messages], on_divergence="skip")
     run_dir = RunDir(made.path)
     assert [row["step"] for row in read_history(run_dir.history_path)] == [1, 2, 3, 5, 6]
     (record,) = json.loads((made.path / "divergences.json").read_text())
     assert record["step"] == 4
     assert len(record["examples"]) == 8
-    assert any("Step 4 broke down" in text for text in messages.told)
+    assert any("Step 4 broke down" in text for text in messages)
     # The steps are those of a run that saved just before it: nothing of step 4 is left.
     for other in (run(on_divergence="skip", checkpoint_every_steps=1), made):
         for name, value in weights_of(other).items():

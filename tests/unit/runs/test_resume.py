@@ -13,7 +13,6 @@ from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir, create_run_dir
 from kerasft.runs import train
 from kerasft.runs.resume import change_recipe, differences, open_resumed
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.checkpoint import read_checkpoint
 from kerasft.training.step.schedule import build_schedule
 
@@ -85,17 +84,17 @@ def test_without_a_change_it_is_the_run_s_own(run_dir):
     assert change_recipe(run_dir, []) == load_recipe(run_dir.recipe_path)
 
 
-def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, monkeypatch):
+def test_a_run_goes_on_with_another_number_of_replicas(make_recipe, tmp_path, monkeypatch, tools):
     monkeypatch.chdir(tmp_path)
     settings = {"export.enabled": False, "training.checkpoint_every_steps": 2, **WITHOUT_CHANCE}
     recipe = make_recipe({**settings, "training.strategy": "one_device"})
     # Two replicas update the token table whole: what one device owes its rows is settled.
     undisturbed = train.run(changed(recipe, steps=4, strategy="mirrored"), callbacks=[])
-    messages = Messages()
+    messages = tools.Messages()
     first = RunDir(train.run(changed(recipe, steps=2), callbacks=[messages]).path)
     first.metrics_path.unlink()
     train.run(changed(recipe, steps=4, strategy="mirrored"), resume=first, callbacks=[messages])
-    (said,) = [text for text in messages.told if "within rounding" in text]
+    (said,) = [text for text in messages if "within rounding" in text]
     assert "OneDeviceStrategy, 1 x CPU, and goes on on MirroredStrategy, 2 x CPU" in said
     ours, theirs = (weights_of(run_dir) for run_dir in (first, RunDir(undisturbed.path)))
     assert max(np.abs(ours[name] - theirs[name]).max() for name in theirs) < 1e-5
@@ -122,14 +121,6 @@ def test_a_run_that_stopped_short_goes_on_as_if_it_had_not(make_recipe, tmp_path
     # A run that was planned for three steps would have learnt otherwise.
     own = build_schedule("polynomial", rates[1], warmup_steps=1, total_steps=3)
     assert float(own(2)) < 0.9 * rates[2]
-
-
-class Messages(Callback):
-    def __init__(self):
-        self.told = []
-
-    def on_message(self, text):
-        self.told.append(text)
 
 
 def weights_of(run_dir):

@@ -40,13 +40,10 @@ def test_files_are_named_by_split(files):
     assert evaluation_data(recipe, source, ["validation"]) == {"validation": "v.csv"}
 
 
-def test_several_files_and_files_of_one_name(tmp_path):
-    for name in ("train/x.csv", "test/x.csv", "y.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("\n".join(["text,label", *LINES]))
+def test_several_files_and_files_of_one_name(files, tmp_path):
     train, test, other = (str(tmp_path / n) for n in ("train/x.csv", "test/x.csv", "y.csv"))
-    recipe = load_recipe("classify", {"data.train_files": [train], "data.test_files": [test]})
-    source = FileSource(train_files=[train], test_files=[test])
+    files(train_files=("y.csv", LINES))
+    recipe, source = files(train_files=("train/x.csv", LINES), test_files=("test/x.csv", LINES))
     assert evaluation_data(recipe, source, ["test"]) == {"test": test}
     source = FileSource(train_files=[train], test_files=[other, test])
     assert evaluation_data(recipe, source, ["test"]) == {"test": "y.csv and 1 more"}

@@ -9,14 +9,9 @@ from kerasft.errors import UserError
 from kerasft.models.adapters.adapter import adapter_of
 from kerasft.run_dir import RunDir
 from kerasft.runs.train import build_trained_model
-from kerasft.training.callbacks.callback import Callback
 from kerasft.training.checkpoints.adapter_file import collect_adapter, save_adapter
 
 LORA = {"adapter.method": "lora", "adapter.rank": 4}
-
-
-class Messages(list, Callback):
-    on_message = list.append
 
 
 @pytest.fixture
@@ -62,8 +57,8 @@ def test_the_recipes_adapter_is_built_as_it_says(build):
     assert adapter_of(build({}).encoder) is None
 
 
-def test_an_adapter_is_loaded_and_announced(build, saved):
-    messages = Messages()
+def test_an_adapter_is_loaded_and_announced(build, saved, tools):
+    messages = tools.Messages()
     model = build({**LORA, "adapter.init_from": str(saved)}, [messages])
     assert all(np.all(variable.numpy() == 0.5) for variable in model.trainable_weights)
     assert messages[-2:] == [
