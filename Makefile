@@ -28,7 +28,7 @@ imdb: $(READY) ## Fine-tune on IMDB with the recipe imdb_quick; export to saved_
 	$(BIN)/python -m kerasft.pipelines.imdb --recipe imdb_quick
 
 test: $(READY) ## Run the tests, but for those marked slow.
-	$(BIN)/python -m pytest --numprocesses 3 -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal -m "not slow"
 
 slow: $(READY) ## Run the tests marked slow: runs that are interrupted, spread over processes, searched.
 	$(BIN)/python -m pytest --numprocesses 2 -m slow
