@@ -75,7 +75,12 @@ def read_resolved(run_dir: RunDir | None) -> Resolved | None:
         ) from error
 
 
+def apply_resolved(recipe: Recipe, run_dir: RunDir) -> Recipe:
+    """Returns a run's recipe with the choices of its machine applied, if they were recorded."""
+    resolved = read_resolved(run_dir)
+    return recipe if resolved is None else resolved.apply(recipe)
+
+
 def load_run_recipe(run_dir: RunDir) -> Recipe:
     """Reads a run's recipe, with the choices of its machine applied."""
-    recipe, resolved = load_recipe(run_dir.recipe_path), read_resolved(run_dir)
-    return recipe if resolved is None else resolved.apply(recipe)
+    return apply_resolved(load_recipe(run_dir.recipe_path), run_dir)

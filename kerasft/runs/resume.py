@@ -12,7 +12,7 @@ from kerasft.errors import UserError
 from kerasft.recipe import Recipe, describe_fields, load_recipe
 from kerasft.recipe.overrides import parse_overrides
 from kerasft.run_dir import RunDir, open_run_dir
-from kerasft.runs.resolved import read_resolved
+from kerasft.runs.resolved import apply_resolved
 
 if TYPE_CHECKING:  # imports TensorFlow
     from kerasft.training.loop.fit_state import FitSettings, FitState
@@ -108,8 +108,7 @@ def change_recipe(
 
 def change_run_recipe(run_dir: RunDir, overrides: Sequence[str]) -> Recipe:
     """Returns a run's recipe as its machine resolved it, with overrides; see `change_recipe`."""
-    recipe, resolved = change_recipe(run_dir, overrides), read_resolved(run_dir)
-    return recipe if resolved is None else resolved.apply(recipe)
+    return apply_resolved(change_recipe(run_dir, overrides), run_dir)
 
 
 def _refusal(

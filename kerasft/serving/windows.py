@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ _WINDOW = 1024  # examples that are sorted by length together
 Answers = Iterable[dict[str, Any]]
 
 
-class TextModel:
+class TextModel(abc.ABC):
     """A model that predicts texts: loaded (`Predictor`) or at a server (`Client`).
 
     Attributes:
@@ -81,9 +82,9 @@ class TextModel:
             for row, answer in zip(rows, answers, strict=True)
         ]
 
+    @abc.abstractmethod
     def _outputs(self, rows: list[Texts]) -> Mapping[str, np.ndarray]:
         """Returns the model's outputs for a batch, by name."""
-        raise NotImplementedError
 
 
 def answer_stream(
