@@ -27,7 +27,17 @@ MAX_PACKAGE_LINES = 37_000
 
 # A room is a module or package directly in kerasft; "" is kerasft itself.
 LAYERS = {
-    0: ("errors", "folders", "metric", "recipe", "run_dir", "console", "tables", "processor"),
+    0: (
+        "errors",
+        "folders",
+        "metric",
+        "recipe",
+        "run_dir",
+        "console",
+        "tables",
+        "processor",
+        "text_files",
+    ),
     1: ("data", "text", "models", "metrics"),
     2: ("tasks",),
     3: ("training", "export"),

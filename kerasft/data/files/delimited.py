@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from kerasft.data.files.reading import read_lines
 from kerasft.errors import UserError
+from kerasft.text_files import read_lines
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}

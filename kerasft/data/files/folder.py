@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kerasft.data.files.reading import decode, open_bytes
 from kerasft.errors import UserError
+from kerasft.text_files import decode, open_bytes
 
 _SUFFIXES = (".txt", ".txt.gz")
 

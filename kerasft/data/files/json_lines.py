@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasft.data.files.reading import read_lines
 from kerasft.errors import UserError
+from kerasft.text_files import read_lines
 
 _SAMPLE_ROWS = 100
 

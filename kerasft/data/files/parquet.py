@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasft.data.files.reading import open_bytes
 from kerasft.errors import UserError, first_line
+from kerasft.text_files import open_bytes
 
 _BATCH_ROWS = 4096
 

@@ -14,7 +14,6 @@ from kerasft.data.files.folder import ClassFolder
 from kerasft.data.files.json_lines import JsonLinesFile
 from kerasft.data.files.parquet import ParquetFile
 from kerasft.data.files.paths import find_paths, to_path
-from kerasft.data.files.reading import is_gzipped
 from kerasft.errors import UserError, changed_while_read, nearest
 
 AUTO, FOLDER = "auto", "folder"
@@ -237,7 +236,7 @@ def _open_part(path: Path, format: str) -> Part:  # noqa: A002
 def _format_of(path: Path) -> str:
     if path.is_dir():
         return FOLDER
-    suffix = PurePath(path.stem).suffix if is_gzipped(path) else path.suffix
+    suffix = PurePath(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
     kind = _SUFFIXES.get(suffix.lower())
     if kind is None:
         raise UserError(
