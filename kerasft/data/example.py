@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 SINGLE, MULTI, NUMBER = "single", "multi", "number"
 LABEL_KINDS = (SINGLE, MULTI, NUMBER)
+BATCH_BYTES = 16 * 2**20
+
+Item = TypeVar("Item")
 
 
 class Example(NamedTuple):
@@ -23,7 +25,30 @@ class Example(NamedTuple):
     label: int | float | tuple[int, ...]
 
 
-def batched(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
-    """Yields lists of `size` examples; the last one may be shorter."""
-    while batch := list(itertools.islice(examples, size)):
+def num_bytes(example: Example) -> int:
+    """Returns the bytes of an example's texts."""
+    return len(example.text) + len(example.text_pair or b"")
+
+
+def batched(
+    items: Iterable[Item], size: int, measure: Callable[[Item], int] = num_bytes
+) -> Iterator[list[Item]]:
+    """Yields lists of `size` items, or of fewer if these have 16 MiB; the last may be shorter.
+
+    Tokenizing takes some twenty times the bytes of a batch.
+
+    Args:
+        items: Examples, or anything that `measure` knows.
+        size: The most items in a list.
+        measure: Returns the bytes of an item.
+    """
+    batch: list[Item] = []
+    batch_bytes = 0
+    for item in items:
+        batch.append(item)
+        batch_bytes += measure(item)
+        if len(batch) == size or batch_bytes >= BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
         yield batch

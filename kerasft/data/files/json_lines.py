@@ -1,21 +1,37 @@
-"""JSON lines: one object a line, its keys the columns."""
+"""JSON: lines of one object each, its keys the columns; or one document that holds the objects."""
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasft.data.files.row import Row
 from kerasft.errors import UserError
-from kerasft.text_files import read_lines
+from kerasft.text_files import conversion, decode, open_bytes, read_lines
 
 _SAMPLE_ROWS = 100
+_LONGEST_DOCUMENT_BYTES = 2**30  # a document is read as a whole
+_SPACE = re.compile(r"[\s\ufeff,]*")
+
+
+class _Object(dict):
+    """A JSON object that knows which keys it has twice; equal to what `json.loads` returns."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]):
+        super().__init__(pairs)
+        names = [name for name, _ in pairs] if len(self) < len(pairs) else []
+        self.repeated = {name for name in names if names.count(name) > 1}
 
 
 class JsonLinesFile:
-    """One file of JSON lines. The keys of its first hundred objects are the columns.
+    """One file of JSON lines; or of one array, of `{"data": [...]}`, or of pretty-printed objects.
+
+    The keys of its first hundred objects are the columns; `has_column` looks further.
 
     Raises:
         UserError: If it is empty, or its first line is not an object.
@@ -23,19 +39,49 @@ class JsonLinesFile:
 
     def __init__(self, path: Path):
         self._path = path
-        sample = [values for _, values in itertools.islice(self._read(), _SAMPLE_ROWS)]
+        self._is_document = self._find_kind()
+        sample = [values for _, values, _ in itertools.islice(self._read(), _SAMPLE_ROWS)]
         if not sample:
             raise UserError(f"{path} is empty.", expected="a JSON object a line")
         self.columns = tuple(dict.fromkeys(itertools.chain.from_iterable(sample)))
+        self.text_columns = self.columns
 
-    def rows(self) -> Iterator[tuple[Path, int, tuple[Any, ...]]]:
-        """Yields the file, each line's number, from 1, and its values; `None` for missing keys."""
-        for number, values in self._read():
-            yield self._path, number, tuple(values.get(name) for name in self.columns)
+    def has_column(self, name: str) -> bool:
+        """Whether any object has a key; reads the file if the first ones do not have it."""
+        if name not in self.columns and any(name in values for _, values, _ in self._read()):
+            self.columns = (*self.columns, name)
+        return name in self.columns
 
-    def _read(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(self, names: Sequence[str]) -> Iterator[Row]:
+        """Yields each line's number, from 1, and its values of `names`; `None` for missing keys.
+
+        In a document the numbers are those of the objects.
+
+        Raises:
+            UserError: If a line is no object, or has one of the keys twice.
+        """
+        spelt = {json.dumps(name, ensure_ascii=is_ascii) for name in names for is_ascii in (0, 1)}
+        for number, values, line in self._read():
+            for name in spelt:
+                if line.count(name) > 1:
+                    values = json.loads(line, object_pairs_hook=_Object)
+            twice = values.repeated.intersection(names) if type(values) is _Object else None
+            if twice:
+                raise UserError(
+                    f"{self._path}:{number}: an object has a key twice.",
+                    received=", ".join(sorted(twice)),
+                    expected="each key that is read once in an object",
+                )
+            yield Row(self._path, number, tuple([values.get(name) for name in names]))
+
+    def _read(self) -> Iterator[tuple[int, dict[str, Any], str]]:
+        """Yields each object with its number, and the line that it is made of."""
+        if self._is_document:
+            yield from ((i, v, "") for i, v in enumerate(self._read_document(), start=1))
+            return
         for number, line in enumerate(read_lines(self._path), start=1):
-            if not line.strip():
+            line = line.lstrip("\ufeff")  # of a file that was written behind another
+            if not line or line.isspace():
                 continue
             try:
                 values = json.loads(line)
@@ -43,7 +89,52 @@ class JsonLinesFile:
                 raise self._fault(number, line, f"not JSON ({error})") from error
             if not isinstance(values, dict):
                 raise self._fault(number, line, "not an object")
-            yield number, values
+            yield number, values, line
+
+    def _find_kind(self) -> bool:
+        """Returns whether the file is one document, not a line for each object."""
+        with open_bytes(self._path) as file:
+            if file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+                return True
+        lines = (line for line in read_lines(self._path) if not line.isspace())
+        first, second = next(lines, ""), next(lines, "")
+        try:
+            value = json.loads(first)
+        except (ValueError, RecursionError):
+            return first.lstrip().startswith("{") and not second.lstrip().startswith("{")
+        return not second and _find_list(value) is not None
+
+    def _read_document(self) -> Iterator[dict[str, Any]]:
+        """Yields the objects of an array, of an object that holds one, or one after another."""
+        with open_bytes(self._path) as file:
+            content = file.read(_LONGEST_DOCUMENT_BYTES + 1)
+        if len(content) > _LONGEST_DOCUMENT_BYTES:
+            raise UserError(
+                f"{self._path}: one JSON document of more than {_LONGEST_DOCUMENT_BYTES:,} bytes.",
+                expected="an object a line, which is read line by line",
+                fix=conversion("jq -c '.[]'", self._path),
+            )
+        text = decode(content, self._path)
+        end = _SPACE.match(text).end()
+        decoder, is_array = json.JSONDecoder(object_pairs_hook=_Object), text[end : end + 1] == "["
+        end, count = end + is_array, 0
+        while (end := _SPACE.match(text, end).end()) < len(text):
+            if is_array and text[end] == "]":
+                break
+            try:
+                value, end = decoder.raw_decode(text, end)
+            except (ValueError, RecursionError) as error:
+                line = text.count("\n", 0, getattr(error, "pos", end)) + 1
+                raise self._fault(line, text[end:], f"not JSON ({error})") from error
+            rows = _find_list(value) if not (is_array or count or text[end:].strip()) else None
+            for row in [value] if rows is None else rows:
+                count += 1
+                if not isinstance(row, dict):
+                    raise self._fault(text.count("\n", 0, end) + 1, str(row), "not an object")
+                yield row
+        if is_array and text[end:].strip() != "]":
+            line = text.count("\n", 0, end) + 1
+            raise self._fault(line, text[end:], "the array does not end, or something follows it")
 
     def _fault(self, number: int, line: str, what: str) -> UserError:
         return UserError(
@@ -51,3 +142,13 @@ class JsonLinesFile:
             received=line.strip()[:60],
             expected='one object a line, such as {"text": "...", "label": "..."}',
         )
+
+
+def _find_list(value: Any) -> list[dict[str, Any]] | None:
+    """Returns the only list of objects that an object holds, as of `{"data": [{...}, ...]}`."""
+    lists = [
+        found
+        for found in (value.values() if isinstance(value, dict) else ())
+        if isinstance(found, list) and found and isinstance(found[0], dict)
+    ]
+    return lists[0] if len(lists) == 1 else None
