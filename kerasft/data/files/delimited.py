@@ -127,7 +127,7 @@ class DelimitedFile:
         self._delimiter = own
         widths = {sign: {len(cells) for _, cells in rows} for sign, rows in samples.items()}
         possible = [sign for sign, found in widths.items() if len(found) == 1 and found != {1}]
-        for sign in possible or ([own] if widths[own] != {1} else _NAMES):
+        for sign in possible or (_NAMES if widths[own] <= {1} else [own]):
             self._refuse_title(samples[sign])
         if not possible and widths[own] == {1}:
             header = samples[own][0][1][0]
