@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from kerasft.errors import UserError
 from kerasft.text_files import conversion, decode, open_bytes, read_lines
 
 _SAMPLE_ROWS = 100
-_LONGEST_DOCUMENT_BYTES = 2**30  # a document is read as a whole
-_SPACE = re.compile(r"[\s\ufeff,]*")
+_LONGEST_DOCUMENT_BYTES = 256 * 2**20  # a document is read as a whole, and takes ten times that
 
 
 class _Object(dict):
@@ -29,7 +27,7 @@ class _Object(dict):
 
 
 class JsonLinesFile:
-    """One file of JSON lines; or of one array, of `{"data": [...]}`, or of pretty-printed objects.
+    """One file of JSON lines, or one document: an array of objects, or `{"data": [...]}`.
 
     The keys of its first hundred objects are the columns; `has_column` looks further.
 
@@ -77,7 +75,10 @@ class JsonLinesFile:
     def _read(self) -> Iterator[tuple[int, dict[str, Any], str]]:
         """Yields each object with its number, and the line that it is made of."""
         if self._is_document:
-            yield from ((i, v, "") for i, v in enumerate(self._read_document(), start=1))
+            for number, values in enumerate(self._read_document(), start=1):
+                if not isinstance(values, dict):
+                    raise self._fault(number, str(values), "not an object", "item")
+                yield number, values, ""
             return
         for number, line in enumerate(read_lines(self._path), start=1):
             line = line.lstrip("\ufeff")  # of a file that was written behind another
@@ -104,8 +105,8 @@ class JsonLinesFile:
             return first.lstrip().startswith("{") and not second.lstrip().startswith("{")
         return not second and _find_list(value) is not None
 
-    def _read_document(self) -> Iterator[dict[str, Any]]:
-        """Yields the objects of an array, of an object that holds one, or one after another."""
+    def _read_document(self) -> list[Any]:
+        """Returns the items of an array, of an object that holds one, or the one object."""
         with open_bytes(self._path) as file:
             content = file.read(_LONGEST_DOCUMENT_BYTES + 1)
         if len(content) > _LONGEST_DOCUMENT_BYTES:
@@ -114,31 +115,18 @@ class JsonLinesFile:
                 expected="an object a line, which is read line by line",
                 fix=conversion("jq -c '.[]'", self._path),
             )
-        text = decode(content, self._path)
-        end = _SPACE.match(text).end()
-        decoder, is_array = json.JSONDecoder(object_pairs_hook=_Object), text[end : end + 1] == "["
-        end, count = end + is_array, 0
-        while (end := _SPACE.match(text, end).end()) < len(text):
-            if is_array and text[end] == "]":
-                break
-            try:
-                value, end = decoder.raw_decode(text, end)
-            except (ValueError, RecursionError) as error:
-                line = text.count("\n", 0, getattr(error, "pos", end)) + 1
-                raise self._fault(line, text[end:], f"not JSON ({error})") from error
-            rows = _find_list(value) if not (is_array or count or text[end:].strip()) else None
-            for row in [value] if rows is None else rows:
-                count += 1
-                if not isinstance(row, dict):
-                    raise self._fault(text.count("\n", 0, end) + 1, str(row), "not an object")
-                yield row
-        if is_array and text[end:].strip() != "]":
-            line = text.count("\n", 0, end) + 1
-            raise self._fault(line, text[end:], "the array does not end, or something follows it")
+        text = decode(content, self._path).lstrip("\ufeff")
+        try:
+            value = json.loads(text, object_pairs_hook=_Object)
+        except (ValueError, RecursionError) as error:
+            line, position = getattr(error, "lineno", 1), getattr(error, "pos", 0)
+            raise self._fault(line, text[position:], f"not JSON ({error})") from error
+        found = value if isinstance(value, list) else _find_list(value)
+        return [value] if found is None else found
 
-    def _fault(self, number: int, line: str, what: str) -> UserError:
+    def _fault(self, number: int, line: str, what: str, unit: str = "line") -> UserError:
         return UserError(
-            f"{self._path}, line {number}: {what}.",
+            f"{self._path}, {unit} {number}: {what}.",
             received=line.strip()[:60],
             expected='one object a line, such as {"text": "...", "label": "..."}',
         )

@@ -146,26 +146,15 @@ class FileSource:
         self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._log = log
-        train = self._tables["train"]
-        self._names = {
-            "text": text_column,
-            "label": label_column,
-            "text_pair": text_pair_column,
-            "group": group_column,
-        }
-        for name in filter(None, self._names.values()):
-            train.has_column(name)  # perhaps a late one
-        columns, guesses = choose_columns(
-            train.columns, lambda: train.sample(_SAMPLE_ROWS), **self._names
+        self._names = self._choose_names(
+            text=text_column, label=label_column, text_pair=text_pair_column, group=group_column
         )
-        self._say(*guesses)
-        chosen = columns._asdict().items()
-        self._names = {key: None if at is None else train.columns[at] for key, at in chosen}
         self._tables = {name: self._select(table) for name, table in self._tables.items()}
-        if next(self._tables["train"].rows(), None) is None:
+        train = self._tables["train"]
+        if next(train.rows(), None) is None:
             raise UserError(f"{train.files[0]} has columns, and no rows.", expected="rows")
         self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
-        self.has_pairs = columns.text_pair is not None
+        self.has_pairs = self._names["text_pair"] is not None
         self._scans = {name: Scan() for name in self._tables}
         self.label_kind = label_kind
         self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
@@ -245,6 +234,18 @@ class FileSource:
         for line in lines:
             self.findings.append(line)
             self._log(line)
+
+    def _choose_names(self, **named: str | None) -> dict[str, str | None]:
+        """Returns the names of train's columns that are read: named, or guessed and said."""
+        train = self._tables["train"]
+        for name in filter(None, named.values()):
+            train.has_column(name)  # perhaps a late one
+        columns, guesses = choose_columns(
+            train.columns, lambda: train.sample(_SAMPLE_ROWS), **named
+        )
+        self._say(*guesses)
+        chosen = columns._asdict().items()
+        return {key: None if at is None else train.columns[at] for key, at in chosen}
 
     def _select(self, table: Table) -> Table:
         """Returns the table of the columns that are read; only train needs to have the group."""

@@ -9,7 +9,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
 from kerasft.data.files.delimited import DelimitedFile
@@ -32,23 +32,11 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+# Each has `columns`, where a name may stand twice; `text_columns`, whose values may be strings; and
+# `rows(names)`, which yields the values of some.
+Part = DelimitedFile | JsonLinesFile | ParquetFile | ClassFolder
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-
-
-class Part(Protocol):
-    """One file, or folder, of a table.
-
-    Attributes:
-        columns: The names of its columns; one may stand there twice.
-        text_columns: Those whose values may be strings.
-    """
-
-    columns: tuple[str, ...]
-    text_columns: tuple[str, ...]
-
-    def rows(self, names: Sequence[str]) -> Iterator[Row]:
-        """Yields each row with the values of some columns."""
 
 
 class Table:
