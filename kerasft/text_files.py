@@ -73,9 +73,12 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         with path.open("rb") as file:
-            is_gzipped = file.read(len(_GZIP)) == _GZIP
-            file.seek(0)
-            if not is_gzipped:
+            if hasattr(file, "peek"):  # a pipe cannot seek
+                start = file.peek(len(_GZIP))[: len(_GZIP)]
+            else:
+                start = file.read(len(_GZIP))
+                file.seek(0)
+            if start != _GZIP:
                 yield file
                 return
             with gzip.open(file, "rb") as unzipped:
@@ -96,25 +99,35 @@ def read_lines(path: Path) -> Iterator[str]:
     Lines end with LF or CR LF.
 
     Raises:
-        UserError: Naming the line, if it is not UTF-8, holds a NUL byte or more than 64 MiB; if
-            the lines end with CR alone.
+        UserError: As `decode_line`.
     """
+    named = path if path.is_file() else None  # a pipe, which advice could not read again
     with open_bytes(path) as file:
         number = 0
         while line := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
-            if number == 1 and b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):
-                raise UserError(
-                    f"{path}: its lines end with a carriage return (CR) alone.",
-                    expected="lines that end with LF or CR LF",
-                    fix=conversion(r"tr '\r' '\n'", path),
-                )
-            if len(line) > LONGEST_LINE_BYTES:
-                raise UserError(
-                    f"{path}, line {number}: longer than {LONGEST_LINE_BYTES:,} bytes.",
-                    expected="a text file of lines that end with a line feed",
-                )
-            yield decode(line, path, number)
+            yield decode_line(line, named, number)
+
+
+def decode_line(line: bytes, path: Path | None, number: int) -> str:
+    """Decodes a line with its end; `number` is from 1, `path` as for `decode`.
+
+    Raises:
+        UserError: Naming the line, if it is not UTF-8, holds a NUL byte or more than 64 MiB; if
+            the lines end with CR alone.
+    """
+    if number == 1 and b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):
+        raise UserError(
+            f"{path or 'stdin'}: its lines end with a carriage return (CR) alone.",
+            expected="lines that end with LF or CR LF",
+            fix=conversion(r"tr '\r' '\n'", path),
+        )
+    if len(line) > LONGEST_LINE_BYTES:
+        raise UserError(
+            f"{path or 'stdin'}, line {number}: longer than {LONGEST_LINE_BYTES:,} bytes.",
+            expected="a text file of lines that end with a line feed",
+        )
+    return decode(line, path, number)
 
 
 def decode(content: bytes, path: Path | None, number: int | None = None) -> str:
@@ -132,14 +145,13 @@ def decode(content: bytes, path: Path | None, number: int | None = None) -> str:
     is_start = number in (None, 1)
     if is_start:
         check_start(content, path)
-    place = f"{path or 'stdin'}{f', line {number}' if number else ''}"
     if b"\0" in content:
-        raise _nul_byte(content, path, place)
+        raise _nul_byte(content, path, number)
     try:
         return content.decode("utf-8-sig" if is_start else "utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{place}: not UTF-8.",
+            f"{_place(path, number)}: not UTF-8.",
             received=content[max(0, error.start - 10) : error.start + 5],
             expected="UTF-8",
             fix=_other_encoding(content, path),
@@ -185,20 +197,21 @@ def quote_path(path: Path) -> str:
 
 
 def conversion(command: str, path: Path | None) -> str:
-    """Returns the shell line in which `command` makes readable text of a file, or of stdin."""
+    """Returns the shell line in which `command` makes readable text of a file, or of stdin.
+
+    The file is renamed to `<name>.original` then: the folder or glob that holds it would read it.
+    """
     if path is None:
         return f"{command} < FILE | kerasft ..."
-    converted = f"converted-{_PACKED_SUFFIX.sub('', path.name)}"
+    is_local = isinstance(path, Path)
+    local, first = (path, "") if is_local else (Path(path.name), "copy it here, then ")
     with path.open("rb") as file:
-        is_gzipped = file.read(len(_GZIP)) == _GZIP
-    source, copied = quote_path(path), ""
-    if isinstance(path, Path):
-        target = quote_path(path.with_name(converted))
-    else:
-        target, copied = quote_path(Path(converted)), "copy it here, then "
-    if is_gzipped and command != "zcat":
-        return f"{copied}zcat < {source} | {command} > {target}"
-    return f"{copied}{command} < {source} > {target}"
+        is_gzipped = file.read(len(_GZIP)) == _GZIP and command != "zcat"
+    source = quote_path(local)
+    read = f"zcat < {source} | {command}" if is_gzipped else f"{command} < {source}"
+    converted = local.with_name(f"converted-{_PACKED_SUFFIX.sub('', local.name)}")
+    original = local.with_name(f"{local.name}.original")
+    return f"{first}{read} > {quote_path(converted)} && mv {source} {quote_path(original)}"
 
 
 def _is_spreadsheet(start: bytes, path: Path | None) -> bool:
@@ -207,7 +220,11 @@ def _is_spreadsheet(start: bytes, path: Path | None) -> bool:
     return named or b"[Content_Types].xml" in start or b"opendocument.spreadsheet" in start
 
 
-def _nul_byte(content: bytes, path: Path | None, place: str) -> UserError:
+def _place(path: Path | None, number: int | None) -> str:
+    return f"{path or 'stdin'}{f', line {number}' if number else ''}"
+
+
+def _nul_byte(content: bytes, path: Path | None, number: int | None) -> UserError:
     """Returns the error for content with NUL bytes; ASCII in UTF-16 and UTF-32 is full of them."""
     content = content[: 4 * (len(content) // 4) or None]
     for encoding, width, at in _ENDIAN:
@@ -219,7 +236,7 @@ def _nul_byte(content: bytes, path: Path | None, place: str) -> UserError:
                 fix=conversion(f"iconv -f {encoding} -t UTF-8", path),
             )
     return UserError(
-        f"{place}: a NUL byte.",
+        f"{_place(path, number)}: a NUL byte.",
         expected="text in UTF-8; this may be a binary file",
         fix="export the data again as text in UTF-8.",
     )

@@ -63,16 +63,21 @@ def test_the_fix_names_any_path(tmp_path, monkeypatch, name):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(gzip.compress(TEXT.encode())))
     follow(path, TEXT, "is compressed by gzip")
+    path.write_bytes(gzip.compress(LATIN.encode("latin1")))
+    follow(path, LATIN, "if it is LATIN1")
 
 
 def follow(path, text, message):
     """Reads a file, follows the error's fix, and reads what that made."""
     with pytest.raises(UserError, match=message) as error:
         list(read_lines(path))
+    content = path.read_bytes()
     command = re.search(r"(?:iconv|bzcat|xzcat|zcat|tr) .*$", str(error.value)).group()
     subprocess.run(["bash", "-c", command], check=True)
     made = path.with_name(f"converted-{path.name.removesuffix('.gz')}")
     assert "".join(read_lines(made)) == text
+    assert path.with_name(f"{path.name}.original").read_bytes() == content
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kerasft.text_files import conversion, decode, open_bytes, read_lines
 
 _SAMPLE_ROWS = 100
 _LONGEST_DOCUMENT_BYTES = 256 * 2**20  # a document is read as a whole, and takes ten times that
+_DECODER = json.JSONDecoder()
 
 
 class _Object(dict):
@@ -81,11 +82,12 @@ class JsonLinesFile:
                 yield number, values, ""
             return
         for number, line in enumerate(read_lines(self._path), start=1):
-            line = line.lstrip("\ufeff")  # of a file that was written behind another
+            if line.startswith("\ufeff"):  # of a file that was written behind another
+                line = line.lstrip("\ufeff")
             if not line or line.isspace():
                 continue
             try:
-                values = json.loads(line)
+                values = _DECODER.decode(line)
             except (ValueError, RecursionError) as error:
                 raise self._fault(number, line, f"not JSON ({error})") from error
             if not isinstance(values, dict):
@@ -120,15 +122,19 @@ class JsonLinesFile:
             value = json.loads(text, object_pairs_hook=_Object)
         except (ValueError, RecursionError) as error:
             line, position = getattr(error, "lineno", 1), getattr(error, "pos", 0)
-            raise self._fault(line, text[position:], f"not JSON ({error})") from error
+            fix = conversion("jq -c .", self._path) if "Extra data" in str(error) else None
+            raise self._fault(line, text[position:], f"not JSON ({error})", fix=fix) from error
         found = value if isinstance(value, list) else _find_list(value)
         return [value] if found is None else found
 
-    def _fault(self, number: int, line: str, what: str, unit: str = "line") -> UserError:
+    def _fault(
+        self, number: int, line: str, what: str, unit: str = "line", fix: str | None = None
+    ) -> UserError:
         return UserError(
             f"{self._path}, {unit} {number}: {what}.",
             received=line.strip()[:60],
             expected='one object a line, such as {"text": "...", "label": "..."}',
+            fix=fix,
         )
 
 

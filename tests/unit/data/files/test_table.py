@@ -144,6 +144,7 @@ def test_a_format_that_is_said_counts_more_than_the_name(write):
         ("a.csv", b"text,label\ncaf\xe9,b\n", r"line 2: not UTF-8.*iconv -f LATIN1"),
         ("a.csv", "text,label\n".encode("utf-16"), r"a\.csv is in UTF-16.*iconv -f UTF-16"),
         ("a.jsonl", "", r"a\.jsonl is empty"),
+        ("a.jsonl", "\ufeff", r"a\.jsonl is empty"),
         ("a.jsonl", '{"a": 1}\n{"a": \n', r"a\.jsonl, line 2: not JSON"),
         ("a.jsonl", '{"a": ' + "[" * 100_000 + "\n", r"a\.jsonl, line 1: not JSON"),
         ("a.jsonl", '{"a":\n{"a": 1}\n', r"a\.jsonl, line 1: not JSON"),
@@ -179,11 +180,21 @@ def test_a_bad_file_is_told(write, name, content, message):
 def test_following_the_fix_gives_the_rows(write, tmp_path, content, message):
     with pytest.raises(UserError, match=message) as error:
         values(open_table(write("it's a.csv", content)))
-    command = re.search(r"(?:tail|sed|tr) .*$", str(error.value)).group()
+    command = re.search(r"(?:tail|sed|tr|jq|iconv) .*$", str(error.value)).group()
     subprocess.run(["bash", "-c", command], check=True)
     expected = [(text.replace("\n", " "), label) for text, label in ROWS]
     found = values(open_table(tmp_path / "converted-it's a.csv"))
     assert [(text.replace("\n", " "), label) for text, label in found] == expected
+
+
+def test_following_the_fix_inside_a_folder_by_class(write, tmp_path):
+    write("films/neg/1.txt", "b")
+    write("films/pos/1.txt", "café".encode("latin1"))
+    with pytest.raises(UserError, match=r"pos/1\.txt: not UTF-8") as error:
+        values(open_table(tmp_path / "films"))
+    command = re.search(r"iconv .*$", str(error.value)).group()
+    subprocess.run(["bash", "-c", command], check=True)
+    assert values(open_table(tmp_path / "films")) == [("b", "neg"), ("café", "pos")]
 
 
 QUOTED = [
