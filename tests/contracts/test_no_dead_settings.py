@@ -403,7 +403,7 @@ PROBES = {
     "training.focal_gamma": Probe(0.5, weights, {"training.loss": "focal"}),
     "training.huber_delta": Probe(0.1, weights, {**NUMBERS, "training.loss": "huber"}),
     "training.label_smoothing": Probe(0.5, weights),
-    "training.class_weights": Probe("neg=5", weights),
+    "training.class_weights": Probe({"neg": 5.0}, weights),
     "training.monitor": Probe("validation/log_loss", durations),
     "training.early_stopping_patience": Probe(1, durations),
     "training.on_divergence": Probe("skip", durations),

@@ -45,7 +45,7 @@ class SplitFacts:
         left_out: Rows that the source drops, by reason.
         empty: Examples with an empty text.
         hidden_labels: Examples whose label is hidden.
-        distinct_texts: Different texts, or pairs.
+        distinct_texts: Different texts, or pairs; near-copies (case, accents, blanks) are equal.
         duplicates: Examples beyond the first of an equal text.
         conflicting_texts: Texts that occur with different labels.
         conflicting_rows: Examples that have such a text.
@@ -55,6 +55,8 @@ class SplitFacts:
         quantiles: `number`: label by percentile.
         rounding: `number`: the largest change of a label when rounded to float32, in standard
             deviations of the labels.
+        whole_numbers: `number`, where the source detected it: the number of different labels, if
+            all are whole numbers; else `None`.
         lengths: The lengths of the texts; `None` without texts.
         faults: Examples by encoding error, `faults.FAULTS`.
         groups: Number of groups; `None` without groups.
@@ -73,9 +75,23 @@ class SplitFacts:
     labels_per_text: dict[int, int]
     quantiles: dict[int, float]
     rounding: float
+    whole_numbers: int | None
     lengths: Lengths | None
     faults: dict[str, int]
     groups: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Remaining:
+    """The examples of the training split whose text and group occur in no other split.
+
+    Attributes:
+        rows: Their number.
+        counts: `single` and `multi`: their number by label name.
+    """
+
+    rows: int
+    counts: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +134,13 @@ def relative_rounding(scan: Scan) -> float:
         return 0.0
     spread = float(np.nanstd(scan.label_keys.astype(np.float64)))
     return scan.rounding / spread if spread else float("inf")
+
+
+def count_whole_numbers(scan: Scan) -> int | None:
+    """Returns the number of different labels; `None` if they are not all whole numbers."""
+    if scan.kind != NUMBER or not np.array_equal(scan.label_keys, np.round(scan.label_keys)):
+        return None
+    return len(np.unique(scan.label_keys))
 
 
 def measure_lengths(counts: Counter[int], unit: str, limit: int | None) -> Lengths | None:

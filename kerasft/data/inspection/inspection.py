@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kerasft.data.example import MULTI, NUMBER, Example
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example
 from kerasft.data.inspection.facts import (
     Leak,
+    Remaining,
     SplitFacts,
+    count_whole_numbers,
     fact_lines,
     label_counts,
     measure_lengths,
@@ -94,6 +97,7 @@ def inspect_source(
     preprocessor: Any = None,
     sequence_length: int | None = None,
     splits: Sequence[str] = SPLITS,
+    keeps_leaks: bool = False,
 ) -> Inspection:
     """Reads the splits of a source once, as streams.
 
@@ -108,6 +112,7 @@ def inspect_source(
             preprocessor.
         splits: The dataset's own names of the splits to read, the training split first. Missing
             splits are skipped.
+        keeps_leaks: Whether texts and groups of other splits stay in the training split.
 
     Raises:
         UserError: If the source has none of the splits.
@@ -122,6 +127,7 @@ def inspect_source(
     scans = {split: Scan(source, split, counter) for split in names}
     facts = {split: _describe(source, split, scans[split], unit, limit) for split in names}
     leaks = _find_leaks(source, scans)
+    remaining = None if keeps_leaks or not leaks else _find_remaining(source, scans)
     return Inspection(
         name=source.name,
         version=source.version,
@@ -129,7 +135,7 @@ def inspect_source(
         label_names=tuple(source.label_names),
         splits=facts,
         leaks=leaks,
-        problems=find_problems(facts, leaks, source.label_kind),
+        problems=find_problems(facts, leaks, source.label_kind, remaining),
     )
 
 
@@ -159,6 +165,9 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
         labels_per_text=dict(sorted(scan.labels_per_text.items())),
         quantiles=number_quantiles(scan),
         rounding=relative_rounding(scan),
+        whole_numbers=count_whole_numbers(scan)
+        if getattr(source, "kind_is_detected", False)
+        else None,
         lengths=measure_lengths(scan.lengths, unit, limit),
         faults=dict(scan.faults),
         groups=None if groups is None else count_different(groups),
@@ -199,6 +208,25 @@ def _name_of(label: Any, source: Source) -> str:
     if source.label_kind == MULTI:
         return ", ".join(source.label_names[index] for index in label) or "no label"
     return source.label_names[label]
+
+
+def _find_remaining(source: Source, scans: dict[str, Scan]) -> Remaining:
+    train, *others = scans
+    groups = _group_hashes(source, train)
+    left = np.ones(scans[train].num_rows, bool)
+    for other in others:
+        left &= ~stand_in(scans[train].hashes, scans[other].hashes)
+        of_other = _group_hashes(source, other)
+        if groups is not None and of_other is not None:
+            left &= ~stand_in(groups, of_other)
+    labels: Counter[int] = Counter()
+    if source.label_kind == SINGLE:
+        labels.update(scans[train].label_keys[left].tolist())
+    elif source.label_kind == MULTI:
+        for stays, example in zip(left, source.iterate(train), strict=True):
+            labels.update(example.label if stays else ())
+    counts = {name: labels[index] for index, name in enumerate(source.label_names)}
+    return Remaining(int(left.sum()), counts)
 
 
 def _find_leaks(source: Source, scans: dict[str, Scan]) -> tuple[Leak, ...]:

@@ -27,7 +27,8 @@ def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
 
     Returns:
         Plain data: for each split the number of examples and a digest of texts, labels and groups;
-        the label names; a digest of the tokenizer.
+        the label names; a digest of the tokenizer; how many texts are near-copies of others, which
+        versions before 2026-11-29 split as different texts.
     """
     names = split_names(recipe)
     groups = group_hashes(data.source, names, names[VALIDATION] != names[_TRAIN])
@@ -48,6 +49,10 @@ def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
         "label_kind": data.source.label_kind,
         "label_names": list(data.source.label_names),
         "tokenizer": _digest(np.frombuffer(config, np.uint8)),
+        "near_copies": sum(
+            int((data.hashes[split] != store.text_hashes).any(axis=1).sum())
+            for split, store in data.stores.items()
+        ),
     }
 
 
@@ -126,6 +131,15 @@ def _check_same(
             received="; ".join(changes),
             expected=_SAME_DATA,
             fix=fix,
+        )
+
+    if "near_copies" not in before and now["near_copies"] and _TRAIN in (splits or [_TRAIN]):
+        raise UserError(
+            f"The run {folder.path} was begun by an earlier version, which held out other "
+            "validation examples.",
+            received=f"{now['near_copies']:,} texts that differ from others in case, accents or "
+            "blanks alone, which stay in one split now",
+            fix="use the version that the run was begun with, or train a new run.",
         )
 
 

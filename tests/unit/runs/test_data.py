@@ -46,7 +46,7 @@ def test_split_names(make_recipe, overrides, names):
 
 
 def test_classes_are_weighed_in_the_batches(make_context):
-    context = make_context({"training.class_weights": "neg=3"})
+    context = make_context({"training.class_weights": {"neg": 3}})
     batches = run_data.train_batches(
         context.data, context.plan, total_steps=2, replicas=1, weights=context.example_weights
     )
