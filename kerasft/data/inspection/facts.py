@@ -55,8 +55,8 @@ class SplitFacts:
         quantiles: `number`: label by percentile.
         rounding: `number`: the largest change of a label when rounded to float32, in standard
             deviations of the labels.
-        whole_numbers: `number`, where the source detected it: the number of different labels, if
-            all are whole numbers; else `None`.
+        distinct_numbers: `number`: different labels, as float32.
+        may_be_classes: `number`: whether they are whole numbers, and the source detected the kind.
         lengths: The lengths of the texts; `None` without texts.
         faults: Examples by encoding error, `faults.FAULTS`.
         groups: Number of groups; `None` without groups.
@@ -75,7 +75,8 @@ class SplitFacts:
     labels_per_text: dict[int, int]
     quantiles: dict[int, float]
     rounding: float
-    whole_numbers: int | None
+    distinct_numbers: int
+    may_be_classes: bool
     lengths: Lengths | None
     faults: dict[str, int]
     groups: int | None
@@ -134,13 +135,6 @@ def relative_rounding(scan: Scan) -> float:
         return 0.0
     spread = float(np.nanstd(scan.label_keys.astype(np.float64)))
     return scan.rounding / spread if spread else float("inf")
-
-
-def count_whole_numbers(scan: Scan) -> int | None:
-    """Returns the number of different labels; `None` if they are not all whole numbers."""
-    if scan.kind != NUMBER or not np.array_equal(scan.label_keys, np.round(scan.label_keys)):
-        return None
-    return len(np.unique(scan.label_keys))
 
 
 def measure_lengths(counts: Counter[int], unit: str, limit: int | None) -> Lengths | None:

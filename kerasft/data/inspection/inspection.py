@@ -15,7 +15,6 @@ from kerasft.data.inspection.facts import (
     Leak,
     Remaining,
     SplitFacts,
-    count_whole_numbers,
     fact_lines,
     label_counts,
     measure_lengths,
@@ -150,7 +149,7 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
     texts, rows, conflicts = scan.find_conflicts()
     left_out = getattr(source, "num_dropped", lambda split: {})(split)
     groups = _group_hashes(source, split)
-    distinct = count_different(scan.hashes)
+    distinct, is_number = count_different(scan.hashes), source.label_kind == NUMBER
     return SplitFacts(
         rows=scan.num_rows,
         left_out=left_out,
@@ -165,9 +164,10 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
         labels_per_text=dict(sorted(scan.labels_per_text.items())),
         quantiles=number_quantiles(scan),
         rounding=relative_rounding(scan),
-        whole_numbers=count_whole_numbers(scan)
-        if getattr(source, "kind_is_detected", False)
-        else None,
+        distinct_numbers=len(np.unique(scan.label_keys)) if is_number else 0,
+        may_be_classes=is_number
+        and getattr(source, "kind_is_detected", False)
+        and np.array_equal(scan.label_keys, np.round(scan.label_keys)),
         lengths=measure_lengths(scan.lengths, unit, limit),
         faults=dict(scan.faults),
         groups=None if groups is None else count_different(groups),

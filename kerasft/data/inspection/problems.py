@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ _LONGEST_POSITIONS = 512  # of the encoders here
 _MOST_NAMED = 10
 _MOST_NUMBERED = 500  # classes that are named by numbers
 _MISSING_WORDS = ("nan", "NaN", "null", "NULL", "None", "<NA>", "NaT", r"\N", "N/A")
+_SUBTRACT = "subtract a constant from all of them, such as the smallest"
 _SINGLE = '--label-kind single (data.label_kind="single")'
 _NUMBER = '--label-kind number (data.label_kind="number")'
 
@@ -111,10 +113,12 @@ def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
         )
         return
     if label_kind == NUMBER:
-        if len(set(facts.quantiles.values())) == 1:
+        distinct = facts.distinct_numbers
+        if distinct == 1 and facts.rounding:
+            yield ERROR, "All labels are the same number to a float32", _SUBTRACT
+        elif distinct == 1:
             yield ERROR, "All labels are the same number", "name another label column"
-        distinct = facts.whole_numbers
-        if distinct and distinct <= _MOST_NUMBERED and facts.rows >= 2 * distinct:
+        if facts.may_be_classes and distinct <= _MOST_NUMBERED and facts.rows >= 2 * distinct > 2:
             yield (
                 WARNING,
                 f"The labels are {distinct:,} different whole numbers in {count(facts.rows, 'row')}"
@@ -255,12 +259,12 @@ def _in_texts(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, st
 
 
 def _in_labels(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
-    if facts.rounding > _MOST_ROUNDING:
+    if _MOST_ROUNDING < facts.rounding < math.inf:
         yield (
             WARNING,
             "The labels have more digits than a float32 keeps: it moves them by up to "
             f"{facts.rounding:.2g} standard deviations",
-            "subtract a constant from all of them, such as the smallest",
+            _SUBTRACT,
         )
     if facts.conflicting_texts:
         shown = "; ".join(

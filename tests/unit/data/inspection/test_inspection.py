@@ -296,6 +296,22 @@ def test_quantiles_of_numbers(inspect):
     assert any("label at most: 0 (0 %), 0.5 (5 %)" in line for line in inspection.to_lines())
 
 
+@pytest.mark.parametrize(
+    ("first", "step", "told"),
+    [
+        (1900, 1, ()),
+        (1_000_000, 1, ()),
+        (1_700_000_000, 1, ("All labels are the same number to a float32",)),
+        (1_700_000_000, 100, ("The labels have more digits than a float32 keeps",)),
+    ],
+)
+def test_numbers_that_float32_does_not_keep(inspect, first, step, told):
+    rows = [(f"text {row}", float(first + step * row)) for row in range(60)]
+    problems = inspect({"train": rows}, label_kind=NUMBER, label_names=()).problems
+    assert [problem.what.partition(":")[0] for problem in problems] == list(told)
+    assert all(problem.fix.startswith("subtract a constant") for problem in problems)
+
+
 def test_lengths_in_tokens(inspect):
     rows = [("a " * length, length % 2) for length in range(1, 101)]
     preprocessor = length_preprocessor(load_vocabulary())
