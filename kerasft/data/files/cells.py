@@ -170,14 +170,14 @@ def check_cells(row: Row, columns: Columns) -> None:
         if not isinstance(value, str) and not is_missing(value):
             raise _wrong_type(row, "text", value, "a string in every row")
     label = row.values[columns.label]
-    items = label if isinstance(label, list | tuple) else [label]
-    if any(isinstance(item, dict | bytes | list | tuple) for item in items):
-        raise _wrong_type(row, "label", label, "a word, a number or a list of words")
-    if items is label and any(is_missing(item) for item in items):
-        raise _wrong_type(row, "label", label, "a list of words, none of them empty or null")
+    items = label if isinstance(label, list | tuple) else (label,)
     for item in items:
-        if isinstance(item, str) and not item.isascii():
-            encode(item, row, "label")
+        if isinstance(item, str):
+            item.isascii() or encode(item, row, "label")
+        elif isinstance(item, dict | bytes | list | tuple):
+            raise _wrong_type(row, "label", label, "a word, a number or a list of words")
+        if items is label and is_missing(item):
+            raise _wrong_type(row, "label", label, "a list of words, none of them empty or null")
 
 
 def _wrong_type(row: Row, what: str, value: Any, expected: str) -> UserError:

@@ -125,7 +125,7 @@ class LabelCounts:
         for cell in self.cells:
             self._note_label_set(as_words(cell, separator))
         if len(self._label_sets) < 2:
-            raise one_label(", ".join(*map(sorted, self._label_sets)))
+            raise one_label(", ".join(*map(sorted, self._label_sets)) or "none")
 
     def check_mixture(self) -> None:
         """Raises a `UserError` if a column mixes lists and single values, or numbers and words."""

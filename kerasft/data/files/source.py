@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.example import MULTI, NUMBER, Example
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example
 from kerasft.data.files.cells import (
     as_list,
     as_number,
@@ -327,10 +327,10 @@ class FileSource:
         """Returns a cell as a label; `None` if the label did not exist in the first reading."""
         if self.label_kind == NUMBER:
             return as_number(cell)
+        if self.label_kind == SINGLE:
+            return self._labels.find(as_word(cell))
         indices = {self._labels.find(word) for word in self._words(cell)}
-        if None in indices:
-            return None
-        return tuple(sorted(indices)) if self.label_kind == MULTI else indices.pop()
+        return None if None in indices else tuple(sorted(indices))
 
 
 def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:

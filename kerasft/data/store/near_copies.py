@@ -15,6 +15,7 @@ import numpy as np
 from kerasft.data.plan.splits import text_hashes
 
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_LOWERED = bytes(range(256)).lower().translate(bytes.maketrans(b"\t\n\r", b"   "))
 _BREAK_TAG = re.compile(rb"<br\s*/?>")
 _PUNCTUATION = rb"[!-/:-@\[-`{-~]"  # of ASCII: words of their own, with or without blanks
 _BLANK_BESIDE_IT = re.compile(rb" (?:(?=%b)|(?<=%b ))" % (_PUNCTUATION, _PUNCTUATION))
@@ -37,10 +38,12 @@ def read_text(text: bytes) -> bytes:
     """Returns a text as an uncased encoder reads it: the same for all near-copies."""
     if not text.isascii():
         text = text.decode(errors="ignore").translate(_CLEANED).encode()
-    text = text.translate(None, _CONTROLS).lower()
+    text = text.translate(_LOWERED, _CONTROLS)
     if b"<br" in text:
         text = _BREAK_TAG.sub(b" ", text)
-    return _BLANK_BESIDE_IT.sub(b"", b" ".join(text.split()))
+    if b"  " in text:
+        text = b" ".join(text.split())
+    return _BLANK_BESIDE_IT.sub(b"", text.strip())
 
 
 def read_hashes(texts: Iterable[bytes], text_pairs: Iterable[bytes] | None = None) -> np.ndarray:
