@@ -530,7 +530,7 @@ def test_every_field_has_a_probe():
 @pytest.mark.parametrize("name", [field.name for field in describe_fields()])
 def test_a_changed_setting_changes_the_run(name, observe):
     probe = PROBES[name]
-    changed = observe(probe.observe, {**probe.given, name: probe.value})
+    changed = observe(probe.observe, {**probe.given, name: probe.value}, anew=True)
     assert changed != observe(probe.observe, probe.given)
 
 

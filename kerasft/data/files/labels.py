@@ -21,7 +21,7 @@ from kerasft.data.files.cells import (
     show,
     split_items,
 )
-from kerasft.data.files.names import MOST_NAMED, PLAINLY, one_label
+from kerasft.data.files.names import MOST_NAMED, PLAINLY
 from kerasft.errors import UserError
 
 AUTO = "auto"
@@ -61,30 +61,25 @@ class LabelCounts:
         self._kinds: dict[str, str] = {}  # kinds of values, and the place of the first of each
         self._spelled: dict[bool, str] = {}  # the same for cells that are numbers, or not
         self._has_fractions = self._overflows = False
-        self._label_sets: set[frozenset[str]] = set()  # two of them at most
         self._first_list: list[str] = []
         self._are_vectors, self._repeats = True, False  # of the lists
 
     def add(self, cell: Any, place: str) -> None:
         """Counts one cell; a missing one has no label. `place` is its location, for messages."""
         if is_missing(cell):
-            self._note_label_set([])
             return
         if self._kind == NUMBER:
             check_numbers([(cell, place)])
             return
         if self._kind in (AUTO, MULTI) and self._separator is None:
             cell = as_list(cell)
-        if isinstance(cell, list | tuple) or self._separator is not None:
-            self._kinds.setdefault("list" if isinstance(cell, list | tuple) else "text", place)
+        is_list = isinstance(cell, list | tuple)
+        kind = "list" if is_list else "text" if isinstance(cell, str) else "number"
+        self._kinds.setdefault(kind, place)
+        if is_list or self._separator is not None:
             self._count_list(split_items(cell, self._separator))
         else:
-            self._kinds.setdefault("text" if isinstance(cell, str) else "number", place)
             self._count(as_word(cell), place)
-
-    def _note_label_set(self, words: Sequence[str]) -> None:
-        if len(self._label_sets) < 2:
-            self._label_sets.add(frozenset(words))
 
     def _count_list(self, items: Sequence[str]) -> None:
         words = dict.fromkeys(filter(None, items))
@@ -92,7 +87,6 @@ class LabelCounts:
         self._are_vectors = self._are_vectors and is_vector(words)
         self._repeats = self._repeats or len(words) < len(items)
         self.lists.update(words.keys())
-        self._note_label_set(words)
         self._check_size(self.lists)
 
     def _count(self, word: str, place: str) -> None:
@@ -100,18 +94,16 @@ class LabelCounts:
         self._spelled.setdefault(number is not None, place)
         if number is not None:
             self._has_fractions |= not number.is_integer()
-            may_be_measured = False not in self._spelled and self._kind != SINGLE
-            if may_be_measured and len(self.cells) >= _MOST_CELLS and word not in self.cells:
-                self._overflows = True  # of this many numbers only the kind matters
-                return
         self.cells[word] += 1
-        if False in self._spelled or self._kind == SINGLE:
-            self._check_size(self.cells)
+        if len(self.cells) > _MOST_CELLS:
+            self._overflows = True
+            if False in self._spelled or self._kind == SINGLE:
+                self._check_size(self.cells)
+            del self.cells[word]  # of this many numbers only the kind matters
 
     def _check_size(self, counts: Counter[str]) -> None:
         if len(counts) > _MOST_CELLS:
-            self._overflows = True
-            self.check_mixture()
+            self._check_mixture()
             raise UserError(
                 f"The label column holds more than {_MOST_CELLS:,} different labels.",
                 received=", ".join(map(show, itertools.islice(counts, MOST_NAMED))),
@@ -120,14 +112,7 @@ class LabelCounts:
                 'labels, say what parts them: data.label_separator="|".',
             )
 
-    def check_variety(self, separator: str | None) -> None:
-        """Raises a `UserError` if all texts have the same labels; `separator` as in `names`."""
-        for cell in self.cells:
-            self._note_label_set(as_words(cell, separator))
-        if len(self._label_sets) < 2:
-            raise one_label(", ".join(*map(sorted, self._label_sets)) or "none")
-
-    def check_mixture(self) -> None:
+    def _check_mixture(self) -> None:
         """Raises a `UserError` if a column mixes lists and single values, or numbers and words."""
         words = len(self._spelled) == 2
         numbers_beside_words = {"text", "number"} <= self._kinds.keys() and words
@@ -172,7 +157,7 @@ class LabelCounts:
             UserError: If the cells are mixed, or are 0/1 vectors, or are lists though the user's
                 `label_kind` excludes lists.
         """
-        self.check_mixture()
+        self._check_mixture()
         if self._kind == SINGLE and "list" in self._kinds:
             raise UserError(
                 'data.label_kind="single", and the labels are lists.',

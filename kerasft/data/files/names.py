@@ -45,13 +45,17 @@ class LabelNames:
         """Returns the index of a label in any spelling; `None` if train does not have it."""
         return self._index.get(plain(word))
 
-    def check(self) -> None:
+    def check(self, num_examples: int) -> None:
         """Raises a `UserError` if the labels cannot be learnt, or 0 and 1 mix with true and false.
 
-        Classes need two examples or more each, and there must be two classes or more.
+        `num_examples` train examples may not all have the same labels; each label needs two.
         """
-        if len(self.counts) < 2:
-            raise one_label(", ".join(self.counts) or "none")
+        if len(self.names) < 2 or {*self.counts.values()} <= {0, num_examples}:
+            raise UserError(
+                "All training examples have one label: there is nothing to learn.",
+                received=", ".join(name for name in self.names if self.counts[name]) or "none",
+                expected="two labels or more",
+            )
         flags = {plain(name) for name in self.names}
         if flags <= {"0", "1", "true", "false"} and {*"01"} & flags and {"true", "false"} & flags:
             raise UserError(
@@ -108,15 +112,6 @@ class LabelNames:
     def _alike(self, word: str) -> str:
         alike = [name for name in self.names if fold(name) == fold(word)]
         return f", where train has {show(alike[0])}" if alike else nearest(word, self.names)
-
-
-def one_label(label: object) -> UserError:
-    """Returns the error for training examples that all have the same label, or set of labels."""
-    return UserError(
-        "All training examples have one label: there is nothing to learn.",
-        received=label,
-        expected="two labels or more",
-    )
 
 
 def sort_names(names: Sequence[str]) -> tuple[str, ...]:

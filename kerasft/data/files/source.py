@@ -272,9 +272,7 @@ class FileSource:
         labels = LabelNames(spelled)
         if label_is_guessed:
             check_header(self._names["label"], labels.names)
-        if self.label_kind == MULTI:
-            counts.check_variety(separator)
-        labels.check()
+        labels.check(self._scans["train"].num_examples)
         for name, words in labels.merged.items():
             self._say(f"The labels {', '.join(map(show, words))} are one: {name}.")
         return labels

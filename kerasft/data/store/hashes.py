@@ -5,6 +5,7 @@ Hashes are uint8 `(num_hashes, 16)` throughout.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -53,34 +54,22 @@ def stand_in(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
 def join_near_copies(
     hashes: Mapping[str, np.ndarray], read_hashes: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Gives near-copies one hash, the lowest of theirs, so that they are treated as equal texts.
+    """Returns the hashes by split, near-copies having one, the lowest of theirs.
+
+    They are then treated as equal texts. Without near-copies the hashes are those given.
 
     Args:
         hashes: The texts' own hashes, by split.
         read_hashes: The hashes that near-copies share: see `near_copies.read_hashes`.
-
-    Returns:
-        The hashes by split. An array without near-copies is returned itself.
     """
-    joined = dict(hashes)
-    for ranges in zip(*map(_ranges, read_hashes.values()), strict=True):
-        rows = dict(zip(read_hashes, ranges, strict=True))
-        own = np.concatenate([_as_keys(hashes[split][rows[split]]) for split in rows])
-        read = np.concatenate([_as_keys(read_hashes[split][rows[split]]) for split in rows])
-        numbers = np.unique(read, return_inverse=True)[1]
-        backwards = np.argsort(own, kind="stable")[::-1]
-        lowest = np.zeros(len(numbers), np.int64)
+    joined = np.concatenate([*hashes.values()])
+    for rows, numbers in number_by_range(np.concatenate([*read_hashes.values()])):
+        backwards = np.argsort(_as_keys(joined[rows]), kind="stable")[::-1]
+        lowest = np.zeros(len(rows), np.int64)
         lowest[numbers[backwards]] = backwards  # the entry that remains is the lowest
-        shared = own[lowest[numbers]]
-        parts = np.split(np.arange(len(own)), np.cumsum([len(rows[split]) for split in rows])[:-1])
-        for split, part in zip(rows, parts, strict=True):
-            changed = shared[part] != own[part]
-            if changed.any():
-                if joined[split] is hashes[split]:
-                    joined[split] = np.array(hashes[split])
-                new = np.frombuffer(shared[part][changed].tobytes(), np.uint8)
-                joined[split][rows[split][changed]] = new.reshape(-1, hashes[split].shape[1])
-    return joined
+        joined[rows] = joined[rows[lowest[numbers]]]
+    ends = itertools.accumulate(map(len, hashes.values()))
+    return dict(zip(hashes, np.split(joined, list(ends)[:-1]), strict=True))
 
 
 def _ranges(hashes: np.ndarray) -> Iterator[np.ndarray]:

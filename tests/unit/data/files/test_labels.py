@@ -107,14 +107,6 @@ def test_memory_holds_ten_thousand_numbers_and_more_words_are_refused():
         count([[f"text {index}"] for index in range(10_001)])
 
 
-def test_label_sets_that_are_all_alike_are_told():
-    with pytest.raises(UserError, match="All training examples have one label"):
-        count([["a", "b"], ["b", "a"]]).check_variety(None)
-    with pytest.raises(UserError, match=r"All training examples have one label.*'a, b'"):
-        count(["a;b", "b;a;"], "multi").check_variety(";")
-    count([["a"], ["a"], None]).check_variety(None)  # control: one label, and none
-
-
 VECTORS = {
     "lists": [[0, 1, 1], [1, 0, 0]],
     "booleans": [[True, True], [False, True]],

@@ -48,7 +48,14 @@ def test_control_one_spelling_stays_as_it_is():
 )
 def test_labels_that_cannot_be_learnt_are_told(counts, message):
     with pytest.raises(UserError, match=message):
-        LabelNames(counts).check()
+        LabelNames(counts).check(sum(counts.values()))
+
+
+def test_label_sets_that_are_all_alike_are_told():
+    for counts in ({"a": 5, "b": 5}, {"a": 0, "b": 5}, {"a": 0, "b": 0}):
+        with pytest.raises(UserError, match="All training examples have one label"):
+            LabelNames(counts).check(5)
+    LabelNames({"a": 5, "b": 4}).check(5)  # control
 
 
 def test_unseen_labels_are_told_with_their_rows_and_their_look_alikes():
