@@ -49,16 +49,17 @@ def parse_overrides(
 def _parse_literal(name: str, literal: str) -> object:
     """Returns a TOML value, or the literal itself for a text setting."""
     setting = SETTINGS.get(name)
-    is_text = setting is not None and setting.type is str
+    kind = None if setting is None else setting.type
     try:
         document = tomllib.loads(f"value = {literal}")
     except ValueError:  # not TOML, or a number beyond what Python reads
         document = {}
     value = document.get("value")
     is_literal = document.keys() == {"value"}  # a newline in it could smuggle in a second key
-    if is_text and not isinstance(value, str) and not literal.startswith(("'", '"')):
+    is_quoted = literal.startswith(("'", '"'))
+    if kind in (str, dict) and not isinstance(value, str | kind) and not is_quoted:
         return literal
-    if setting is not None and setting.type is tuple and not literal.startswith("["):
+    if kind is tuple and not literal.startswith("["):
         return [value if isinstance(value, str) else literal]  # one item needs no brackets
     if is_literal:
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +15,9 @@ from kerasft.recipe.conflicts import find_conflicts
 from kerasft.recipe.durations import DURATION_FAMILIES
 from kerasft.recipe.overrides import ORIGIN, parse_overrides
 from kerasft.recipe.recipe import Recipe
+from kerasft.recipe.rules import BALANCED, read_class_weights
 from kerasft.recipe.sections import SECTIONS
-from kerasft.recipe.settings import SETTINGS
+from kerasft.recipe.settings import SETTINGS, to_literal
 from kerasft.recipe.space import read_space
 
 
@@ -123,7 +125,17 @@ def _build_section(section: str, values: Mapping[str, object]) -> object:
 
 
 def _convert(kind: type, value: object) -> object:
-    """Converts TOML's integer to a float setting, and its list to a tuple."""
+    """Converts TOML's integer to a float setting, its list to a tuple; a table's weights, too."""
+    if kind is dict and isinstance(value, str) and value != BALANCED:
+        value = read_class_weights(value)
+        warnings.warn(
+            f"Write training.class_weights as a table: {to_literal(value)}. The text of earlier "
+            "versions is read in this one for the last time.",
+            FutureWarning,
+            stacklevel=4,
+        )
+    if kind is dict and isinstance(value, dict):
+        return {name: float(weight) for name, weight in value.items()}
     return kind(value) if kind in (float, tuple) else value
 
 

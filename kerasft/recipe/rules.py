@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -102,9 +103,28 @@ DELIMITER = Rule(
 )
 DISTINCT = Rule("without repetition", lambda values: len(set(values)) == len(values))
 _CLASS_WEIGHT = r"[^=,]+=\s*[0-9]*\.?[0-9]+\s*"
-CLASS_WEIGHTS = matching(
-    rf"balanced|{_CLASS_WEIGHT}(,{_CLASS_WEIGHT})*",
-    '"balanced", or weights such as "neg=1, pos=2.5"',
+BALANCED = "balanced"
+
+
+def read_class_weights(text: str) -> dict[str, float] | None:
+    """Reads weights written as text, as earlier versions did: `neg=1, pos=2.5`; else `None`."""
+    if not re.fullmatch(rf"{_CLASS_WEIGHT}(,{_CLASS_WEIGHT})*", text):
+        return None
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    weights = {name.strip(): float(weight) for name, _, weight in pairs}
+    return weights if len(weights) == len(pairs) else None
+
+
+def _are_class_weights(value: str | dict[str, object]) -> bool:
+    if isinstance(value, str):
+        return value == BALANCED or read_class_weights(value) is not None
+    are_numbers = all(type(weight) in (int, float) for weight in value.values())
+    return bool(value) and are_numbers and all(0 <= w < math.inf for w in value.values())
+
+
+CLASS_WEIGHTS = Rule(
+    f'"{BALANCED}", or a table of names and weights such as {{neg = 1, "New York, NY" = 2.5}}',
+    _are_class_weights,
 )
 
 

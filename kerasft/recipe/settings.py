@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -18,14 +19,18 @@ _NOUNS = {
     float: "a number",
     str: "text",
     tuple: "a list of texts",
+    dict: "a table",
 }
+
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Setting(NamedTuple):
     """One setting, described.
 
     Args:
-        type: `bool`, `int`, `float`, `str`, or `tuple`: a list of texts.
+        type: `bool`, `int`, `float`, `str`; `tuple`: a list of texts; `dict`: a table, or text.
         optional: Whether it may be unset (`None`).
         help: One line of help.
         rule: The condition on its value.
@@ -47,7 +52,7 @@ class Setting(NamedTuple):
     @property
     def expected(self) -> str:
         """The expected value, in words."""
-        if self.type is str and self.rule.expected:
+        if self.type in (str, dict) and self.rule.expected:
             return self.rule.expected
         return f"{_NOUNS[self.type]} {self.rule.expected}".strip()
 
@@ -58,9 +63,11 @@ class Setting(NamedTuple):
         """
         if self.type is tuple:
             return _find_list_fault(value, self.rule)
-        allowed = (int, float) if self.type is float else self.type
+        allowed = {float: (int, float), dict: (dict, str)}.get(self.type, self.type)
         if isinstance(value, bool) != (self.type is bool) or not isinstance(value, allowed):
             return "wrong type"
+        if self.type is dict:
+            return None if self.rule.accepts(value) else "not a possible value"
         if self.type is str:
             is_text = self.rule.allows_blanks or value.strip()
             return None if is_text and self.rule.accepts(value) else "not a possible value"
@@ -84,6 +91,7 @@ def _describe(section: str, settings_class: type) -> list[Setting]:
         hint = hints[field.name]
         is_list = get_origin(hint) is tuple
         types = (tuple,) if is_list else get_args(hint) or (hint,)
+        types = tuple(dict if get_origin(kind) is Mapping else kind for kind in types)
         default = usual.get(field.name) if section == "training" else None
         described.append(
             Setting(
@@ -117,7 +125,10 @@ def to_literal(value: object) -> str:
     JSON writes booleans and text alike, except for one control character.
     """
     if isinstance(value, Mapping):
-        pairs = (f"{to_literal(k) if '.' in k else k} = {to_literal(v)}" for k, v in value.items())
+        pairs = (
+            f"{k if _BARE_KEY.fullmatch(k) else to_literal(k)} = {to_literal(v)}"
+            for k, v in value.items()
+        )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(to_literal, value))}]"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kerasft.evaluation.pictures import EvaluationPictures
 from kerasft.recipe import Recipe, describe_fields
 from kerasft.recipe.conflicts import augments
+from kerasft.recipe.settings import to_literal
 from kerasft.run_dir import RunDir
 from kerasft.runs.context import RunContext
 from kerasft.training.callbacks.callback import Callback
@@ -71,10 +72,10 @@ def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:
     """Returns the settings that distinguish a run from others, by `section.key`.
 
     These are the settings that are not default or are overridden, and a few main ones, without
-    evaluation, export and logging. A list is text: `query, value`.
+    evaluation, export and logging. A list or table is text: `query, value`.
     """
     return {
-        setting.name: ", ".join(value) if isinstance(value, tuple) else value
+        setting.name: _as_scalar(value)
         for setting, value in zip(describe_fields(), recipe.values().values(), strict=True)
         if value is not None
         and setting.section not in _NO_HYPERPARAMETERS
@@ -84,6 +85,12 @@ def chosen_settings(recipe: Recipe) -> dict[str, bool | float | str]:
             or setting.name in recipe.overridden
         )
     }
+
+
+def _as_scalar(value: object) -> bool | float | str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return to_literal(value) if isinstance(value, dict) else value
 
 
 def _lengths(context: RunContext) -> Iterator[tuple[str, object]]:

@@ -73,7 +73,7 @@ def test_as_json(command, write_csv):
     write_csv("v.csv", ROWS[:4])
     result = command(
         *("inspect", "a.csv", "--validation", "v.csv", "--label", "verdict", "--text", "body"),
-        *("--group", "verdict", "--json"),
+        *("--group", "body", "--json"),
     )
     assert result.code == 0
     found = json.loads(result.out)
@@ -81,7 +81,7 @@ def test_as_json(command, write_csv):
     assert found["label_names"] == ["bad", "good"]
     assert found["splits"]["train"]["rows"] == 24
     assert found["splits"]["train"]["left_out"] == {"no text": 1}
-    assert found["splits"]["train"]["groups"] == 2
+    assert found["splits"]["train"]["groups"] == 24
     assert found["leaks"][0]["shared"] == 4
     assert any("left out: no text (a.csv:26)" in finding for finding in found["findings"])
 

@@ -404,7 +404,7 @@ PROBES = {
     "training.focal_gamma": Probe(0.5, weights, {"training.loss": "focal"}),
     "training.huber_delta": Probe(0.1, weights, {**NUMBERS, "training.loss": "huber"}),
     "training.label_smoothing": Probe(0.5, weights),
-    "training.class_weights": Probe("neg=5", weights),
+    "training.class_weights": Probe({"neg": 5.0}, weights),
     "training.monitor": Probe("validation/log_loss", durations),
     "training.early_stopping_patience": Probe(1, durations),
     "training.on_divergence": Probe("skip", durations),
@@ -531,7 +531,7 @@ def test_every_field_has_a_probe():
 @pytest.mark.parametrize("name", [field.name for field in describe_fields()])
 def test_a_changed_setting_changes_the_run(name, observe):
     probe = PROBES[name]
-    changed = observe(probe.observe, {**probe.given, name: probe.value})
+    changed = observe(probe.observe, {**probe.given, name: probe.value}, anew=True)
     assert changed != observe(probe.observe, probe.given)
 
 

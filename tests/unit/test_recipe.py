@@ -168,6 +168,7 @@ def _values_of(setting) -> st.SearchStrategy:
         float: st.floats(0.001, 0.85) | st.floats(1.5, 9),
         str: st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
         tuple: st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3).map(tuple),
+        dict: st.just({"a b": 2.0}),
     }[setting.type]
     if setting.rule.choices:
         drawn = st.sampled_from(setting.rule.choices)

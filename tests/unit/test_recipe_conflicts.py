@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 
 from kerasft.errors import UserError
@@ -147,7 +150,7 @@ def test_a_conflict_is_refused_with_its_reason(overrides, message):
         {**FILES, "data.label_kind": "number", "data.group_column": "g"},
         {**WINDOWS_OF_256, "model.window_stride": 254, "training.sequence_length": 256},
         {"data.oversample": True},
-        {"training.class_weights": "neg=1, pos=.5"},
+        {"training.class_weights": {"neg": 1, "pos": 0.5}},
         *({"augmentation.share": 0.5, f"augmentation.{chance}": 0.1} for chance in CHANCES),
         {"training.mode": "features"},
         {"performance.gradient_checkpointing": True, "freezing.lowest_layers": 1},
@@ -174,10 +177,54 @@ def test_all_conflicts_are_told_at_once():
     assert str(raised.value).count("\n") == 2
 
 
-@pytest.mark.parametrize("text", ["pos", "pos=", "pos=-1", "pos=1,", "=1"])
-def test_class_weights_that_cannot_be_read(text):
-    with pytest.raises(UserError, match=r'class_weights: not a possible value.*"neg=1, pos=2.5"'):
-        load_recipe("imdb", {"training.class_weights": text})
+@pytest.mark.parametrize(
+    ("override", "weights"),
+    [
+        ("balanced", "balanced"),
+        ("{neg = 0, pos = 2.5}", {"neg": 0.0, "pos": 2.5}),
+        ('{pos=2, "New York, NY"=3}', {"pos": 2.0, "New York, NY": 3.0}),
+    ],
+)
+def test_class_weights(override, weights, tmp_path):
+    recipe = load_recipe("imdb", [f"training.class_weights={override}"])
+    assert recipe.training.class_weights == weights
+    path = tmp_path / "saved.toml"
+    path.write_text(recipe.to_toml())
+    assert load_recipe(path) == dataclasses.replace(recipe, shipped=False, overridden=frozenset())
+
+
+def test_class_weights_in_a_table_of_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[training]\nepochs = 1\n[training.class_weights]\n"New York, NY" = 2\n')
+    assert load_recipe(path).training.class_weights == {"New York, NY": 2.0}
+
+
+def test_class_weights_as_earlier_versions_saved_them(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text('[training]\nclass_weights = "neg=1, a b=.5"\n')
+    with pytest.warns(FutureWarning, match=r'as a table: \{neg = 1\.0, "a b" = 0\.5\}'):
+        assert load_recipe(path).training.class_weights == {"neg": 1.0, "a b": 0.5}
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        *(
+            "pos",
+            "pos=",
+            "pos=-1",
+            "pos=1,",
+            "=1",
+            "pos=1, pos=2",
+            "New York, NY=2",
+            "{a b=2}",
+        ),
+        *({}, {"pos": -1}, {"pos": "2"}, {"pos": True}, {"pos": math.nan}, {"pos": math.inf}),
+    ],
+)
+def test_class_weights_that_cannot_be_read(weights):
+    with pytest.raises(UserError, match=r'class_weights: not a possible.*"New York, NY" = 2\.5'):
+        load_recipe("imdb", {"training.class_weights": weights})
 
 
 @pytest.mark.parametrize(

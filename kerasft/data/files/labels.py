@@ -1,10 +1,11 @@
-"""Detects what a label column holds (classes, several labels a text, or numbers), and checks it."""
+"""Detects what a label column holds: classes, several labels a text, or numbers."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE
@@ -14,12 +15,16 @@ from kerasft.data.files.cells import (
     as_plain_number,
     as_word,
     as_words,
+    how_written,
     is_missing,
+    is_vector,
+    show,
+    split_items,
 )
+from kerasft.data.files.names import MOST_NAMED, PLAINLY
 from kerasft.errors import UserError
 
 AUTO = "auto"
-MOST_NAMED = 5
 _SEPARATORS = ("|", ";")
 _LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # if the user says that there are several labels
 _MOST_GRADES = 50  # up to this many distinct integers are grades or classes
@@ -27,6 +32,7 @@ _MOST_NUMBERED = 500  # up to this many are numbered classes, if there are enoug
 _ROWS_EACH = 5  # otherwise they are measurements
 _MOST_CELLS = 10_000  # distinct ones kept
 _SEPARATED_SHARE = 0.1  # of the cells that must hold a separator before it is accepted
+_BETWEEN_POSITIONS = re.compile(r"[\s,;|]+")  # of a 0/1 vector without brackets
 
 
 class LabelCounts:
@@ -55,66 +61,58 @@ class LabelCounts:
         self._kinds: dict[str, str] = {}  # kinds of values, and the place of the first of each
         self._spelled: dict[bool, str] = {}  # the same for cells that are numbers, or not
         self._has_fractions = self._overflows = False
-        self._first: Any = None
-        self._varies = False
+        self._first_list: list[str] = []
+        self._are_vectors, self._repeats = True, False  # of the lists
 
     def add(self, cell: Any, place: str) -> None:
-        """Counts one cell that is not missing; `place` is its location, for messages."""
+        """Counts one cell; a missing one has no label. `place` is its location, for messages."""
+        if is_missing(cell):
+            return
+        if self._kind == NUMBER:
+            check_numbers([(cell, place)])
+            return
         if self._kind in (AUTO, MULTI) and self._separator is None:
             cell = as_list(cell)
-        if isinstance(cell, list | tuple) or self._separator is not None:
-            self._kinds.setdefault("list" if isinstance(cell, list | tuple) else "text", place)
-            words = as_words(cell, self._separator)
-            self.lists.update(words)
-            self._compare(sorted(words))
-            self._check_size(self.lists)
+        is_list = isinstance(cell, list | tuple)
+        kind = "list" if is_list else "text" if isinstance(cell, str) else "number"
+        self._kinds.setdefault(kind, place)
+        if is_list or self._separator is not None:
+            self._count_list(split_items(cell, self._separator))
         else:
-            self._kinds.setdefault("text" if isinstance(cell, str) else "number", place)
             self._count(as_word(cell), place)
 
-    def add_nothing(self) -> None:
-        """Counts a text to which no label applies."""
-        self._compare([])
+    def _count_list(self, items: Sequence[str]) -> None:
+        words = dict.fromkeys(filter(None, items))
+        self._first_list = self._first_list or list(items)
+        self._are_vectors = self._are_vectors and is_vector(words)
+        self._repeats = self._repeats or len(words) < len(items)
+        self.lists.update(words.keys())
+        self._check_size(self.lists)
 
     def _count(self, word: str, place: str) -> None:
         number = as_plain_number(word)
         self._spelled.setdefault(number is not None, place)
-        self._compare(word if number is None else number)
         if number is not None:
             self._has_fractions |= not number.is_integer()
-            if len(self.cells) >= _MOST_CELLS and word not in self.cells:
-                self._overflows = True  # of this many numbers only the kind matters
-                return
         self.cells[word] += 1
-        if False in self._spelled:
-            self._check_size(self.cells)
-
-    def _compare(self, label: Any) -> None:
-        self._first = label if self._first is None else self._first
-        self._varies = self._varies or label != self._first
+        if len(self.cells) > _MOST_CELLS:
+            self._overflows = True
+            if False in self._spelled or self._kind == SINGLE:
+                self._check_size(self.cells)
+            del self.cells[word]  # of this many numbers only the kind matters
 
     def _check_size(self, counts: Counter[str]) -> None:
         if len(counts) > _MOST_CELLS:
-            self._overflows = True
-            self.check_mixture()
+            self._check_mixture()
             raise UserError(
                 f"The label column holds more than {_MOST_CELLS:,} different labels.",
-                received=", ".join(list(counts)[:MOST_NAMED]),
+                received=", ".join(map(show, itertools.islice(counts, MOST_NAMED))),
                 expected="the labels of a classification",
                 fix="is this the label column? Name it: --label NAME. If a cell holds several "
                 'labels, say what parts them: data.label_separator="|".',
             )
 
-    def check_variety(self) -> None:
-        """Raises a `UserError` if all texts have the same labels."""
-        if not self._varies:
-            raise UserError(
-                "All training examples have one label: there is nothing to learn.",
-                received=self._first,
-                expected="two labels or more",
-            )
-
-    def check_mixture(self) -> None:
+    def _check_mixture(self) -> None:
         """Raises a `UserError` if a column mixes lists and single values, or numbers and words."""
         words = len(self._spelled) == 2
         numbers_beside_words = {"text", "number"} <= self._kinds.keys() and words
@@ -132,20 +130,43 @@ class LabelCounts:
                 fix='empty the cells that stand for nothing, or set data.label_kind="single".',
             )
 
+    def _check_vectors(self) -> None:
+        """Raises a `UserError` if the cells are vectors of 0 and 1, whose positions have meaning.
+
+        A list of the labels 0 and 1 would hold each of them once.
+        """
+        first, are_vectors, repeats = self._first_list, self._are_vectors, self._repeats
+        if not self.lists:
+            parts = [_BETWEEN_POSITIONS.split(cell) for cell in self.cells]
+            first = next(iter(parts), [])
+            are_vectors = all(len(part) > 1 and is_vector(part) for part in parts)
+            repeats = any(len(set(part)) < len(part) for part in parts)
+        if first and are_vectors and repeats:
+            raise UserError(
+                "The labels are vectors of 0 and 1: the names of their positions are unknown.",
+                received=f"{', '.join(first)} ({next(iter(self._kinds.values()))})",
+                expected="the names of the labels that apply, or a column of 0 and 1 for each",
+                fix="write one column for each position, under the label's name, and name the "
+                "columns: --label toxic insult threat.",
+            )
+
     def detect(self) -> tuple[str, str | None]:
         """Returns one of `LABEL_KINDS`, and the separator of several labels.
 
         Raises:
-            UserError: If the cells are lists, and the user's `label_kind` excludes lists.
+            UserError: If the cells are mixed, or are 0/1 vectors, or are lists though the user's
+                `label_kind` excludes lists.
         """
+        self._check_mixture()
+        if self._kind == SINGLE and "list" in self._kinds:
+            raise UserError(
+                'data.label_kind="single", and the labels are lists.',
+                received=f"a list at {self._kinds['list']}",
+                fix='leave data.label_kind out, or set it to "multi".',
+            )
         if self._kind in (SINGLE, NUMBER):
-            if "list" in self._kinds:
-                raise UserError(
-                    f'data.label_kind="{self._kind}", and the labels are lists.',
-                    received=f"a list at {self._kinds['list']}",
-                    fix='leave data.label_kind out, or set it to "multi".',
-                )
             return self._kind, None
+        self._check_vectors()
         if "list" in self._kinds or self._separator is not None:
             return MULTI, self._separator
         if self._kind == MULTI:
@@ -167,14 +188,14 @@ class LabelCounts:
         """Returns a sign that separates labels: it occurs in a tenth of the cells, between words.
 
         Unless the user said that there are several labels, it must be unmistakable: there must also
-        be fewer distinct words than distinct cells.
+        be fewer distinct words than distinct cells. Signs at the ends of a cell separate nothing.
         """
         for sign in signs:
-            holding = [cell for cell in self.cells if sign in cell]
-            share = sum(self.cells[cell] for cell in holding) / max(1, self.cells.total())
-            pieces = [piece.strip() for cell in self.cells for piece in cell.split(sign)]
-            is_plain = self._kind == MULTI or len(set(pieces)) < len(self.cells)
-            if share >= _SEPARATED_SHARE and all(pieces) and is_plain:
+            pieces = {cell: split_items(cell.strip(f" {sign}"), sign) for cell in self.cells}
+            share = sum(self.cells[cell] for cell in pieces if len(pieces[cell]) > 1)
+            words = {word for of_cell in pieces.values() for word in of_cell}
+            is_plain = self._kind == MULTI or ("" not in words and len(words) < len(self.cells))
+            if share >= _SEPARATED_SHARE * max(1, self.cells.total()) and is_plain:
                 return sign
         return None
 
@@ -187,86 +208,22 @@ class LabelCounts:
         return names
 
 
-_MOST_UNSEEN = 1000  # labels whose rows are kept
-
-
-def sort_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Sorts labels: as numbers if all are numbers, else as text."""
-    if any(as_plain_number(name) is None for name in names):
-        return tuple(sorted(names))
-    return tuple(sorted(names, key=lambda name: (as_number(name), name)))
-
-
-def check_names(counts: Counter[str]) -> None:
-    """Raises a `UserError` if there is only one class, or one has fewer than two examples."""
-    if len(counts) < 2:
-        raise UserError(
-            "All training examples have one label: there is nothing to learn.",
-            received=", ".join(counts) or "none",
-            expected="two labels or more",
-        )
-    rare = sort_names([name for name, count in counts.items() if count < 2])
-    if rare:
-        named = ", ".join(rare[:MOST_NAMED])
-        many = len(rare) > max(MOST_NAMED, len(counts) // 2)
-        raise UserError(
-            f"{len(rare):,} of {len(counts):,} labels have fewer than two training examples.",
-            received=f"{named}{', ...' if len(rare) > MOST_NAMED else ''}",
-            expected="at least two examples of each",
-            fix="is this the label column? Name it: --label NAME."
-            if many
-            else "add examples, or leave those rows out or merge them into another label.",
-        )
-
-
-def check_header(column: str, names: Collection[str]) -> None:
-    """Raises a `UserError` if the first line seems to be a row: the column's name is a label."""
-    if column in names:
-        raise UserError(
-            "The first line looks like a row, not like the names of the columns.",
-            received=f"a column named {column!r}, which is a label in it, too",
-            expected="a first line such as text,label",
-            fix="add one; or, if it is right so, name the columns: --text NAME --label NAME.",
-        )
-
-
 def check_numbers(cells: Iterable[tuple[Any, str]]) -> None:
-    """Raises a `UserError` for the first cell that is not a number; missing ones are skipped.
+    """Raises a `UserError` for the first cells that are not numbers.
 
     `cells` are pairs of a value and its location.
     """
-    wrong = ((c, at) for c, at in cells if not is_missing(c) and as_number(c) is None)
+    wrong = ((cell, place) for cell, place in cells if as_number(cell) is None)
     first = list(itertools.islice(wrong, MOST_NAMED))
     if first:
+        how = how_written([as_word(cell) for cell, _ in first])
         raise UserError(
             "The labels are to be numbers, and some are not.",
             received=", ".join(f"{str(cell)[:60]!r} ({at})" for cell, at in first),
             expected="finite numbers with a decimal point",
-            fix='for classes: data.label_kind="single".',
-        )
-
-
-def check_seen(
-    split: str, cells: Iterable[tuple[Sequence[str], str]], names: Collection[str]
-) -> None:
-    """Raises a `UserError` for labels of a split that train does not have, after reading all cells.
-
-    `cells` are pairs of the labels of a row and its location. The error names the labels and the
-    first rows of each.
-    """
-    unseen: dict[str, list[str]] = {}
-    for words, place in cells:
-        for word in words:
-            if word not in names and (word in unseen or len(unseen) < _MOST_UNSEEN):
-                places = unseen.setdefault(word, [])
-                places += [place] * (len(places) < MOST_NAMED)
-    if unseen:
-        told = [f"{name} ({', '.join(at)})" for name, at in unseen.items()]
-        raise UserError(
-            f"Labels of {split} that no training example has.",
-            received="; ".join(told[:MOST_NAMED]) + ("; ..." * (len(told) > MOST_NAMED)),
-            expected=f"one of {', '.join(itertools.islice(names, 20))}",
-            fix="correct the label, take the rows out, or add training examples of it.",
+            fix='for classes: data.label_kind="single".'
+            if how is None
+            else f"these look like numbers written with {how}: {PLAINLY}.",
         )
 
 
@@ -285,5 +242,5 @@ def describe_labels(
         )
     grades = all(as_number(name) is not None for name in names)
     order = ' For numbers in an order: data.label_kind="number".' if grades else ""
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    shown = ", ".join(map(show, names[:8])) + (", ..." if len(names) > 8 else "")
     return f"{are} {len(names)} classes: {shown}.{order}"

@@ -10,28 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from kerasft.data.example import MULTI, NUMBER, Example
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example
 from kerasft.data.files.cells import (
     as_list,
     as_number,
     as_word,
     as_words,
     check_cells,
+    encode,
     is_missing,
+    plain,
+    show,
     texts,
 )
 from kerasft.data.files.columns import Columns, choose_columns
-from kerasft.data.files.labels import (
-    AUTO,
-    MOST_NAMED,
-    LabelCounts,
-    check_header,
-    check_names,
-    check_numbers,
-    check_seen,
-    describe_labels,
-    sort_names,
-)
+from kerasft.data.files.labels import AUTO, LabelCounts, check_numbers, describe_labels
+from kerasft.data.files.names import MOST_NAMED, LabelNames, check_header
 from kerasft.data.files.table import Contents, Row, Table, open_table
 from kerasft.data.plan.splits import HASH_BYTES, hash_text
 from kerasft.errors import UserError, changed_while_read, nearest
@@ -46,48 +40,33 @@ class Scan:
     Args:
         num_examples: Rows that are used.
         num_bytes: Their texts' UTF-8 bytes.
-        dropped: The places of the first dropped rows, by reason.
+        groups: The hashes of the groups of the used rows, one after the other.
         num_dropped: The number of dropped rows, by reason.
         num_noted: The number of rows that are used but reported, by message.
-        groups: The hashes of the groups of the used rows, one after the other.
     """
 
     num_examples: int = 0
     num_bytes: int = 0
-    dropped: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    num_dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     groups: bytearray = dataclasses.field(default_factory=bytearray)
+    num_dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     num_noted: Counter[str] = dataclasses.field(default_factory=Counter)
-    _noted: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    _places: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
-    def drop(self, reason: str, place: str) -> None:
-        """Counts a row that is dropped."""
-        _count(self.num_dropped, self.dropped, reason, place)
-
-    def note(self, what: str, place: str) -> None:
-        """Counts a row that is used, but reported."""
-        _count(self.num_noted, self._noted, what, place)
+    def count(self, counts: Counter[str], what: str, place: str) -> None:
+        """Counts a row in `num_dropped` or `num_noted`, and keeps the places of the first ones."""
+        counts[what] += 1
+        first = self._places.setdefault(what, [])
+        if len(first) < MOST_NAMED:
+            first.append(place)
 
     def to_lines(self, split: str) -> list[str]:
         """Returns a log line for each reason."""
-        told = [
-            ("left out: ", self.num_dropped, self.dropped),
-            ("with ", self.num_noted, self._noted),
-        ]
         return [
             f"{split}: {count:,} {'row' if count == 1 else 'rows'} {what}{reason} "
-            f"({', '.join(places[reason])}{', ...' if count > MOST_NAMED else ''})."
-            for what, counts, places in told
+            f"({', '.join(self._places[reason])}{', ...' if count > MOST_NAMED else ''})."
+            for what, counts in (("left out: ", self.num_dropped), ("with ", self.num_noted))
             for reason, count in counts.items()
         ]
-
-
-def _count(counts: Counter[str], places: dict[str, list[str]], what: str, place: str) -> None:
-    """Counts a row, and keeps the places of the first ones."""
-    counts[what] += 1
-    first = places.setdefault(what, [])
-    if len(first) < MOST_NAMED:
-        first.append(place)
 
 
 class FileSource:
@@ -110,6 +89,10 @@ class FileSource:
         label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
         label_separator: Separator of several labels in a cell; detected if `None`.
         log: Called with messages on guesses and dropped rows.
+
+    Attributes:
+        findings: The messages.
+        kind_is_detected: Whether `label_kind` was detected.
 
     Raises:
         UserError: If a file cannot be read, or its labels cannot be learnt.
@@ -156,7 +139,7 @@ class FileSource:
         self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
         self.has_pairs = self._names["text_pair"] is not None
         self._scans = {name: Scan() for name in self._tables}
-        self.label_kind = label_kind
+        self.label_kind, self.kind_is_detected = label_kind, label_kind == AUTO
         self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
         for name in self._tables:
             if name != "train":
@@ -274,7 +257,6 @@ class FileSource:
                 received="; ".join(self._scans["train"].to_lines("train")),
                 expected="rows with a text and a label",
             )
-        counts.check_mixture()
         self.label_kind, self._separator = counts.detect()
         if (
             kind == AUTO
@@ -282,18 +264,10 @@ class FileSource:
             and self._scans["train"].num_dropped["no label"]
         ):
             counts = self._count_labels(kind, separator)  # an empty cell now has a meaning
-        self._label_names: dict[str, int] = {}
-        if self.label_kind == NUMBER:
-            self._check_numbers("train")
-        else:
-            names = counts.names(self._separator if self.label_kind == MULTI else None)
-            if label_is_guessed:
-                check_header(self._names["label"], names)
-            counts.check_variety()
-            names.update(dict.fromkeys(self._label_columns, 0))  # also one that never applies
-            check_names(names)
-            self._label_names = {name: index for index, name in enumerate(sort_names(names))}
-        self.label_names = tuple(self._label_names)
+        self._labels = LabelNames({})
+        if self.label_kind != NUMBER:
+            self._labels = self._name_labels(counts, label_is_guessed)
+        self.label_names = self._labels.names
         if kind == AUTO:
             column = self._names["label"]
             self._say(describe_labels(column, self.label_kind, self.label_names, self._separator))
@@ -301,48 +275,47 @@ class FileSource:
     def _count_labels(self, kind: str, separator: str | None) -> LabelCounts:
         """Reads train; counts its labels and keeps the hashes of its groups."""
         self._scans["train"] = Scan()
-        counts, columns = LabelCounts(kind, separator), self._columns["train"]
-        for row in self._used_rows("train"):
-            if not is_missing(row.values[columns.label]):
-                counts.add(row.values[columns.label], row.place)
-            else:
-                counts.add_nothing()
+        counts = LabelCounts(kind, separator)
+        for cell, place in self._label_cells("train"):
+            counts.add(cell, place)
         return counts
+
+    def _name_labels(self, counts: LabelCounts, label_is_guessed: bool) -> LabelNames:
+        separator = self._separator if self.label_kind == MULTI else None
+        spelled = counts.names(separator)
+        spelled.update(dict.fromkeys(self._label_columns, 0))  # also one that never applies
+        labels = LabelNames(spelled)
+        if label_is_guessed:
+            check_header(self._names["label"], labels.names)
+        labels.check(self._scans["train"].num_examples)
+        for name, words in labels.merged.items():
+            self._say(f"The labels {', '.join(map(show, words))} are one: {name}.")
+        return labels
 
     def _scan_further(self, split: str) -> None:
         """Reads a split other than train, to find labels that train does not have."""
+        cells = self._label_cells(split)
         if self.label_kind == NUMBER:
-            sum(1 for _ in self._used_rows(split))
-            self._check_numbers(split)
+            check_numbers(cells)
         else:
-            self._check_seen(split)
+            self._labels.check_seen(split, ((self._words(cell), place) for cell, place in cells))
         if not self._scans[split].num_examples:
             raise UserError(f"No row of {split} can be used.", expected="texts with labels")
 
-    def _check_seen(self, split: str) -> None:
-        column, rows = self._columns[split].label, self._used_rows(split)
-        cells = ((self._words(row.values[column]), row.place) for row in rows)
-        check_seen(split, cells, self._label_names)
-
-    def _check_numbers(self, split: str) -> None:
-        column = self._columns[split].label
-        rows = self._tables[split].rows()
-        check_numbers((row.values[column], row.place) for row in rows)
-
-    def _used_rows(self, split: str) -> Iterator[Row]:
-        """Yields the rows that are used, and counts them and the others."""
+    def _label_cells(self, split: str) -> Iterator[tuple[Any, str]]:
+        """Yields label and place of the rows that are used, and counts them and the others."""
         columns, scan = self._columns[split], self._scans[split]
         for row in self._tables[split].rows():
             reason = self._why_dropped(row, columns)
             if reason is not None:
-                scan.drop(reason, row.place)
+                scan.count(scan.num_dropped, reason, row.place)
                 continue
             text, pair = texts(row, columns)
             scan.num_examples += 1
             scan.num_bytes += len(text) + len(pair or b"")
             if columns.group is not None:
                 scan.groups += _group_hash(row, columns, scan)
-            yield row
+            yield row.values[columns.label], row.place
 
     def _why_dropped(self, row: Row, columns: Columns) -> str | None:
         """Returns the reason to drop a row, `None` if it is used.
@@ -367,11 +340,10 @@ class FileSource:
         """Returns a cell as a label; `None` if the label did not exist in the first reading."""
         if self.label_kind == NUMBER:
             return as_number(cell)
-        words = self._words(cell)
-        if not self._label_names.keys() >= {*words}:
-            return None
-        indices = sorted(map(self._label_names.__getitem__, words))
-        return tuple(indices) if self.label_kind == MULTI else indices[0]
+        if self.label_kind == SINGLE:
+            return self._labels.find(as_word(cell))
+        indices = {self._labels.find(word) for word in self._words(cell)}
+        return None if None in indices else tuple(sorted(indices))
 
 
 def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:
@@ -388,6 +360,6 @@ def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:
 def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:
     group = row.values[columns.group]
     if not is_missing(group):
-        return hash_text(as_word(group).encode())
-    scan.note("no group: each text is a group of its own", row.place)
+        return hash_text(encode(plain(as_word(group)), row, "group"))
+    scan.count(scan.num_noted, "no group: each text is a group of its own", row.place)
     return hash_text(texts(row, columns)[0], b"no group")

@@ -45,7 +45,7 @@ class SplitFacts:
         left_out: Rows that the source drops, by reason.
         empty: Examples with an empty text.
         hidden_labels: Examples whose label is hidden.
-        distinct_texts: Different texts, or pairs.
+        distinct_texts: Different texts, or pairs; near-copies (case, accents, blanks) are equal.
         duplicates: Examples beyond the first of an equal text.
         conflicting_texts: Texts that occur with different labels.
         conflicting_rows: Examples that have such a text.
@@ -55,6 +55,8 @@ class SplitFacts:
         quantiles: `number`: label by percentile.
         rounding: `number`: the largest change of a label when rounded to float32, in standard
             deviations of the labels.
+        distinct_numbers: `number`: different labels, as float32.
+        may_be_classes: `number`: whether they are whole numbers, and the source detected the kind.
         lengths: The lengths of the texts; `None` without texts.
         faults: Examples by encoding error, `faults.FAULTS`.
         groups: Number of groups; `None` without groups.
@@ -73,9 +75,24 @@ class SplitFacts:
     labels_per_text: dict[int, int]
     quantiles: dict[int, float]
     rounding: float
+    distinct_numbers: int
+    may_be_classes: bool
     lengths: Lengths | None
     faults: dict[str, int]
     groups: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Remaining:
+    """The examples of the training split whose text and group occur in no other split.
+
+    Attributes:
+        rows: Their number.
+        counts: `single` and `multi`: their number by label name.
+    """
+
+    rows: int
+    counts: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kerasft.data.example import MULTI, NUMBER, Example
+from kerasft.data.example import MULTI, NUMBER, SINGLE, Example
 from kerasft.data.inspection.facts import (
     Leak,
+    Remaining,
     SplitFacts,
     fact_lines,
     label_counts,
@@ -94,6 +96,7 @@ def inspect_source(
     preprocessor: Any = None,
     sequence_length: int | None = None,
     splits: Sequence[str] = SPLITS,
+    keeps_leaks: bool = False,
 ) -> Inspection:
     """Reads the splits of a source once, as streams.
 
@@ -108,6 +111,7 @@ def inspect_source(
             preprocessor.
         splits: The dataset's own names of the splits to read, the training split first. Missing
             splits are skipped.
+        keeps_leaks: Whether texts and groups of other splits stay in the training split.
 
     Raises:
         UserError: If the source has none of the splits.
@@ -122,6 +126,7 @@ def inspect_source(
     scans = {split: Scan(source, split, counter) for split in names}
     facts = {split: _describe(source, split, scans[split], unit, limit) for split in names}
     leaks = _find_leaks(source, scans)
+    remaining = None if keeps_leaks or not leaks else _find_remaining(source, scans)
     return Inspection(
         name=source.name,
         version=source.version,
@@ -129,7 +134,7 @@ def inspect_source(
         label_names=tuple(source.label_names),
         splits=facts,
         leaks=leaks,
-        problems=find_problems(facts, leaks, source.label_kind),
+        problems=find_problems(facts, leaks, source.label_kind, remaining),
     )
 
 
@@ -144,7 +149,7 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
     texts, rows, conflicts = scan.find_conflicts()
     left_out = getattr(source, "num_dropped", lambda split: {})(split)
     groups = _group_hashes(source, split)
-    distinct = count_different(scan.hashes)
+    distinct, is_number = count_different(scan.hashes), source.label_kind == NUMBER
     return SplitFacts(
         rows=scan.num_rows,
         left_out=left_out,
@@ -159,6 +164,10 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
         labels_per_text=dict(sorted(scan.labels_per_text.items())),
         quantiles=number_quantiles(scan),
         rounding=relative_rounding(scan),
+        distinct_numbers=len(np.unique(scan.label_keys)) if is_number else 0,
+        may_be_classes=is_number
+        and getattr(source, "kind_is_detected", False)
+        and np.array_equal(scan.label_keys, np.round(scan.label_keys)),
         lengths=measure_lengths(scan.lengths, unit, limit),
         faults=dict(scan.faults),
         groups=None if groups is None else count_different(groups),
@@ -199,6 +208,25 @@ def _name_of(label: Any, source: Source) -> str:
     if source.label_kind == MULTI:
         return ", ".join(source.label_names[index] for index in label) or "no label"
     return source.label_names[label]
+
+
+def _find_remaining(source: Source, scans: dict[str, Scan]) -> Remaining:
+    train, *others = scans
+    groups = _group_hashes(source, train)
+    left = np.ones(scans[train].num_rows, bool)
+    for other in others:
+        left &= ~stand_in(scans[train].hashes, scans[other].hashes)
+        of_other = _group_hashes(source, other)
+        if groups is not None and of_other is not None:
+            left &= ~stand_in(groups, of_other)
+    labels: Counter[int] = Counter()
+    if source.label_kind == SINGLE:
+        labels.update(scans[train].label_keys[left].tolist())
+    elif source.label_kind == MULTI:
+        for stays, example in zip(left, source.iterate(train), strict=True):
+            labels.update(example.label if stays else ())
+    counts = {name: labels[index] for index, name in enumerate(source.label_names)}
+    return Remaining(int(left.sum()), counts)
 
 
 def _find_leaks(source: Source, scans: dict[str, Scan]) -> tuple[Leak, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import decimal
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE
-from kerasft.data.inspection.facts import Leak, SplitFacts, count, imbalance
+from kerasft.data.files.cells import as_plain_number, fold, how_written, show
+from kerasft.data.files.names import PLAINLY
+from kerasft.data.inspection.facts import Leak, Remaining, SplitFacts, count, imbalance
 from kerasft.data.inspection.scan import (
     CONTROL_CHARACTER,
     HTML,
@@ -26,6 +30,11 @@ _HTML_SHARE = 0.01
 _MOST_ROUNDING = 1e-3  # standard deviations
 _LONGEST_POSITIONS = 512  # of the encoders here
 _MOST_NAMED = 10
+_MOST_NUMBERED = 500  # classes that are named by numbers
+_MISSING_WORDS = ("nan", "NaN", "null", "NULL", "None", "<NA>", "NaT", r"\N", "N/A")
+_SUBTRACT = "subtract a constant from all of them, such as the smallest"
+_SINGLE = '--label-kind single (data.label_kind="single")'
+_NUMBER = '--label-kind number (data.label_kind="number")'
 
 _FAULTS = {
     INVALID_UTF8: (
@@ -67,10 +76,16 @@ class Problem(NamedTuple):
 
 
 def find_problems(
-    splits: Mapping[str, SplitFacts], leaks: Sequence[Leak], label_kind: str
+    splits: Mapping[str, SplitFacts],
+    leaks: Sequence[Leak],
+    label_kind: str,
+    remaining: Remaining | None = None,
 ) -> tuple[Problem, ...]:
-    """Returns the problems, worst first; the first of `splits` is trained on."""
-    problems = []
+    """Returns the problems, worst first; the first of `splits` is trained on.
+
+    `remaining` is what is left of it without the leaks; `None` if they stay, or there are none.
+    """
+    problems = [] if remaining is None else list(_lost_labels(splits, remaining))
     for rank, (split, facts) in enumerate(splits.items()):
         if not facts.rows:
             problems.append(Problem(ERROR, split, "There is no row", "add rows, or leave it out"))
@@ -83,7 +98,8 @@ def find_problems(
             for finder in finders
             for level, what, fix in finder(facts, label_kind)
         ]
-    problems += [_of_leak(leak, next(iter(splits))) for leak in leaks]
+    train = next(iter(splits))
+    problems += [_of_leak(leak, train, stays=remaining is None) for leak in leaks]
     return tuple(sorted(problems, key=lambda problem: LEVELS.index(problem.level)))
 
 
@@ -97,9 +113,20 @@ def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
         )
         return
     if label_kind == NUMBER:
-        if len(set(facts.quantiles.values())) == 1:
+        distinct = facts.distinct_numbers
+        if distinct == 1 and facts.rounding:
+            yield ERROR, "All labels are the same number to a float32", _SUBTRACT
+        elif distinct == 1:
             yield ERROR, "All labels are the same number", "name another label column"
+        if facts.may_be_classes and distinct <= _MOST_NUMBERED and facts.rows >= 2 * distinct > 2:
+            yield (
+                WARNING,
+                f"The labels are {distinct:,} different whole numbers in {count(facts.rows, 'row')}"
+                ", and are read as numbers to be predicted, not as classes",
+                f"for classes: {_SINGLE}; else say so: {_NUMBER}",
+            )
         return
+    yield from _odd_names(facts.counts)
     if label_kind == SINGLE and sum(number > 0 for number in facts.counts.values()) < 2:
         yield (
             ERROR,
@@ -122,6 +149,57 @@ def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
             "All rows are of one group, which cannot be split",
             "give a validation file, or leave the group column out",
         )
+
+
+def _odd_names(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
+    """Yields a warning for labels that look alike, missing, or like numbers."""
+    alike: dict[object, list[str]] = {}
+    for name in counts:
+        is_number = as_plain_number(name) is not None
+        alike.setdefault(decimal.Decimal(name) if is_number else fold(name), []).append(name)
+    told = [" and ".join(map(show, names)) for names in alike.values() if len(names) > 1]
+    if told:
+        yield (
+            WARNING,
+            f"Labels that look alike: {'; '.join(told[:_MOST_NAMED])}",
+            "write them alike, if they are meant to be one: they are learnt as different labels",
+        )
+    missing = [name for name in _MISSING_WORDS if counts.get(name)]
+    if missing:
+        yield (
+            WARNING,
+            f"Labels that programs write for a missing value: {_name(missing, counts)}",
+            "empty these cells, if they stand for nothing: they are learnt as labels",
+        )
+    how = how_written(counts)
+    if how is not None:
+        fix = f"for numbers: {PLAINLY}, and {_NUMBER}"
+        yield WARNING, f"The classes look like numbers written with {how}", fix
+
+
+def _lost_labels(splits: Mapping[str, SplitFacts], remaining: Remaining) -> Iterator[Problem]:
+    """Yields an error for labels of train that all stand in another split; nothing may be left."""
+    train, *others = splits
+    if not remaining.rows:
+        yield Problem(
+            ERROR,
+            train,
+            f"Nothing is left to train on: all {count(splits[train].rows, 'row')} occur in "
+            f"{' or '.join(others)}, too",
+            "name other data for one of them",
+        )
+        return
+    validated = splits["validation"].counts if "validation" in others else {}
+    for name, number in splits[train].counts.items():
+        if number and not remaining.counts[name]:
+            yield Problem(
+                # Its metrics on validation show that it is not learnt.
+                WARNING if validated.get(name) else ERROR,
+                train,
+                f"No training example is left of {show(name)}: all {number:,} occur in "
+                f"{' or '.join(others)}, too",
+                "add examples of it, or take its texts out of the other split",
+            )
 
 
 def _in_measuring(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
@@ -174,18 +252,19 @@ def _in_texts(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, st
     if facts.duplicates:
         yield (
             NOTE,
-            f"{count(facts.duplicates, 'row')} with a text that another row has, too",
+            f"{count(facts.duplicates, 'row')} with a text that another row has, too "
+            "(case, accents and blanks aside)",
             "nothing, if the text really came so often: equal texts stay in one split",
         )
 
 
 def _in_labels(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
-    if facts.rounding > _MOST_ROUNDING:
+    if _MOST_ROUNDING < facts.rounding < math.inf:
         yield (
             WARNING,
             "The labels have more digits than a float32 keeps: it moves them by up to "
             f"{facts.rounding:.2g} standard deviations",
-            "subtract a constant from all of them, such as the smallest",
+            _SUBTRACT,
         )
     if facts.conflicting_texts:
         shown = "; ".join(
@@ -231,11 +310,13 @@ def _in_encoding(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
         )
 
 
-def _of_leak(leak: Leak, train: str) -> Problem:
+def _of_leak(leak: Leak, train: str, *, stays: bool) -> Problem:
     where = f"{leak.split} and {leak.other}"
     left_out = f"{count(leak.rows, 'row')} of {leak.split}"
     if leak.split != train:
         fix = f"take them out of one of the two: scores on {leak.other} would flatter"
+    elif stays:
+        fix = f"leave data.keep_train_test_duplicates out: scores on {leak.other} flatter"
     else:
         fix = "nothing, if that is right: they are left out of training"
     return Problem(WARNING, where, f"{count(leak.shared, leak.what[:-1])} in both, {left_out}", fix)

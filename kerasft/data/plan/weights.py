@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,31 +11,27 @@ from kerasft.errors import UserError, nearest
 BALANCED = "balanced"
 
 
-def class_weights(text: str, labels: np.ndarray, label_names: Sequence[str]) -> np.ndarray:
+def class_weights(
+    weights: Mapping[str, float] | str, labels: np.ndarray, label_names: Sequence[str]
+) -> np.ndarray:
     """Returns the weight of each class, float64 `(num_classes,)`, in label order.
 
-    `text` is comma-separated `name=weight` pairs (other classes weigh 1), or `balanced`, which
-    weighs a class by `num_examples / (num_classes * its examples)`, so that all classes count alike
+    `weights` are those of some classes by name (others weigh 1), or `balanced`, which weighs a
+    class by `num_examples / (num_classes * its examples)`, so that all classes count alike
     (King & Zeng 2001; scikit-learn's `class_weight="balanced"`). `labels`, int `(num_examples,)`,
     are the classes of the training examples.
 
     Raises:
-        UserError: If a name is not a class, or is given twice.
+        UserError: If a name is not a class.
     """
-    if text.strip() == BALANCED:
+    if weights == BALANCED:
         counts = np.bincount(labels, minlength=len(label_names))
         return len(labels) / (len(label_names) * np.maximum(counts, 1))
-    weights = np.ones(len(label_names))
-    seen = set()
-    for part in text.split(","):
-        name, _, weight = (piece.strip() for piece in part.rpartition("="))
-        if name not in label_names or name in seen:
+    for name in weights:
+        if name not in label_names:
             raise UserError(
-                f"training.class_weights names {'a class twice' if name in seen else 'no class'}."
-                f"{nearest(name, label_names)}",
+                f"training.class_weights names no class.{nearest(name, label_names)}",
                 received=name,
-                expected=f"each of {', '.join(label_names)} at most once",
+                expected=f"names of {', '.join(label_names)}",
             )
-        seen.add(name)
-        weights[list(label_names).index(name)] = float(weight)
-    return weights
+    return np.array([weights.get(name, 1.0) for name in label_names])

@@ -5,7 +5,8 @@ Hashes are uint8 `(num_hashes, 16)` throughout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -48,6 +49,27 @@ def stand_in(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
     for rows, other_rows in zip(_ranges(hashes), _ranges(others), strict=True):
         mask[rows] = np.isin(_as_keys(hashes[rows]), _as_keys(others[other_rows]))
     return mask
+
+
+def join_near_copies(
+    hashes: Mapping[str, np.ndarray], read_hashes: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the hashes by split, near-copies having one, the lowest of theirs.
+
+    They are then treated as equal texts. Without near-copies the hashes are those given.
+
+    Args:
+        hashes: The texts' own hashes, by split.
+        read_hashes: The hashes that near-copies share: see `near_copies.read_hashes`.
+    """
+    joined = np.concatenate([*hashes.values()])
+    for rows, numbers in number_by_range(np.concatenate([*read_hashes.values()])):
+        backwards = np.argsort(_as_keys(joined[rows]), kind="stable")[::-1]
+        lowest = np.zeros(len(rows), np.int64)
+        lowest[numbers[backwards]] = backwards  # the entry that remains is the lowest
+        joined[rows] = joined[rows[lowest[numbers]]]
+    ends = itertools.accumulate(map(len, hashes.values()))
+    return dict(zip(hashes, np.split(joined, list(ends)[:-1]), strict=True))
 
 
 def _ranges(hashes: np.ndarray) -> Iterator[np.ndarray]:

@@ -27,7 +27,7 @@ from kerasft.data.store.token_writer import ArrayLayout, array_layouts, write_ar
 from kerasft.folders import cache_folder
 from kerasft.run_dir import check_disk_space, telling_os_errors
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MANIFEST = "manifest.json"
 
 
@@ -43,6 +43,7 @@ class TokenStore:
         labels: One row an example, by task: int32 `(num_examples,)`, uint8 zeros and ones
             `(num_examples, num_labels)`, or float32 `(num_examples,)`.
         text_hashes: uint8 `(num_examples, 16)`: see `splits.hash_text`.
+        read_hashes: uint8 `(num_examples, 16)`: see `near_copies.read_hashes`.
     """
 
     token_ids: np.ndarray
@@ -51,6 +52,7 @@ class TokenStore:
     offsets: np.ndarray
     labels: np.ndarray
     text_hashes: np.ndarray
+    read_hashes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from kerasft.data.example import MULTI, NUMBER, SINGLE, Example, batched
 from kerasft.data.plan.splits import HASH_BYTES, text_hashes
 from kerasft.data.sources.source import Source
+from kerasft.data.store.near_copies import read_hashes
 from kerasft.errors import UserError
 
 _BATCH_SIZE = 1024
@@ -57,6 +58,7 @@ def array_layouts(source: Source) -> dict[str, ArrayLayout]:
         "lengths": ArrayLayout("<i4", (), per_token=False),
         "labels": labels[source.label_kind],
         "text_hashes": ArrayLayout("|u1", (HASH_BYTES,), per_token=False),
+        "read_hashes": ArrayLayout("|u1", (HASH_BYTES,), per_token=False),
     }
     if not source.has_pairs:
         del layouts["segment_ids"]
@@ -166,6 +168,7 @@ def _tokenize_batch(
         "lengths": token_ids.row_lengths().numpy(),
         "labels": _label_rows(labels, source),
         "text_hashes": text_hashes(texts, pairs),
+        "read_hashes": read_hashes(texts, pairs),
     }
 
 

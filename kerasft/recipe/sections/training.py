@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from kerasft.metric import MONITORS
 from kerasft.recipe.durations import settle_durations
@@ -149,9 +150,9 @@ class TrainingSettings:
     label_smoothing: float = setting(
         0.0, "Share of a label's probability spread over all classes.", from_up_to(0, 1)
     )
-    class_weights: str | None = setting(
+    class_weights: Mapping[str, float] | str | None = setting(
         None,
-        'Weights of the classes in the loss: "balanced", or "neg=1, pos=2.5".',
+        'Weights of the classes in the loss: "balanced", or a table; other classes weigh 1.',
         CLASS_WEIGHTS,
     )
     monitor: str = setting(

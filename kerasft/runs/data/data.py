@@ -17,10 +17,12 @@ from kerasft.data.plan.batch_plan import BatchPlan, evaluation_batches
 from kerasft.data.plan.splits import Splits, build_splits, oversample
 from kerasft.data.plan.weights import class_weights
 from kerasft.data.sources.source import Source
+from kerasft.data.store.hashes import join_near_copies
 from kerasft.data.store.token_store import TokenStore, load_or_build_token_store
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import Forward, predict_logits
 from kerasft.recipe import Recipe
+from kerasft.recipe.settings import to_literal
 from kerasft.runs.data.lost_labels import check_no_label_is_lost
 from kerasft.runs.data.source import (
     TEST,
@@ -46,12 +48,15 @@ class Data:
         stores: A token store for each split: `train`, `validation`, and those of `test_names`.
             A validation split held out of the dataset's train split may keep more tokens per text
             than training does.
+        hashes: The hash of each example's text by split, uint8 `(num_examples, 16)`; the same for
+            texts that an encoder reads alike.
         splits: Indices into the stores for training, validation and testing.
         test_names: The test splits, `test` first; may be empty.
     """
 
     source: Source
     stores: dict[str, TokenStore]
+    hashes: dict[str, np.ndarray]
     splits: Splits
     test_names: tuple[str, ...]
 
@@ -86,12 +91,16 @@ def load_data(
     stores = _load_stores(plan_stores(recipe, preprocessor, names), source, log)
     tests = tuple(name for name in names if name.startswith(TEST))
     given = names[VALIDATION] != names["train"]
+    hashes = join_near_copies(
+        {name: store.text_hashes for name, store in stores.items()},
+        {name: store.read_hashes for name, store in stores.items()},
+    )
     train = stores["train"]
     splits = build_splits(
-        train.text_hashes,
+        hashes["train"],
         train.labels,
-        {name: stores[name].text_hashes for name in tests},
-        validation_hashes=stores[VALIDATION].text_hashes if given else None,
+        {name: hashes[name] for name in tests},
+        validation_hashes=hashes[VALIDATION] if given else None,
         group_hashes=group_hashes(source, names, given),
         validation_fraction=recipe.data.validation_fraction,
         num_examples={"train": recipe.data.train_examples, TEST: recipe.data.test_examples},
@@ -99,14 +108,14 @@ def load_data(
         seed=recipe.training.seed,
     )
     _check_labels(names, stores)
-    check_no_label_is_lost(source, stores, splits, log)
+    check_no_label_is_lost(source, stores, hashes, splits, log)
     log(_describe_splits(source, splits, tests))
     if recipe.data.oversample:
         _check_single(source, "data.oversample=true")
         balanced = oversample(train.labels, splits.train, recipe.training.seed)
         log(f"Oversampling: {len(splits.train):,} training examples become {len(balanced):,}.")
         splits = dataclasses.replace(splits, train=balanced)
-    return Data(source, stores, splits, tests)
+    return Data(source, stores, hashes, splits, tests)
 
 
 def plan_stores(
@@ -163,14 +172,15 @@ def example_weights(recipe: Recipe, data: Data) -> np.ndarray | None:
     weights = recipe.training.class_weights
     if weights is None:
         return None
-    _check_single(data.source, f'training.class_weights="{weights}"')
+    received = f"training.class_weights={to_literal(weights)}"
+    _check_single(data.source, received)
     labels = data.stores["train"].labels
     by_class = class_weights(weights, labels[data.splits.train], data.source.label_names)
     of_examples = by_class[labels].astype(np.float32)
     if not of_examples[data.splits.train].any():
         raise UserError(
             "All training examples weigh 0: nothing would be learnt.",
-            received=f'training.class_weights="{weights}"',
+            received=received,
             expected="a weight above 0 for a class that has training examples",
         )
     return of_examples

@@ -20,6 +20,7 @@ _TRAIN = "train"
 def check_no_label_is_lost(
     source: Source,
     stores: Mapping[str, TokenStore],
+    hashes: Mapping[str, np.ndarray],
     splits: Splits,
     log: Callable[[str], object],
 ) -> None:
@@ -43,7 +44,7 @@ def check_no_label_is_lost(
         if not known[label]:
             log(f"warning: train has no example of {name}: the model cannot learn it.")
             continue
-        told = f"{name} ({', '.join(_where(label, stores, splits))})"
+        told = f"{name} ({', '.join(_where(label, stores, hashes, splits))})"
         if validated[label]:
             log(f"warning: no training example is left of {told}: it cannot be learnt.")
         else:
@@ -59,18 +60,21 @@ def check_no_label_is_lost(
         )
 
 
-def _where(label: int, stores: Mapping[str, TokenStore], splits: Splits) -> Iterator[str]:
+def _where(
+    label: int,
+    stores: Mapping[str, TokenStore],
+    hashes: Mapping[str, np.ndarray],
+    splits: Splits,
+) -> Iterator[str]:
     """Yields the places where a label's examples went, with counts."""
-    store = stores[_TRAIN]
-    rows = np.flatnonzero(_has(store.labels, label))
-    hashes = store.text_hashes[rows]
+    rows = np.flatnonzero(_has(stores[_TRAIN].labels, label))
+    own = hashes[_TRAIN][rows]
     counted = np.zeros(len(rows), bool)
     places = {"also in test": np.zeros(len(rows), bool)}
     for name in splits.tests:
-        places["also in test"] |= stand_in(hashes, stores[name].text_hashes)
+        places["also in test"] |= stand_in(own, hashes[name])
     if splits.validation_store == VALIDATION:
-        given = stores[VALIDATION].text_hashes
-        places["also in validation"] = stand_in(hashes, given)
+        places["also in validation"] = stand_in(own, hashes[VALIDATION])
     else:
         places["held out for validation"] = np.isin(rows, splits.validation)
     places["left out by data.train_examples or a group"] = np.ones(len(rows), bool)

@@ -27,15 +27,17 @@ def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
 
     Returns:
         Plain data: for each split the number of examples and a digest of texts, labels and groups;
-        the label names; a digest of the tokenizer.
+        the label names; a digest of the tokenizer; how many texts are near-copies of others, which
+        versions before 2026-11-29 split as different texts.
     """
     names = split_names(recipe)
     groups = group_hashes(data.source, names, names[VALIDATION] != names[_TRAIN])
-    splits = {}
+    splits, near_copies = {}, 0
     for split, store in data.stores.items():
         if split == VALIDATION and names[split] == names[_TRAIN]:
             continue  # held out of train
         of_groups = groups.get(split)
+        near_copies += int((data.hashes[split] != store.text_hashes).any(axis=1).sum())
         splits[split] = {
             "examples": len(store),
             "texts": _digest(store.text_hashes),
@@ -48,6 +50,7 @@ def describe_data(recipe: Recipe, data: Data, preprocessor) -> dict[str, Any]:
         "label_kind": data.source.label_kind,
         "label_names": list(data.source.label_names),
         "tokenizer": _digest(np.frombuffer(config, np.uint8)),
+        "near_copies": near_copies,
     }
 
 
@@ -115,6 +118,15 @@ def _check_same(
 ) -> None:
     """Refuses data that differs from a run's record; a run without a record accepts any."""
     before = read_data_record(folder)
+    is_earlier = before is None or "near_copies" not in before
+    if is_earlier and now["near_copies"] and (splits is None or _TRAIN in splits):
+        raise UserError(
+            f"The run {folder.path} was begun by an earlier version, which held out other "
+            "validation examples.",
+            received=f"{now['near_copies']:,} texts that differ from others in case, accents or "
+            "blanks alone; they stay in one split now",
+            fix="use the version that the run was begun with, or train a new run.",
+        )
     if before is None:
         return
     changes = [*_label_changes(before, now), *_split_changes(before, now, splits)]

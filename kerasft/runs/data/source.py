@@ -128,6 +128,7 @@ def inspect(
         preprocessor=measure,
         sequence_length=recipe.model.sequence_length * windows,
         splits=list(dict.fromkeys(split_names(recipe).values())),
+        keeps_leaks=recipe.data.keep_train_test_duplicates,
     )
     for line in inspection.to_lines():
         log(line)

@@ -26,6 +26,7 @@ def build_store(lengths, pairs=False):
         offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
         labels=np.arange(len(lengths), dtype=np.int32) % 2,
         text_hashes=np.zeros((len(lengths), 16), np.uint8),
+        read_hashes=np.zeros((len(lengths), 16), np.uint8),
     )
 
 

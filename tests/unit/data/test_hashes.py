@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasft.data.plan.splits import text_hashes
-from kerasft.data.store.hashes import count_different, number_equal, stand_in
+from kerasft.data.store.hashes import count_different, join_near_copies, number_equal, stand_in
 
 NUMBERS = st.lists(st.integers(0, 300), max_size=200)
 
@@ -34,3 +34,25 @@ def test_hashes_of_one_range_and_of_none():
     hashes[0, 0] = 255
     assert number_equal(hashes).tolist() == [2, 1, 0]
     assert number_equal(hashes[:0]).tolist() == []
+
+
+@given(NUMBERS, NUMBERS)
+def test_near_copies_get_the_lowest_hash_of_all_splits(train, test):
+    own = {"train": hashes_of(train), "test": hashes_of(test)}
+    read = {
+        split: hashes_of(n // 7 for n in numbers)
+        for split, numbers in (("train", train), ("test", test))
+    }
+    joined = join_near_copies(own, read)
+    for split, numbers in (("train", train), ("test", test)):
+        lowest = [
+            min(hashes_of([other])[0].tobytes() for other in train + test if other // 7 == n // 7)
+            for n in numbers
+        ]
+        assert [row.tobytes() for row in joined[split]] == lowest
+
+
+def test_without_near_copies_the_hashes_stay():
+    own = {"train": hashes_of([3, 1, 3]), "test": hashes_of([1])}
+    joined = join_near_copies(own, {"train": hashes_of("bab"), "test": hashes_of("a")})
+    assert all(np.array_equal(joined[split], own[split]) for split in own)

@@ -185,6 +185,25 @@ class TestResuming:
         assert resume(interrupted).metrics
         assert read_data_record(interrupted)["splits"]["train"]["examples"] == 40
 
+    @pytest.mark.parametrize("near_copies", [0, 2])
+    def test_a_run_of_an_earlier_version_has_the_same_splits(self, place, near_copies):
+        rows = table(40).splitlines()
+        copies = [row.upper().replace(",NEG", ",neg").replace(" ", "  ") for row in rows[1:5:2]]
+        Path("train.csv").write_text("\n".join(rows + copies[:near_copies]) + "\n")
+        break_off()
+        (run,) = map(RunDir, (place / "runs").iterdir())
+        record = run.read_json("data.json")
+        assert record.pop("near_copies") == near_copies
+        run.write_json("data.json", record)
+        if not near_copies:
+            assert resume(run).metrics
+            return
+        with pytest.raises(UserError, match=r"earlier version, which held out .*2 texts that"):
+            resume(run)
+        (run.path / "data.json").unlink()
+        with pytest.raises(UserError, match="earlier version, which held out other"):
+            resume(run)
+
 
 class TestAFinishedRun:
     def test_is_evaluated_on_its_own_test_alone(self, place, finished):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def test_split_names(make_recipe, overrides, names):
 
 
 def test_classes_are_weighed_in_the_batches(make_context):
-    context = make_context({"training.class_weights": "neg=3"})
+    context = make_context({"training.class_weights": {"neg": 3}})
     batches = run_data.train_batches(
         context.data, context.plan, total_steps=2, replicas=1, weights=context.example_weights
     )
@@ -96,3 +98,19 @@ def test_a_run_without_test_splits_ends_with_validation(make_context):
     context = make_context({"data.test_splits": ()})
     assert context.data.test_names == ()
     assert set(context.data.stores) == {"train", "validation"}
+
+
+def test_near_copies_stay_in_one_split_and_are_left_out_if_they_stand_in_test(make_context):
+    rows = [(f"A quiet film, number {i} of many", i % 2) for i in range(60)]
+    loud = [(f"a QUIET  film , number {i} of many", label) for i, (_, label) in enumerate(rows)]
+    for name, lines in (("train.csv", rows + loud), ("test.csv", loud[:6])):
+        with open(name, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *lines])
+    files = {"data.dataset": "files", "data.test_examples": None, "data.train_examples": None}
+    context = make_context(
+        files | {"data.train_files": ["train.csv"], "data.test_files": ["test.csv"]}
+    )
+    splits = context.data.splits
+    assert splits.report["train_left_out_also_in_test"] == 12
+    assert {*splits.validation % 60}.isdisjoint(splits.train % 60)
+    assert len(splits.validation) == 2 * len({*splits.validation % 60}) > 0

@@ -37,7 +37,8 @@ def check(train, tests=(), validation=None, *, kind="single", **options):
     )
     told = []
     source = types.SimpleNamespace(label_kind=kind, label_names=NAMES)
-    check_no_label_is_lost(source, stores, splits, told.append)
+    hashes = {name: found.text_hashes for name, found in stores.items()}
+    check_no_label_is_lost(source, stores, hashes, splits, told.append)
     return told
 
 

@@ -160,13 +160,15 @@ def _add(parameters: keras_tuner.HyperParameters, dimension: Dimension) -> None:
 
 
 def _encode(value: Any) -> Any:
-    """Encodes a list of texts as JSON text, since KerasTuner has no list values."""
-    return json.dumps(value) if isinstance(value, tuple) else value
+    """Encodes a list or table as JSON text, since KerasTuner has no such values."""
+    return json.dumps(value) if isinstance(value, tuple | dict) else value
 
 
 def _decode(dimension: Dimension, value: Any) -> Any:
     """Undoes `_encode`, and restores booleans, which KerasTuner turns into 0 and 1."""
     kind = dimension.setting.type
+    if kind is dict:
+        return json.loads(value) if value.startswith("{") else value
     return tuple(json.loads(value)) if kind is tuple else kind(value)
 
 

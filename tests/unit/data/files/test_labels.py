@@ -6,8 +6,7 @@ from collections import Counter
 
 import pytest
 
-from kerasft.data.files.cells import as_number, as_word, as_words, is_missing
-from kerasft.data.files.labels import LabelCounts, check_names, check_seen, sort_names
+from kerasft.data.files.labels import LabelCounts
 from kerasft.errors import UserError
 
 
@@ -15,7 +14,7 @@ def count(cells, kind="auto", separator=None):
     counts = LabelCounts(kind, separator)
     for number, cell in enumerate(cells, start=2):
         counts.add(cell, f"a.csv:{number}")
-    counts.check_mixture()
+    counts.detect()
     return counts
 
 
@@ -43,6 +42,14 @@ def count(cells, kind="auto", separator=None):
         (["red;green", "red", "green;blue", "blue"], "multi", ";"),
         (["R&B|Soul", "x", "y"], "single", None),  # more words than cells: no separator
         (["a|", "b", "a"], "single", None),  # nothing on one side
+        (["a|", "|b", "a|b|", "a"] * 3, "multi", "|"),
+        (["a|", "|b", "a||b", "a"] * 3, "single", None),  # nothing between
+        (["['a' 'b']", "['b'\n 'c']", '["a"]'], "multi", None),  # NumPy
+        (["[1 2]", "[2]"], "multi", None),
+        (["('a', 'b')", "('b',)", "{'a'}"], "multi", None),
+        (["(a)", "{b}"], "single", None),
+        (["1234567890123456789", "1234567890123456790"], "single", None),
+        (["1,000", "12,5", "$5.50"], "single", None),
         (["a,b", "a", "b", "b,a"], "single", None),  # commas stand in names, too
         (["a|b", "a", "b"] + ["c"] * 40, "single", None),  # too rare to be sure
     ],
@@ -58,6 +65,7 @@ def test_what_the_user_says_counts_more():
     assert count(["a,b", "c"], "multi").detect() == ("multi", ",")
     assert count(["a", "c"], "multi").detect() == ("multi", None)
     assert count(["a,b", "a"], "auto", ",").detect() == ("multi", ",")
+    assert count(["a;b;", "a;;b"], "multi").detect() == ("multi", ";")
     assert count(["1", "2"], "number").detect() == ("number", None)
 
 
@@ -69,54 +77,6 @@ def test_a_mixture_is_told_with_its_places(cells):
 
 def test_control_numbers_as_text_and_as_numbers_are_no_mixture():
     assert count([1, "2"]).names(None) == Counter({"1": 1, "2": 1})
-
-
-@pytest.mark.parametrize(
-    ("cell", "word"), [(5, "5"), (5.0, "5"), (" 5 ", "5"), (True, "true"), (2.5, "2.5")]
-)
-def test_as_word(cell, word):
-    assert as_word(cell) == word
-
-
-def test_as_words():
-    assert as_words("b; a;;b ", ";") == ["b", "a"]
-    assert as_words(["b", 1, "b"], None) == ["b", "1"]
-    assert as_words("a;b", None) == ["a;b"]
-    assert as_words("", ";") == []
-
-
-@pytest.mark.parametrize("cell", [None, "", "  ", float("nan")])
-def test_missing(cell):
-    assert is_missing(cell)
-
-
-@pytest.mark.parametrize("cell", ["0", 0, 0.0, False, []])
-def test_control_not_missing(cell):
-    assert not is_missing(cell)
-
-
-def test_as_number():
-    assert as_number(" 1e3 ") == 1000.0
-    assert [as_number(cell) for cell in ("x", "1,5", "nan", "inf", True, [1])] == [None] * 6
-
-
-def test_numbers_are_sorted_as_numbers():
-    assert sort_names(["10", "9", "-1"]) == ("-1", "9", "10")
-    assert sort_names(["b", "10", "9"]) == ("10", "9", "b")
-    assert sort_names(["10.0", "9.0"]) == ("9.0", "10.0")
-    assert sort_names(["010", "9"]) == ("010", "9")
-
-
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ({"a": 9}, r"All training examples have one label.*'a'"),
-        ({str(n): 1 for n in range(99)}, r"99 of 99 labels.*0, 1, 2, 3, 4, \.\.\..*--label NAME"),
-    ],
-)
-def test_labels_that_cannot_be_learnt_are_told(counts, message):
-    with pytest.raises(UserError, match=message):
-        check_names(Counter(counts))
 
 
 def test_what_the_user_says_may_not_fit():
@@ -147,19 +107,41 @@ def test_memory_holds_ten_thousand_numbers_and_more_words_are_refused():
         count([[f"text {index}"] for index in range(10_001)])
 
 
-@pytest.mark.parametrize("cells", [["a", "a"], ["1.5", "1.50"], [["a", "b"], ["b", "a"]]], ids=str)
-def test_labels_that_are_all_alike_are_told(cells):
-    with pytest.raises(UserError, match="All training examples have one label"):
-        count(cells).check_variety()
+VECTORS = {
+    "lists": [[0, 1, 1], [1, 0, 0]],
+    "booleans": [[True, True], [False, True]],
+    "JSON": ["[0, 1, 1]", "[1, 0, 0]"],
+    "NumPy": ["[0 1 1]", "[1 0\n 0]"],
+    "NumPy's floats": ["[0. 1. 1.]", "[1. 0. 0.]"],
+    "tuples": ["(0, 1, 1)", "(1, 0, 0)"],
+    "commas": ["0,1,1", "1,0,0"],
+    "blanks": ["0 1 1", "1 0 0"],
+    "separators": ["0;1;1", "1;0;0"],
+}
 
 
-def test_control_one_label_and_none_differ():
-    counts = count([["a"], ["a"]])
-    counts.add_nothing()
-    counts.check_variety()
+@pytest.mark.parametrize("cells", VECTORS.values(), ids=VECTORS)
+@pytest.mark.parametrize("kind", ["auto", "multi"])
+def test_positions_are_no_labels(cells, kind):
+    with pytest.raises(UserError, match=r"vectors of 0 and 1.*a\.csv:2.*--label toxic insult"):
+        count(cells, kind)
 
 
-def test_unseen_labels_are_told_with_their_rows():
-    cells = [(["a", "z"], "v.csv:2"), (["z"], "v.csv:3"), (["b"], "v.csv:4")]
-    with pytest.raises(UserError, match=r"validation.*z \(v\.csv:2, v\.csv:3\).*one of a, b"):
-        check_seen("validation", cells, {"a": 0, "b": 1})
+@pytest.mark.parametrize(
+    "cells", [[[0], [0, 1], []], ["[0]", "[1, 0]"], ["0", "1"], ["0 1", "0 2"], [["1", "1"], ["2"]]]
+)
+def test_control_lists_of_the_labels_0_and_1(cells):
+    assert count(cells)
+
+
+def test_classes_may_look_like_vectors_if_the_user_says_so():
+    assert count(["[0, 1, 1]", "[1, 0, 0]"], "single").detect() == ("single", None)
+
+
+def test_more_classes_than_memory_holds_are_refused_also_if_they_are_numbers():
+    with pytest.raises(UserError, match="more than 10,000 different labels"):
+        count([str(index // 2) for index in range(20_004)], "single")
+
+
+def test_codes_are_numbers_if_the_user_says_so():
+    assert count([f"{index:07d}" for index in range(10_001)], "number").detect()[0] == "number"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import hypothesis
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import strategies as st
 
@@ -117,6 +121,8 @@ def test_what_cannot_be_learnt_is_told(open_source, content, options, message):
         ('{"text": 5, "label": "x"}', r"t\.jsonl:1: the text is a number"),
         ('{"text": true, "label": "x"}', r"t\.jsonl:1: the text is true or false"),
         ('{"text": "a\\ud800", "label": "x"}', r"t\.jsonl:1: the text holds half of a char"),
+        ('{"text": "a", "label": "x\\ud83d"}', r"t\.jsonl:1: the label holds half of a char"),
+        ('{"text": "a", "label": ["x\\ud83d"]}', r"t\.jsonl:1: the label holds half of a char"),
         ('{"text": "a", "label": {"x": 1}}', r"t\.jsonl:1: the label is an object"),
         ('{"text": "a", "label": ["x", null]}', r"t\.jsonl:1: the label is a list.*or null"),
     ],
@@ -147,6 +153,75 @@ def test_groups_have_the_hash_of_their_name(write):
         assert len(set(hashes)) == 4  # two rows without a user are two groups
     said = "2 rows with no group: each text is a group of its own (train.csv:6, train.csv:7)."
     assert f"train: {said}" in source.findings
+
+
+def test_half_a_character_in_a_group_is_told(open_source):
+    with pytest.raises(UserError, match=r"t\.jsonl:1: the group holds half of a character"):
+        open_source('{"text": "a", "label": "x", "by": "k\\ud83d"}\n', "t.jsonl", group_column="by")
+
+
+def test_equal_groups_are_one_however_they_are_spelled(write):
+    files = [
+        write("a.csv", "text,label,by\na,0,12\nb,1,12.0\nc,0,caf\u00e9\nd,1,cafe\u0301\ne,1,012\n"),
+        write(
+            "b.jsonl", '{"text": "f", "label": 1, "by": 12}\n{"text": "g", "label": 0, "by": 12.5}'
+        ),
+    ]
+    source = FileSource(
+        train_files=files, text_column="text", label_column="label", group_column="by"
+    )
+    groups = [row.tobytes() for row in source.group_hashes("train")]
+    names = ("12", "12", "caf\u00e9", "caf\u00e9", "012", "12", "12.5")
+    assert groups == [hash_text(name.encode()) for name in names]
+
+
+def json_lines(*labels):
+    return "".join(json.dumps({"text": f"t{i}", "label": x}) + "\n" for i, x in enumerate(labels))
+
+
+def csv_of(*labels):
+    return "text,label\n" + "".join(f"c{i},{label}\n" for i, label in enumerate(labels))
+
+
+EQUAL_LABELS = {
+    "integers and floats": ({"a.csv": csv_of(0, 1), "b.csv": csv_of("0.0", "1.0")}, "0 1"),
+    "booleans": ({"a.csv": csv_of(True, False), "b.jsonl": json_lines(True, False)}, "false true"),
+    "composed": (
+        {"a.csv": csv_of("caf\u00e9", "x"), "b.csv": csv_of("cafe\u0301", "x")},
+        "caf\u00e9 x",
+    ),
+    "exponents": ({"a.csv": csv_of("1e3", 5), "b.csv": csv_of(1000, "5.")}, "5 1000"),
+    "long numbers": (
+        {"a.csv": csv_of(*[10**18 + 1, 10**18 + 2] * 2)},
+        f"{10**18 + 1} {10**18 + 2}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "names"), EQUAL_LABELS.values(), ids=EQUAL_LABELS)
+def test_equal_labels_are_one_class_however_they_are_spelled(write, files, names):
+    paths = [write(name, content) for name, content in files.items()]
+    source = FileSource(train_files=paths)
+    assert source.label_names == tuple(names.split())
+    assert sorted(example.label for example in source.iterate("train")) == [0, 0, 1, 1]
+    merged = sum(" are one: " in finding for finding in source.findings)
+    assert merged == (len(files) > 1) * (1 if "x" in names else 2)
+
+
+def test_a_label_of_a_test_may_be_spelled_otherwise(write):
+    train = write("a.csv", csv_of(*["cafe\u0301", "bar"] * 2))
+    tests = [write("b.csv", csv_of("caf\u00e9", "bar"))]
+    source = FileSource(train_files=[train], test_files=tests)
+    assert source.label_names == ("bar", "cafe\u0301")  # as train spells it
+    assert [example.label for example in source.iterate("test")] == [1, 0]
+
+
+def test_a_float32_is_named_by_its_own_digits(write, tmp_path):
+    labels = pyarrow.array(np.float32([0.1, 0.2] * 2))
+    table = pyarrow.table({"text": list("abcd"), "label": labels})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    files = [str(tmp_path / "a.parquet"), write("b.csv", csv_of("0.1", "0.2"))]
+    assert FileSource(train_files=files, label_kind="single").label_names == ("0.1", "0.2")
 
 
 def test_without_a_group_column_there_are_no_groups(open_source):

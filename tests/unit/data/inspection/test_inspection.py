@@ -10,6 +10,8 @@ from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 from kerasft.models.tiny_random import load_vocabulary
 
+ASIDE = "(case, accents and blanks aside)"
+
 
 def problems_of(inspection):
     return [(problem.level, problem.split, problem.what) for problem in inspection.problems]
@@ -35,7 +37,11 @@ def test_duplicates_and_empty_texts(inspect, balanced):
     inspection = inspect({"train": [*balanced, balanced[0], balanced[0], ("  ", 0)]})
     assert problems_of(inspection) == [
         ("warning", "train", "1 text empty"),
-        ("note", "train", "2 rows with a text that another row has, too"),
+        (
+            "note",
+            "train",
+            f"2 rows with a text that another row has, too {ASIDE}",
+        ),
     ]
     assert inspection.splits["train"].distinct_texts == 21
 
@@ -45,7 +51,11 @@ def test_pairs_are_equal_when_both_texts_are(inspect):
     inspection = inspect({"train": [*rows, ("q0", "a1", 1), ("q0", "a0", 0), ("q2", " ", 0)]})
     assert problems_of(inspection) == [
         ("warning", "train", "1 text empty"),
-        ("note", "train", "1 row with a text that another row has, too"),
+        (
+            "note",
+            "train",
+            f"1 row with a text that another row has, too {ASIDE}",
+        ),
     ]
     assert inspection.splits["train"].lengths.percentiles[50] == 2
 
@@ -101,6 +111,92 @@ def test_texts_in_two_splits(inspect, balanced):
     assert leaks["train and test"].what == "3 texts in both, 4 rows of train"
     assert "left out of training" in leaks["train and test"].fix
     assert "would flatter" in leaks["validation and test"].fix
+
+
+def test_near_copies_are_equal_texts(inspect, balanced):
+    copies = [("A text of  its own , number 1", 0), ("a te\u0301xt of its own, number 2", 0)]
+    inspection = inspect(
+        {"train": [*balanced, *copies], "test": [("A TEXT OF ITS OWN, NUMBER 5", 1)]}
+    )
+    train = inspection.splits["train"]
+    assert (train.duplicates, train.conflicting_texts) == (2, 1)
+    assert [(leak.shared, leak.rows) for leak in inspection.leaks] == [(1, 1)]
+
+
+RARE = (("cancel it", 2), ("stop it", 2))
+NAMES = ("neg", "pos", "cancel")
+
+
+class TestNothingIsLeft:
+    def test_of_a_class_that_stands_in_the_test(self, inspect, balanced):
+        rows = {"train": [*balanced, *RARE], "test": [balanced[0], *RARE]}
+        with pytest.raises(UserError, match=r"No training example is left of cancel: all 2 occur"):
+            inspect(rows, label_names=NAMES).check()
+        rows["test"].pop()  # control
+        inspect(rows, label_names=NAMES).check()
+
+    def test_of_a_label_of_several(self, inspect, balanced):
+        rows = {
+            split: [(text, (label,)) for text, label in of_split]
+            for split, of_split in (("train", [*balanced, *RARE]), ("test", RARE))
+        }
+        with pytest.raises(UserError, match=r"No training example is left of cancel: all 2 occur"):
+            inspect(rows, label_kind=MULTI, label_names=NAMES).check()
+
+    def test_of_a_class_by_its_group(self, inspect, balanced):
+        groups = {"train": text_hashes([b"a"] * 20 + [b"b"] * 2), "test": text_hashes([b"b"])}
+        rows = {"train": [*balanced, *RARE], "test": [("another", 0)]}
+        with pytest.raises(UserError, match=r"No training example is left of cancel"):
+            inspect(rows, groups=groups, label_names=NAMES).check()
+
+    def test_of_a_class_that_validation_shows_is_a_warning(self, inspect, balanced):
+        rows = {"train": [*balanced, *RARE], "validation": RARE}
+        (problem,) = [p for p in inspect(rows, label_names=NAMES).problems if "left of" in p.what]
+        assert problem.level == "warning"
+
+    def test_of_a_file_that_is_its_own_test(self, make_source, balanced):
+        source = make_source({"train": balanced, "test": balanced})
+        with pytest.raises(UserError, match=r"Nothing is left to train on: all 20 rows occur in t"):
+            inspect_source(source).check()
+        kept = inspect_source(source, keeps_leaks=True)
+        kept.check()
+        assert "leave data.keep_train_test_duplicates out" in kept.problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("pos", "Pos"), "look alike: pos and Pos"),
+        (("pos", "pos\u200b"), r"look alike: pos and pos<U\+200B>"),
+        (("ne g", "ne\u00a0g"), r"look alike: ne g and ne<U\+00A0>g"),
+        (("New York", "newyork"), "look alike: New York and newyork"),
+        (("0.1", "0.10"), r"look alike: 0\.1 and 0\.10"),
+        (("nan", "pos"), r"write for a missing value: nan \(10\)"),
+        (("12%", "15%"), "look like numbers written with percent signs"),
+    ],
+)
+def test_labels_that_may_be_meant_otherwise(inspect, balanced, names, told):
+    with pytest.raises(AssertionError, match=told):
+        assert problems_of(inspect({"train": balanced}, label_names=names)) == []
+
+
+@pytest.mark.parametrize(
+    "names", [("neg", "pos"), ("1234567890123456789", "1234567890123456790"), ("none", "na")]
+)
+def test_control_names_that_are_right(inspect, balanced, names):
+    assert problems_of(inspect({"train": balanced}, label_names=names)) == []
+
+
+@pytest.mark.parametrize(
+    ("each", "detected", "warned"), [(4, True, 1), (4, False, 0), (1, True, 0)]
+)
+def test_whole_numbers_may_be_classes(make_source, each, detected, warned):
+    rows = [(f"text {row}", float(row % 60)) for row in range(60 * each)]
+    source = make_source({"train": rows}, label_kind=NUMBER, label_names=())
+    source.kind_is_detected = detected
+    problems = inspect_source(source).problems
+    assert len(problems) == warned
+    assert all("--label-kind single" in p.fix and "60 different whole" in p.what for p in problems)
 
 
 def test_groups(inspect, balanced):
@@ -200,6 +296,22 @@ def test_quantiles_of_numbers(inspect):
     assert any("label at most: 0 (0 %), 0.5 (5 %)" in line for line in inspection.to_lines())
 
 
+@pytest.mark.parametrize(
+    ("first", "step", "told"),
+    [
+        (1900, 1, ()),
+        (10_000_000, 1, ()),
+        (1_700_000_000, 1, ("All labels are the same number to a float32",)),
+        (1_700_000_000, 100, ("The labels have more digits than a float32 keeps",)),
+    ],
+)
+def test_numbers_that_float32_does_not_keep(inspect, first, step, told):
+    rows = [(f"text {row}", float(first + step * row)) for row in range(60)]
+    problems = inspect({"train": rows}, label_kind=NUMBER, label_names=()).problems
+    assert [problem.what.partition(":")[0] for problem in problems] == list(told)
+    assert all(problem.fix.startswith("subtract a constant") for problem in problems)
+
+
 def test_lengths_in_tokens(inspect):
     rows = [("a " * length, length % 2) for length in range(1, 101)]
     preprocessor = length_preprocessor(load_vocabulary())
@@ -240,6 +352,7 @@ def test_faults_of_encoding_are_counted(inspect, balanced):
     assert [(level, what.split(" ", 2)[0]) for level, _, what in problems_of(inspection)] == [
         ("warning", "1"),
         ("warning", "1"),
+        ("note", "1"),  # "caf\x07" is read as "caf\ufffd" is
         ("note", "1"),
         ("note", "4.2%"),
     ]
@@ -300,8 +413,8 @@ def test_imdb(shared_tfds):
     assert source.name == "imdb_reviews/plain_text"
     inspection = inspect_source(source)
     train, test = inspection.splits["train"], inspection.splits["test"]
-    assert (train.rows, train.distinct_texts) == (25000, 24904)
-    assert (test.rows, test.distinct_texts) == (25000, 24801)
+    assert (train.rows, train.distinct_texts) == (25000, 24901)
+    assert (test.rows, test.distinct_texts) == (25000, 24799)
     assert train.counts == {"neg": 12500, "pos": 12500}
     (leak,) = inspection.leaks
     assert (leak.shared, leak.rows) == (123, 123)
