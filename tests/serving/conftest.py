@@ -47,6 +47,7 @@ class Server:
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
         self.lines: list[str] = []  # what ours has told
+        self.is_real = REAL in os.environ  # whose messages are others
 
     def ask(self, method, path, body=None, **options):
         """Returns status and JSON of an answer; what is no bytes is sent as JSON."""

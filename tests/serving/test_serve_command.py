@@ -266,7 +266,7 @@ def test_sigterm_ends_the_server_when_all_is_answered(until):
     assert found[0].status == 200
     assert found[0].json()["predictions"][0] >= 1.0
     assert "Embedded server, for trying and for tests" in told
-    assert "Stopping: no new requests; what is in the house is answered." in told
+    assert "Stopping: new requests are refused, those in flight are answered." in told
     assert "warning" not in told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_VALUES = 1_000_000  # of a request: numbers and texts. Python objects take 30 to 200 bytes each
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -18,5 +20,5 @@ class Limits:
 
     @property
     def all_bodies_bytes(self) -> int:
-        """Bytes of all requests in memory at a time."""
-        return 16 * self.body_bytes
+        """Bytes of all HTTP requests in memory at a time."""
+        return 8 * self.body_bytes

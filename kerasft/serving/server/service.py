@@ -1,0 +1,125 @@
+"""Answers the requests of both protocols: finds the model, builds the inputs, computes."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from kerasft.serving.server.calls import Call, classification_result, regression_result
+from kerasft.serving.server.gate import Gate
+from kerasft.serving.server.limits import Limits
+from kerasft.serving.server.models import Models
+from kerasft.serving.server.servable import Servable
+from kerasft.serving.server.status import ServingError, invalid
+
+SIGNATURE_DEF = "signature_def"
+_LARGE = 1 << 16  # bytes of a body; larger ones are read or written in a thread
+
+T = TypeVar("T")
+
+
+class Service:
+    """The requests that REST and gRPC have in common.
+
+    Args:
+        models: The models.
+        limits: Limits of a request.
+        log: Called with the traceback of a bug.
+
+    Attributes:
+        gate: Entered by each request.
+    """
+
+    def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
+        self.models = models
+        self.limits = limits
+        self.gate = Gate()
+        self._log = log
+        # One thread: large bodies take much memory while they are read.
+        self._reading = ThreadPoolExecutor(1, "read")
+
+    def close(self) -> None:
+        """Stops the thread."""
+        self._reading.shutdown(wait=False, cancel_futures=True)
+
+    def describe(self, error: Exception) -> ServingError:
+        """Returns what a caller is told about an error; logs the traceback of a bug."""
+        if isinstance(error, ServingError):
+            return error
+        self._log("".join(traceback.format_exception(error)))
+        return ServingError("INTERNAL", "Internal error.")
+
+    async def within(self, seconds: float, answer: Awaitable[T]) -> T:
+        """Awaits a response; raises `ServingError` if it takes over `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError as error:
+            message = f"The request was not answered in {seconds:g} seconds."
+            raise ServingError("DEADLINE_EXCEEDED", message) from error
+
+    async def beside_if_large(self, size: int, work: Callable[[], T]) -> T:
+        """Runs `work`, in a thread if about `size` bytes would delay other requests."""
+        if size <= _LARGE:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+    async def predict(
+        self, spec: model_pb2.ModelSpec, size: int, build: Callable[[Servable, int], Call]
+    ) -> tuple[model_pb2.ModelSpec, Call, dict[str, np.ndarray]]:
+        """Answers a request.
+
+        Args:
+            spec: The model.
+            size: Bytes of the request.
+            build: Builds the call, given the model and the most examples of a request.
+
+        Returns:
+            The model that answered, the call, and its outputs by name.
+        """
+        servable = self.models.find(spec)
+        most_rows = servable.batcher.max_batch_size
+        call = await self.beside_if_large(size, lambda: build(servable, most_rows))
+        outputs = await servable.batcher.compute(call.signature_name, call.inputs)
+        found = model_pb2.ModelSpec(name=servable.name, signature_name=call.signature_name)
+        found.version.value = servable.version
+        return found, call, {alias: outputs[alias] for alias in call.outputs}
+
+    async def classify_or_regress(
+        self, spec: model_pb2.ModelSpec, size: int, build: Callable[[Servable, int], Call]
+    ) -> Message:
+        """Answers a request with examples, by the kind of its outputs; see `predict`."""
+        found, call, outputs = await self.predict(spec, size, build)
+        if "outputs" in outputs:
+            result = regression_result(call, outputs)
+            return regression_pb2.RegressionResponse(result=result, model_spec=found)
+        result = classification_result(call, outputs)
+        return classification_pb2.ClassificationResponse(result=result, model_spec=found)
+
+    def metadata(
+        self, spec: model_pb2.ModelSpec, fields: Sequence[str]
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Returns a model's signatures; raises `ServingError` for any other field."""
+        if set(fields) != {SIGNATURE_DEF}:
+            raise invalid(f"The only metadata_field is {SIGNATURE_DEF}, not {list(fields)}.")
+        servable = self.models.find(spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in servable.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
