@@ -72,13 +72,13 @@ def check_names(names: set[str], specs: Specs) -> None:
         raise invalid(f"The inputs must be {', '.join(sorted(specs))}, not {found}.")
 
 
-def request_call(servable: Servable, request: predict_pb2.PredictRequest, most_rows: int) -> Call:
+def request_call(servable: Servable, request: predict_pb2.PredictRequest) -> Call:
     """Checks the proto of a Predict request; raises `ServingError`."""
 
     def build_inputs(specs: Specs) -> Arrays:
         check_names(set(request.inputs), specs)
         return {
-            alias: array_from_proto(request.inputs[alias], spec, most_rows)
+            alias: array_from_proto(request.inputs[alias], spec, servable.most_rows)
             for alias, spec in specs.items()
         }
 
@@ -91,7 +91,6 @@ def examples_call(
     method: str,
     signature_name: str,
     examples: input_pb2.Input,
-    most_rows: int,
 ) -> Call:
     """Checks a request of `method` `classify` or `regress`; raises `ServingError`."""
     name, specs, known = servable.find_signature(signature_name)
@@ -105,7 +104,7 @@ def examples_call(
         context = examples.example_list_with_context.context.SerializeToString()
     if not found:
         raise invalid("The request has no examples.")
-    check_rows(len(found), most_rows)
+    check_rows(len(found), servable.most_rows)
     serialized = np.array([context + one.SerializeToString() for one in found], dtype=object)
     return Call(name, {_EXAMPLES: serialized}, outputs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -14,7 +16,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from kerasft.serving.server.calls import examples_call, request_call
+from kerasft.serving.server.calls import Call, examples_call, request_call
+from kerasft.serving.server.servable import Servable
 from kerasft.serving.server.service import Service
 from kerasft.serving.server.status import invalid
 from kerasft.serving.server.tensors import proto_from_array
@@ -36,21 +39,18 @@ def add_services(server: grpc.aio.Server, service: Service) -> None:
 
 
 def _handler(service: Service, kind: type[Message], answer: Callable[..., Awaitable[Message]]):
-    async def respond(body: bytes) -> bytes:
-        service.gate.check()
-        request = await service.beside_if_large(len(body), lambda: _parse(kind, body))
-        return (await answer(service, request)).SerializeToString()
-
     async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         left = context.time_remaining()
-        seconds = service.limits.seconds
-        with service.gate:
+        seconds = min(math.inf if left is None else left, service.limits.seconds)
+        with service.gate as gate:
             try:
-                seconds = seconds if left is None else min(left, seconds)
-                return await service.within(seconds, respond(body))
+                gate.check()
+                parse = functools.partial(_parse, kind, body)
+                response = await service.within(seconds, answer(service, len(body), parse))
+                return response.SerializeToString()
             except Exception as error:
                 known = service.describe(error)
-                return await context.abort(grpc.StatusCode[known.code], known.message)
+            return await context.abort(grpc.StatusCode[known.code], known.message)
 
     return handle
 
@@ -62,45 +62,47 @@ def _parse(kind: type[Message], body: bytes) -> Message:
         raise invalid(f"The request is not a {kind.DESCRIPTOR.name}.") from error
 
 
-async def _predict(service: Service, request: predict_pb2.PredictRequest) -> Message:
-    found, _, outputs = await service.predict(
-        request.model_spec,
-        request.ByteSize(),
-        lambda servable, most_rows: request_call(servable, request, most_rows),
-    )
+async def _predict(service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    def build() -> tuple[Servable, Call]:
+        request = parse()
+        servable = service.models.find(request.model_spec)
+        return servable, request_call(servable, request)
+
+    found, _, outputs = await service.predict(size, build)
     response = predict_pb2.PredictResponse(model_spec=found)
     for alias, array in outputs.items():
         response.outputs[alias].CopyFrom(proto_from_array(array))
     return response
 
 
-def _on_examples(method: str) -> Callable[[Service, Message], Awaitable[Message]]:
-    def answer(service: Service, request: Message) -> Awaitable[Message]:
+async def _infer(method: str, service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    def build() -> tuple[Servable, Call]:
+        request = parse()
+        servable = service.models.find(request.model_spec)
         name = request.model_spec.signature_name
-        return service.classify_or_regress(
-            request.model_spec,
-            request.ByteSize(),
-            lambda servable, most: examples_call(servable, method, name, request.input, most),
-        )
+        return servable, examples_call(servable, method, name, request.input)
 
-    return answer
+    return await service.classify_or_regress(size, build)
 
 
-async def _metadata(
-    service: Service, request: get_model_metadata_pb2.GetModelMetadataRequest
-) -> Message:
+async def _metadata(service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    request = await service.beside_if_large(size, parse)
     return service.metadata(request.model_spec, request.metadata_field)
 
 
-async def _status(service: Service, request: get_model_status_pb2.GetModelStatusRequest) -> Message:
+async def _status(service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    request = await service.beside_if_large(size, parse)
     return service.models.status(request.model_spec)
 
 
 _METHODS = {
     "PredictionService": {
         "Predict": (predict_pb2.PredictRequest, _predict),
-        "Classify": (classification_pb2.ClassificationRequest, _on_examples("classify")),
-        "Regress": (regression_pb2.RegressionRequest, _on_examples("regress")),
+        "Classify": (
+            classification_pb2.ClassificationRequest,
+            functools.partial(_infer, "classify"),
+        ),
+        "Regress": (regression_pb2.RegressionRequest, functools.partial(_infer, "regress")),
         "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, _metadata),
     },
     "ModelService": {

@@ -144,6 +144,7 @@ class Models:
     def _build(self, name: str, version: int, folder: Path) -> tuple[Servable, int]:
         servable = load_servable(name, version, folder)
         parameters = load_batching_parameters(folder) if self._batching else UNBATCHED
+        servable.most_rows = parameters.max_batch_size
         servable.batcher = Batcher(servable.run, parameters, self._computing)
         return servable, warm_up(servable, folder)
 

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from kerasft.errors import first_line
 from kerasft.export.layout import GRAPH, SIGNATURE
 from kerasft.serving.server.batching import Batcher
+from kerasft.serving.server.limits import MOST_VALUES
 from kerasft.serving.server.status import ServingError, as_serving_error, invalid
 
 
@@ -23,9 +24,11 @@ class Servable:
     Attributes:
         signatures: All signatures in `saved_model.pb`, by name.
         batcher: Computes requests; set by the code that loads it.
+        most_rows: Most examples of a request.
     """
 
     batcher: Batcher
+    most_rows = MOST_VALUES
 
     def __init__(
         self,

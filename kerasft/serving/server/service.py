@@ -57,7 +57,7 @@ class Service:
     def describe(self, error: Exception) -> ServingError:
         """Returns what a caller is told about an error; logs the traceback of a bug."""
         if isinstance(error, ServingError):
-            return error
+            return error.with_traceback(None)  # whose frames hold the request
         self._log("".join(traceback.format_exception(error)))
         return ServingError("INTERNAL", "Internal error.")
 
@@ -77,31 +77,28 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._reading, work)
 
     async def predict(
-        self, spec: model_pb2.ModelSpec, size: int, build: Callable[[Servable, int], Call]
+        self, size: int, build: Callable[[], tuple[Servable, Call]]
     ) -> tuple[model_pb2.ModelSpec, Call, dict[str, np.ndarray]]:
         """Answers a request.
 
         Args:
-            spec: The model.
             size: Bytes of the request.
-            build: Builds the call, given the model and the most examples of a request.
+            build: Parses it; returns its model and the checked call.
 
         Returns:
             The model that answered, the call, and its outputs by name.
         """
-        servable = self.models.find(spec)
-        most_rows = servable.batcher.max_batch_size
-        call = await self.beside_if_large(size, lambda: build(servable, most_rows))
+        servable, call = await self.beside_if_large(size, build)
         outputs = await servable.batcher.compute(call.signature_name, call.inputs)
         found = model_pb2.ModelSpec(name=servable.name, signature_name=call.signature_name)
         found.version.value = servable.version
         return found, call, {alias: outputs[alias] for alias in call.outputs}
 
     async def classify_or_regress(
-        self, spec: model_pb2.ModelSpec, size: int, build: Callable[[Servable, int], Call]
+        self, size: int, build: Callable[[], tuple[Servable, Call]]
     ) -> Message:
         """Answers a request with examples, by the kind of its outputs; see `predict`."""
-        found, call, outputs = await self.predict(spec, size, build)
+        found, call, outputs = await self.predict(size, build)
         if "outputs" in outputs:
             result = regression_result(call, outputs)
             return regression_pb2.RegressionResponse(result=result, model_spec=found)

@@ -10,7 +10,6 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from kerasft.export.layout import MAX_WARMUP_RECORDS, WARMUP
 from kerasft.serving.server.calls import Call, examples_call, request_call
-from kerasft.serving.server.limits import MOST_VALUES
 from kerasft.serving.server.servable import Servable
 from kerasft.serving.server.status import ServingError, as_serving_error, invalid
 
@@ -47,9 +46,9 @@ def _call_of(servable: Servable, record: bytes) -> Call:
         raise invalid(f"{record[:40]!r} is not a PredictionLog.") from error
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
-        return request_call(servable, log.predict_log.request, MOST_VALUES)
+        return request_call(servable, log.predict_log.request)
     if kind in ("classify_log", "regress_log"):
         request = getattr(log, kind).request
         method, name = kind.removesuffix("_log"), request.model_spec.signature_name
-        return examples_call(servable, method, name, request.input, MOST_VALUES)
+        return examples_call(servable, method, name, request.input)
     raise ServingError("UNIMPLEMENTED", f"{kind} is not run.")

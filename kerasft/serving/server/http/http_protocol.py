@@ -1,4 +1,7 @@
-"""HTTP timeouts, which uvicorn lacks for reading a request's head and sending a response."""
+"""What uvicorn's HTTP lacks: timeouts for a request's head and for a response that nobody reads.
+
+It also fails with a traceback when faulty bytes follow a request that is being answered.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,14 @@ def protocol_with_patience(head_seconds: float, answer_seconds: float) -> type[H
                 self._stop_waiting()
             elif self._timer is None:
                 self._wait(head_seconds, self.transport.close)
+
+        def send_400_response(self, msg: str) -> None:
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # what its application sends is dropped
+            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                super().send_400_response(msg)
+            else:
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()

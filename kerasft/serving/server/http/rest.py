@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -132,29 +133,29 @@ class RestApp:
         return to_body(to_dict(self._service.models.status(spec)))
 
     async def _infer(self, spec: model_pb2.ModelSpec, verb: str, body: bytes) -> bytes:
-        def build(servable: Servable, most_rows: int) -> Call:
+        def build() -> tuple[Servable, Call]:
+            servable = self._service.models.find(spec)
             parsed = parse_object(body)
-            examples = read_examples(parsed, most_rows)
-            return examples_call(servable, verb, signature_name_of(parsed), examples, most_rows)
+            examples = read_examples(parsed, servable.most_rows)
+            return servable, examples_call(servable, verb, signature_name_of(parsed), examples)
 
-        return results_body(await self._service.classify_or_regress(spec, len(body), build))
+        return results_body(await self._service.classify_or_regress(len(body), build))
 
     async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        parsed: dict[str, Any] = {}
+        in_rows = False
 
-        def build(servable: Servable, most_rows: int) -> Call:
-            parsed.update(parse_object(body))
-            return predict_call(
-                servable,
-                signature_name_of(parsed),
-                lambda specs: read_tensors(parsed, specs, most_rows),
-            )
+        def build() -> tuple[Servable, Call]:
+            nonlocal in_rows
+            servable = self._service.models.find(spec)
+            parsed = parse_object(body)
+            in_rows = "instances" in parsed
+            read = functools.partial(read_tensors, parsed, most_rows=servable.most_rows)
+            return servable, predict_call(servable, signature_name_of(parsed), read)
 
-        _, _, outputs = await self._service.predict(spec, len(body), build)
-        size = sum(array.nbytes for array in outputs.values())
-        in_rows = "instances" in parsed
+        _, _, outputs = await self._service.predict(len(body), build)
+        size = 8 * sum(array.nbytes for array in outputs.values())
         return await self._service.beside_if_large(
-            8 * size, lambda: predict_body(outputs, in_rows=in_rows)
+            size, lambda: predict_body(outputs, in_rows=in_rows)
         )
 
 
