@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from kerasft.serving.server.limits import MOST_VALUES
+from kerasft.serving.server.settings import MOST_VALUES
 
 TEXTS = ["", "four", "a longer text", "naïve"]
 LENGTHS = [len(text.encode()) for text in TEXTS]

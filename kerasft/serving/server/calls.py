@@ -1,4 +1,4 @@
-"""Predict, Classify and Regress: from a request to graph inputs, and from outputs to a response.
+"""Predict, Classify and Regress: from a request to graph inputs, and checks of the outputs.
 
 Used by REST, gRPC and warm-up records.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import classification_pb2, input_pb2, predict_pb2, regression_pb2
+from tensorflow_serving.apis import input_pb2, predict_pb2
 
 from kerasft.export.layout import TOKEN_INPUTS
 from kerasft.serving.server.servable import Servable
@@ -21,8 +21,8 @@ Arrays = Mapping[str, np.ndarray]
 Specs = Mapping[str, tf.TensorSpec]
 # Outputs of a signature for `tf.train.Example`, and their type and number of axes.
 _OUTPUTS = {
-    "classify": {"classes": (object, (2,)), "scores": (np.float32, (2,))},
-    "regress": {"outputs": (np.float32, (1, 2))},
+    "classify": {"classes": (object, 2), "scores": (np.float32, 2)},
+    "regress": {"outputs": (np.float32, 1)},
 }
 _EXAMPLES = "inputs"
 
@@ -109,43 +109,16 @@ def examples_call(
     return Call(name, {_EXAMPLES: serialized}, outputs)
 
 
-def _check_outputs(method: str, call: Call, outputs: Arrays) -> int:
+def check_outputs(method: str, call: Call, outputs: Arrays) -> int:
     """Returns the number of examples; raises `ServingError` if an output is not one row each."""
     size = len(call.inputs[_EXAMPLES])
     for alias in call.outputs:
-        array, (dtype, ranks) = outputs[alias], _OUTPUTS[method][alias]
-        if array.dtype != dtype or array.ndim not in ranks or len(array) != size:
+        array, (dtype, axes) = outputs[alias], _OUTPUTS[method][alias]
+        is_one_number = method == "regress" and array.shape == (size, 1)
+        if array.dtype != dtype or len(array) != size or not (array.ndim == axes or is_one_number):
             raise ServingError(
                 "FAILED_PRECONDITION",
                 f"The output {alias} of {call.signature_name} does not suit {method}: "
                 f"{array.dtype} {list(array.shape)}.",
             )
     return size
-
-
-def classification_result(call: Call, outputs: Arrays) -> classification_pb2.ClassificationResult:
-    """Returns labels and scores of each example; raises `ServingError` for other outputs."""
-    size = _check_outputs("classify", call, outputs)
-    classes, scores = outputs.get("classes"), outputs.get("scores")
-    result = classification_pb2.ClassificationResult()
-    for row in range(size):
-        found = result.classifications.add().classes
-        for column in range(outputs[call.outputs[0]].shape[1]):
-            one = found.add()
-            if classes is not None:
-                one.label = classes[row, column].decode("utf-8", "replace")
-            if scores is not None:
-                one.score = scores[row, column]
-    return result
-
-
-def regression_result(call: Call, outputs: Arrays) -> regression_pb2.RegressionResult:
-    """Returns the number of each example; raises `ServingError` for other outputs."""
-    size = _check_outputs("regress", call, outputs)
-    array = outputs["outputs"]
-    if array.size != size:
-        raise ServingError("FAILED_PRECONDITION", "The model does not give a number an example.")
-    result = regression_pb2.RegressionResult()
-    for value in array.ravel().tolist():
-        result.regressions.add(value=value)
-    return result

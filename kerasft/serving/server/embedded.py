@@ -8,7 +8,6 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -19,44 +18,16 @@ from kerasft.serving.ports import cannot_listen, in_address, take_port
 from kerasft.serving.server.grpc_services import add_services
 from kerasft.serving.server.http.http_protocol import protocol_with_patience
 from kerasft.serving.server.http.rest import RestApp
-from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
 from kerasft.serving.server.service import Service
+from kerasft.serving.server.settings import Settings
 
 _CLOSING_SECONDS = 2  # for connections to close once nothing is in flight
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the server."""
-
-    host: str = "127.0.0.1"
-    port: int = 8501  # REST; 0: a free one
-    grpc_port: int = 8500  # 0: a free one
-    batching: bool = True
-    poll_seconds: float = 1.0  # between checks for new versions
-    limits: Limits = field(default_factory=Limits)
-
-
-def serve_embedded(
-    folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
-) -> int:
-    """Serves until a signal, whose number it returns; a second signal stops it at once.
-
-    Args:
-        folders: Folder of versions of each model, by name.
-        settings: Settings.
-        log: Called with lines for people.
-
-    Raises:
-        UserError: If a port is in use, the address is not of this machine, or no model loads.
-    """
-    return asyncio.run(_serve_until_signal(folders, settings, log))
-
-
 class EmbeddedServer:
-    """The server, in a running event loop. Arguments are as for `serve_embedded`.
+    """The server, in a running event loop. Arguments are as for `serve_until_signal`.
 
     Attributes:
         port: The REST port.
@@ -74,9 +45,9 @@ class EmbeddedServer:
         self.port = self._listener.getsockname()[1]
         threads = max(4, os.cpu_count() or 1)
         self._models = Models(folders, batching=settings.batching, threads=threads, log=log)
-        self._service = Service(self._models, settings.limits, log)
+        self._service = Service(self._models, settings, log)
         try:
-            self._grpc, self.grpc_port = _build_grpc_server(self._service, settings)
+            self._grpc, self.grpc_port = _build_grpc_server(self._service)
         except UserError:
             self._listener.close()
             raise
@@ -138,9 +109,19 @@ class EmbeddedServer:
                 self._log(traceback.format_exc())
 
 
-async def _serve_until_signal(
+async def serve_until_signal(
     folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
 ) -> int:
+    """Serves until a signal, whose number it returns; a second signal stops it at once.
+
+    Args:
+        folders: Folder of versions of each model, by name.
+        settings: Settings.
+        log: Called with lines for people.
+
+    Raises:
+        UserError: If a port is in use, the address is not of this machine, or no model loads.
+    """
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
 
@@ -159,7 +140,7 @@ async def _serve_until_signal(
         if starting.done():
             await starting  # raises its error
             await stop
-            seconds = settings.limits.drain_seconds
+            seconds = settings.drain_seconds
             log("Stopping: new requests are refused, those in flight are answered.")
         return stop.result()
     finally:
@@ -176,10 +157,10 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _build_rest_server(service: Service) -> _Uvicorn:
-    limits = service.limits
+    settings = service.settings
     config = uvicorn.Config(
         RestApp(service),
-        http=protocol_with_patience(limits.head_seconds, limits.body_seconds),
+        http=protocol_with_patience(settings.head_seconds, settings.body_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -187,20 +168,21 @@ def _build_rest_server(service: Service) -> _Uvicorn:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=limits.connections,
+        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=_CLOSING_SECONDS,
     )
     return _Uvicorn(config)
 
 
-def _build_grpc_server(service: Service, settings: Settings) -> tuple[grpc.aio.Server, int]:
+def _build_grpc_server(service: Service) -> tuple[grpc.aio.Server, int]:
+    settings = service.settings
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),  # else two servers could share a port unnoticed
-            ("grpc.max_receive_message_length", service.limits.body_bytes),
+            ("grpc.max_receive_message_length", settings.body_bytes),
             ("grpc.max_send_message_length", -1),
         ],
-        maximum_concurrent_rpcs=service.limits.connections,
+        maximum_concurrent_rpcs=settings.connections,
     )
     add_services(server, service)
     try:

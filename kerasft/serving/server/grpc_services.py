@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from kerasft.serving.server.calls import Call, examples_call, request_call
+from kerasft.serving.server.calls import Call, check_outputs, examples_call, request_call
 from kerasft.serving.server.servable import Servable
 from kerasft.serving.server.service import Service
 from kerasft.serving.server.status import invalid
@@ -41,7 +41,7 @@ def add_services(server: grpc.aio.Server, service: Service) -> None:
 def _handler(service: Service, kind: type[Message], answer: Callable[..., Awaitable[Message]]):
     async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         left = context.time_remaining()
-        seconds = min(math.inf if left is None else left, service.limits.seconds)
+        seconds = min(math.inf if left is None else left, service.settings.seconds)
         with service.gate as gate:
             try:
                 gate.check()
@@ -82,7 +82,24 @@ async def _infer(method: str, service: Service, size: int, parse: Callable[[], M
         name = request.model_spec.signature_name
         return servable, examples_call(servable, method, name, request.input)
 
-    return await service.classify_or_regress(size, build)
+    found, call, outputs = await service.predict(size, build)
+    size = check_outputs(method, call, outputs)
+    if method == "regress":
+        response = regression_pb2.RegressionResponse(model_spec=found)
+        for value in outputs["outputs"].ravel().tolist():
+            response.result.regressions.add(value=value)
+        return response
+    response = classification_pb2.ClassificationResponse(model_spec=found)
+    for row in range(size):
+        columns = {alias: array[row].tolist() for alias, array in outputs.items()}
+        example = response.result.classifications.add()
+        for column in range(len(columns[call.outputs[0]])):
+            one = example.classes.add()
+            if "classes" in columns:
+                one.label = columns["classes"][column].decode("utf-8", "replace")
+            if "scores" in columns:
+                one.score = columns["scores"][column]
+    return response
 
 
 async def _metadata(service: Service, size: int, parse: Callable[[], Message]) -> Message:

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from kerasft.errors import first_line
 from kerasft.export.layout import GRAPH, SIGNATURE
 from kerasft.serving.server.batching import Batcher
-from kerasft.serving.server.limits import MOST_VALUES
+from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import ServingError, as_serving_error, invalid
 
 

@@ -9,19 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from google.protobuf.message import Message
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    model_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2
 
-from kerasft.serving.server.calls import Call, classification_result, regression_result
+from kerasft.serving.server.calls import Call
 from kerasft.serving.server.gate import Gate
-from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
 from kerasft.serving.server.servable import Servable
+from kerasft.serving.server.settings import Settings
 from kerasft.serving.server.status import ServingError, invalid
 
 SIGNATURE_DEF = "signature_def"
@@ -35,16 +29,16 @@ class Service:
 
     Args:
         models: The models.
-        limits: Limits of a request.
+        settings: Limits of a request.
         log: Called with the traceback of a bug.
 
     Attributes:
         gate: Entered by each request.
     """
 
-    def __init__(self, models: Models, limits: Limits, log: Callable[[str], None]):
+    def __init__(self, models: Models, settings: Settings, log: Callable[[str], None]):
         self.models = models
-        self.limits = limits
+        self.settings = settings
         self.gate = Gate()
         self._log = log
         # One thread: large bodies take much memory while they are read.
@@ -93,17 +87,6 @@ class Service:
         found = model_pb2.ModelSpec(name=servable.name, signature_name=call.signature_name)
         found.version.value = servable.version
         return found, call, {alias: outputs[alias] for alias in call.outputs}
-
-    async def classify_or_regress(
-        self, size: int, build: Callable[[], tuple[Servable, Call]]
-    ) -> Message:
-        """Answers a request with examples, by the kind of its outputs; see `predict`."""
-        found, call, outputs = await self.predict(size, build)
-        if "outputs" in outputs:
-            result = regression_result(call, outputs)
-            return regression_pb2.RegressionResponse(result=result, model_spec=found)
-        result = classification_result(call, outputs)
-        return classification_pb2.ClassificationResponse(result=result, model_spec=found)
 
     def metadata(
         self, spec: model_pb2.ModelSpec, fields: Sequence[str]

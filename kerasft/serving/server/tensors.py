@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from kerasft.serving.server.limits import MOST_VALUES
+from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import invalid
 
 # The field for a tensor's values, as in the server (`AsProtoField`); callers rely on it.

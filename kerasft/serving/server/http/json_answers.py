@@ -10,11 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 from kerasft.serving.server.status import ServingError
 
@@ -39,20 +35,15 @@ def predict_body(outputs: Mapping[str, np.ndarray], *, in_rows: bool) -> bytes:
     return to_body({"predictions" if in_rows else "outputs": found})
 
 
-def results_body(
-    response: classification_pb2.ClassificationResponse | regression_pb2.RegressionResponse,
-) -> bytes:
+def results_body(outputs: Mapping[str, np.ndarray]) -> bytes:
     """Returns `{"results": ...}`: `[[label, score], ...]` or a number, for each example."""
-    result = response.result
-    if isinstance(response, regression_pb2.RegressionResponse):
-        numbers = [one.value for one in result.regressions]
-        return to_body({"results": _shortest(np.array(numbers, np.float32))})
-    rows = []
-    for one in result.classifications:
-        scores = _shortest(np.array([found.score for found in one.classes], np.float32))
-        labels = [found.label for found in one.classes]
-        rows.append([list(pair) for pair in zip(labels, scores, strict=True)])
-    return to_body({"results": rows})
+    if "outputs" in outputs:
+        return to_body({"results": _shortest(outputs["outputs"].ravel())})
+    (shape,) = {array.shape for array in outputs.values()}
+    labels = _as_json("", outputs.get("classes", np.full(shape, b"", object)))
+    scores = _as_json("", outputs.get("scores", np.zeros(shape, np.float32)))
+    pairs = zip(labels, scores, strict=True)
+    return to_body({"results": [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]})
 
 
 def metadata_body(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
 from kerasft.serving.server.calls import Arrays, Specs, check_names
-from kerasft.serving.server.limits import MOST_VALUES
+from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import invalid
 from kerasft.serving.server.tensors import check_rows, check_shape
 

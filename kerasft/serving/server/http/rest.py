@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from tensorflow_serving.apis import model_pb2
 
-from kerasft.serving.server.calls import Call, examples_call, predict_call
+from kerasft.serving.server.calls import Call, check_outputs, examples_call, predict_call
 from kerasft.serving.server.http.json_answers import (
     metadata_body,
     predict_body,
@@ -50,7 +50,7 @@ class RestApp:
 
     def __init__(self, service: Service):
         self._service = service
-        self._limits = service.limits
+        self._settings = service.settings
         self._bytes = 0  # of all bodies in memory
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
@@ -65,7 +65,7 @@ class RestApp:
                 await self._read(scope, receive, body)
                 async with _unless_gone(receive):
                     answer = self._answer(scope, bytes(body))
-                    content = await self._service.within(self._limits.seconds, answer)
+                    content = await self._service.within(self._settings.seconds, answer)
                 status = 200
             except ClientGoneError:
                 raise
@@ -89,7 +89,7 @@ class RestApp:
         Raises `ClientGoneError` if the client disconnects.
         """
         headers, more = dict(scope["headers"]), True
-        most, seconds = self._limits.body_bytes, self._limits.body_seconds
+        most, seconds = self._settings.body_bytes, self._settings.body_seconds
         is_too_large = int(headers.get(b"content-length", 0)) > most
         try:
             async with asyncio.timeout(seconds):
@@ -101,7 +101,7 @@ class RestApp:
                     body += chunk
                     self._bytes += len(chunk)
                     is_too_large = len(body) > most
-                    if self._bytes > self._limits.all_bodies_bytes:
+                    if self._bytes > self._settings.all_bodies_bytes:
                         raise ServingError("UNAVAILABLE", "Too many requests are in work.")
         except TimeoutError as error:
             message = f"The body did not come in {seconds:g} seconds."
@@ -139,7 +139,9 @@ class RestApp:
             examples = read_examples(parsed, servable.most_rows)
             return servable, examples_call(servable, verb, signature_name_of(parsed), examples)
 
-        return results_body(await self._service.classify_or_regress(len(body), build))
+        _, call, outputs = await self._service.predict(len(body), build)
+        check_outputs(verb, call, outputs)
+        return results_body(outputs)
 
     async def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         in_rows = False
