@@ -151,6 +151,18 @@ def test_a_request_of_one_length_is_answered(contract):
         assert read_all(connection).count(b"HTTP/1.1 200") == 2
 
 
+CHUNKED = "/v1/models/demo:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+@pytest.mark.parametrize("begin", [b"5\r\n12345\r\n", b"0\r\n\r\n"], ids=["within", "after"])
+def test_faulty_bytes_in_a_request_or_after_it_end_the_connection(contract, caplog, method, begin):
+    with connect(contract) as connection:
+        connection.sendall(f"{method} {CHUNKED}".encode() + begin + b"\x00 no HTTP\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 400")
+    assert caplog.text == ""  # a traceback of uvicorn's would be here
+
+
 def test_a_slow_body_is_not_waited_for(strict):
     with connect(strict) as connection:
         connection.sendall(head(100) + b'{"inst')

@@ -42,9 +42,9 @@ def protocol_with_patience(head_seconds: float, answer_seconds: float) -> type[H
         def send_400_response(self, msg: str) -> None:
             if self.cycle is not None:
                 self.cycle.disconnected = True  # what its application sends is dropped
-            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            try:
                 super().send_400_response(msg)
-            else:
+            except h11.LocalProtocolError:  # another response has begun, or it is to a HEAD
                 self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
