@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -37,22 +38,20 @@ def main(argv: Sequence[str]) -> None:
         )
         sys.exit(serve_real(server, folders, settings, log))
     with results_only():
-        from kerasft.serving.server.embedded import Limits, Settings, serve_embedded
+        from kerasft.serving.server.embedded import serve_until_signal
+        from kerasft.serving.server.settings import Settings
 
-        limits = Limits(
-            seconds=arguments.timeout,
-            body_bytes=int(arguments.max_body_mb * 1e6),
-            drain_seconds=arguments.timeout,
-        )
         settings = Settings(
             host=arguments.host,
             port=arguments.port,
             grpc_port=arguments.grpc_port,
             batching=arguments.batching,
             poll_seconds=arguments.poll_seconds,
-            limits=limits,
+            seconds=arguments.timeout,
+            body_bytes=int(arguments.max_body_mb * 1e6),
+            drain_seconds=arguments.timeout,
         )
-        sys.exit(_SIGNALLED + serve_embedded(folders, settings, log))
+        sys.exit(_SIGNALLED + asyncio.run(serve_until_signal(folders, settings, log)))
 
 
 def _parse(argv: Sequence[str]) -> Namespace:

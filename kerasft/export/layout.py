@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SIGNATURE = "serving_default"
+TOKEN_INPUTS = ("token_ids", "segment_ids", "padding_mask")  # of the signature `tokens`
 GRAPH = "saved_model.pb"
 RECORD = "assets.extra/kerasft.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from kerasft.data.example import NUMBER
 from kerasft.errors import UserError, nearest
-from kerasft.export.layout import SIGNATURE, input_names
+from kerasft.export.layout import SIGNATURE, TOKEN_INPUTS, input_names
 from kerasft.export.length_buckets import widen
 from kerasft.models.fast.fast_ops import without_gradients
 from kerasft.models.windows import over_windows
@@ -24,7 +24,6 @@ from kerasft.text.uncompiled import not_compiled
 
 CLASSIFY, REGRESS, TOKENS, EMBED = "classify", "regress", "tokens", "embed"
 EXAMPLES = "inputs"  # the only input of `classify` and `regress`, a name that the server requires
-TOKEN_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 Graph = Callable[..., dict[str, tf.Tensor]]
 

@@ -35,7 +35,7 @@ def main() -> None:
         rounds: dict[str, list[dict]] = {way: [] for way in WAYS}
         for _ in range(arguments.rounds):
             for way, options in WAYS.items():
-                with serving(model, *options) as (_, url):
+                with serving(model, *options) as (_, url, _):
                     run_clients(url, arguments.clients, _WARM_SECONDS)
                     found = run_clients(url, arguments.clients, arguments.seconds)
                 rounds[way].append(found)

@@ -65,9 +65,7 @@ def main() -> int:
         newest = max((v for v in source.iterdir() if v.name.isdigit()), key=lambda v: int(v.name))
         shutil.copytree(newest, model / "1")
         seconds = 60 * arguments.minutes
-        with serving(model) as (process, url):
-            # Nobody reads what the server tells of its versions; a full pipe would stop it.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
+        with serving(model) as (process, url, _):
             helpers = [
                 threading.Thread(target=watch, args=(process.pid, done, memory)),
                 threading.Thread(target=publish_versions, args=(model, done, seconds / 10)),

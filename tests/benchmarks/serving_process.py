@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def build_model(folder: Path, preset_name: str, quantize: str | None = None, **o
 
 
 @contextlib.contextmanager
-def serving(model: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """Serves a model's folder; yields the process and the address of its predict."""
+def serving(model: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, str, str]]:
+    """Serves a model's folder; yields the process and the addresses: REST's predict, gRPC."""
     command = [sys.executable, "-m", "kerasft", "serve", str(model), "--embedded"]
     ports = ["--port", "0", "--grpc-port", "0"]
     process = subprocess.Popen(
@@ -62,8 +63,13 @@ def serving(model: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, st
             if not line:
                 raise SystemExit(told)
             told += line
-        address = re.search(r"REST (http://[\d.:]+)", told)[1]
-        yield process, f"{address}/v1/models/{model.name}:predict"
+        address, grpc_address = re.search(r"REST (http://\S+), gRPC (\S+)\. ", told).groups()
+        # Nobody reads what else the server tells; a full pipe would stop it.
+        reading = threading.Thread(target=process.stderr.read, daemon=True)
+        reading.start()
+        yield process, f"{address}/v1/models/{model.name}:predict", grpc_address
+        process.terminate()
+        reading.join()
     finally:
         process.terminate()
         process.wait()

@@ -24,8 +24,8 @@ from kerasft.export.saved_model import ExportOptions, export_saved_model
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 from kerasft.serving.model_path import find_served_models
-from kerasft.serving.server.embedded import EmbeddedServer, Settings
-from kerasft.serving.server.limits import Limits
+from kerasft.serving.server.embedded import EmbeddedServer
+from kerasft.serving.server.settings import Settings
 from kerasft.tasks.task import build_task
 from kerasft.text.wordpiece import WordPiecePreprocessor
 from kerasft.training.step.fine_tuner import FineTuner
@@ -47,6 +47,7 @@ class Server:
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
         self.lines: list[str] = []  # what ours has told
+        self.is_real = REAL in os.environ  # whose messages are others
 
     def ask(self, method, path, body=None, **options):
         """Returns status and JSON of an answer; what is no bytes is sent as JSON."""
@@ -87,7 +88,7 @@ def _serving(folder, *, batching=True, poll_seconds=0.05, **limits):
         grpc_port=0,
         batching=batching,
         poll_seconds=poll_seconds,
-        limits=Limits(**{"drain_seconds": 5, **limits}),
+        **{"drain_seconds": 5, **limits},
     )
     ready, stop = threading.Event(), threading.Event()
     found = []
@@ -101,7 +102,7 @@ def _serving(folder, *, batching=True, poll_seconds=0.05, **limits):
             await asyncio.to_thread(stop.wait)
         finally:
             ready.set()
-            await server.stop(settings.limits.drain_seconds)
+            await server.stop(settings.drain_seconds)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()

@@ -107,13 +107,7 @@ def test_a_full_queue_refuses():
     answers, _ = together(("f", x(1, 2, 3)), ("f", x(4, 5, 6)), ("f", x(7, 8, 9)))
     assert [answer["y"].tolist() for answer in answers[:2]] == [[2, 4, 6], [8, 10, 12]]
     assert answers[2].code == "UNAVAILABLE"
-    assert answers[2].message.startswith("The batch scheduling queue to which this task was")
-
-
-def test_who_asks_for_too_much_is_refused():
-    answers, model = together(("f", x(1, 2, 3, 4, 5)))
-    assert answers[0].message == "Task size 5 is larger than maximum input batch size 4"
-    assert model.batches == [[0]]
+    assert answers[2].message == "Too many requests wait for this model."
 
 
 def test_a_bad_request_does_not_spoil_its_batch():
@@ -162,7 +156,7 @@ def test_who_has_gone_is_not_computed_and_makes_room():
         stays = asyncio.create_task(batcher.compute("f", x(5)))
         await asyncio.sleep(0.02)
         (queue,) = batcher._queues.values()
-        assert len(queue) == 1  # both batches that were full are gone
+        assert len(queue) == 1  # both that filled a batch are gone
         model.gate.set()
         await first
         answer = await stays
@@ -185,16 +179,10 @@ def test_nothing_is_kept_of_what_was_asked():
     assert len(run(ONE_THREAD, scenario)[1].batches) == 50
 
 
-def test_inputs_must_go_together():
-    async def scenario(batcher, model):
-        for inputs, message in [
-            ({"x": np.float32(1)}, "at least one dimension"),
-            ({"x": np.zeros(1), "z": np.zeros(2)}, "equal 0th-dimension size"),
-        ]:
-            with pytest.raises(ServingError, match=message):
-                await batcher.compute("f", inputs)
-
-    run(ONE_THREAD, scenario)
+@pytest.mark.parametrize("inputs", [{"x": np.float32(1)}, {"x": np.zeros(1), "z": np.zeros(2)}])
+def test_inputs_must_go_together(inputs):
+    with pytest.raises(ServingError, match="all inputs need a first dimension, and the same"):
+        run(ONE_THREAD, lambda batcher, _: batcher.compute("f", inputs))
 
 
 # --- batching_params.pbtxt
@@ -209,25 +197,18 @@ def test_parameters_are_read(tmp_path):
     )
     found = load_batching_parameters(tmp_path)
     assert (found.max_batch_size, found.batch_timeout_micros) == (32, 500)
-    assert (found.max_enqueued_batches, found.allowed_batch_sizes) == (7, (8, 32))
+    assert found.max_enqueued_batches == 7
     assert found.num_batch_threads == BatchingParameters().num_batch_threads
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("max_batch_size: {", "Invalid protobuf file"),
-        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1; was 0"),
+        ("max_batch_size: {", "batching_params.pbtxt cannot be read"),
+        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1, not 0"),
         ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must be at least 0"),
-        (
-            "max_batch_size { value: 8 } allowed_batch_sizes: [4]",
-            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; "
-            "expected 8",
-        ),
-        (
-            "max_batch_size { value: 8 } allowed_batch_sizes: [4, 2, 8]",
-            "allowed_batch_sizes entries must be monotonically increasing",
-        ),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: [4]", r"ascend to .* 8, not \[4\]"),
+        ("max_batch_size { value: 8 } allowed_batch_sizes: [4, 2, 8]", r"not \[4, 2, 8\]"),
     ],
 )
 def test_wrong_parameters_are_refused(tmp_path, text, message):

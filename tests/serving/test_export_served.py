@@ -76,8 +76,28 @@ def test_every_signature_of_an_export_answers(exported, server):
     assert {len(row["mean"]) for row in answer["predictions"]} == {
         len(answer["predictions"][0]["pooled"])
     }
-    tokens = {name: [[2, 7, 3], [2, 3, 0]] for name in signatures["tokens"]["inputs"]}
-    tokens |= {"segment_ids": [[0] * 3] * 2, "padding_mask": [[1, 1, 1], [1, 1, 0]]}
-    status, answer = server.post("tiny:predict", {"signature_name": "tokens", "inputs": tokens})
-    assert status == 200
-    assert len(answer["outputs"]["label"]) == 2
+
+
+IDS, ONES = [[2, 7, 3], [2, 3, 0]], [[1, 1, 1], [1, 1, 0]]
+
+
+@pytest.mark.parametrize("batching", [True, False])
+def test_rows_of_token_ids_must_be_of_one_number_and_width(exported, serving, batching):
+    with serving(exported, batching=batching) as server:
+
+        def ask(segment_ids, padding_mask=ONES):
+            inputs = {"token_ids": IDS, "segment_ids": segment_ids, "padding_mask": padding_mask}
+            body = {"signature_name": "tokens", "inputs": inputs}
+            return server.post("tiny:predict", body)
+
+        status, answer = ask([[0] * 3] * 2)
+        assert (status, len(answer["outputs"]["label"])) == (200, 2)
+        for segment_ids in ([[0] * 3], [[0], [0]], [[0] * 4] * 2, [[0]], [[0], [0, 0]], [[]]):
+            status, answer = ask(segment_ids)
+            assert (status, *answer) == (400, "error"), segment_ids
+        assert ask([[0] * 3] * 2, [[1]])[0] == 400
+        rows = [{"token_ids": ids, "segment_ids": [0], "padding_mask": [1] * 3} for ids in IDS]
+        status, answer = server.post(
+            "tiny:predict", {"signature_name": "tokens", "instances": rows}
+        )
+        assert (status, "need the same shape" in answer["error"]) == (400, True)

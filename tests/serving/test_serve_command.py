@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
@@ -12,8 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
+import grpc
 import pytest
 import urllib3
 
@@ -216,7 +221,7 @@ def test_models_that_cannot_be_loaded_are_refused(folder, capsys):
 
 @pytest.fixture
 def until(demo, capfd):
-    """`until(ask, *arguments)` serves, lets `ask(address)` work meanwhile; code and what was told.
+    """`until(ask, *arguments)` serves, lets `ask(rest, grpc)` work; returns code and what was told.
 
     `ask` runs in a thread: the server needs the main one, for its signals.
     """
@@ -230,7 +235,7 @@ def until(demo, capfd):
                 assert time.monotonic() < end, told
                 time.sleep(0.02)
                 told.append(capfd.readouterr().err)
-            ask(re.search(r"REST http://([\d.:]+)", "".join(told))[1])
+            ask(*re.search(r"REST http://(\S+), gRPC (\S+)\. ", "".join(told)).groups())
 
         with ThreadPoolExecutor(1) as pool:
             working = pool.submit(work)
@@ -248,30 +253,85 @@ def ask_slowly(address, seconds):
     return urllib3.request("POST", url, body=body, retries=False, timeout=20)
 
 
+@pytest.fixture(scope="module")
+def load_server(repository):
+    """The names in `load_server.py`, which finds its neighbours beside it."""
+    folder = repository / "tests" / "benchmarks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield SimpleNamespace(**runpy.run_path(str(folder / "load_server.py")))
+
+
+class ThisProcess:
+    """Gets the signals that the load script sends."""
+
+    send_signal = staticmethod(lambda number: os.kill(os.getpid(), number))
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_sigterm_under_load_loses_nothing_in_flight(until, load_server, protocol):
+    found = {}
+
+    def ask(rest, grpc_address):
+        url = f"http://{rest}/v1/models/demo:predict"
+        connect = partial(load_server.PROTOCOLS[protocol], url, grpc_address)
+        found["load"] = load_server.run_load(connect, 16, 160)
+        found["sigterm"] = load_server.run_load(connect, 16, None, ThisProcess)
+
+    assert until(ask)[0] == 143
+    assert {name: found["load"][name] for name in ("right", "refused", "wrong", "lost")} == {
+        "right": 160,
+        "refused": 0,
+        "wrong": 0,
+        "lost": 0,
+    }
+    stopped = found["sigterm"]
+    assert (stopped["refused"], stopped["wrong"], stopped["lost"]) == (16, 0, 0), stopped
+    assert stopped["right"] > 100
+
+
+def test_the_load_script_counts_what_goes_wrong(load_server):
+    """The control of the test above."""
+    found = Counter()
+    expected = ("a", [0.5, 0.5])
+
+    def lost(_):
+        raise ConnectionResetError
+
+    for ask in (lambda _: expected, lambda _: ("a", [0.4, 0.6]), lambda _: ("b", [0.5, 0.5]), lost):
+        load_server.count_outcome(ask, "a text", expected, found)
+    assert found == {"right": 1, "wrong": 2, "lost": 1, "lost: ConnectionResetError": 1}
+
+
 def test_sigterm_ends_the_server_when_all_is_answered(until):
     found = []
 
-    def ask(address):
-        asker = threading.Thread(target=lambda: found.append(ask_slowly(address, 1.0)))
+    def ask(address, grpc_address):
+        asker = threading.Thread(target=lambda: found.append(ask_slowly(address, 1.5)))
         asker.start()
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(0.4)
         with pytest.raises(urllib3.exceptions.HTTPError):  # nobody else is let in
             ask_slowly(address, 0.0)
+        with grpc.insecure_channel(grpc_address) as channel, pytest.raises(grpc.RpcError) as error:
+            channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")(b"")
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert error.value.details() == "The server is stopping."
         asker.join()
 
     code, told = until(ask)
     assert code == 143
     assert found[0].status == 200
-    assert found[0].json()["predictions"][0] >= 1.0
+    assert found[0].headers["connection"] == "close"
+    assert found[0].json()["predictions"][0] >= 1.5
     assert "Embedded server, for trying and for tests" in told
-    assert "Stopping: no new requests; what is in the house is answered." in told
+    assert "Stopping: new requests are refused, those in flight are answered." in told
     assert "warning" not in told
 
 
 def test_ctrl_c_ends_the_server(until):
-    code, told = until(lambda _: os.kill(os.getpid(), signal.SIGINT), "--host", "0.0.0.0")
+    code, told = until(lambda *_: os.kill(os.getpid(), signal.SIGINT), "--host", "0.0.0.0")
     assert code == 130
     assert "warning: the server listens on 0.0.0.0: whoever reaches this machine" in told
 
@@ -280,7 +340,7 @@ def test_a_second_signal_does_not_wait(until, monkeypatch):
     ends = []
     monkeypatch.setattr("kerasft.serving.server.embedded.os._exit", ends.append)
 
-    def ask(address):
+    def ask(address, _):
         asker = threading.Thread(target=lambda: ask_slowly(address, 1.0))
         asker.start()
         time.sleep(0.3)

@@ -102,7 +102,7 @@ def test_a_corrupt_graph_leaves_the_old_version(serving, own_demo, later, publis
         _, answer = server.get("demo/versions/2")
         (found,) = answer["model_version_status"]
         assert found["status"]["error_code"] == "DATA_LOSS"
-        assert "saved_model.pb as binary proto" in found["status"]["error_message"]
+        assert "saved_model.pb is damaged" in found["status"]["error_message"]
         assert told(server, "version 2 cannot be loaded")
         polls_of(server, 3)
         assert sum("version 2 cannot" in line for line in server.lines) == 1  # not at every look
@@ -127,7 +127,7 @@ def test_the_last_version_that_is_removed_answers_no_more(serving, own_demo, lat
         shutil.rmtree(versions / "1")
         server.wait_for(lambda: server.versions() == {1: "END"})
         found, answer = server.post("demo:predict", BODY)
-        assert (found, answer["error"]) == (404, "Servable not found for request: Latest(demo)")
+        assert (found, answer["error"]) == (404, "There is no model demo.")
         publish(later, versions / "1")
         server.wait_for(lambda: server.versions() == {1: "AVAILABLE"})
         assert length(server) == 104
@@ -159,15 +159,15 @@ def one_bad_record(making):
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        (one_bad_record, "warm-up record 2: input tensor alias not found in signature: texts"),
+        (one_bad_record, "warm-up record 2: The inputs must be text, not texts."),
         (
             lambda making: [making.warmup_record("a", signature_name="nope")],
-            'warm-up record 1: Serving signature key "nope" not found.',
+            "warm-up record 1: No signature 'nope'",
         ),
-        (lambda _: [b"\xff\xff no proto"], "Failed to parse warmup record"),
+        (lambda _: [b"\xff\xff no proto"], "is not a PredictionLog"),
         (
             lambda making: [making.warmup_record("a")] * 1001,
-            "Number of warmup records exceeds the maximum (1000)",
+            "has more than 1000 records",
         ),
         (None, "truncated record"),
     ],

@@ -4,59 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import uvicorn
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from kerasft.errors import UserError
 from kerasft.serving.ports import cannot_listen, in_address, take_port
-from kerasft.serving.server.grpc_services import ModelService, PredictionService
+from kerasft.serving.server.grpc_services import add_services
 from kerasft.serving.server.http.http_protocol import protocol_with_patience
 from kerasft.serving.server.http.rest import RestApp
-from kerasft.serving.server.limits import Limits
 from kerasft.serving.server.models import Models
+from kerasft.serving.server.service import Service
+from kerasft.serving.server.settings import Settings
 
+_CLOSING_SECONDS = 2  # for connections to close once nothing is in flight
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the server."""
-
-    host: str = "127.0.0.1"
-    port: int = 8501  # REST; 0: a free one
-    grpc_port: int = 8500  # 0: a free one
-    batching: bool = True
-    poll_seconds: float = 1.0  # between checks for new versions
-    limits: Limits = field(default_factory=Limits)
-
-
-def serve_embedded(
-    folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
-) -> int:
-    """Serves until a signal, whose number it returns; a second signal stops it at once.
-
-    Args:
-        folders: Folder of versions of each model, by name.
-        settings: Settings.
-        log: Called with lines for people.
-
-    Raises:
-        UserError: If a port is in use, the address is not of this machine, or no model loads.
-    """
-    return asyncio.run(_serve_until_signal(folders, settings, log))
-
-
 class EmbeddedServer:
-    """The server, in a running event loop. Arguments are as for `serve_embedded`.
+    """The server, in a running event loop. Arguments are as for `serve_until_signal`.
 
     Attributes:
         port: The REST port.
@@ -74,12 +45,13 @@ class EmbeddedServer:
         self.port = self._listener.getsockname()[1]
         threads = max(4, os.cpu_count() or 1)
         self._models = Models(folders, batching=settings.batching, threads=threads, log=log)
+        self._service = Service(self._models, settings, log)
         try:
-            self._grpc, self.grpc_port = _build_grpc_server(self._models, settings, log)
+            self._grpc, self.grpc_port = _build_grpc_server(self._service)
         except UserError:
             self._listener.close()
             raise
-        self._rest = _build_rest_server(self._models, settings, log)
+        self._rest = _build_rest_server(self._service)
         self._tasks: list[asyncio.Task] = []
 
     async def start(self) -> None:
@@ -107,14 +79,18 @@ class EmbeddedServer:
         )
 
     async def stop(self, seconds: float) -> None:
-        """Refuses new requests, gives running ones some seconds, and ends."""
-        self._rest.should_exit = True  # closes the listener, waits for running requests
-        await self._grpc.stop(seconds)
+        """Answers requests in flight, at most some seconds long, refuses new ones, and ends."""
         if self._tasks:
             serving_rest, polling = self._tasks
+            for listening in getattr(self._rest, "servers", ()):
+                listening.close()  # new connections are refused
+            await self._service.gate.close(seconds)
+            self._rest.should_exit = True
             polling.cancel()
+            await self._grpc.stop(0)
             await asyncio.gather(serving_rest, polling, return_exceptions=True)
         self._listener.close()
+        self._service.close()
         self._models.close()
 
     async def _wait_for_rest(self) -> None:
@@ -133,9 +109,19 @@ class EmbeddedServer:
                 self._log(traceback.format_exc())
 
 
-async def _serve_until_signal(
+async def serve_until_signal(
     folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]
 ) -> int:
+    """Serves until a signal, whose number it returns; a second signal stops it at once.
+
+    Args:
+        folders: Folder of versions of each model, by name.
+        settings: Settings.
+        log: Called with lines for people.
+
+    Raises:
+        UserError: If a port is in use, the address is not of this machine, or no model loads.
+    """
     loop = asyncio.get_running_loop()
     stop = loop.create_future()
 
@@ -154,8 +140,8 @@ async def _serve_until_signal(
         if starting.done():
             await starting  # raises its error
             await stop
-            seconds = settings.limits.drain_seconds
-            log("Stopping: no new requests; what is in the house is answered.")
+            seconds = settings.drain_seconds
+            log("Stopping: new requests are refused, those in flight are answered.")
         return stop.result()
     finally:
         starting.cancel()
@@ -170,11 +156,11 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _build_rest_server(models: Models, settings: Settings, log: Callable) -> _Uvicorn:
-    limits = settings.limits
+def _build_rest_server(service: Service) -> _Uvicorn:
+    settings = service.settings
     config = uvicorn.Config(
-        RestApp(models, limits, log),
-        http=protocol_with_patience(limits.head_seconds, limits.body_seconds),
+        RestApp(service),
+        http=protocol_with_patience(settings.head_seconds, settings.body_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -182,26 +168,23 @@ def _build_rest_server(models: Models, settings: Settings, log: Callable) -> _Uv
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
+        limit_concurrency=settings.connections,
+        timeout_graceful_shutdown=_CLOSING_SECONDS,
     )
     return _Uvicorn(config)
 
 
-def _build_grpc_server(models: Models, settings: Settings, log: Callable):
-    limits = settings.limits
+def _build_grpc_server(service: Service) -> tuple[grpc.aio.Server, int]:
+    settings = service.settings
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 0),  # else two servers could share a port unnoticed
-            ("grpc.max_receive_message_length", limits.body_bytes),
+            ("grpc.max_receive_message_length", settings.body_bytes),
             ("grpc.max_send_message_length", -1),
         ],
-        maximum_concurrent_rpcs=limits.connections,
+        maximum_concurrent_rpcs=settings.connections,
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models, limits, log), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, log), server)
+    add_services(server, service)
     try:
         address = f"{in_address(settings.host)}:{settings.grpc_port}"
         port = server.add_insecure_port(address)

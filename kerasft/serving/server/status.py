@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import re
 
+import grpc
+
 from kerasft.errors import first_line
 
 # Added by TensorFlow's Python side around a kernel's message.
 _BEFORE = re.compile(r"\AGraph execution error:.*?<stack traces unavailable>\n", re.DOTALL)
 _BEHIND = re.compile(r"\s*\[Op:\w+\]\s*\Z")
+_MOST_CHARACTERS = 1024  # of a message
 
-# Numbered as in TensorFlow and gRPC.
-CODES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-
-# The server's table (http_server.cc); all others are 500.
-HTTP_STATUS = {
-    "OK": 200,
+NUMBERS = {code.name: code.value[0] for code in grpc.StatusCode}
+_NAMES = {number: name for name, number in NUMBERS.items()}
+# The table of TensorFlow Serving (http_server.cc); all other codes are 500.
+_HTTP_STATUS = {
     "CANCELLED": 499,
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
@@ -54,16 +37,16 @@ class ServingError(Exception):
     """A request failed, or a version cannot be loaded.
 
     Args:
-        code: One of `CODES`.
-        message: For the caller.
+        code: The name of a `grpc.StatusCode`.
+        message: For the caller; cut after 1,024 characters.
         http_status: Only for a status that the codes lack, such as 413.
     """
 
     def __init__(self, code: str, message: str, *, http_status: int | None = None):
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.http_status = http_status or HTTP_STATUS.get(code, 500)
+        self.message = message[:_MOST_CHARACTERS].encode("utf-8", "replace").decode()
+        self.http_status = http_status or _HTTP_STATUS.get(code, 500)
+        super().__init__(self.message)
 
 
 def invalid(message: str) -> ServingError:
@@ -75,11 +58,7 @@ def as_serving_error(error: Exception) -> ServingError:
     """Converts an exception of TensorFlow, or any other, to its code."""
     if isinstance(error, ServingError):
         return error
-    number = getattr(error, "error_code", None)  # of tf.errors.OpError
-    if isinstance(number, int) and 0 < number < len(CODES):
-        return ServingError(CODES[number], _without_python(str(getattr(error, "message", error))))
-    return ServingError("INTERNAL", f"{type(error).__name__}: {first_line(error)}")
-
-
-def _without_python(message: str) -> str:
-    return _BEHIND.sub("", _BEFORE.sub("", message))
+    name = _NAMES.get(getattr(error, "error_code", None))  # of tf.errors.OpError
+    if name is None:
+        return ServingError("INTERNAL", f"{type(error).__name__}: {first_line(error)}")
+    return ServingError(name, _BEHIND.sub("", _BEFORE.sub("", error.message)))

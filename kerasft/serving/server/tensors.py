@@ -1,13 +1,15 @@
-"""Converts between request protos and arrays."""
+"""Converts between request protos and arrays, and checks shapes before anything is built."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.framework import tensor_pb2
 
+from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import invalid
 
 # The field for a tensor's values, as in the server (`AsProtoField`); callers rely on it.
@@ -24,38 +26,47 @@ _FIELDS = {
     "bool": "bool_val",
     "string": "string_val",
 }
-_CALLED = {"float32": "float", "float64": "double"}
 
 
-def dtype_name(dtype: int) -> str:
-    """Returns the server's name of a `DataType`: `string`, `float`, `int64`, ..."""
-    try:
-        name = tf.as_dtype(dtype).name
-    except TypeError:
-        return types_pb2.DataType.Name(dtype)
-    return _CALLED.get(name, name)
+def check_shape(shape: Sequence[int], spec: tf.TensorSpec, most_rows: int) -> None:
+    """Checks the shape of an input by what its signature declares; raises `ServingError`."""
+    if not spec.shape.is_compatible_with(shape):
+        expected = "any" if spec.shape.rank is None else spec.shape.as_list()
+        raise invalid(f"Input {spec.name} has the shape {list(shape)}, expected {expected}.")
+    if is_batched(spec):
+        check_rows(shape[0], most_rows)
+    if math.prod(shape) > MOST_VALUES:
+        raise invalid(f"Input {spec.name} has more than {MOST_VALUES} values.")
 
 
-def array_from_proto(proto: tensor_pb2.TensorProto, alias: str, *, most_bytes: int) -> np.ndarray:
-    """Returns a request's tensor as an array, strings as objects.
+def is_batched(spec: tf.TensorSpec) -> bool:
+    """Whether the first axis of an input is the batch."""
+    return bool(spec.shape.rank) and spec.shape[0] is None
 
-    The proto is untrusted. A shape that needs more than `most_bytes` is refused, since one value
-    may be repeated. `alias` is its name for the message.
+
+def check_rows(num_rows: int, most_rows: int) -> None:
+    """Refuses a request with more examples than a batch may hold, in TensorFlow Serving's words."""
+    if num_rows > most_rows:
+        raise invalid(f"Task size {num_rows} is larger than maximum input batch size {most_rows}")
+
+
+def array_from_proto(
+    proto: tensor_pb2.TensorProto, spec: tf.TensorSpec, most_rows: int
+) -> np.ndarray:
+    """Returns a request's tensor as an array, strings as objects; raises `ServingError`.
+
+    The proto is untrusted: its shape may promise more than its content holds.
     """
-    sizes = [dim.size for dim in proto.tensor_shape.dim]
-    fault = invalid(f"tensor parsing error: {alias}")
-    if proto.tensor_shape.unknown_rank or min(sizes, default=0) < 0 or len(sizes) > 32:
-        raise fault
-    try:
-        item_bytes = max(tf.as_dtype(proto.dtype).size or 1, 1)
-    except (TypeError, ValueError) as error:
-        raise fault from error
-    if math.prod(sizes) * item_bytes > most_bytes:
-        raise fault
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise invalid(f"Input {spec.name} is not a tensor.")
+    if proto.dtype != spec.dtype.as_datatype_enum:
+        raise invalid(f"Input {spec.name} must be of type {spec.dtype.name}.")
+    check_shape(shape, spec, most_rows)
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError) as error:
-        raise fault from error
+        raise invalid(f"Input {spec.name} is not a tensor.") from error
 
 
 def proto_from_array(array: np.ndarray) -> tensor_pb2.TensorProto:

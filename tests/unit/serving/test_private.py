@@ -25,5 +25,5 @@ def test_a_connection_has_the_parts_and_methods_that_patience_needs(tools):
         base = type(connection).__mro__[1]
         for name in ("connection_made", "data_received", "connection_lost"):
             assert name in vars(base)
-        for name in ("pause_writing", "resume_writing"):
+        for name in ("pause_writing", "resume_writing", "send_400_response"):
             assert callable(getattr(base, name))

@@ -1,7 +1,14 @@
-"""The bodies of REST requests: `instances` or `inputs` for predict, `examples` for the others."""
+"""The bodies of REST requests: `instances` or `inputs` for predict, `examples` for the others.
+
+Untrusted: values are counted before they are parsed, rows and shapes before arrays are built.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,169 +16,205 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
-from kerasft.serving.server.http.json_tensor import build_array, check_lossless
-from kerasft.serving.server.http.json_text import (
-    decode_base64,
-    format_error,
-    is_base64,
-    show,
-    text_bytes,
-    type_name,
-)
-from kerasft.serving.server.status import ServingError, invalid
+from kerasft.serving.server.calls import Arrays, Specs, check_names
+from kerasft.serving.server.settings import MOST_VALUES
+from kerasft.serving.server.status import invalid
+from kerasft.serving.server.tensors import check_rows, check_shape
+
+_STRUCTURE = b",[{"  # as many values as these, at most
+_PIECE_BYTES = 1 << 20  # scanned at a time
+_WHITE_SPACE = b" \t\n\v\f\r"
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    r"""Reads a request's body, which must be a JSON object.
+
+    A byte order mark is passed over. Bytes that are not UTF-8 become surrogates, so that texts keep
+    them; half of a surrogate pair (`"\ud83d"`) is refused.
+
+    Raises:
+        ServingError: If it is not a JSON object, or has more than `MOST_VALUES` values.
+    """
+    _check_size(body)
+    try:
+        text, errors = body.decode("utf-8-sig"), "strict"
+    except UnicodeDecodeError:
+        errors = "surrogateescape"
+        text = body.decode("utf-8-sig", errors)
+    try:
+        value = json.loads(text, parse_float=_read_float)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8", errors)
+    except RecursionError as error:
+        raise invalid("The body is nested too deeply.") from error
+    except UnicodeEncodeError as error:
+        raise invalid("The body has half of a surrogate pair.") from error
+    except ValueError as error:
+        raise invalid(f"The body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise invalid("The body must be a JSON object.")
+    return value
+
+
+def _check_size(body: bytes) -> None:
+    if sum(body.count(mark) for mark in _STRUCTURE) <= MOST_VALUES:
+        return
+    # Perhaps most of them are within strings: count those that are not.
+    plain = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    found, inside = 0, False
+    for start in range(0, len(plain), _PIECE_BYTES):
+        piece = plain[start : start + _PIECE_BYTES]
+        quoted = np.bitwise_xor.accumulate(piece == ord('"')) ^ inside
+        inside = quoted[-1]
+        found += np.count_nonzero(np.isin(piece, list(_STRUCTURE)) & ~quoted)
+    if found > MOST_VALUES:
+        raise invalid(f"The body has more than {MOST_VALUES} values.")
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:30]} is too large")
+    return value
 
 
 def signature_name_of(body: Mapping[str, Any]) -> str:
     """Returns the signature name in a request, or an empty string."""
     name = body.get("signature_name", "")
     if not isinstance(name, str):
-        raise format_error(
-            body, "not formatted correctly. 'signature_name' key must be a string value."
-        )
+        raise invalid("signature_name must be a string.")
     return name
 
 
-def read_tensors(body: Mapping[str, Any], infos: Mapping) -> tuple[dict[str, np.ndarray], bool]:
-    """Returns the tensors of a predict request, and whether they came in rows (`instances`).
+def read_tensors(body: Mapping[str, Any], specs: Specs, most_rows: int) -> Arrays:
+    """Returns the tensors of a predict request; raises `ServingError`.
 
-    `infos` is the `TensorInfo` of each input, by name.
+    Args:
+        body: With `instances` (rows) or `inputs` (columns).
+        specs: The signature's inputs, by name.
+        most_rows: Most examples of a request.
     """
-    if "instances" in body and "inputs" in body:
-        raise format_error(
-            body,
-            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist ",
-        )
-    if "instances" in body:
-        instances = body["instances"]
-        if not isinstance(instances, list):
-            raise format_error(body, "Excepting 'instances' to be an list/array")
-        if not instances:
-            raise format_error(body, "No values in 'instances' array")
-        return _read_rows(instances, infos), True
-    if "inputs" in body:
-        return _read_columns(body["inputs"], infos), False
-    raise invalid("Missing 'inputs' or 'instances' key")
+    if len(body.keys() & {"instances", "inputs"}) != 1:
+        raise invalid("The body needs either 'instances' or 'inputs'.")
+    columns = body["inputs"] if "inputs" in body else _columns_of(body["instances"], most_rows)
+    if not _is_object(columns):
+        if len(specs) != 1:
+            raise invalid(f"Name the inputs: {', '.join(sorted(specs))}.")
+        columns = dict.fromkeys(specs, columns)
+    check_names(set(columns), specs)
+    return {alias: _build_array(columns[alias], spec, most_rows) for alias, spec in specs.items()}
 
 
-def _read_columns(inputs: object, infos: Mapping) -> dict[str, np.ndarray]:
-    if not isinstance(inputs, dict) or is_base64(inputs):
-        if len(infos) > 1:
-            raise invalid(
-                "inputs is a plain value/list, but expecting an object as multiple input tensors "
-                "required as per tensorinfo_map"
-            )
-        (name,) = infos
-        return {name: build_array(inputs, infos[name].dtype)}
-    missing = next((name for name in sorted(infos) if name not in inputs), None)
-    if missing is not None:
-        raise invalid(f"Missing named input: {missing} in 'inputs' object.")
-    return {name: build_array(inputs[name], info.dtype) for name, info in infos.items()}
+def _columns_of(rows: object, most_rows: int) -> Any:
+    """Returns rows as columns: of each input if rows name them, else of the only one."""
+    if not isinstance(rows, list) or not rows:
+        raise invalid("'instances' must be a list of at least one row.")
+    check_rows(len(rows), most_rows)
+    if not any(map(_is_object, rows)):
+        return rows
+    for number, row in enumerate(rows):
+        if not _is_object(row) or row.keys() != rows[0].keys():
+            raise invalid(f"Row {number} has not the same inputs as row 0.")
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _read_rows(instances: list, infos: Mapping) -> dict[str, np.ndarray]:
-    if len(infos) > 1 and not isinstance(instances[0], dict):
-        raise invalid(
-            "instances is a plain list, but expecting list of objects as multiple input tensors "
-            "required as per tensorinfo_map"
-        )
-    are_objects = _is_object(instances[0])
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in infos}
-    for number, row in enumerate(instances):
-        if are_objects != _is_object(row):
-            expected = "object but got list" if are_objects else "value/list but got object"
-            raise invalid(f"Expecting {expected} at item {number} of input list")
-        if not are_objects:
-            (name,) = infos
-            _add(rows[name], row, infos[name].dtype, f"{number}")
-            continue
-        for name, value in row.items():
-            if name not in infos:
-                fault = invalid(f"JSON object: does not have named input: {name}")
-                raise _element_fault(f"{number} key: {name}", fault)
-            _add(rows[name], value, infos[name].dtype, f"{number} key: {name}")
-        if row.keys() != infos.keys():
-            raise invalid(
-                f"Failed to process element: {number} of 'instances' list. JSON object: "
-                f"{show(row)} keys must be equal to: {','.join(sorted(infos))}"
-            )
-    return {name: np.stack(arrays) for name, arrays in rows.items()}
-
-
-def _add(arrays: list[np.ndarray], value: object, dtype: int, where: str) -> None:
-    """Adds an instance's tensor, which must have the shape of the first."""
+def _build_array(value: object, spec: tf.TensorSpec, most_rows: int) -> np.ndarray:
+    """Returns a scalar or nested lists as an array; strings as objects of bytes."""
+    shape, inner = [], value
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    check_shape(shape, spec, most_rows)
+    flat = [value]
+    for size in shape:
+        if any(not isinstance(part, list) or len(part) != size for part in flat):
+            raise invalid(f"Input {spec.name} has lists of unequal length, expected {shape}.")
+        flat = [part for whole in flat for part in whole]
+    if spec.dtype == tf.string:
+        return np.array([_bytes_of(one) for one in flat], dtype=object).reshape(shape)
     try:
-        array = build_array(value, dtype)
-        if arrays and array.size != arrays[0].size:
-            raise invalid(f"Expecting tensor size: {arrays[0].size} but got: {array.size}")
-        if arrays and array.shape != arrays[0].shape:
-            first, found = (",".join(map(str, a.shape)) for a in (arrays[0], array))
-            raise invalid(f"Expecting shape [{first}] but got: [{found}]")
-    except ServingError as error:
-        raise _element_fault(where, error) from error
-    arrays.append(array)
+        return _numbers(flat, spec.dtype).reshape(shape)
+    except (TypeError, OverflowError, FloatingPointError) as error:
+        raise invalid(f"Input {spec.name} takes {spec.dtype.name}, not {error}.") from error
 
 
-def _element_fault(where: str, error: ServingError) -> ServingError:
-    return invalid(
-        f"Failed to process element: {where} of 'instances' list. "
-        f"Error: {error.code}: {error.message}"
-    )
+def _numbers(flat: list, dtype: tf.DType) -> np.ndarray:
+    """Returns numbers or Booleans; raises an error if one is of another type, or would change."""
+    kinds = {bool} if dtype.is_bool else {int} if dtype.is_integer else {int, float}
+    for value in flat:
+        if type(value) not in kinds:
+            raise TypeError(reprlib.repr(value))
+    if not dtype.is_floating:
+        return np.array(flat, dtype.as_numpy_dtype)
+    with np.errstate(over="raise"):
+        array = np.array(flat, np.float64).astype(dtype.as_numpy_dtype)
+    for value, found in zip(flat, array.tolist(), strict=True):
+        if type(value) is int and value != found:
+            raise OverflowError(f"{value}: it would be rounded")
+    return array
+
+
+def _bytes_of(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, dict) and not _is_object(value):
+        return _decode_base64(value["b64"])
+    raise invalid(f"Expected a text, not {reprlib.repr(value)}.")
 
 
 def _is_object(value: object) -> bool:
-    return isinstance(value, dict) and not is_base64(value)
+    """Whether a value is an object, and not the text `{"b64": "..."}`."""
+    if not isinstance(value, dict):
+        return False
+    return not (value.keys() == {"b64"} and isinstance(value["b64"], str))
 
 
-def read_examples(body: Mapping[str, Any]) -> input_pb2.Input:
-    """Returns the examples of a classify or regress request."""
+def _decode_base64(text: str) -> bytes:
+    """Returns the bytes; passes over white space and missing padding, as Abseil does."""
+    try:
+        digits = text.encode("ascii").translate(None, _WHITE_SPACE).rstrip(b"=")
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except ValueError as error:
+        raise invalid("A value of b64 is not base64.") from error
+
+
+def read_examples(body: Mapping[str, Any], most_rows: int) -> input_pb2.Input:
+    """Returns the examples of a classify or regress request; raises `ServingError`."""
+    examples = body.get("examples")
+    if not isinstance(examples, list) or not examples:
+        raise invalid("'examples' must be a list of at least one example.")
+    check_rows(len(examples), most_rows)
     found = input_pb2.Input()
     target = found.example_list
     if "context" in body:
         target = found.example_list_with_context
         target.context.CopyFrom(_read_example(body["context"]))
-    if "examples" not in body:
-        raise format_error(
-            body, "When method is classify, key 'examples' is expected and was not found"
-        )
-    if not isinstance(body["examples"], list):
-        raise format_error(body, "Expecting 'examples' value to be an list/array")
-    if not body["examples"]:
-        raise format_error(body, "'examples' value is an empty array")
-    target.examples.extend(_read_example(example) for example in body["examples"])
+    target.examples.extend(map(_read_example, examples))
     return found
 
 
 def _read_example(value: object) -> tf.train.Example:
     if not isinstance(value, dict):
-        raise invalid(f"Example must be JSON object but got JSON {type_name(value)}")
+        raise invalid(f"An example must be an object, not {reprlib.repr(value)}.")
     example = tf.train.Example()
     for name, content in value.items():
-        feature = tf.train.Feature()
-        for one in content if isinstance(content, list) else [content]:
-            _add_to_feature(feature, text_bytes(name).decode("utf-8", "replace"), one)
-        example.features.feature[text_bytes(name).decode("utf-8", "replace")].CopyFrom(feature)
+        key = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        _fill(example.features.feature[key], content)
     return example
 
 
-def _add_to_feature(feature: tf.train.Feature, name: str, value: object) -> None:
-    """Adds a value to a feature; the first value sets its type."""
-    if value is None or isinstance(value, list) or (_is_object(value)):
-        raise invalid(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
-    if isinstance(value, str | dict):
-        kind = "bytes_list"
-        converted = text_bytes(value) if isinstance(value, str) else decode_base64(value)
-    elif isinstance(value, float):
-        kind, converted = "float_list", value
-    else:
-        kind, converted = "int64_list", int(value)
-    settled = feature.WhichOneof("kind")
-    if settled not in (None, kind):
-        raise invalid(
-            f"Unexpected element type in feature: {name} "
-            f"expecting type: {settled.removesuffix('_list')}"
-        )
-    if kind == "float_list":
-        check_lossless(value, "float")
-    if kind == "int64_list" and not -(2**63) <= converted < 2**63:
-        raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
-    getattr(feature, kind).value.append(converted)
+def _fill(feature: tf.train.Feature, content: object) -> None:
+    """Fills a feature with one value or a list of values of one type."""
+    values = content if isinstance(content, list) else [content]
+    kinds = set(map(type, values))
+    try:
+        if kinds & {str, dict}:
+            feature.bytes_list.value.extend(map(_bytes_of, values))
+        elif kinds <= {int, bool}:
+            feature.int64_list.value.extend(map(int, values))
+        elif kinds == {float}:
+            feature.float_list.value.extend(values)
+        else:
+            raise TypeError("other types")
+    except (TypeError, ValueError) as error:  # also an integer that is too large
+        raise invalid("A feature takes texts, integers or floats, of one type.") from error
