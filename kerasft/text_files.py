@@ -73,9 +73,12 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         with path.open("rb") as file:
-            is_gzipped = file.read(len(_GZIP)) == _GZIP
-            file.seek(0)
-            if not is_gzipped:
+            if hasattr(file, "peek"):  # a pipe cannot seek
+                start = file.peek(len(_GZIP))[: len(_GZIP)]
+            else:
+                start = file.read(len(_GZIP))
+                file.seek(0)
+            if start != _GZIP:
                 yield file
                 return
             with gzip.open(file, "rb") as unzipped:
@@ -96,25 +99,35 @@ def read_lines(path: Path) -> Iterator[str]:
     Lines end with LF or CR LF.
 
     Raises:
-        UserError: Naming the line, if it is not UTF-8, holds a NUL byte or more than 64 MiB; if
-            the lines end with CR alone.
+        UserError: As `decode_line`.
     """
+    named = path if path.is_file() else None  # a pipe, which advice could not read again
     with open_bytes(path) as file:
         number = 0
         while line := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
-            if number == 1 and b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):
-                raise UserError(
-                    f"{path}: its lines end with a carriage return (CR) alone.",
-                    expected="lines that end with LF or CR LF",
-                    fix=_convert(r"tr '\r' '\n'", path),
-                )
-            if len(line) > LONGEST_LINE_BYTES:
-                raise UserError(
-                    f"{path}, line {number}: longer than {LONGEST_LINE_BYTES:,} bytes.",
-                    expected="a text file of lines that end with a line feed",
-                )
-            yield decode(line, path, number)
+            yield decode_line(line, named, number)
+
+
+def decode_line(line: bytes, path: Path | None, number: int) -> str:
+    """Decodes a line with its end; `number` is from 1, `path` as for `decode`.
+
+    Raises:
+        UserError: Naming the line, if it is not UTF-8, holds a NUL byte or more than 64 MiB; if
+            the lines end with CR alone.
+    """
+    if number == 1 and b"\r" in line.rstrip(b"\r\n") and not line.endswith(b"\n"):
+        raise UserError(
+            f"{path or 'stdin'}: its lines end with a carriage return (CR) alone.",
+            expected="lines that end with LF or CR LF",
+            fix=_convert(r"tr '\r' '\n'", path),
+        )
+    if len(line) > LONGEST_LINE_BYTES:
+        raise UserError(
+            f"{path or 'stdin'}, line {number}: longer than {LONGEST_LINE_BYTES:,} bytes.",
+            expected="a text file of lines that end with a line feed",
+        )
+    return decode(line, path, number)
 
 
 def decode(content: bytes, path: Path | None, number: int | None = None) -> str:

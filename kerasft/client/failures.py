@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple
 
 from kerasft.client.address import Address
+from kerasft.console import EXIT_TRY_AGAIN
 from kerasft.errors import UserError
 
 _SHOWN = 300  # characters of a server's message
@@ -14,7 +15,11 @@ _SHOWN = 300  # characters of a server's message
 class ServerUnavailableError(UserError):
     """The server does not respond now; the exit code says that a retry may succeed."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = EXIT_TRY_AGAIN
+
+
+class RequestTooLargeError(UserError):
+    """The server takes no request of this size: in bytes, or in texts."""
 
 
 class _Words(NamedTuple):
@@ -37,7 +42,8 @@ class Why(enum.Enum):
     )
     BUSY = _Words(
         "The server at {server} is too busy, or not ready",
-        "try again later, or ask for less at a time (--in-flight, --batch-size).",
+        "try again later, or ask for less at a time (--in-flight, --batch-size); to be tried for "
+        "longer, a request needs more time (--timeout).",
     )
     LOADING = _Words("The server is still loading the model {which}", "try again later.")
     TIMED_OUT = _Words(
@@ -59,7 +65,8 @@ class Why(enum.Enum):
         "look at what it says; perhaps the version that is served has changed.",
     )
     TOO_LARGE = _Words(
-        "The request is too large for {server}", "send fewer texts at a time (--batch-size)."
+        "The request is too large for {server}",
+        "let the server take larger ones (kerasft serve --max-body-mb), or shorten the text.",
     )
     NOT_ALLOWED = _Words(
         "The server at {server} does not let us in",
@@ -106,7 +113,11 @@ def user_error(error: CallError, address: Address) -> UserError:
         "protocol": "gRPC" if address.is_grpc else "REST",
     }
     tried = f" ({error.attempts} attempts)" if error.attempts > 1 else ""
-    kind = ServerUnavailableError if error.why in TEMPORARY else UserError
+    kind = UserError
+    if error.why in TEMPORARY:
+        kind = ServerUnavailableError
+    elif error.why is Why.TOO_LARGE:
+        kind = RequestTooLargeError
     return kind(
         f"{words.what.format(**places)}{tried}: {error.detail}.",
         expected=words.expected and words.expected.format(**places),

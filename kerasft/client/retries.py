@@ -26,15 +26,15 @@ class Retries:
     together do not return together.
 
     Args:
-        attempts: Maximum number of attempts, at least 1.
+        attempts: Maximum number of attempts, at least 1; `None`: as many as the time allows.
         deadline_seconds: Maximum seconds for all attempts and pauses, above 0.
     """
 
-    attempts: int = 6
+    attempts: int | None = None
     deadline_seconds: float = 60.0
 
     def __post_init__(self):
-        if self.attempts < 1:
+        if self.attempts is not None and self.attempts < 1:
             raise UserError(
                 "A request needs an attempt.", received=self.attempts, expected="1 or more"
             )

@@ -116,7 +116,8 @@ def test_a_line_that_is_no_object_is_2(predict, model, stdin):
     stdin(f"{PAIR_LINES[0]}\none\ttwo")
     result = predict("-")
     assert result.code == 2
-    assert r"Line 2 is no JSON object with text and text_pair. Received: 'one\ttwo'" in result.err
+    assert "stdin, line 2: no JSON (Expecting value: line 1" in result.err
+    assert r"Received: 'one\ttwo'" in result.err
     assert 'Expected: a line such as {"text": "...", "text_pair": "..."}' in result.err
 
 
