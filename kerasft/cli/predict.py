@@ -48,9 +48,10 @@ def main(argv: Sequence[str]) -> None:
                 if unanswered:
                     unanswered.popleft()
         except UserError as error:
-            if unanswered:
-                error.args = (_add_place(error, unanswered, num_answered, argv),)
-            raise
+            if not unanswered:
+                raise
+            told = type(error) if error.exit_code == EXIT_TRY_AGAIN else UserError
+            raise told(_add_place(error, unanswered, num_answered, argv)) from error
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -69,6 +70,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             expected="the options that kerasft predict --help shows",
             fix=f"a text that begins with a dash follows --, at the end: -- {shlex.join(unknown)}",
         )
+    if arguments.url and len(arguments.url) > 1:
+        raise UserError(
+            "--url is given twice.",
+            expected="one server",
+            fix='a text that begins with --url follows --, at the end: -- "--url=..."',
+        )
+    arguments.url = arguments.url[0] if arguments.url else None
     if arguments.url is not None and arguments.saved_model is not None:
         # With a server there is no model folder: the argument in its place is a text.
         arguments.texts.insert(0, arguments.saved_model)
@@ -91,7 +99,7 @@ def _add_place(
 ) -> str:
     """Returns an error's message with the line of stdin, or with how to go on after it."""
     if isinstance(error, TextError):
-        return f"stdin, line {unanswered[error.number - 1 - num_answered]}: {error}"
+        return f"stdin, line {unanswered[error.number - 1 - num_answered]}: {error.args[0]}"
     if error.exit_code != EXIT_TRY_AGAIN or not num_answered:
         return str(error)
     path = stdin_path()
@@ -184,6 +192,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("a model that TensorFlow Serving serves")
     server.add_argument(
         "--url",
+        action="append",
         help="in place of SAVED_MODEL: http://HOST:8501/v1/models/NAME or grpc://HOST:8500/NAME, "
         "https and grpcs over TLS; /versions/N or /labels/LABEL at its end choose a version",
     )
@@ -224,17 +233,18 @@ def _check_one_origin(arguments: argparse.Namespace) -> None:
             "or - for lines on stdin",
             fix="end the command with a text in quotes, or with -",
         )
+    received = " ".join([*texts, *(f"--pair {' '.join(pair)}" for pair in pairs)])
     if arguments.from_stdin and (len(texts) > 1 or pairs):
         raise UserError(
             "Texts come from the command line or from stdin, not from both.",
-            received=" ".join([*texts, *(f"--pair {' '.join(pair)}" for pair in pairs)]),
+            received=received,
             expected="texts, or - alone",
             fix="leave one of them out.",
         )
     if texts and pairs:
         raise UserError(
             "A model reads single texts or pairs, not both.",
-            received=" ".join([*texts, *(f"--pair {' '.join(pair)}" for pair in pairs)]),
+            received=received,
             expected="texts alone, or --pair alone",
             fix="leave one of them out.",
         )

@@ -105,6 +105,8 @@ def parse_address(url: str) -> Address:
         raise _fault(url, "This is no address of a served model.")
     match = _PATH.fullmatch(parts.path)
     is_grpc = parts.scheme.startswith("grpc")
+    if any(map(str.isspace, url)):  # a text that begins with --url=, most likely
+        raise _fault(url, "An address has no blanks: in a name, write %20.")
     if parts.query or parts.fragment or not match or not (match["api"] or is_grpc):
         raise _fault(url, "The path of this address names no model.")
     if is_grpc and match["prefix"]:

@@ -13,7 +13,7 @@ import numpy as np
 from kerasft.client.address import Address, parse_address
 from kerasft.client.credentials import Tls, check_headers, without_secrets
 from kerasft.client.failures import CallError, RequestTooLargeError, Why, user_error
-from kerasft.client.retries import Retries
+from kerasft.client.retries import call_again
 from kerasft.client.signature import TextSignature, read_column, read_signature
 from kerasft.errors import UserError
 from kerasft.export.layout import BATCH_SIZES, input_names
@@ -80,10 +80,15 @@ class Client(TextModel):
     ):
         self._address = parse_address(url)
         self._headers = check_headers(headers or {})
-        self._retries = Retries(attempts, deadline_seconds)
-        for name, number in (("batch_size", batch_size), ("in_flight", in_flight)):
-            if number < 1:
+        counts = {"attempts": attempts, "batch_size": batch_size, "in_flight": in_flight}
+        for name, number in counts.items():
+            if number is not None and number < 1:
                 raise UserError(f"`{name}` is too small.", received=number, expected="1 or more")
+        if not 0 < deadline_seconds < float("inf"):
+            raise UserError(
+                "A request needs time.", received=deadline_seconds, expected="seconds above 0"
+            )
+        self._limits = {"attempts": attempts, "deadline_seconds": deadline_seconds}
         self._batch_size, self._in_flight = batch_size, in_flight
         self._pool: ThreadPool | None = None
         self._closed = threading.Event()
@@ -207,7 +212,7 @@ class Client(TextModel):
             return answer
 
         try:
-            return self._retries.call(attempt, wait=self._closed.wait)
+            return call_again(attempt, **self._limits, wait=self._closed.wait)
         except CallError as error:
             error.detail = without_secrets(error.detail, self._headers)
             raise user_error(error, self._address) from None  # its cause might show a header

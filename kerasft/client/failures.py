@@ -42,8 +42,7 @@ class Why(enum.Enum):
     )
     BUSY = _Words(
         "The server at {server} is too busy, or not ready",
-        "try again later, or ask for less at a time (--in-flight, --batch-size); to be tried for "
-        "longer, a request needs more time (--timeout).",
+        "try again later, or ask for less at a time (--in-flight, --batch-size).",
     )
     LOADING = _Words("The server is still loading the model {which}", "try again later.")
     TIMED_OUT = _Words(
@@ -113,13 +112,14 @@ def user_error(error: CallError, address: Address) -> UserError:
         "protocol": "gRPC" if address.is_grpc else "REST",
     }
     tried = f" ({error.attempts} attempts)" if error.attempts > 1 else ""
-    kind = UserError
+    kind, how_long = UserError, ""
     if error.why in TEMPORARY:
         kind = ServerUnavailableError
+        how_long = " How long it is tried: --timeout SECONDS, --attempts N."
     elif error.why is Why.TOO_LARGE:
         kind = RequestTooLargeError
     return kind(
         f"{words.what.format(**places)}{tried}: {error.detail}.",
         expected=words.expected and words.expected.format(**places),
-        fix=words.fix.format(**places),
+        fix=words.fix.format(**places) + how_long,
     )

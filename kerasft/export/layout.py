@@ -43,6 +43,11 @@ def versions_in(folder: Path) -> dict[int, Path]:
     return {number: path for number, path in found.items() if number <= MAX_VERSION}
 
 
+def whole_versions(folder: Path) -> dict[int, Path]:
+    """Returns the versions that have a graph."""
+    return {n: path for n, path in versions_in(folder).items() if (path / GRAPH).is_file()}
+
+
 def check_versions(folder: Path) -> None:
     """Raises `UserError` if two folders are one version, such as `7` and `007`."""
     numbered = _numbered(folder)

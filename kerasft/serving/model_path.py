@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from kerasft.errors import UserError, nearest
-from kerasft.export.layout import GRAPH, RECORD, check_versions, find_damage, versions_in
+from kerasft.export.layout import GRAPH, RECORD, check_versions, find_damage, whole_versions
 
 _EXPECTED = "a folder such as saved_models/imdb (its latest version) or saved_models/imdb/3"
 _EXPECTED_MODELS = (
@@ -27,9 +27,9 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
     if (path / GRAPH).is_file():
         return path
     check_versions(path)
-    versions = [found for found in versions_in(path).values() if (found / GRAPH).is_file()]
+    versions = whole_versions(path)
     if versions:
-        return versions[-1]
+        return versions[max(versions)]
     known = _known_models(path)
     raise UserError(
         f"{_what_is_wrong(path)}{nearest(os.fspath(path), known)}",
@@ -46,8 +46,8 @@ def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
     if not folder.is_dir():
         what = "There is no such folder." if not folder.exists() else "This is a file."
     else:
-        places = [folder] if _has_version(folder) else sorted(folder.iterdir())
-        models = {place.name: place for place in places if _has_version(place)}
+        places = [folder] if whole_versions(folder) else sorted(folder.iterdir())
+        models = {place.name: place for place in places if whole_versions(place)}
         for place in models.values():
             check_versions(place)
         if models:
@@ -108,8 +108,4 @@ def _known_models(path: Path) -> list[str]:
 
 
 def _is_model(place: Path) -> bool:
-    return (place / GRAPH).is_file() or _has_version(place)
-
-
-def _has_version(folder: Path) -> bool:
-    return any((version / GRAPH).is_file() for version in versions_in(folder).values())
+    return (place / GRAPH).is_file() or bool(whole_versions(place))

@@ -25,7 +25,7 @@ Answers = Iterable[dict[str, Any]]
 
 
 class TextError(UserError):
-    """A text of a stream cannot be predicted.
+    """A text of a stream, `row`, cannot be predicted.
 
     Attributes:
         number: Which one, from 1; set by `answer_stream`.
@@ -33,9 +33,12 @@ class TextError(UserError):
 
     number = 0
 
-    def __init__(self, row: Texts, what: str, **parts: str):
-        super().__init__(what, **parts)
+    def __init__(self, row: Texts, what: str):
+        super().__init__(what)
         self.row = row
+
+    def __str__(self) -> str:
+        return f"Text number {self.number}: {self.args[0]}"
 
 
 class TextModel(abc.ABC):
