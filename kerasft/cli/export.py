@@ -99,10 +99,12 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _version(text: str) -> int:
-    number = int(text)  # argparse reports a ValueError
-    if not 0 <= number <= MAX_VERSION:
-        raise argparse.ArgumentTypeError(f"a version is a number from 0 to {MAX_VERSION}")
-    return number
+    digits = text.lstrip("0") or "0"
+    if not (text.isascii() and text.isdigit() and len(digits) < 20 and int(digits) <= MAX_VERSION):
+        raise argparse.ArgumentTypeError(
+            f"a version is a whole number from 0 to {MAX_VERSION}, not {text[:40]!r}"
+        )
+    return int(digits)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -54,6 +54,17 @@ def test_a_mistake_leaves_no_run_directory(make_recipe, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_folder_for_the_model_that_is_none_is_told_before_training(
+    make_recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "build_trained_model", lambda *_: pytest.fail("it trains"))
+    (tmp_path / "models").write_text("a file")
+    changed = {"export.enabled": True, "export.directory": str(tmp_path / "models")}
+    with pytest.raises(UserError, match=r"models/\w+ cannot be written: .*/models is a file"):
+        train.run(make_recipe(changed), runs_folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_build_gives_a_model_that_keras_can_fit(make_recipe, make_context):
     model = train.build(make_recipe())
     before = [weight.numpy() for weight in model.trainable_weights]
