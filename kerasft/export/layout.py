@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,12 +61,22 @@ def check_versions(folder: Path) -> None:
             )
 
 
-def check_new_version(folder: Path, number: int | None) -> None:
-    """Checks the number of a new version; `None`: the next one.
+def check_new_version(folder: Path, number: int | None = None) -> None:
+    """Checks that a version can be written to a folder, which need not exist yet.
+
+    `number` is the version's; `None`: the next one.
 
     Raises:
-        UserError: If there is such a version, or no server would read it.
+        UserError: If the folder cannot be written, has this version, or no server would read it.
     """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{folder} cannot be written.",
+            received=f"{there}, {'without permission' if there.is_dir() else 'a file'}",
+            expected="a folder for exported models",
+            fix="choose another one (export.directory=FOLDER), or change its permissions.",
+        )
     numbered = _numbered(folder)
     same = [path for path in numbered if int(path.name) == number]
     if same:

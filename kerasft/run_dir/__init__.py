@@ -3,7 +3,6 @@
 from kerasft.run_dir.environment import describe_environment, installed_version
 from kerasft.run_dir.files import (
     check_disk_space,
-    check_writable,
     telling_os_errors,
     to_json,
     write_atomically,
@@ -19,7 +18,6 @@ from kerasft.run_dir.folder import (
 __all__ = [
     "RunDir",
     "check_disk_space",
-    "check_writable",
     "create_run_dir",
     "describe_environment",
     "find_folders",

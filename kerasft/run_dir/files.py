@@ -69,25 +69,6 @@ def check_disk_space(folder: str | os.PathLike[str], needed_bytes: int, what: st
         )
 
 
-def check_writable(folder: Path, what: str) -> None:
-    """Raises `UserError` if a folder, which need not exist yet, cannot be written to.
-
-    `what` names in the message what is to be written: "the exported model".
-    """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    fault = None
-    if not there.is_dir():
-        fault = f"{there} is a file"
-    elif not os.access(there, os.W_OK | os.X_OK):
-        fault = f"{there} has no permission for it, or is read-only"
-    if fault is not None:
-        raise UserError(
-            f"{folder} cannot be written: {fault}.",
-            expected=f"a folder for {what}",
-            fix="Change its permissions, or choose another folder.",
-        )
-
-
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Writes plain data as strict JSON; `indent=None` keeps it on one line.
 

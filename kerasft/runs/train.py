@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasft.console import tensorboard_command
+from kerasft.export.layout import check_new_version
 from kerasft.recipe import Recipe
-from kerasft.run_dir import RunDir, check_writable, create_run_dir, describe_environment
+from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.run_dir.result import Run
 from kerasft.runs.callbacks import build_callbacks
 from kerasft.runs.context import RunContext, load_context
@@ -74,7 +75,7 @@ def run(
         # All mistakes are found before anything is written: they leave no run directory.
         context = load_context(recipe, callbacks, resume)
         if recipe.export.enabled and is_chief:
-            check_writable(export_folder(recipe, context.data.source.name), "the exported model")
+            check_new_version(export_folder(recipe, context.data.source.name))
         if resume is not None:
             check_resumed_data(resume, recipe, context.data_record)
             check_steps_are_left(resume, context.settings, context.saved, from_step)

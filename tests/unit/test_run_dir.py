@@ -22,7 +22,6 @@ from kerasft.errors import UserError
 from kerasft.run_dir import (
     RunDir,
     check_disk_space,
-    check_writable,
     create_run_dir,
     describe_environment,
     latest_run_dir,
@@ -219,19 +218,6 @@ def test_check_disk_space(tmp_path, monkeypatch):
         UserError, match=r"space for the token store in .*1.5 GB free.*at least 2.0 GB"
     ):
         check_disk_space(tmp_path / "not" / "yet", 2_000_000_000, "the token store")
-
-
-@pytest.mark.parametrize("folder", ["new/folder", "there", "file", "file/below"])
-def test_check_writable(tmp_path, monkeypatch, folder):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "file").touch()
-    folder = tmp_path / folder
-    if "file" not in folder.parts:
-        check_writable(folder, "the model")
-        monkeypatch.setattr("os.access", lambda path, mode: Path(path) not in folder.parents)
-        (tmp_path / "there").rmdir()
-    with pytest.raises(UserError, match=rf"{folder} cannot be written: .*Expected: a folder for"):
-        check_writable(folder, "the model")
 
 
 # --- JSON

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export import saved_model
-from kerasft.export.layout import versions_in
+from kerasft.export.layout import check_new_version, versions_in
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 
 
@@ -156,7 +157,17 @@ def test_any_other_failure_passes_and_leaves_nothing(parts, quick_save, tmp_path
     assert os.listdir(tmp_path / "imdb") == ["1"]
 
 
+@pytest.mark.parametrize("there", ["", "imdb"])
+def test_a_folder_without_permission(tmp_path, monkeypatch, there):
+    place = tmp_path / there
+    place.mkdir(exist_ok=True)
+    check_new_version(tmp_path / "imdb")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != place)
+    with pytest.raises(UserError, match=rf"imdb cannot be written.*{place}, without permission"):
+        check_new_version(tmp_path / "imdb")
+
+
 def test_a_file_in_the_way(parts, tmp_path):
     (tmp_path / "imdb").write_text("")
-    with pytest.raises(UserError, match="imdb cannot be written: File exists"):
+    with pytest.raises(UserError, match=r"imdb cannot be written\. Received: '.*/imdb, a file'"):
         export_saved_model(**parts, folder=tmp_path / "imdb", metadata={})

@@ -54,13 +54,22 @@ def test_a_mistake_leaves_no_run_directory(make_recipe, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_for_the_model_that_is_none_is_told_before_training(
-    make_recipe, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("in_the_way", "message"),
+    [("models", "cannot be written"), (f"models/example_sample/{'9' * 20}/x", "is in the way")],
+)
+def test_what_is_in_the_way_of_the_model_is_told_before_training(
+    make_recipe, tmp_path, monkeypatch, in_the_way, message
 ):
     monkeypatch.setattr(train, "build_trained_model", lambda *_: pytest.fail("it trains"))
-    (tmp_path / "models").write_text("a file")
-    changed = {"export.enabled": True, "export.directory": str(tmp_path / "models")}
-    with pytest.raises(UserError, match=r"models/\w+ cannot be written: .*/models is a file"):
+    (tmp_path / in_the_way).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / in_the_way).touch()
+    changed = {
+        "export.enabled": True,
+        "export.name": "example",
+        "export.directory": str(tmp_path / "models"),
+    }
+    with pytest.raises(UserError, match=message):
         train.run(make_recipe(changed), runs_folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
