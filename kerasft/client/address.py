@@ -9,7 +9,6 @@ import urllib.parse
 from kerasft.errors import UserError
 
 _PORTS = {"http": 80, "https": 443, "grpc": 8500, "grpcs": 8500}
-_SECURE = ("https", "grpcs")
 _EXPECTED = (
     "http://HOST:8501/v1/models/NAME, https://... or grpc://HOST:8500/NAME, grpcs://...; "
     "at the end perhaps /versions/N or /labels/LABEL"
@@ -50,7 +49,7 @@ class Address:
     @property
     def is_secure(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.scheme in _SECURE
+        return self.scheme in ("https", "grpcs")
 
     @property
     def server(self) -> str:

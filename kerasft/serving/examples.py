@@ -11,12 +11,13 @@ Texts = tuple[str, ...]  # (text,) or (text, text_pair)
 _SHOWN = 60  # characters of an invalid value
 
 
-def zip_pairs(
-    texts: Sequence[str], text_pairs: Sequence[str] | None
+def check_examples(
+    texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
 ) -> list[str] | list[tuple[str, str]]:
-    """Returns the texts, paired with their second texts if there are any.
+    """Returns the texts of a call of `predict`, paired with their second texts if there are any.
 
-    Raises `UserError` if one of them is a single string, or their numbers differ.
+    Raises `UserError` for a single string or non-texts, for two numbers of texts, and for pairs if
+    the model reads single texts, or vice versa.
     """
     for name, several in (("texts", texts), ("text_pairs", text_pairs)):
         if isinstance(several, str | bytes):
@@ -26,25 +27,13 @@ def zip_pairs(
                 expected="a list of strings",
                 fix="put a single text into a list.",
             )
-    if text_pairs is None:
-        return list(texts)
-    if len(texts) != len(text_pairs):
+    if text_pairs is not None and len(texts) != len(text_pairs):
         raise UserError(
             "Each text needs one text_pair.",
             received=f"{len(texts)} texts and {len(text_pairs)} text_pairs",
             expected="two lists of equal length",
         )
-    return list(zip(texts, text_pairs, strict=True))
-
-
-def check_examples(
-    texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
-) -> list[str] | list[tuple[str, str]]:
-    """Checks and returns all examples of a call of `predict`.
-
-    Raises `UserError` for non-texts, and for pairs if the model reads single texts, or vice versa.
-    """
-    examples = zip_pairs(texts, text_pairs)
+    examples = list(texts if text_pairs is None else zip(texts, text_pairs, strict=True))
     for number, example in enumerate(examples, start=1):
         check_example(example, number, has_pairs=has_pairs)
     return examples
