@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from kerasft.errors import UserError
 from kerasft.text_files import LONGEST_LINE_BYTES, check_start, decode_line
 
 _CHUNK_BYTES = 1 << 16
@@ -36,12 +35,7 @@ def read_lines(descriptor: int, path: Path | None = None) -> Iterator[tuple[int,
     while True:
         if not select.select([descriptor], [], [], _PATIENCE_SECONDS)[0]:
             yield None
-        try:
-            chunk = os.read(descriptor, _CHUNK_BYTES)
-        except OSError as error:  # a folder, most likely
-            raise UserError(
-                f"stdin cannot be read: {error.strerror}.", expected="a file or a pipe"
-            ) from error
+        chunk = os.read(descriptor, _CHUNK_BYTES)
         if number == 1 and not pieces:
             check_start(chunk, path)
         *ended, rest = chunk.split(b"\n")

@@ -66,13 +66,6 @@ def test_what_is_no_text(monkeypatch, content, message):
         read(content)
 
 
-def test_a_folder(tmp_path):
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    with pytest.raises(UserError, match="stdin cannot be read: Is a directory"):
-        list(read_lines(descriptor))
-    os.close(descriptor)
-
-
 @pytest.mark.parametrize("content", [b"", b"\n", "\ufeff".encode()])
 def test_nearly_nothing(content):
     texts = [text for _, text in read(content)]
