@@ -120,7 +120,7 @@ def decode_line(line: bytes, path: Path | None, number: int) -> str:
         raise UserError(
             f"{path or 'stdin'}: its lines end with a carriage return (CR) alone.",
             expected="lines that end with LF or CR LF",
-            fix=_convert(r"tr '\r' '\n'", path),
+            fix=conversion(r"tr '\r' '\n'", path),
         )
     if len(line) > LONGEST_LINE_BYTES:
         raise UserError(
@@ -174,7 +174,7 @@ def check_start(start: bytes, path: Path | None) -> None:
         return
     name, fix = found.name, found.advice.format(file="FILE" if path is None else quote_path(path))
     if found.command:
-        fix = _convert(found.command, path)
+        fix = conversion(found.command, path)
     elif _is_spreadsheet(start, path):
         name, fix = "a spreadsheet", _SAVE_AS_CSV
     raise UserError(f"{path or 'stdin'} is {name}.", expected="text in UTF-8", fix=fix)
@@ -197,7 +197,7 @@ def quote_path(path: Path) -> str:
     return shlex.quote(name)
 
 
-def _convert(command: str, path: Path | None) -> str:
+def conversion(command: str, path: Path | None) -> str:
     """Returns the shell line in which `command` makes readable text of a file, or of stdin."""
     if path is None:
         return f"{command} < FILE | kerasft ..."
@@ -229,7 +229,7 @@ def _nul_byte(content: bytes, path: Path | None, place: str) -> UserError:
             return UserError(
                 f"{path or 'stdin'} is in {encoding}.",
                 expected="text in UTF-8",
-                fix=_convert(f"iconv -f {encoding} -t UTF-8", path),
+                fix=conversion(f"iconv -f {encoding} -t UTF-8", path),
             )
     return UserError(
         f"{place}: a NUL byte.",
@@ -245,7 +245,7 @@ def _other_encoding(content: bytes, path: Path | None) -> str:
         for line in iter(lambda: file.readline(LONGEST_LINE_BYTES), b"") if file else [content]:
             try:
                 if not line.isascii() and line.decode():
-                    return "leave the damaged characters out: " + _convert(
+                    return "leave the damaged characters out: " + conversion(
                         "iconv -c -f UTF-8 -t UTF-8", path
                     )
             except UnicodeDecodeError:
@@ -254,4 +254,4 @@ def _other_encoding(content: bytes, path: Path | None) -> str:
                 elif _C1_BYTES.search(line) and encoding == "LATIN1":
                     encoding = "WINDOWS-1252"
     guess = "find out its ENCODING" if encoding == "ENCODING" else f"if it is {encoding}"
-    return f"{guess}: " + _convert(f"iconv -f {encoding} -t UTF-8", path)
+    return f"{guess}: " + conversion(f"iconv -f {encoding} -t UTF-8", path)

@@ -100,6 +100,7 @@ DATA_ARGUMENTS = (
         metavar="COLUMN",
     ),
     Shorthand("--format", "data.format", "csv, tsv, jsonl, parquet or folder", metavar="FORMAT"),
+    Shorthand("--delimiter", "data.delimiter", "between the cells of CSV and TSV", metavar="SIGN"),
     Shorthand("--label-kind", "data.label_kind", "single, multi or number", metavar="KIND"),
     Shorthand(
         "--label-separator",

@@ -11,6 +11,7 @@ from kerasft.cli import command_parser
 from kerasft.console import print_json, results_only
 from kerasft.errors import UserError
 from kerasft.recipe import load_recipe
+from kerasft.recipe.rules import DELIMITER
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,6 +83,12 @@ def _build_parser() -> argparse.ArgumentParser:
         help="else told by the files' names",
     )
     parser.add_argument(
+        "--delimiter",
+        type=_delimiter,
+        metavar="SIGN",
+        help="between the cells of CSV and TSV; else found",
+    )
+    parser.add_argument(
         "--label-kind",
         default="auto",
         choices=("auto", "single", "multi", "number"),
@@ -105,6 +112,12 @@ def _positive(text: str) -> int:
     return number
 
 
+def _delimiter(text: str) -> str:
+    if not DELIMITER.accepts(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {DELIMITER.expected}")
+    return text
+
+
 def _open_source(arguments: argparse.Namespace) -> Source:
     from kerasft.cli.data_arguments import choose_train_field
     from kerasft.data.files.source import FileSource
@@ -118,6 +131,7 @@ def _open_source(arguments: argparse.Namespace) -> Source:
         validation_files=arguments.validation,
         test_files=arguments.test,
         format=arguments.format,
+        delimiter=arguments.delimiter,
         text_column=arguments.text,
         text_pair_column=arguments.text_pair,
         label_column=arguments.label[0] if len(arguments.label) == 1 else None,

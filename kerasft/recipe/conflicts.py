@@ -17,7 +17,7 @@ from kerasft.recipe.settings import to_literal
 FILES = "files"
 _FILE_SETTINGS = (
     *("train_files", "validation_files", "test_files", "text_column", "text_pair_column"),
-    *("label_column", "label_columns", "group_column", "label_separator"),
+    *("label_column", "label_columns", "group_column", "label_separator", "delimiter"),
 )
 _ADAMW = 'training.optimizer="adamw"'
 _WINDOWS = 'model.truncation="windows"'

@@ -94,6 +94,12 @@ FOLDER_NAME = matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "a folder's name: letters
 SEPARATOR = Rule(
     "text of one sign or more, a space or tab among them", lambda value: value != "", (), True
 )
+DELIMITER = Rule(
+    r"one sign other than a quote, such as ; or | (\t is a tab)",
+    lambda value: value == r"\t" or (len(value) == 1 and value not in "\"'\\\r\n\0"),
+    (),
+    True,
+)
 DISTINCT = Rule("without repetition", lambda values: len(set(values)) == len(values))
 _CLASS_WEIGHT = r"[^=,]+=\s*[0-9]*\.?[0-9]+\s*"
 CLASS_WEIGHTS = matching(

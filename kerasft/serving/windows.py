@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kerasft.data.example import batched
 from kerasft.errors import UserError
 from kerasft.export.layout import input_names
 from kerasft.serving.answers import build_answers
@@ -129,7 +130,7 @@ def answer_stream(
     for window, sizes in _windows(examples, has_pairs, batch_size):
         answers: list[dict[str, Any]] = [{}] * len(window)
         by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
-        batches = list(_cut(by_length, sizes, batch_size))
+        batches = list(batched(by_length, batch_size, sizes.__getitem__, BATCH_BYTES))
         rows = [[window[index] for index in batch] for batch in batches]
         try:
             for batch, of_batch in zip(batches, answer_batches(rows), strict=True):
@@ -169,16 +170,3 @@ def _windows(
             most = max(batch_size, min(2 * most, _WINDOW))
     if window:
         yield window, sizes
-
-
-def _cut(order: list[int], sizes: list[int], batch_size: int) -> Iterator[list[int]]:
-    """Yields batches of a window's examples, each within both limits or of one example."""
-    batch: list[int] = []
-    total = 0
-    for index in order:
-        if batch and (len(batch) == batch_size or total + sizes[index] > BATCH_BYTES):
-            yield batch
-            batch, total = [], 0
-        batch.append(index)
-        total += sizes[index]
-    yield batch

@@ -16,7 +16,8 @@ FILES = ["--train", "a.csv", "b.csv"]
 def test_every_option_is_a_field_of_the_recipe(command, workflow):
     argv = [*FILES, "--validation", "v.csv", "--test", "t.csv", "--text", "body"]
     argv += ["--label", "stars", "--text-pair", "title", "--group", "author", "--format", "csv"]
-    argv += ["--label-kind", "multi", "--label-separator", ";", "--name", "mine"]
+    argv += ["--label-kind", "multi", "--label-separator", ";", "--delimiter", r"\t"]
+    argv += ["--name", "mine"]
     argv += ["training.epochs=2", "--json"]
     assert command(*argv, main=classify.main).code == 0
     ((recipe, resume),) = workflow.calls
@@ -26,6 +27,7 @@ def test_every_option_is_a_field_of_the_recipe(command, workflow):
     assert (data.validation_files, data.test_files) == (("v.csv",), ("t.csv",))
     assert (data.text_column, data.text_pair_column) == ("body", "title")
     assert (data.label_column, data.group_column) == ("stars", "author")
+    assert data.delimiter == r"\t"
     assert (data.format, data.label_kind, data.label_separator) == ("csv", "multi", ";")
     assert (recipe.export.name, recipe.training.epochs) == ("mine", 2.0)
 

@@ -37,6 +37,21 @@ def test_good_files(command, write_csv):
     assert ("words,", "50", "%", "at", "most", "7") in shown
 
 
+def test_the_delimiter_is_given_or_asked_for(command, tmp_path):
+    rows = "".join(f"{text},{number};{label}\n" for number, (text, label) in enumerate(ROWS))
+    (tmp_path / "a.csv").write_text("body,at;verdict\n" + rows.replace(", number", ""))
+    asked = command("inspect", "a.csv", "--text", "body", "--label", "verdict")
+    assert asked.code == 2
+    assert "Fix: --delimiter , or --delimiter ';'" in asked.err
+    given = command("inspect", "a.csv", "--delimiter", ";", "--json")
+    assert given.code == 0
+    assert json.loads(given.out)["splits"]["train"]["rows"] == len(ROWS)
+    for sign in ("", '"', ",,"):
+        refused = command("inspect", "a.csv", "--delimiter", sign)
+        assert refused.code == 2
+        assert "one sign other than a quote" in refused.err
+
+
 def test_problems_come_first_with_what_to_do(command, write_csv):
     write_csv("a.csv", [*ROWS, ROWS[0], ("cafÃ©", "good"), ("same", "bad"), ("same", "good")])
     write_csv("t.csv", [ROWS[3], ("new", "good")])

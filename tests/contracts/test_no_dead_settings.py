@@ -329,6 +329,7 @@ PROBES = {
     "data.validation_files": Probe(("b.csv",), examples, FILES),
     "data.test_files": Probe(("b.csv",), examples, FILES),
     "data.format": Probe("jsonl", loading, FILES),
+    "data.delimiter": Probe("|", loading, FILES),
     "data.text_column": Probe("body", batches, FILES),
     "data.text_pair_column": Probe("body", batches, FILES),
     "data.label_column": Probe("stars", labels, FILES),

@@ -147,6 +147,7 @@ NEED_OTHERS = {
     *(f"data.{split}_files" for split in ("train", "validation", "test")),
     *(f"data.{kind}_column" for kind in ("text", "text_pair", "label", "group")),
     *("data.label_kind", "data.label_columns", "data.label_separator", "data.oversample"),
+    "data.delimiter",
     "training.class_weights",
     *("model.truncation", "model.window_stride"),
     *("training.mode", "training.optimizer", "training.momentum", "training.dtype_policy"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kerasft.data.files.table import no_such_column
@@ -21,7 +21,6 @@ _PAIR_NAMES = (
     *(("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis")),
     *(("text_a", "text_b"), ("text", "text_pair"), ("question", "sentence")),
 )
-_SAMPLE_ROWS = 100
 
 
 class Columns(NamedTuple):
@@ -35,7 +34,7 @@ class Columns(NamedTuple):
 
 def choose_columns(
     names: Sequence[str],
-    sample: Sequence[Sequence[Any]],
+    sample: Callable[[], Sequence[Sequence[Any]]],
     *,
     text: str | None,
     label: str | None,
@@ -47,7 +46,7 @@ def choose_columns(
     Columns that the user did not name are `None`. A text is then the column with a usual name, with
     its second text if both have the usual names of pairs (`premise` and `hypothesis`); else the
     column with the longest strings. A label is the column with a usual name, else the only one
-    left. `sample` holds the values of the first rows.
+    left. `sample` is called for the values of the first rows if no name is usual.
 
     Raises:
         UserError: If a named column does not exist, or one cannot be guessed.
@@ -65,7 +64,7 @@ def choose_columns(
     guesses = _guess_pair(names, named)
     for key, guess in (("text_column", _guess_text), ("label_column", _guess_label)):
         if key not in named:
-            named[key] = guess(names, sample[:_SAMPLE_ROWS], set(named.values()))
+            named[key] = guess(names, sample, set(named.values()))
             option = "--text" if key == "text_column" else "--label"
             what = "text" if key == "text_column" else "label"
             guesses.append(f'Taking the column "{names[named[key]]}" for the {what} ({option}).')
@@ -109,12 +108,15 @@ def _guess_pair(names: Sequence[str], named: dict[str, int]) -> list[str]:
     return []
 
 
-def _guess_text(names: Sequence[str], sample: Sequence[Sequence[Any]], taken: set[int]) -> int:
+def _guess_text(
+    names: Sequence[str], sample: Callable[[], Sequence[Sequence[Any]]], taken: set[int]
+) -> int:
     usual = _usual(names, _TEXT_NAMES, taken)
     if usual is not None:
         return usual
+    rows = sample()
     lengths = {
-        position: sum(len(row[position]) for row in sample if isinstance(row[position], str))
+        position: sum(len(row[position]) for row in rows if isinstance(row[position], str))
         for position in range(len(names))
         if position not in taken and _usual([names[position]], _LABEL_NAMES, set()) is None
     }
@@ -123,7 +125,7 @@ def _guess_text(names: Sequence[str], sample: Sequence[Sequence[Any]], taken: se
     return max(lengths, key=lengths.__getitem__)
 
 
-def _guess_label(names: Sequence[str], sample: Sequence[Sequence[Any]], taken: set[int]) -> int:
+def _guess_label(names: Sequence[str], _: object, taken: set[int]) -> int:
     usual = _usual(names, _LABEL_NAMES, taken)
     if usual is not None:
         return usual

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kerasft.data.files.paths import check_name, list_folder
+from kerasft.data.files.row import Row
 from kerasft.errors import UserError
 from kerasft.text_files import decode, open_bytes
 
@@ -12,18 +15,21 @@ _SUFFIXES = (".txt", ".txt.gz")
 
 
 class ClassFolder:
-    """A folder with one sub-folder for each class; anything else is a `UserError`."""
+    """A folder with one sub-folder for each class; anything else is a `UserError`.
 
-    columns = ("text", "label")
+    Hidden files and folders, and `__MACOSX`, are passed over.
+    """
+
+    columns = text_columns = ("text", "label")
 
     def __init__(self, path: Path):
-        self._path = path
-        self._classes = sorted(
-            entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-        )
-        self.notes = tuple(self._find_ignored())
+        entries = list_folder(path)
+        self._classes = [entry for entry in entries if entry.is_dir()]
+        for folder in self._classes:
+            check_name(folder, "class")
+        self.notes = [note for folder in self._classes for note in _describe_ignored(folder)]
         if not any(True for _ in self.files()):
-            tables = sorted(entry.name for entry in path.iterdir() if entry.is_file())
+            tables = [entry.name for entry in entries if entry not in self._classes]
             raise UserError(
                 f"{path} is a folder without text files by class.",
                 received=", ".join(tables[:5]) or "nothing in it",
@@ -34,28 +40,28 @@ class ClassFolder:
     def files(self) -> Iterator[Path]:
         """Yields the text files, class by class, sorted by name."""
         for folder in self._classes:
-            try:
-                found = sorted(folder.iterdir())
-            except OSError as error:
-                raise UserError(f"{folder} cannot be read: {error.strerror or error}.") from error
-            yield from (file for file in found if file.name.lower().endswith(_SUFFIXES))
+            yield from filter(_is_text, list_folder(folder))
 
-    def rows(self) -> Iterator[tuple[Path, None, tuple[str, str]]]:
-        """Yields each file, no row number, its text and its class."""
+    def rows(self, names: Sequence[str]) -> Iterator[Row]:
+        """Yields each file, no row number, and its text and class in the order of `names`."""
         for path in self.files():
             with open_bytes(path) as file:
-                yield path, None, (decode(file.read(), path), path.parent.name)
+                values = {"text": decode(file.read(), path), "label": path.parent.name}
+            yield Row(path, None, tuple([values[name] for name in names]))
 
-    def _find_ignored(self) -> Iterator[str]:
-        """Yields a log line for each class with files that are not read, or with none."""
-        for folder in self._classes:
-            others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-            texts = [name for name in others if name.lower().endswith(_SUFFIXES)]
-            if len(texts) < len(others):
-                first = min(set(others) - set(texts))
-                yield (
-                    f"{folder}: {len(others) - len(texts):,} not read, being no .txt files "
-                    f"({first}{', ...' if len(others) - len(texts) > 1 else ''})."
-                )
-            if not texts:
-                yield f"{folder}: no text in it, so it is no class."
+
+def _is_text(path: Path) -> bool:
+    return path.name.lower().endswith(_SUFFIXES)
+
+
+def _describe_ignored(folder: Path) -> Iterator[str]:
+    """Yields a log line if a class has files that are not read, or no others."""
+    others = [path.name for path in itertools.filterfalse(_is_text, list_folder(folder))]
+    if others:
+        first = others[0].encode(errors="surrogateescape").decode(errors="replace")
+        yield (
+            f"{folder}: {len(others):,} not read, being no .txt files "
+            f"({first}{', ...' if len(others) > 1 else ''})."
+        )
+    if not any(map(_is_text, list_folder(folder))):
+        yield f"{folder}: no text in it, so it is no class."

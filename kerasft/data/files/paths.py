@@ -1,91 +1,121 @@
-"""Paths of the user's files: local, or any that TensorFlow reads.
+"""Paths of the user's files: local, or at any URI that pyarrow reads.
 
-`gs://bucket/reviews.csv`, or any other scheme that `tf.io.gfile` knows, is read like a local file.
-(`etils.epath` supports only four schemes.)
+`gs://`, `s3://`, `abfs://` and `hdfs://` are read like local files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import fnmatch
 import functools
 import glob
 import io
 import os
-import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kerasft.errors import UserError, first_line
+from kerasft.text_files import quote_path
 
-_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://[^/]*)/*(.*)", re.DOTALL)  # root, path
+_GCS_OPTIONS = "?retry_limit_seconds=20"  # else a wrong name is looked for during 15 minutes
 _BUFFER_BYTES = 2**20  # bytes read at a time: each read may cross a network
 
 
 def to_path(name: str) -> Path | RemotePath:
     """Returns the path of a name: remote if it begins with a scheme."""
-    return RemotePath(name) if _REMOTE.match(name) else Path(name).expanduser()
+    found = _URI.fullmatch(name)
+    return RemotePath(found[1], PurePosixPath(found[2])) if found else Path(name).expanduser()
 
 
 def find_paths(pattern: str) -> list[Path | RemotePath]:
     """Returns the files that match a path or glob, sorted; possibly none.
 
     Raises:
-        UserError: TensorFlow cannot read that location.
+        UserError: If the location cannot be read, or a file is none that can be read twice.
     """
     path = to_path(pattern)
     if isinstance(path, RemotePath):
         return path.find()
     if os.path.exists(path):  # unlike Path.exists, false for names that no file can have
-        return [path]
-    if not glob.has_magic(pattern):
-        return []
-    return [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        found = [path]
+    else:
+        is_glob = glob.has_magic(pattern)
+        found = list(map(Path, sorted(glob.glob(str(path), recursive=True)))) if is_glob else []
+    for path in found:
+        _check_path(path)
+    return found
 
 
-@functools.total_ordering
+def list_folder(path: Path | RemotePath) -> list[Path | RemotePath]:
+    """Returns the entries of a folder, sorted, without hidden ones and those of archivers."""
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+
+
+def check_name(path: Path | RemotePath, what: str) -> None:
+    """Raises a `UserError` if a path is no UTF-8: reports and recipes could not name it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"The name of a {what} is no UTF-8.",
+            received=os.fsencode(path),
+            expected="names in UTF-8",
+            fix=f"mv {quote_path(path)} NEW_NAME",
+        ) from error
+
+
+def _check_path(path: Path) -> None:
+    check_name(path, "file")
+    if not (path.is_file() or path.is_dir()):
+        raise UserError(
+            f"{path} is a pipe or a device: files are read more than once.",
+            expected="a regular file",
+            fix="write it to a file first; a gzipped one is read as it is.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, order=True)
 class RemotePath:
-    """The part of `pathlib.Path` that reading needs, for a path with a scheme."""
+    """The part of `pathlib.Path` that reading needs, for a URI: `gs://bucket`, and what follows."""
 
-    def __init__(self, name: str):
-        self._name = name.rstrip("/")
-        self._inside = PurePosixPath(self._name.partition("://")[2])
+    root: str
+    inside: PurePosixPath
 
     def __str__(self) -> str:
-        return self._name
-
-    def __repr__(self) -> str:
-        return f"RemotePath({self._name!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RemotePath) and str(self) == str(other)
-
-    def __lt__(self, other: RemotePath) -> bool:
-        return str(self) < str(other)
-
-    def __hash__(self) -> int:
-        return hash(self._name)
+        return f"{self.root}/{self.inside}".removesuffix("/.")
 
     @property
     def name(self) -> str:
         """The last part."""
-        return self._inside.name
+        return self.inside.name
 
     @property
     def stem(self) -> str:
         """The last part without its suffix."""
-        return self._inside.stem
+        return self.inside.stem
 
     @property
     def suffix(self) -> str:
         """The name from its last dot."""
-        return self._inside.suffix
+        return self.inside.suffix
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the folders and of the file, below the root."""
+        return self.inside.parts
 
     @property
     def parent(self) -> RemotePath:
         """The parent folder."""
-        return RemotePath(posixpath.dirname(self._name))
+        return self._at(self.inside.parent)
 
     def resolve(self) -> RemotePath:
         """Returns itself: there are no links to follow."""
@@ -93,92 +123,72 @@ class RemotePath:
 
     def is_dir(self) -> bool:
         """Whether it is a folder."""
-        with _telling(self):
-            return _gfile().isdir(self._name)
+        return self._info().type.name == "Directory"
 
     def is_file(self) -> bool:
         """Whether it exists and is not a folder."""
-        with _telling(self):
-            return _gfile().exists(self._name) and not self.is_dir()
+        return self._info().type.name == "File"
 
     def iterdir(self) -> Iterator[RemotePath]:
         """Yields the folder's entries."""
+        from pyarrow.fs import FileSelector
+
         with _telling(self):
-            names = _gfile().listdir(self._name)
-        yield from (RemotePath(f"{self._name}/{name}") for name in names)
+            files, path = self._locate()
+            found = files.get_file_info(FileSelector(path))
+        yield from (self._at(self.inside / info.base_name) for info in found)
 
     def find(self) -> list[RemotePath]:
         """Returns itself if it exists; else the matches of the glob, sorted."""
-        with _telling(self):
-            if _gfile().exists(self._name):
-                return [self]
-            found = _gfile().glob(self._name) if glob.has_magic(self._name) else []
-        return sorted(map(RemotePath, found))
+        if self.is_file() or self.is_dir():
+            return [self]
+        if not glob.has_magic(str(self)):
+            return []
+        found = [self._at(PurePosixPath())]
+        for part in self.parts:
+            if glob.has_magic(part):
+                entries = (entry for path in found if path.is_dir() for entry in path.iterdir())
+                found = [entry for entry in entries if fnmatch.fnmatchcase(entry.name, part)]
+            else:
+                found = [self._at(path.inside / part) for path in found]
+        return sorted(path for path in found if path.is_file() or path.is_dir())
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Opens the file for reading its bytes; another mode is a `ValueError`."""
         if mode != "rb":
             raise ValueError(f"A remote file is only read. Received: mode={mode!r}.")
-        return io.BufferedReader(_RemoteBytes(self), _BUFFER_BYTES)
+        files, path = self._locate()
+        return io.BufferedReader(files.open_input_file(path), _BUFFER_BYTES)
+
+    def _at(self, inside: PurePosixPath) -> RemotePath:
+        return dataclasses.replace(self, inside=inside)
+
+    def _info(self) -> Any:
+        with _telling(self):
+            files, path = self._locate()
+            return files.get_file_info(path)
+
+    def _locate(self) -> tuple[Any, str]:
+        """Returns the pyarrow file system, and the path in it."""
+        files, root = _open_file_system(self.root)
+        return files, f"{root.rstrip('/')}/{self.inside}"
 
 
-class _RemoteBytes(io.RawIOBase):
-    """A file of `tf.io.gfile` as a Python file; its errors are `OSError`."""
+@functools.lru_cache(maxsize=8)
+def _open_file_system(root: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
 
-    def __init__(self, path: RemotePath):
-        super().__init__()
-        self._file = _gfile().GFile(str(path), "rb")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        with _as_os_error():
-            content = self._file.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def log(self) -> int:
-        with _as_os_error():
-            return self._file.tell()
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with _as_os_error():
-            self._file.seek(offset, whence)
-            return self._file.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
-
-
-def _gfile():
-    import tensorflow as tf
-
-    return tf.io.gfile
-
-
-@contextlib.contextmanager
-def _as_os_error() -> Iterator[None]:
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(first_line(error) or type(error).__name__) from error
+    return FileSystem.from_uri(f"{root}/{_GCS_OPTIONS if root.startswith('gs:') else ''}")
 
 
 @contextlib.contextmanager
 def _telling(path: RemotePath) -> Iterator[None]:
+    import pyarrow
+
     try:
-        with _as_os_error():
-            yield
-    except OSError as error:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
         raise UserError(
-            f"{path} cannot be looked for: {error}",
-            expected="a path that tf.io.gfile reads, such as gs://bucket/reviews.csv",
+            f"{path} cannot be looked for: {first_line(error)}",
+            expected="a URI that pyarrow.fs reads, such as gs://bucket/reviews.csv or s3://...",
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -102,6 +101,7 @@ class FileSource:
         validation_files: The same, possibly none.
         test_files: The same, possibly none.
         format: `auto` by the names of the files, or `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
+        delimiter: Between the cells of CSV and TSV; found if `None`.
         text_column: Name of the text's column; guessed if `None`.
         text_pair_column: Name of the second text's column; single texts if `None`.
         label_column: Name of the label's column; guessed if `None`.
@@ -122,6 +122,7 @@ class FileSource:
         validation_files: Sequence[str] = (),
         test_files: Sequence[str] = (),
         format: str = AUTO,  # noqa: A002 - the setting's name
+        delimiter: str | None = None,
         text_column: str | None = None,
         text_pair_column: str | None = None,
         label_column: str | None = None,
@@ -133,7 +134,9 @@ class FileSource:
     ):
         files = {"train": train_files, "validation": validation_files, "test": test_files}
         self._tables = {
-            name: open_table(paths, format, label_columns) for name, paths in files.items() if paths
+            name: open_table(paths, format, label_columns, delimiter)
+            for name, paths in files.items()
+            if paths
         }
         self._label_columns = tuple(label_columns)
         _refuse_label_columns(self._label_columns, text_column, text_pair_column, group_column)
@@ -143,22 +146,15 @@ class FileSource:
         self._contents = {name: Contents(table, name) for name, table in self._tables.items()}
         self.findings: list[str] = []
         self._log = log
+        self._names = self._choose_names(
+            text=text_column, label=label_column, text_pair=text_pair_column, group=group_column
+        )
+        self._tables = {name: self._select(table) for name, table in self._tables.items()}
         train = self._tables["train"]
-        sample = [row.values for row in itertools.islice(train.rows(), _SAMPLE_ROWS)]
-        if not sample:
+        if next(train.rows(), None) is None:
             raise UserError(f"{train.files[0]} has columns, and no rows.", expected="rows")
-        self._names = {
-            "text": text_column,
-            "label": label_column,
-            "text_pair": text_pair_column,
-            "group": group_column,
-        }
-        columns, guesses = choose_columns(train.columns, sample, **self._names)
-        self._say(*(note for table in self._tables.values() for note in table.notes), *guesses)
-        chosen = columns._asdict().items()
-        self._names = {key: None if at is None else train.columns[at] for key, at in chosen}
         self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
-        self.has_pairs = columns.text_pair is not None
+        self.has_pairs = self._names["text_pair"] is not None
         self._scans = {name: Scan() for name in self._tables}
         self.label_kind = label_kind
         self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
@@ -167,6 +163,7 @@ class FileSource:
                 self._scan_further(name)
         for contents in self._contents.values():
             contents.check_untouched()
+        self._say(*(note for table in self._tables.values() for note in table.notes))
         self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
         self.name = train.name
         self.version = self.fingerprint("train")[:8]
@@ -225,6 +222,7 @@ class FileSource:
         """Returns the sha256 of the split's files and of the settings that read them."""
         digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
+        digest.update("".join(self._tables[split].reading).encode())
         digest.update(self._contents[split].digest)
         return digest.hexdigest()
 
@@ -237,18 +235,35 @@ class FileSource:
             self.findings.append(line)
             self._log(line)
 
-    def _columns_of(self, table: Table) -> Columns:
-        """Finds the named columns in a table, whose order may differ from train's."""
-        group = self._names["group"] if self._names["group"] in table.columns else None
+    def _choose_names(self, **named: str | None) -> dict[str, str | None]:
+        """Returns the names of train's columns that are read: named, or guessed and said."""
+        train = self._tables["train"]
+        for name in filter(None, named.values()):
+            train.has_column(name)  # perhaps a late one
+        columns, guesses = choose_columns(
+            train.columns, lambda: train.sample(_SAMPLE_ROWS), **named
+        )
+        self._say(*guesses)
+        chosen = columns._asdict().items()
+        return {key: None if at is None else train.columns[at] for key, at in chosen}
+
+    def _select(self, table: Table) -> Table:
+        """Returns the table of the columns that are read; only train needs to have the group."""
         for what in ("text", "text_pair", "label"):
             name = self._names[what]
-            if name is not None and name not in table.columns:
+            if name is not None and not table.has_column(name):
                 raise UserError(
                     f"{table.files[0]} has no column {name!r}, which is the {what} in train."
                     f"{nearest(name, table.columns)}",
                     received=", ".join(table.columns),
                 )
-        return choose_columns(table.columns, (), **(self._names | {"group": group}))[0]
+        read = (name for name in self._names.values() if name and table.has_column(name))
+        return table.select(read)
+
+    def _columns_of(self, table: Table) -> Columns:
+        """Finds the named columns in a table, whose order may differ from train's."""
+        group = self._names["group"] if self._names["group"] in table.columns else None
+        return choose_columns(table.columns, tuple, **(self._names | {"group": group}))[0]
 
     def _settle_labels(self, kind: str, separator: str | None, label_is_guessed: bool) -> None:
         """Reads train to find its labels and their kind."""

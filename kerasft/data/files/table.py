@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import hashlib
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple, Protocol
+from typing import Any
+from urllib.parse import unquote
 
 from kerasft.data.files.delimited import DelimitedFile
 from kerasft.data.files.folder import ClassFolder
 from kerasft.data.files.json_lines import JsonLinesFile
 from kerasft.data.files.parquet import ParquetFile
-from kerasft.data.files.paths import find_paths, to_path
+from kerasft.data.files.paths import find_paths, list_folder, to_path
+from kerasft.data.files.row import Row
 from kerasft.errors import UserError, changed_while_read, nearest
+from kerasft.text_files import check_start, open_bytes
 
 AUTO, FOLDER = "auto", "folder"
 _SUFFIXES = {
@@ -27,76 +32,106 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-
-
+# Each has `columns`, where a name may stand twice; `text_columns`, whose values may be strings; and
+# `rows(names)`, which yields the values of some.
+Part = DelimitedFile | JsonLinesFile | ParquetFile | ClassFolder
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
-class Row(NamedTuple):
-    """One row: its file, its number there from 1 (for text, the line), its values.
-
-    In a folder by class each file is one row, without a number.
-    """
-
-    file: Path
-    number: int | None
-    values: tuple[Any, ...]
-
-    @property
-    def place(self) -> str:
-        """Its location, for messages."""
-        if self.number is None:
-            return f"{self.file.parent.name}/{self.file.name}"
-        return f"{self.file.name}:{self.number}"
-
-
-class Part(Protocol):
-    """One file, or folder, of a table."""
-
-    columns: tuple[str, ...]
-
-    def rows(self) -> Iterator[tuple[Path, int | None, tuple[Any, ...]]]:
-        """Yields file, number and values of each row."""
-
-
 class Table:
-    """Files of the same columns, read as one.
+    """Files read as one table, of the columns that any has.
 
     Args:
-        files: Existing paths.
+        files: Existing paths, and for each the columns of one value that its folders give it: `{}`,
+            or `{"label": "pos"}` in `label=pos`.
         format: `auto` (by each name), `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
         joined: Columns of 0 and 1 to replace by one column that lists the names of those that hold
             1. Its name is theirs, joined with `, `. Defaults to none.
+        delimiter: Of CSV and TSV; found if `None`.
 
     Raises:
-        UserError: If a file cannot be read, or its columns differ from the first's.
+        UserError: If a file cannot be read, or is given twice.
     """
 
     def __init__(
         self,
-        files: Sequence[Path],
+        files: Mapping[Path, Mapping[str, str | None]],
         format: str = AUTO,  # noqa: A002 - the setting's name
         joined: Sequence[str] = (),
+        delimiter: str | None = None,
     ):
         self.files = tuple(files)
-        _refuse_twice(self.files)
-        self._parts = [_open_part(path, format) for path in self.files]
-        self.notes = tuple(note for part in self._parts for note in getattr(part, "notes", ()))
+        self._fixed = tuple(files.values())
+        self._parts = [_open_part(path, format, delimiter) for path in self.files]
         self._joined = tuple(joined)
-        found = self._parts[0].columns
-        for path, part in zip(self.files, self._parts, strict=True):
-            for name in self._joined:
-                if name not in part.columns:
-                    raise no_such_column(f"{path}: data.label_columns", name, part.columns)
-            missing = [name for name in found if name not in part.columns]
-            if missing:
-                raise UserError(
-                    f"{path} has other columns than {self.files[0]}.",
-                    received=", ".join(part.columns),
-                    expected=", ".join(found),
-                )
-        self._read = tuple(name for name in found if name not in self._joined)
-        self.columns = (*self._read, *([", ".join(self._joined)] if self._joined else ()))
+        names = (part.columns for part in self._parts)
+        self.columns = tuple(dict.fromkeys(itertools.chain(*names, *self._fixed)))
+        for name in self._joined:
+            if not self.has_column(name):
+                setting = f"{self.files[0]}: data.label_columns"
+                raise no_such_column(setting, name, self.columns)
+        if self._joined:
+            others = (name for name in self.columns if name not in self._joined)
+            self.columns = (*others, ", ".join(self._joined))
+
+    def has_column(self, name: str) -> bool:
+        """Whether any file has a column; reads on in JSON lines whose first do not have the key."""
+        found = [part.has_column(name) for part in self._parts if isinstance(part, JsonLinesFile)]
+        if name not in self.columns and any(found):
+            self.columns = (*self.columns, name)
+        return name in self.columns
+
+    def select(self, names: Iterable[str]) -> Table:
+        """Returns the table of some columns alone: others are not read.
+
+        Raises:
+            UserError: If a file does not have one of them, or has it twice.
+        """
+        table = copy.copy(self)
+        table.columns = tuple(dict.fromkeys(names))
+        for part, path, fixed in self._each():
+            for name in table._read_columns():
+                count = part.columns.count(name)
+                if count > 1:
+                    raise UserError(
+                        f"{path} has the column {name!r} {count} times.",
+                        received=", ".join(part.columns),
+                        expected="one column of each name that is read",
+                    )
+                if not (count or name in fixed or isinstance(part, JsonLinesFile)):
+                    raise UserError(
+                        f"{path} has no column {name!r}, which another file has."
+                        f"{nearest(name, part.columns)}",
+                        received=", ".join(part.columns),
+                    )
+        return table
+
+    def sample(self, size: int) -> list[tuple[Any, ...]]:
+        """Returns the first rows; `None` for values of columns whose type is no string."""
+        rows: list[tuple[Any, ...]] = []
+        for part in self._parts:
+            names = [name for name in dict.fromkeys(part.columns) if name in part.text_columns]
+            for row in itertools.islice(part.rows(names), size - len(rows)):
+                values = dict(zip(names, row.values, strict=True))
+                rows.append(tuple(map(values.get, self.columns)))
+        return rows
+
+    def rows(self) -> Iterator[Row]:
+        """Yields all rows, file after file, the values in the order of `columns`."""
+        names = self._read_columns()
+        for part, _, fixed in self._each():
+            own = [name for name in names if name in part.columns or name not in fixed]
+            if own == [*self.columns]:
+                yield from part.rows(own)
+                continue
+            for row in part.rows(own):
+                values = {**fixed, **dict(zip(own, row.values, strict=True))}
+                if self._joined:
+                    values[", ".join(self._joined)] = [
+                        name for name in self._joined if _flag(name, values[name], row)
+                    ]
+                yield row._replace(values=tuple(values[name] for name in self.columns))
 
     @property
     def name(self) -> str:
@@ -104,17 +139,25 @@ class Table:
         more = len(self.files) - 1
         return f"{self.files[0].name} and {more} more" if more else self.files[0].name
 
-    def rows(self) -> Iterator[Row]:
-        """Yields all rows, file after file, the values in the order of `columns`."""
-        for part in self._parts:
-            order = [part.columns.index(name) for name in self._read]
-            flags = [(name, part.columns.index(name)) for name in self._joined]
-            for path, number, values in part.rows():
-                row = Row(path, number, tuple(values[index] for index in order))
-                if flags:
-                    marked = [name for name, index in flags if _flag(name, values[index], row)]
-                    row = row._replace(values=(*row.values, marked))
-                yield row
+    @property
+    def notes(self) -> list[str]:
+        """Log lines on how the files are read, complete when all rows were read."""
+        return [note for part in self._parts for note in getattr(part, "notes", ())]
+
+    @property
+    def reading(self) -> list[str]:
+        """What of the reading changes the rows of the files, beyond their contents."""
+        parts = (part for part in self._parts if isinstance(part, DelimitedFile))
+        return [line for part in parts for line in part.reading]
+
+    def _each(self) -> Iterator[tuple[Part, Path, Mapping[str, str | None]]]:
+        return zip(self._parts, self.files, self._fixed, strict=True)
+
+    def _read_columns(self) -> list[str]:
+        """Returns the columns that the files are asked for."""
+        joined = ", ".join(self._joined)
+        asked = [[name] if name != joined else self._joined for name in self.columns]
+        return list(itertools.chain.from_iterable(asked))
 
     def contents(self) -> Iterator[Path]:
         """Yields every file that is read, including those inside folders."""
@@ -142,22 +185,57 @@ def open_table(
     patterns: str | os.PathLike[str] | Iterable[str],
     format: str = AUTO,  # noqa: A002 - the setting's name
     joined: Sequence[str] = (),
+    delimiter: str | None = None,
 ) -> Table:
     """Opens the files of paths and globs.
 
     Args:
         patterns: Paths, or globs such as `shards/*.csv.gz`, whose files are read sorted by name;
-            local, or any that `tf.io.gfile` reads, such as `gs://bucket/*.csv`.
+            local, or of any URI that `pyarrow.fs` reads, such as `gs://bucket/*.csv`. Folders such
+            as `label=pos` below a folder or in a glob are columns (as of Hive).
         format: See `Table`.
         joined: See `Table`.
+        delimiter: See `Table`.
 
     Raises:
         UserError: If there is no such file, or it cannot be read.
     """
     if isinstance(patterns, str | os.PathLike):
         patterns = [patterns]
-    files = [file for pattern in patterns for file in _find(os.fspath(pattern))]
-    return Table(files, format, joined)
+    files: dict[Path, dict[str, str | None]] = {}
+    seen: set[Path] = set()
+    for pattern in map(os.fspath, patterns):
+        parts = itertools.takewhile(lambda part: not glob.has_magic(part), to_path(pattern).parts)
+        depth = len(list(parts))
+        for path in itertools.chain.from_iterable(map(_expand, _find(pattern))):
+            if path.resolve() in seen:
+                raise UserError(
+                    "A file is given twice: its rows would count twice.", received=str(path)
+                )
+            seen.add(path.resolve())
+            files[path] = _partition(path.parts[depth:-1])
+    return Table(files, format, joined, delimiter)
+
+
+def _expand(path: Path) -> list[Path]:
+    """Returns a path itself, or the data files in a folder of folders such as `label=pos`."""
+    is_partitioned = path.is_dir() and any("=" in entry.name for entry in list_folder(path))
+    return (is_partitioned and list(_data_files(path))) or [path]
+
+
+def _data_files(folder: Path) -> Iterator[Path]:
+    for entry in list_folder(folder):
+        if entry.is_dir():
+            yield from _data_files(entry)
+        elif not entry.name.startswith("_") and _find_format(entry) is not None:
+            yield entry
+
+
+def _partition(folders: Sequence[str]) -> dict[str, str | None]:
+    """Returns the columns that folders such as `label=pos` stand for."""
+    pairs = (folder.partition("=") for folder in folders if "=" in folder)
+    values = {name: unquote(value) for name, _, value in pairs}
+    return {name: None if value == _HIVE_NULL else value for name, value in values.items()}
 
 
 def no_such_column(setting: str, name: str, columns: Sequence[str]) -> UserError:
@@ -182,6 +260,10 @@ def _flag(name: str, cell: Any, row: Row) -> bool:
 
 
 def _find(pattern: str) -> list[Path]:
+    if not pattern.strip():
+        raise UserError(
+            "The name of a file is empty.", received=pattern, expected="a file, folder or glob"
+        )
     found = find_paths(pattern)
     if found:
         return found
@@ -193,7 +275,7 @@ def _find(pattern: str) -> list[Path]:
         )
     path = to_path(pattern)
     folder = path.parent
-    entries = folder.iterdir() if folder.is_dir() else ()
+    entries = list_folder(folder) if folder.is_dir() else ()
     known = [entry.name for entry in entries if entry.is_file() or not path.suffix]
     raise UserError(
         f"There is no such file.{nearest(path.name, known)}",
@@ -208,18 +290,14 @@ def _absolute(folder: Path) -> str:
     return os.path.abspath(folder) if isinstance(folder, Path) else str(folder)
 
 
-def _refuse_twice(files: Sequence[Path]) -> None:
-    seen: set[Path] = set()
-    for path in files:
-        if path.resolve() in seen:
-            raise UserError(
-                "A file is given twice: its rows would count twice.", received=str(path)
-            )
-        seen.add(path.resolve())
-
-
-def _open_part(path: Path, format: str) -> Part:  # noqa: A002
+def _open_part(path: Path, format: str, delimiter: str | None) -> Part:  # noqa: A002
     kind = _format_of(path) if format == AUTO else format
+    if delimiter is not None and kind not in ("csv", "tsv"):
+        raise UserError(
+            f"{path} has no delimiter.",
+            received=f"data.delimiter={delimiter!r}, format {kind}",
+            expected="data.delimiter for CSV and TSV alone",
+        )
     if path.is_dir() or kind == FOLDER:
         if kind != FOLDER or not path.is_dir():
             raise UserError(
@@ -230,15 +308,16 @@ def _open_part(path: Path, format: str) -> Part:  # noqa: A002
         return ClassFolder(path)
     if kind == "jsonl":
         return JsonLinesFile(path)
-    return ParquetFile(path) if kind == "parquet" else DelimitedFile(path, kind)
+    return ParquetFile(path) if kind == "parquet" else DelimitedFile(path, kind, delimiter)
 
 
 def _format_of(path: Path) -> str:
     if path.is_dir():
         return FOLDER
-    suffix = PurePath(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    kind = _SUFFIXES.get(suffix.lower())
+    kind = _find_format(path)
     if kind is None:
+        with open_bytes(path) as file:
+            check_start(file.read(4096), path)
         raise UserError(
             f"{path} does not say by its name what it is.",
             received=path.name,
@@ -246,6 +325,11 @@ def _format_of(path: Path) -> str:
             fix="say it: --format csv.",
         )
     return kind
+
+
+def _find_format(path: Path) -> str | None:
+    suffix = PurePath(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    return _SUFFIXES.get(suffix.lower())
 
 
 class Contents:

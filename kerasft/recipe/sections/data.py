@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from kerasft.recipe.rules import DISTINCT, SEPARATOR, at_least, inside, one_of, setting
+from kerasft.recipe.rules import DELIMITER, DISTINCT, SEPARATOR, at_least, inside, one_of, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,9 @@ class DataSettings:
         "auto",
         "Format of the files; auto: by their names. Each may be gzipped.",
         one_of("auto", "csv", "tsv", "jsonl", "parquet", "folder"),
+    )
+    delimiter: str | None = setting(
+        None, "What stands between the cells of CSV and TSV; unset: found, and said.", DELIMITER
     )
     text_column: str | None = setting(None, "Column of the text; unset: guessed, and said.")
     text_pair_column: str | None = setting(None, "Column of the second text; unset: none.")

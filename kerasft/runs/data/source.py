@@ -27,6 +27,7 @@ def open_source(recipe: Recipe, *, log: Callable[[str], None]) -> Source:
         validation_files=data.validation_files,
         test_files=data.test_files,
         format=data.format,
+        delimiter=data.delimiter,
         text_column=data.text_column,
         text_pair_column=data.text_pair_column,
         label_column=data.label_column,

@@ -12,7 +12,7 @@ SAMPLE = [(1, "a long text of several words", "x"), (2, "another long text", "y"
 
 def choose(names, sample=SAMPLE, **named):
     given = dict.fromkeys(("text", "label", "text_pair", "group")) | named
-    return choose_columns(names, sample, **given)
+    return choose_columns(names, lambda: sample, **given)
 
 
 @pytest.mark.parametrize(

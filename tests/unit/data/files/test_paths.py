@@ -1,4 +1,4 @@
-"""Files that TensorFlow reads from elsewhere: `ram://`, as `gs://` would be."""
+"""Files at a URI: `file://`, read by pyarrow as `gs://` or `s3://` would be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
-import tensorflow as tf
 
 from kerasft.data.files.paths import RemotePath, to_path
 from kerasft.data.files.source import FileSource
@@ -41,16 +40,14 @@ FILES = {
 
 
 @pytest.fixture
-def put(request, tmp_path):
-    """Writes a file into a folder in memory, and the same on disk; returns both folders."""
-    folder = f"ram://{request.node.name}/reviews"
+def put(tmp_path):
+    """Writes a file into a folder; returns the folder's URI and its path."""
+    folder = tmp_path / "re views"
 
     def put(name, content):
-        for path in (f"{folder}/{name}", str(tmp_path / "reviews" / name)):
-            tf.io.gfile.makedirs(path.rpartition("/")[0])
-            with tf.io.gfile.GFile(path, "wb") as file:
-                file.write(content)
-        return folder, tmp_path / "reviews"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        return f"file://{folder}", folder
 
     return put
 
@@ -74,6 +71,14 @@ def test_a_folder_by_class(put):
     assert examples(remote + "/")[0] == examples(local)[0]
 
 
+def test_folders_of_hive(put):
+    for label in ("pos", "neg"):
+        content = "".join(f"text {number}\n" for number in range(2))
+        remote, local = put(f"label={label}/a.csv", f"text\n{label}\n{content}".encode())
+    assert examples(remote)[0] == examples(local)[0]
+    assert [example.label for example in examples(f"{remote}/*/a.csv")[0]] == [0, 0, 0, 1, 1, 1]
+
+
 def test_a_glob(put):
     for name in ("b.csv", "a.csv"):
         remote, _ = put(name, FILES["a.csv"].replace(b"text ", f"{name} ".encode()))
@@ -89,21 +94,21 @@ def test_what_is_not_there(put):
     remote, _ = put("train.csv", FILES["a.csv"])
     with pytest.raises(UserError, match=r"no such file. Did you mean .train.csv.\?"):
         open_table(f"{remote}/trian.csv")
-    with pytest.raises(UserError, match=r"cannot be looked for: .*'foo' not implemented.*gfile"):
+    with pytest.raises(UserError, match=r"cannot be looked for: .*type in URI: foo://.*pyarrow"):
         open_table("foo://bucket/train.csv")
 
 
 def test_a_file_that_goes_while_it_is_read(put):
-    remote, _ = put("a.csv", FILES["a.csv"])
+    remote, local = put("a.csv", FILES["a.csv"])
     table = open_table(f"{remote}/a.csv")
-    tf.io.gfile.remove(f"{remote}/a.csv")
+    (local / "a.csv").unlink()
     with pytest.raises(UserError, match=r"a.csv cannot be read"):
         list(table.rows())
 
 
 def test_a_remote_path_is_only_read():
     with pytest.raises(ValueError, match="only read"):
-        RemotePath("ram://a").open("wb")
+        to_path("s3://a").open("wb")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a/b://c.csv", "C:/a.csv", "~/a.csv"])
