@@ -21,6 +21,7 @@ from kerasft.run_dir import to_json
 EXIT_BUG = 1
 _SIGNALLED = 128  # plus the signal's number, as in shells
 LAUNCHED_WORKERS = "KERASFT_LAUNCHED_WORKERS"  # how many processes `kerasft launch` started
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 

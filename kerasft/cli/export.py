@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kerasft.cli import command_parser
 from kerasft.console import predict_command, results_only
 from kerasft.errors import UserError
-from kerasft.export.layout import BFLOAT16, FLOAT16, INT8
+from kerasft.export.layout import BFLOAT16, FLOAT16, INT8, MAX_VERSION
 from kerasft.export.options import Quantization, read_warmup_texts
 from kerasft.recipe import describe_fields
 from kerasft.run_dir import open_run_dir
@@ -22,18 +22,19 @@ def main(argv: Sequence[str]) -> None:
     arguments = _build_parser().parse_intermixed_args(argv)
     _check_name(arguments.name)
     run_dir = open_run_dir(arguments.run_dir)
+    warmup_texts = read_warmup_texts(arguments.warmup_texts) if arguments.warmup_texts else ()
     with results_only():
         from kerasft.export.saved_model import ExportOptions
         from kerasft.runs import export
 
-        texts, method = arguments.warmup_texts, arguments.quantize
+        method = arguments.quantize
         saved_model = export.export_run(
             run_dir,
             [build_progress()],
             arguments.name,
             options=ExportOptions(
                 signatures=tuple(filter(None, arguments.signatures.split(","))),
-                warmup_texts=read_warmup_texts(texts) if texts else (),
+                warmup_texts=warmup_texts,
                 verify=arguments.verify,
                 version=arguments.version,
                 length_buckets=arguments.length_buckets,
@@ -98,10 +99,12 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _version(text: str) -> int:
-    number = int(text)  # argparse reports a ValueError
-    if number < 0:
-        raise argparse.ArgumentTypeError("a version is a number from 0 up")
-    return number
+    digits = text.lstrip("0") or "0"
+    if not (text.isascii() and text.isdigit() and len(digits) < 20 and int(digits) <= MAX_VERSION):
+        raise argparse.ArgumentTypeError(
+            f"a version is a whole number from 0 to {MAX_VERSION}, not {text[:40]!r}"
+        )
+    return int(digits)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

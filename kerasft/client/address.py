@@ -9,7 +9,6 @@ import urllib.parse
 from kerasft.errors import UserError
 
 _PORTS = {"http": 80, "https": 443, "grpc": 8500, "grpcs": 8500}
-_SECURE = ("https", "grpcs")
 _EXPECTED = (
     "http://HOST:8501/v1/models/NAME, https://... or grpc://HOST:8500/NAME, grpcs://...; "
     "at the end perhaps /versions/N or /labels/LABEL"
@@ -50,7 +49,7 @@ class Address:
     @property
     def is_secure(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.scheme in _SECURE
+        return self.scheme in ("https", "grpcs")
 
     @property
     def server(self) -> str:
@@ -105,6 +104,8 @@ def parse_address(url: str) -> Address:
         raise _fault(url, "This is no address of a served model.")
     match = _PATH.fullmatch(parts.path)
     is_grpc = parts.scheme.startswith("grpc")
+    if any(map(str.isspace, url)):  # a text that begins with --url=, most likely
+        raise _fault(url, "An address has no blanks: in a name, write %20.")
     if parts.query or parts.fragment or not match or not (match["api"] or is_grpc):
         raise _fault(url, "The path of this address names no model.")
     if is_grpc and match["prefix"]:

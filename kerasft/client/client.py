@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.pool import ThreadPool
@@ -11,15 +12,17 @@ import numpy as np
 
 from kerasft.client.address import Address, parse_address
 from kerasft.client.credentials import Tls, check_headers, without_secrets
-from kerasft.client.failures import CallError, Why, user_error
-from kerasft.client.retries import Retries
+from kerasft.client.failures import CallError, RequestTooLargeError, Why, user_error
+from kerasft.client.retries import call_again
 from kerasft.client.signature import TextSignature, read_column, read_signature
 from kerasft.errors import UserError
 from kerasft.export.layout import BATCH_SIZES, input_names
 from kerasft.serving.examples import Texts
-from kerasft.serving.windows import TextModel
+from kerasft.serving.windows import TextError, TextModel, num_bytes
 
-_UNKNOWN_LABEL = "servable version label"  # in the server's refusal
+# In the server's refusals of a version label, and of more texts than it batches.
+_UNKNOWN_LABEL = "servable version label"
+_TOO_MANY_TEXTS = re.compile(r"maximum (input )?batch size")
 _LOADING = ("START", "LOADING")
 _LOADED = "AVAILABLE"
 _SCORES = {"single": "probabilities", "multi": "scores"}
@@ -34,8 +37,9 @@ class Client(TextModel):
     The model's metadata is read first: it must have the text signature of a kerasft export. Texts
     are sorted by length within windows and sent in batches, a few at a time; predictions keep the
     order of the texts, and equal those of `kerasft.load` for the same model. A call that fails for
-    a temporary reason (no connection, a busy server, a model that is being loaded) is retried. REST
-    does not import TensorFlow; the protos of gRPC do.
+    a temporary reason (no connection, a busy server, a model that is being loaded) is retried; one
+    that is too large for the server is sent in halves. REST does not import TensorFlow; the protos
+    of gRPC do.
 
     Args:
         url: `http://localhost:8501/v1/models/imdb` or `grpc://localhost:8500/imdb`, with `https`
@@ -43,9 +47,9 @@ class Client(TextModel):
         headers: Sent with each request, in gRPC as metadata: `{"authorization": "Bearer ..."}`. No
             message shows their values.
         tls: The files of an encrypted connection.
-        attempts: Maximum number of attempts per request.
+        attempts: Maximum number of attempts per request; `None`: as many as the time allows.
         deadline_seconds: Maximum seconds per request, including all attempts and pauses.
-        batch_size: Texts per request.
+        batch_size: Maximum number of texts per request, which has at most 4 MB of text, too.
         in_flight: Number of concurrent requests.
 
     Attributes:
@@ -69,20 +73,26 @@ class Client(TextModel):
         *,
         headers: Mapping[str, str] | None = None,
         tls: Tls | None = None,
-        attempts: int = 6,
+        attempts: int | None = None,
         deadline_seconds: float = 60.0,
         batch_size: int = BATCH_SIZES[-1],
         in_flight: int = 4,
     ):
         self._address = parse_address(url)
         self._headers = check_headers(headers or {})
-        self._retries = Retries(attempts, deadline_seconds)
-        for name, number in (("batch_size", batch_size), ("in_flight", in_flight)):
-            if number < 1:
+        counts = {"attempts": attempts, "batch_size": batch_size, "in_flight": in_flight}
+        for name, number in counts.items():
+            if number is not None and number < 1:
                 raise UserError(f"`{name}` is too small.", received=number, expected="1 or more")
+        if not 0 < deadline_seconds < float("inf"):
+            raise UserError(
+                "A request needs time.", received=deadline_seconds, expected="seconds above 0"
+            )
+        self._limits = {"attempts": attempts, "deadline_seconds": deadline_seconds}
         self._batch_size, self._in_flight = batch_size, in_flight
         self._pool: ThreadPool | None = None
         self._closed = threading.Event()
+        self._has_answered = False  # its name may go while a container is started again
         self._connection = _connect(self._address, self._headers, tls, in_flight)
         try:
             signatures = self._call(self._connection.signatures)
@@ -124,7 +134,19 @@ class Client(TextModel):
             given_up.set()
 
     def _outputs(self, rows: list[Texts]) -> dict[str, np.ndarray]:
-        """Returns the model's outputs for a batch, checked against the metadata."""
+        """Returns the model's outputs for a batch, by halves if the server takes no such batch."""
+        try:
+            return self._request(rows)
+        except RequestTooLargeError as error:
+            if len(rows) == 1:
+                size = f"{num_bytes(rows[0]) / 1e6:.1f} MB"
+                raise TextError(rows[0], f"A text of {size} is too long. {error}") from error
+        half = len(rows) // 2
+        parts = [self._outputs(rows[:half]), self._outputs(rows[half:])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _request(self, rows: list[Texts]) -> dict[str, np.ndarray]:
+        """Returns the outputs of one request, checked against the metadata."""
         columns = dict(zip(input_names(self.has_pairs), zip(*rows, strict=True), strict=True))
 
         def ask(timeout: float) -> dict[str, np.ndarray]:
@@ -164,7 +186,7 @@ class Client(TextModel):
         named = self._call(ask)
         if named is None:
             return None
-        scores = self._outputs([row])[_SCORES[signature.kind]][0]
+        scores = self._request([row])[_SCORES[signature.kind]][0]
         agree = len(named) == len(scores) and np.allclose(
             [score for _, score in named], scores, rtol=0.0, atol=_TOLERANCE
         )
@@ -177,14 +199,20 @@ class Client(TextModel):
             if self._closed.is_set():
                 raise UserError("The client is closed.", fix="make a new one.")
             try:
-                return function(timeout)
+                answer = function(timeout)
             except CallError as error:
                 if error.why is Why.NOT_FOUND or _UNKNOWN_LABEL in error.detail:
                     raise self._look_closer(error, timeout) from error
+                if error.why is Why.REFUSED and _TOO_MANY_TEXTS.search(error.detail):
+                    raise CallError(Why.TOO_LARGE, error.detail) from error
+                if error.why is Why.UNKNOWN_HOST and self._has_answered:
+                    raise CallError(Why.UNREACHABLE, error.detail) from error
                 raise
+            self._has_answered = True
+            return answer
 
         try:
-            return self._retries.call(attempt, wait=self._closed.wait)
+            return call_again(attempt, **self._limits, wait=self._closed.wait)
         except CallError as error:
             error.detail = without_secrets(error.detail, self._headers)
             raise user_error(error, self._address) from None  # its cause might show a header

@@ -43,19 +43,20 @@ class Tls:
         for path in (self.ca_file, self.certificate_file, self.key_file):
             if path is not None:
                 _read(path)  # reports a missing file by name
+        where, what = self.ca_file, "certificates"
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except ssl.SSLError as error:
-            raise _no_pem(self.ca_file, "certificates", error) from error
-        if self.certificate_file is not None:
-            try:
+            context = ssl.create_default_context(cafile=where)
+            if self.certificate_file is not None:
+                where = self.key_file or self.certificate_file
+                what = "the key of the certificate, without password"
                 # An encrypted key would prompt for its password; with an empty one it is refused.
                 context.load_cert_chain(self.certificate_file, self.key_file, password="")
-            except ssl.SSLError as error:
-                where = self.key_file or self.certificate_file
-                raise _no_pem(where, "the key of the certificate, without password", error) from (
-                    error
-                )
+        except ssl.SSLError as error:
+            raise UserError(
+                f"A file of the encrypted connection is not what it should be: {first_line(error)}",
+                received=None if where is None else os.fspath(where),
+                expected=f"a PEM file with {what}",
+            ) from error
         return context
 
     def contents(self) -> tuple[bytes | None, bytes | None, bytes | None]:
@@ -114,11 +115,3 @@ def _read(path: str | os.PathLike[str]) -> bytes:
             received=os.fspath(path),
             expected="a PEM file",
         ) from error
-
-
-def _no_pem(path, what: str, error: Exception) -> UserError:
-    return UserError(
-        f"A file of the encrypted connection is not what it should be: {first_line(error)}",
-        received=None if path is None else os.fspath(path),
-        expected=f"a PEM file with {what}",
-    )

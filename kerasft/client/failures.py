@@ -6,6 +6,7 @@ import enum
 from typing import NamedTuple
 
 from kerasft.client.address import Address
+from kerasft.console import EXIT_TRY_AGAIN
 from kerasft.errors import UserError
 
 _SHOWN = 300  # characters of a server's message
@@ -14,7 +15,11 @@ _SHOWN = 300  # characters of a server's message
 class ServerUnavailableError(UserError):
     """The server does not respond now; the exit code says that a retry may succeed."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = EXIT_TRY_AGAIN
+
+
+class RequestTooLargeError(UserError):
+    """The server takes no request of this size: in bytes, or in texts."""
 
 
 class _Words(NamedTuple):
@@ -59,7 +64,8 @@ class Why(enum.Enum):
         "look at what it says; perhaps the version that is served has changed.",
     )
     TOO_LARGE = _Words(
-        "The request is too large for {server}", "send fewer texts at a time (--batch-size)."
+        "The request is too large for {server}",
+        "let the server take larger ones (kerasft serve --max-body-mb), or shorten the text.",
     )
     NOT_ALLOWED = _Words(
         "The server at {server} does not let us in",
@@ -106,9 +112,14 @@ def user_error(error: CallError, address: Address) -> UserError:
         "protocol": "gRPC" if address.is_grpc else "REST",
     }
     tried = f" ({error.attempts} attempts)" if error.attempts > 1 else ""
-    kind = ServerUnavailableError if error.why in TEMPORARY else UserError
+    kind, how_long = UserError, ""
+    if error.why in TEMPORARY:
+        kind = ServerUnavailableError
+        how_long = " How long it is tried: --timeout SECONDS, --attempts N."
+    elif error.why is Why.TOO_LARGE:
+        kind = RequestTooLargeError
     return kind(
         f"{words.what.format(**places)}{tried}: {error.detail}.",
         expected=words.expected and words.expected.format(**places),
-        fix=words.fix.format(**places),
+        fix=words.fix.format(**places) + how_long,
     )

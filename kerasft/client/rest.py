@@ -26,8 +26,10 @@ _STATUS = {
     401: Why.NOT_ALLOWED,
     403: Why.NOT_ALLOWED,
     404: Why.NOT_FOUND,
+    408: Why.TIMED_OUT,
     413: Why.TOO_LARGE,
     429: Why.BUSY,
+    499: Why.CUT_OFF,  # CANCELLED, in TensorFlow Serving's table
     502: Why.BUSY,
     503: Why.BUSY,
     504: Why.TIMED_OUT,

@@ -46,6 +46,7 @@ _CODES = {
     grpc.StatusCode.UNIMPLEMENTED: Why.ANOTHER_SERVICE,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Why.BUSY,
     grpc.StatusCode.UNAVAILABLE: Why.BUSY,
+    grpc.StatusCode.CANCELLED: Why.CUT_OFF,  # by the server, which stops
     grpc.StatusCode.DEADLINE_EXCEEDED: Why.TIMED_OUT,
 }
 # Other meanings of UNAVAILABLE and RESOURCE_EXHAUSTED, by gRPC's messages.

@@ -31,9 +31,12 @@ def num_bytes(example: Example) -> int:
 
 
 def batched(
-    items: Iterable[Item], size: int, measure: Callable[[Item], int] = num_bytes
+    items: Iterable[Item],
+    size: int,
+    measure: Callable[[Item], int] = num_bytes,
+    most_bytes: int = BATCH_BYTES,
 ) -> Iterator[list[Item]]:
-    """Yields lists of `size` items, or of fewer if these have 16 MiB; the last may be shorter.
+    """Yields lists of `size` items, or of fewer where more bytes would be too many.
 
     Tokenizing takes some twenty times the bytes of a batch.
 
@@ -41,14 +44,16 @@ def batched(
         items: Examples, or anything that `measure` knows.
         size: The most items in a list.
         measure: Returns the bytes of an item.
+        most_bytes: The most bytes in a list of several items.
     """
     batch: list[Item] = []
     batch_bytes = 0
     for item in items:
-        batch.append(item)
-        batch_bytes += measure(item)
-        if len(batch) == size or batch_bytes >= BATCH_BYTES:
+        item_bytes = measure(item)
+        if batch and (len(batch) == size or batch_bytes + item_bytes > most_bytes):
             yield batch
             batch, batch_bytes = [], 0
+        batch.append(item)
+        batch_bytes += item_bytes
     if batch:
         yield batch

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from kerasft.errors import UserError
+from kerasft.text_files import read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +23,13 @@ class Quantization:
 
 
 def read_warmup_texts(path: str) -> tuple[bytes, ...]:
-    """Reads the texts of warm-up requests, one per line; raises `UserError` if there are none."""
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(
-            f"The warm-up texts cannot be read: {error.strerror}.",
-            received=path,
-            expected="a file of UTF-8 text, a text a line",
-        ) from error
-    texts = tuple(line for line in lines if line.strip())
+    """Reads the texts of warm-up requests, one per line; blank lines are none.
+
+    Raises:
+        UserError: If there are none, or the file is no text, as `kerasft.text_files` says.
+    """
+    lines = (line.rstrip("\r\n") for line in read_lines(Path(path)))
+    texts = tuple(line.encode() for line in lines if line.strip())
     if not texts:
         raise UserError(
             "The file of warm-up texts holds none.", received=path, expected="a text a line"

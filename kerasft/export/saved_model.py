@@ -19,7 +19,13 @@ from typing import Any
 import tensorflow as tf
 
 from kerasft.errors import UserError
-from kerasft.export.layout import BFLOAT16, RECORD, file_digests, versions_in
+from kerasft.export.layout import (
+    BFLOAT16,
+    RECORD,
+    check_new_version,
+    file_digests,
+    versions_in,
+)
 from kerasft.export.length_buckets import check_length_buckets
 from kerasft.export.op_audit import audit_saved_model
 from kerasft.export.quantization import CompressedWeight, read_compressed, serve_weight
@@ -107,13 +113,13 @@ def export_saved_model(
 
     Raises:
         ValueError: If the model computes in another precision than the options say.
-        UserError: For a full disk, missing permission, an existing version, an unsupported
+        UserError: For a full disk, missing permission, an invalid version, an unsupported
             signature, or an op that no stock server has.
         VerificationError: If the export does not reproduce the model's predictions.
     """
     folder, options = Path(folder), options or ExportOptions()
     _check_precision(model, options.compute_dtype)
-    _check_free(folder, options.version)
+    check_new_version(folder, options.version)
     names = check_signatures(options.signatures, task.kind)
     buckets = check_length_buckets(options.length_buckets, preprocessor)
     traced_with = {"has_pairs": has_pairs, "names": names, "buckets": buckets}
@@ -135,7 +141,7 @@ def export_saved_model(
             record["verified"] = verify(new, probe, options.compute_dtype)
         write_atomically(new / RECORD, to_json(record, indent=2) + "\n")
         version = _publish(new, folder, options.version)
-    write_serving_files(folder.parent, folder.name)
+    write_serving_files(folder.parent)
     return version
 
 
@@ -199,17 +205,6 @@ def _check_precision(model, compute_dtype: str) -> None:
         )
 
 
-def _check_free(folder: Path, number: int | None) -> None:
-    if number is not None and (folder / str(number)).exists():
-        taken = ", ".join(map(str, versions_in(folder)))
-        raise UserError(
-            f"{folder} has this version already.",
-            received=number,
-            expected=f"another number than {taken}",
-            fix="leave --version out: the next free number is taken.",
-        )
-
-
 def _build_servable(model, task, preprocessor, *, compressed, **traced_with):
     """Returns the module to save and the traced functions of its signatures.
 
@@ -247,7 +242,7 @@ def _write(servable: tf.Module, signatures: Mapping[str, Any], version: Path) ->
 
 def _publish(beside: Path, folder: Path, number: int | None) -> Path:
     """Renames a finished export to its version number: by default the next one."""
-    _check_free(folder, number)
+    check_new_version(folder, number)
     wanted = max(versions_in(folder), default=0) + 1 if number is None else number
     while True:
         try:

@@ -11,10 +11,11 @@ import importlib.resources
 import json
 import os
 import string
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
-from kerasft.export.layout import BATCH_SIZES, BATCHING, GRAPH, versions_in
+from kerasft.export.layout import BATCH_SIZES, BATCHING, whole_versions
 from kerasft.run_dir import write_atomically
 
 IMAGE = "tensorflow/serving:2.20.0"  # the newest stock server; older ones load the models, too
@@ -34,18 +35,16 @@ def write_batching(version: Path) -> None:
     write_atomically(version / BATCHING, _BATCHING)
 
 
-def write_serving_files(models: Path, newest: str) -> None:
-    """Writes the files that serve all models of a folder, `saved_models`.
-
-    The health check asks for the model `newest`, the last export.
-    """
+def write_serving_files(models: Path) -> None:
+    """Writes the files that serve all models of a folder, `saved_models`."""
     templates = importlib.resources.files("kerasft.export") / "templates"
-    names = sorted(folder.name for folder in models.iterdir() if _has_model(folder))
+    names = sorted(folder.name for folder in models.iterdir() if whole_versions(folder))
     config = models_config({name: f"/models/{name}" for name in names})
     _write(models / "models.config", f"{_OURS}\n{config}")
     for name in ("docker-compose.yml", "kubernetes.yaml"):
         template = string.Template((templates / name).read_text(encoding="utf-8"))
-        _write(models / name, template.substitute(image=IMAGE, name=newest))
+        quoted = " ".join(urllib.parse.quote(name, safe="") for name in names)
+        _write(models / name, template.substitute(image=IMAGE, names=quoted))
 
 
 def models_config(folders: Mapping[str, str | os.PathLike[str]]) -> str:
@@ -60,10 +59,6 @@ def models_config(folders: Mapping[str, str | os.PathLike[str]]) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)  # text protos escape as JSON does
-
-
-def _has_model(folder: Path) -> bool:
-    return any((version / GRAPH).is_file() for version in versions_in(folder).values())
 
 
 def _write(path: Path, content: str) -> None:

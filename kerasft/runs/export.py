@@ -11,7 +11,7 @@ from typing import Any
 from kerasft.data.sources.raw_texts import read_raw_texts
 from kerasft.errors import UserError
 from kerasft.evaluation.forward import build_forward
-from kerasft.export.layout import BFLOAT16
+from kerasft.export.layout import BFLOAT16, check_new_version
 from kerasft.export.options import Quantization
 from kerasft.export.quantization import CompressedWeight, compress_weights, dtype_policy_of
 from kerasft.export.saved_model import ExportOptions
@@ -23,7 +23,13 @@ from kerasft.runs.data.data import VALIDATION, Data, load_data, store_logits
 from kerasft.runs.data.record import check_exported_data, describe_data
 from kerasft.runs.data.source import split_names, tested_splits
 from kerasft.runs.resume import change_run_recipe
-from kerasft.runs.trained import Trained, open_trained, read_predictions, require_best
+from kerasft.runs.trained import (
+    Trained,
+    export_folder,
+    open_trained,
+    read_predictions,
+    require_best,
+)
 from kerasft.tasks.task import Task, task_from_record
 from kerasft.training.callbacks.callback import Callback, Callbacks
 from kerasft.training.step.fine_tuner import FineTuner
@@ -57,6 +63,7 @@ def export_run(
     recorded = run_dir.read_json("metrics.json")
     task, trained = task_from_record(recorded["task"]), open_trained(recipe, run_dir)
     options = options or ExportOptions(verify=recipe.export.verify)
+    check_new_version(export_folder(recipe, recorded["data"], name), options.version)
     model = trained.best_model(task)
     data, facts = None, {}
     if quantization is not None or options.verify:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasft.console import tensorboard_command
+from kerasft.export.layout import check_new_version
 from kerasft.recipe import Recipe
 from kerasft.run_dir import RunDir, create_run_dir, describe_environment
 from kerasft.run_dir.result import Run
@@ -24,6 +25,7 @@ from kerasft.runs.model.assembly import build_model, compile_model, settle_train
 from kerasft.runs.model.starting_weights import load_starting_weights, log_adapter
 from kerasft.runs.recover import leave_out, read_divergences, restore
 from kerasft.runs.resume import check_steps_are_left, refuse_finished, write_recipe
+from kerasft.runs.trained import export_folder
 from kerasft.runs.training_data import training_data
 from kerasft.training.callbacks.callback import Callback
 from kerasft.training.callbacks.tensorboard import rewind_tensorboard
@@ -72,6 +74,8 @@ def run(
                 refuse_finished(resume, recipe)
         # All mistakes are found before anything is written: they leave no run directory.
         context = load_context(recipe, callbacks, resume)
+        if recipe.export.enabled and is_chief:
+            check_new_version(export_folder(recipe, context.data.source.name))
         if resume is not None:
             check_resumed_data(resume, recipe, context.data_record)
             check_steps_are_left(resume, context.settings, context.saved, from_step)

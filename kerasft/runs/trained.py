@@ -126,16 +126,13 @@ class Trained:
         `model` is from `best_model`, `recorded` the run's (future) `metrics.json`. `name` is the
         model's folder; `None`: the recipe's. `facts` are added to the export's record.
         """
-        name = name or self.recipe.export.name or pipeline_of(self.recipe.name)
-        if recorded["data"] == BUILTIN_SAMPLE:
-            name += "_sample"  # a server must not take it for the newest real model
         recipe = self.recipe.to_toml()
         return export_saved_model(
             model,
             task=task,
             preprocessor=self.preprocessor,
             has_pairs=recorded["has_pairs"],
-            folder=Path(self.recipe.export.directory) / name,
+            folder=export_folder(self.recipe, recorded["data"], name),
             metadata={
                 "run": self.run_dir.path.name,
                 "preset": self.recipe.model.preset,
@@ -147,6 +144,17 @@ class Trained:
             },
             options=options,
         )
+
+
+def export_folder(recipe: Recipe, data_name: str, name: str | None = None) -> Path:
+    """Returns the folder of a recipe's exported versions.
+
+    `data_name` is the name of the data source; `name`, if given, replaces the recipe's.
+    """
+    name = name or recipe.export.name or pipeline_of(recipe.name)
+    if data_name == BUILTIN_SAMPLE:
+        name += "_sample"  # a server must not take it for the newest real model
+    return Path(recipe.export.directory) / name
 
 
 def open_trained(

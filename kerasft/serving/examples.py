@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-from kerasft.errors import UserError
+from kerasft.errors import UserError, first_line
 
 Texts = tuple[str, ...]  # (text,) or (text, text_pair)
 _SHOWN = 60  # characters of an invalid value
 
 
-def zip_pairs(
-    texts: Sequence[str], text_pairs: Sequence[str] | None
+def check_examples(
+    texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
 ) -> list[str] | list[tuple[str, str]]:
-    """Returns the texts, paired with their second texts if there are any.
+    """Returns the texts of a call of `predict`, paired with their second texts if there are any.
 
-    Raises `UserError` if one of them is a single string, or their numbers differ.
+    Raises `UserError` for a single string or non-texts, for two numbers of texts, and for pairs if
+    the model reads single texts, or vice versa.
     """
     for name, several in (("texts", texts), ("text_pairs", text_pairs)):
         if isinstance(several, str | bytes):
@@ -26,25 +27,13 @@ def zip_pairs(
                 expected="a list of strings",
                 fix="put a single text into a list.",
             )
-    if text_pairs is None:
-        return list(texts)
-    if len(texts) != len(text_pairs):
+    if text_pairs is not None and len(texts) != len(text_pairs):
         raise UserError(
             "Each text needs one text_pair.",
             received=f"{len(texts)} texts and {len(text_pairs)} text_pairs",
             expected="two lists of equal length",
         )
-    return list(zip(texts, text_pairs, strict=True))
-
-
-def check_examples(
-    texts: Sequence[str], text_pairs: Sequence[str] | None, *, has_pairs: bool
-) -> list[str] | list[tuple[str, str]]:
-    """Checks and returns all examples of a call of `predict`.
-
-    Raises `UserError` for non-texts, and for pairs if the model reads single texts, or vice versa.
-    """
-    examples = zip_pairs(texts, text_pairs)
+    examples = list(texts if text_pairs is None else zip(texts, text_pairs, strict=True))
     for number, example in enumerate(examples, start=1):
         check_example(example, number, has_pairs=has_pairs)
     return examples
@@ -78,31 +67,25 @@ def check_example(example: object, number: int, *, has_pairs: bool) -> Texts:
     return texts
 
 
-def parse_json_lines(
-    lines: Iterable[str | None], *, has_pairs: bool
-) -> Iterator[str | tuple[str, str] | None]:
-    """Yields the example of each line, a JSON object with `text` and, for pairs, `text_pair`.
+def parse_json_line(line: str, number: int, *, has_pairs: bool) -> str | tuple[str, str]:
+    """Returns the example of a JSON object with `text` and, for pairs, `text_pair`.
 
-    Other keys are ignored; `None` among the lines is passed on.
+    Other keys are ignored. Raises `UserError`, naming line `number`, for anything else.
     """
-    number = 0
-    for line in lines:
-        if line is None:
-            yield None
-        else:
-            number += 1
-            yield _parse(line, number, has_pairs)
-
-
-def _parse(line: str, number: int, has_pairs: bool) -> str | tuple[str, str]:
+    names = ("text", "text_pair") if has_pairs else ("text",)
+    fault = None
     try:
         found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
-    names = ("text", "text_pair") if has_pairs else ("text",)
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
+        if not isinstance(found, dict):
+            fault = "no JSON object"
+        else:
+            wrong = [name for name in names if not isinstance(found.get(name), str)]
+            fault = f'no string "{wrong[0]}"' if wrong else None
+    except (ValueError, RecursionError) as error:
+        fault = f"no JSON ({first_line(error)})"
+    if fault is not None:
         raise UserError(
-            f"Line {number} is no JSON object with {' and '.join(names)}.",
+            f"stdin, line {number}: {fault}.",
             received=line[:_SHOWN],
             expected=f"a line such as {json.dumps(dict.fromkeys(names, '...'))}",
         )

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from kerasft.errors import UserError, nearest
-from kerasft.export.layout import GRAPH, RECORD, find_damage, versions_in
+from kerasft.export.layout import GRAPH, RECORD, check_versions, find_damage, whole_versions
 
 _EXPECTED = "a folder such as saved_models/imdb (its latest version) or saved_models/imdb/3"
 _EXPECTED_MODELS = (
@@ -26,9 +26,10 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if (path / GRAPH).is_file():
         return path
-    versions = [found for found in versions_in(path).values() if (found / GRAPH).is_file()]
+    check_versions(path)
+    versions = whole_versions(path)
     if versions:
-        return versions[-1]
+        return versions[max(versions)]
     known = _known_models(path)
     raise UserError(
         f"{_what_is_wrong(path)}{nearest(os.fspath(path), known)}",
@@ -44,10 +45,11 @@ def find_served_models(path: str | os.PathLike[str]) -> dict[str, Path]:
     fix = None
     if not folder.is_dir():
         what = "There is no such folder." if not folder.exists() else "This is a file."
-    elif _has_version(folder):
-        return {folder.name: folder}
     else:
-        models = {place.name: place for place in sorted(folder.iterdir()) if _has_version(place)}
+        places = [folder] if whole_versions(folder) else sorted(folder.iterdir())
+        models = {place.name: place for place in places if whole_versions(place)}
+        for place in models.values():
+            check_versions(place)
         if models:
             return models
         what = "This folder holds no model."
@@ -106,8 +108,4 @@ def _known_models(path: Path) -> list[str]:
 
 
 def _is_model(place: Path) -> bool:
-    return (place / GRAPH).is_file() or _has_version(place)
-
-
-def _has_version(folder: Path) -> bool:
-    return any((version / GRAPH).is_file() for version in versions_in(folder).values())
+    return (place / GRAPH).is_file() or bool(whole_versions(place))

@@ -6,6 +6,8 @@ import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kerasft.data.example import batched
+from kerasft.errors import UserError
 from kerasft.export.layout import input_names
 from kerasft.serving.answers import build_answers
 from kerasft.serving.examples import Texts, check_example, check_examples
@@ -14,9 +16,30 @@ if TYPE_CHECKING:
     import numpy as np
 
 BATCH_SIZE = 64
+# Of the texts in UTF-8. Tokenizing takes some hundred times as much memory; servers and proxies
+# refuse large requests, gRPC's by default above 4 MiB.
+BATCH_BYTES = 4_000_000
 _WINDOW = 1024  # examples that are sorted by length together
+_WINDOW_BYTES = 16 * BATCH_BYTES
 
 Answers = Iterable[dict[str, Any]]
+
+
+class TextError(UserError):
+    """A text of a stream, `row`, cannot be predicted.
+
+    Attributes:
+        number: Which one, from 1; set by `answer_stream`.
+    """
+
+    number = 0
+
+    def __init__(self, row: Texts, what: str):
+        super().__init__(what)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"Text number {self.number}: {self.args[0]}"
 
 
 class TextModel(abc.ABC):
@@ -56,8 +79,8 @@ class TextModel(abc.ABC):
         """Yields the prediction for each example in order, holding at most one window of them.
 
         The first window is one batch and each is twice as large as the one before, up to 1,024
-        examples. A window waits until it is full; `None` among the examples flushes it, as
-        `kerasft.serving.lines.read_lines` does when no input is waiting.
+        examples or 64 MB of text. A window waits until it is full; `None` among the examples
+        flushes it, as `kerasft.serving.lines.read_lines` does when no input is waiting.
 
         Args:
             examples: Texts, or tuples of two for a model that reads pairs, used unchanged; and
@@ -100,33 +123,50 @@ def answer_stream(
         examples: Texts, or tuples of two, and `None`, which gets no prediction.
         answer_batches: Maps the length-sorted batches of a window to their predictions, in order.
         has_pairs: Whether examples must be pairs.
-        batch_size: Examples per batch; a window holds at least one batch.
+        batch_size: Most examples per batch, which ends at `BATCH_BYTES`, too; a window holds at
+            least one batch.
     """
-    for window in _windows(examples, has_pairs, batch_size):
+    first = 1
+    for window, sizes in _windows(examples, has_pairs, batch_size):
         answers: list[dict[str, Any]] = [{}] * len(window)
         by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
-        batches = [
-            by_length[start : start + batch_size] for start in range(0, len(window), batch_size)
-        ]
+        batches = list(batched(by_length, batch_size, sizes.__getitem__, BATCH_BYTES))
         rows = [[window[index] for index in batch] for batch in batches]
-        for batch, of_batch in zip(batches, answer_batches(rows), strict=True):
-            for index, answer in zip(batch, of_batch, strict=True):
-                answers[index] = answer
+        try:
+            for batch, of_batch in zip(batches, answer_batches(rows), strict=True):
+                for index, answer in zip(batch, of_batch, strict=True):
+                    answers[index] = answer
+        except TextError as error:
+            error.number = first + window.index(error.row)
+            raise
         yield from answers
+        first += len(window)
+
+
+def num_bytes(texts: Texts) -> int:
+    """Returns the size of an example's texts in UTF-8."""
+    return sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        for text in texts
+    )
 
 
 def _windows(
     examples: Iterable[str | tuple[str, str] | None], has_pairs: bool, batch_size: int
-) -> Iterator[list[Texts]]:
-    """Yields full windows, and the pending examples at each `None` and at the end."""
+) -> Iterator[tuple[list[Texts], list[int]]]:
+    """Yields full windows, with the bytes of each example, at each `None` and at the end, too."""
     window: list[Texts] = []
-    size, number = batch_size, 0
+    sizes: list[int] = []
+    total, most, number = 0, batch_size, 0
     for example in examples:
         if example is not None:
             number += 1
             window.append(check_example(example, number, has_pairs=has_pairs))
-        if window and (example is None or len(window) == size):
-            yield window
-            window, size = [], max(batch_size, min(2 * size, _WINDOW))
+            sizes.append(num_bytes(window[-1]))
+            total += sizes[-1]
+        if window and (example is None or len(window) == most or total >= _WINDOW_BYTES):
+            yield window, sizes
+            window, sizes, total = [], [], 0
+            most = max(batch_size, min(2 * most, _WINDOW))
     if window:
-        yield window
+        yield window, sizes

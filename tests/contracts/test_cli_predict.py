@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -75,6 +77,7 @@ def test_each_text_is_answered_with_one_object_a_line(predict, model):
     ("content", "texts"),
     [
         ("one\n\ntwo\u2028still two\r\nthree", ["one", "", "two\u2028still two", "three"]),
+        ("\ufeffone\n \n", ["one", " "]),
         ("", []),
     ],
 )
@@ -83,6 +86,56 @@ def test_lines_of_stdin_are_read(predict, model, stdin, content, texts):
     stdin(content)
     result = predict("-")
     assert (result.code, [answer["text"] for answer in result.answers]) == (0, texts)
+
+
+@pytest.mark.parametrize("texts", [["-"], ["-5"], ["--url=http://a.b is where I saw it", "--"]])
+def test_all_that_follows_two_dashes_is_text(predict, command, model, texts):
+    model()
+    assert [answer["text"] for answer in predict("--", *texts).answers] == texts
+    assert [answer["text"] for answer in predict("one", "--", *texts).answers] == ["one", *texts]
+    result = command("predict", "--", "saved_models/m", *texts)
+    assert [json.loads(line)["text"] for line in result.out.splitlines()] == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a b.txt", "café\nno\n".encode("utf-16")),
+        ("a b.txt.gz", gzip.compress("café\nno\n".encode())),
+        ("a'b.txt", "it’s\n“no”\n".encode("cp1252")),
+    ],
+)
+def test_stdin_that_is_no_utf_8_is_2_and_the_fix_works(
+    predict, model, monkeypatch, tmp_path, name, content
+):
+    model()
+    (tmp_path / name).write_bytes(content)
+    with (tmp_path / name).open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        result = predict("-")
+    assert (result.code, result.out) == (2, "")
+    fix = result.err.rpartition("Fix: ")[2].rpartition("WINDOWS-1252: ")[2]
+    subprocess.run(fix, shell=True, check=True)
+    (converted,) = tmp_path.glob("converted-*")
+    with converted.open("rb") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        texts = [answer["text"] for answer in predict("-").answers]
+    assert texts in (["café", "no"], ["it’s", "“no”"])
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('\ufeff{"text": "a"}\r\n\r\n{"text": "b"}', ["a", "b"]),
+        ('{"text": ""}\n', [""]),
+        ("\n \n", []),
+        ("\ufeff", []),
+    ],
+)
+def test_json_lines_are_read_as_in_training(predict, model, stdin, content, texts):
+    model()
+    stdin(content)
+    assert [answer["text"] for answer in predict("-", "--json-lines").answers] == texts
 
 
 def test_a_pair_is_two_texts_after_pair(predict, model):
@@ -116,7 +169,8 @@ def test_a_line_that_is_no_object_is_2(predict, model, stdin):
     stdin(f"{PAIR_LINES[0]}\none\ttwo")
     result = predict("-")
     assert result.code == 2
-    assert r"Line 2 is no JSON object with text and text_pair. Received: 'one\ttwo'" in result.err
+    assert "stdin, line 2: no JSON (Expecting value: line 1" in result.err
+    assert r"Received: 'one\ttwo'" in result.err
     assert 'Expected: a line such as {"text": "...", "text_pair": "..."}' in result.err
 
 

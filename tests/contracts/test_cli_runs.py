@@ -171,6 +171,13 @@ def test_export_prints_the_new_version_alone_on_stdout(command, workflow, run_of
     assert 'predict saved_models/imdb --pair "' in command("export", folder).err
 
 
+@pytest.mark.parametrize("version", ["9223372036854775808", "-1", "x", "1_0", "7.0", "9" * 5000])
+def test_export_refuses_a_version_that_no_server_reads(command, workflow, run_of, version):
+    result = command("export", str(run_of("imdb").path), f"--version={version}")
+    assert (result.code, workflow.calls) == (2, [])
+    assert f"a whole number from 0 to 9223372036854775807, not '{version[:40]}'" in result.err
+
+
 def test_export_hands_on_what_it_is_told(command, workflow, run_of, tmp_path):
     run_dir = run_of("imdb")
     run_dir.write_json("metrics.json", {"has_pairs": False})

@@ -83,14 +83,19 @@ def parse(command: list[str]) -> argparse.Namespace | None:
         return None
     parser = argparse.ArgumentParser
     with pytest.MonkeyPatch.context() as patch:
-        for method in ("parse_args", "parse_intermixed_args"):
+        for method in ("parse_args", "parse_known_intermixed_args"):
             patch.setattr(parser, method, _only(getattr(parser, method)))
         # What `run_guarded` would make an exit code of is to be seen here.
         patch.setattr(module, "run_guarded", lambda function: function())
         patch.setattr(sys, "argv", [name, *arguments])
         with pytest.raises(Parsed) as parsed:
             module.main()
-    return parsed.value.args[0]
+    found = parsed.value.args[0]
+    if isinstance(found, argparse.Namespace):
+        return found
+    arguments, unknown = found
+    assert not unknown
+    return arguments
 
 
 def _only(original):

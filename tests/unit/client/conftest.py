@@ -58,6 +58,7 @@ class Model:
         if classify:
             self.signatures["classify"] = {"inputs": {"inputs": tensor_facts("DT_STRING", -1)}}
         self.states = [{"version": "3", "state": "AVAILABLE", "status": {"error_message": ""}}]
+        self.refuses = lambda columns: None  # the fault of a request that it always refuses
         self.faults = []  # the next requests' own, in turn; `None` for one that gets its answer
         self.requests = []  # protocol's own words for model and version, headers, columns
         self.together = self.most_together = 0  # requests that are under way
@@ -144,7 +145,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         model = self.server.model
         model.requests.append((self.path, dict(self.headers), columns))
         with model.counting():
-            fault = model.faults.pop(0) if model.faults else None
+            fault = model.faults.pop(0) if model.faults else model.refuses(columns)
             if fault is not None:
                 fault(self)
             else:
@@ -263,7 +264,7 @@ def serve_grpc(model, credentials=None):
         version = spec.version_label or spec.version.value
         headers = dict(context.invocation_metadata())
         model.requests.append((f"{spec.name} {version}", headers, columns))
-        fault = model.faults.pop(0) if model.faults else None
+        fault = model.faults.pop(0) if model.faults else model.refuses(columns)
         if fault is not None:
             fault(context)
 

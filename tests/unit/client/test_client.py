@@ -8,6 +8,7 @@ import pytest
 from kerasft.client import Client
 from kerasft.errors import UserError
 from kerasft.export.layout import BATCH_SIZES
+from kerasft.serving import windows
 
 TEXTS = ["one", "", "longer", "café"]
 AWKWARD = [
@@ -79,6 +80,43 @@ def test_no_request_is_larger_than_an_export_allows(served):
         assert len(client.predict(["text"] * 70)) == 70
     batches = [columns["text"] for *_, columns in served.model.requests if columns]
     assert max(map(len, batches)) == BATCH_SIZES[-1] == 32
+
+
+def test_no_request_is_larger_than_four_megabytes(served, monkeypatch):
+    monkeypatch.setattr(windows, "BATCH_BYTES", 1000)
+    texts = ["é" * (150 + number) for number in range(40)] + ["long " * 300]
+    with Client(served.url()) as client:
+        assert [answer["text"] for answer in client.predict(texts)] == texts
+    sizes = [sum(map(len, columns["text"])) for *_, columns in served.model.requests if columns]
+    assert max(sizes) == 1500
+    assert sorted(sizes)[-2] <= 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (400, "INVALID_ARGUMENT", "Task size 9 is larger than maximum input batch size 4"),
+        (413, "RESOURCE_EXHAUSTED", "Received message larger than max (99 vs. 40)"),
+    ],
+)
+def test_a_request_that_is_too_large_for_the_server_is_sent_in_parts(served, status, code, said):
+    fault = served.fault(status, code, said)
+    served.model.refuses = lambda columns: fault if columns and len(columns["text"]) > 4 else None
+    texts = [f"text {number}" for number in range(100)]
+    with Client(served.url(), batch_size=100) as client:
+        assert [answer["text"] for answer in client.predict(texts)] == texts
+
+
+def test_a_text_that_is_too_large_for_the_server(served):
+    fault = served.fault(413, "RESOURCE_EXHAUSTED", "larger than max (99 vs. 40)")
+    served.model.refuses = lambda columns: (
+        fault if columns and b"x" * 40 in columns["text"] else None
+    )
+    message = (
+        r"Text number 4: A text of 0.0 MB is too long.*larger than max .99 vs. 40.*max-body-mb"
+    )
+    with Client(served.url()) as client, pytest.raises(UserError, match=message):
+        client.predict(["a", "b", "c", "x" * 40, "d"])
 
 
 def test_one_request_at_a_time(served):
@@ -204,7 +242,7 @@ def test_headers_are_sent_each_time_and_never_shown(served):
     [
         ({"batch_size": 0}, "`batch_size` is too small. Received: 0"),
         ({"in_flight": 0}, "`in_flight` is too small. Received: 0"),
-        ({"attempts": 0}, "A request needs an attempt. Received: 0"),
+        ({"attempts": 0}, "`attempts` is too small. Received: 0"),
         ({"deadline_seconds": 0}, "A request needs time. Received: 0"),
         ({"deadline_seconds": float("nan")}, "A request needs time. Received: nan"),
         ({"headers": {"a b": "c"}}, "A header of this name cannot be sent. Received: 'a b'"),

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from kerasft.client import Client, Tls
-from kerasft.client.failures import ServerUnavailableError
+from kerasft.client.failures import CallError, ServerUnavailableError, Why
 from kerasft.errors import UserError
 
 LOADING = [{"version": "4", "state": "LOADING", "status": {"error_message": ""}}]
@@ -33,6 +33,30 @@ def test_what_may_pass_is_tried_again(served, client, fault):
     served.model.faults = [getattr(served.faults, fault)] * 2
     assert client.predict(["one"])[0]["score"] == 1.0
     assert len(served.model.requests) == 3
+
+
+def test_a_restart_takes_more_than_six_attempts(served):
+    with Client(served.url()) as client:
+        served.model.faults = [served.faults.busy] * 7
+        assert client.predict(["one"])[0]["score"] == 1.0
+
+
+def test_a_request_that_a_stopping_server_cancels_is_tried_again(served, client):
+    served.model.faults = [served.fault(499, "CANCELLED", "stopping")] * 2
+    assert client.predict(["one"])[0]["score"] == 1.0
+
+
+def test_a_name_that_goes_while_the_server_is_started_again(served, client, monkeypatch):
+    faults = [CallError(Why.UNKNOWN_HOST, "no such name")] * 2
+    predict = client._connection.predict
+
+    def gone_for_a_moment(*arguments):
+        if faults:
+            raise faults.pop()
+        return predict(*arguments)
+
+    monkeypatch.setattr(client._connection, "predict", gone_for_a_moment)
+    assert client.predict(["one"])[0]["score"] == 1.0
 
 
 def test_but_not_for_ever(served, client):

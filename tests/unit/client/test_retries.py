@@ -2,7 +2,7 @@ import pytest
 
 from kerasft.client import retries
 from kerasft.client.failures import CallError, Why
-from kerasft.client.retries import Retries
+from kerasft.client.retries import call_again
 
 
 def fail(times, why=Why.BUSY, retry_after=None):
@@ -28,8 +28,13 @@ def pauses(monkeypatch):
     return pauses
 
 
+def again(call, pauses, attempts, deadline_seconds):
+    limits = {"attempts": attempts, "deadline_seconds": deadline_seconds}
+    return call_again(call, **limits, wait=pauses.append)
+
+
 def test_pauses_double_up_to_a_limit_and_differ(pauses):
-    assert Retries(9, 100.0).call(fail(8), pauses.append) == "answer"
+    assert again(fail(8), pauses, 9, 100.0) == "answer"
     longest = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert all(most / 2 <= p <= most for p, most in zip(pauses, longest, strict=True))
     assert len({p / most for p, most in zip(pauses, longest, strict=True)}) == 8
@@ -37,7 +42,7 @@ def test_pauses_double_up_to_a_limit_and_differ(pauses):
 
 def test_a_call_gets_the_time_that_is_left(pauses):
     call = fail(2)
-    Retries(3, 10.0).call(call, pauses.append)
+    again(call, pauses, 3, 10.0)
     assert call.left == [10.0, 10.0 - pauses[0], 10.0 - sum(pauses)]
 
 
@@ -47,20 +52,30 @@ def test_a_call_gets_the_time_that_is_left(pauses):
 )
 def test_attempts_that_are_made(pauses, why, attempts, made):
     with pytest.raises(CallError, match=f"failure {made}") as caught:
-        Retries(attempts, 100.0).call(fail(9, why), pauses.append)
+        again(fail(9, why), pauses, attempts, 100.0)
     assert caught.value.attempts == made
     assert len(pauses) == made - 1
 
 
 def test_no_pause_goes_beyond_the_deadline(pauses):
     with pytest.raises(CallError) as caught:
-        Retries(99, 2.0).call(fail(99), pauses.append)
+        again(fail(99), pauses, 99, 2.0)
     assert sum(pauses) < 2.0
     assert 2 < caught.value.attempts < 10
 
 
 def test_a_server_says_when(pauses):
-    Retries(3, 100.0).call(fail(2, retry_after=7.0), pauses.append)
+    again(fail(2, retry_after=7.0), pauses, 3, 100.0)
     assert pauses == [7.0, 7.0]
     with pytest.raises(CallError):
-        Retries(3, 5.0).call(fail(2, retry_after=7.0), pauses.append)
+        again(fail(2, retry_after=7.0), pauses, 3, 5.0)
+
+
+def test_a_restart_of_ten_seconds_is_survived_without_a_limit_of_attempts(pauses):
+    def call(seconds):
+        if sum(pauses) < 10.0:
+            raise CallError(Why.UNREACHABLE, "nobody there")
+        return "answer"
+
+    assert again(call, pauses, None, 60.0) == "answer"
+    assert sum(pauses) < 25.0

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from kerasft.errors import UserError
 from kerasft.export import saved_model
-from kerasft.export.layout import versions_in
+from kerasft.export.layout import check_new_version, versions_in
 from kerasft.export.saved_model import ExportOptions, export_saved_model
 
 
@@ -33,6 +34,37 @@ def test_a_version_that_is_asked_for(parts, quick_save, tmp_path):
     with pytest.raises(UserError, match=r"has this version already.*20.*another number than 20"):
         export_saved_model(**parts, folder=tmp_path / "m", metadata={})
     assert os.listdir(tmp_path / "m") == ["20"]
+
+
+@pytest.mark.parametrize(
+    ("there", "version", "message"),
+    [
+        (["007"], 7, r"has this version already: .*007\. Received: 7.*another number than 007"),
+        (["7", "8"], 8, r"already: .*/8\. Received: 8.*another number than 7, 8"),
+        (["1"], 2**63, "No server reads this version. Received: 9223372036854775808"),
+        (["1"], -1, "No server reads this version. Received: -1"),
+        (["1", "1" * 20], None, f"/{'1' * 20} is in the way.*Fix: remove or rename"),
+        ([str(2**63 - 1)], None, f"/{2**63 - 1} is in the way"),
+    ],
+)
+def test_versions_that_no_server_reads_or_that_are_there(parts, tmp_path, there, version, message):
+    for name in there:
+        (tmp_path / name).mkdir()
+    parts = {**parts, "options": ExportOptions(verify=False, version=version)}
+    with pytest.raises(UserError, match=message):
+        export_saved_model(**parts, folder=tmp_path, metadata={})
+    assert sorted(os.listdir(tmp_path)) == sorted(there)
+
+
+@pytest.mark.parametrize(
+    ("there", "version", "name"),
+    [(["007"], None, "8"), (["1" * 20], 0, "0"), (["1" * 20], 2**63 - 1, str(2**63 - 1))],
+)
+def test_versions_beside_unusual_ones(parts, quick_save, tmp_path, there, version, name):
+    for folder in there:
+        (tmp_path / folder).mkdir()
+    parts = {**parts, "options": ExportOptions(verify=False, version=version)}
+    assert export_saved_model(**parts, folder=tmp_path, metadata={}).name == name
 
 
 def test_a_number_taken_meanwhile_is_passed_over(parts, quick_save, tmp_path, monkeypatch):
@@ -125,7 +157,17 @@ def test_any_other_failure_passes_and_leaves_nothing(parts, quick_save, tmp_path
     assert os.listdir(tmp_path / "imdb") == ["1"]
 
 
+@pytest.mark.parametrize("there", ["", "imdb"])
+def test_a_folder_without_permission(tmp_path, monkeypatch, there):
+    place = tmp_path / there
+    place.mkdir(exist_ok=True)
+    check_new_version(tmp_path / "imdb")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != place)
+    with pytest.raises(UserError, match=rf"imdb cannot be written.*{place}, without permission"):
+        check_new_version(tmp_path / "imdb")
+
+
 def test_a_file_in_the_way(parts, tmp_path):
     (tmp_path / "imdb").write_text("")
-    with pytest.raises(UserError, match="imdb cannot be written: File exists"):
+    with pytest.raises(UserError, match=r"imdb cannot be written\. Received: '.*/imdb, a file'"):
         export_saved_model(**parts, folder=tmp_path / "imdb", metadata={})

@@ -1,5 +1,10 @@
 """The files that start a server, read by the server's own protos and by a YAML parser."""
 
+import http.server
+import json
+import subprocess
+import threading
+
 import pytest
 import yaml
 from google.protobuf import text_format
@@ -23,7 +28,7 @@ def models(tmp_path):
         (tmp_path / name / "3" / "saved_model.pb").write_bytes(b"")
     (tmp_path / "empty" / "1").mkdir(parents=True)
     (tmp_path / "unfinished" / ".new-1a2b").mkdir(parents=True)
-    write_serving_files(tmp_path, "imdb")
+    write_serving_files(tmp_path)
     return tmp_path
 
 
@@ -53,7 +58,6 @@ def test_compose_starts_the_stock_server_on_loopback(models):
     assert set(service["command"]) == FLAGS
     assert service["ports"] == ["127.0.0.1:8501:8501", "127.0.0.1:8500:8500"]
     assert service["volumes"] == [".:/models:ro"]
-    assert "GET /v1/models/imdb HTTP/1.0\\r\\n\\r\\n" in service["healthcheck"]["test"][-1]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
 
 
@@ -62,7 +66,6 @@ def test_kubernetes_starts_it_too(models):
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == IMAGE
     assert set(container["args"]) == FLAGS
-    assert container["readinessProbe"]["httpGet"]["path"] == "/v1/models/imdb"
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
     assert container["volumeMounts"] == [
@@ -70,11 +73,66 @@ def test_kubernetes_starts_it_too(models):
     ]
 
 
+class Server(http.server.BaseHTTPRequestHandler):
+    """The status of models, as TensorFlow Serving writes it."""
+
+    def do_GET(self):
+        version, state = 1, self.server.states.get(self.path)
+        status = {"error_code": "OK", "error_message": "not UNAVAILABLE, nor AVAILABLE"}
+        found = {"version": str(version), "state": state, "status": status}
+        self.send_response(200 if state else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps({"model_version_status": [found]}, indent=1).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def probes(models):
+    """Returns the commands that ask whether a server is healthy."""
+    service = yaml.safe_load((models / "docker-compose.yml").read_text())["services"]["serving"]
+    kind, *compose = service["healthcheck"]["test"]
+    assert (kind, compose[-1].count("$"), compose[-1].count("$$")) == ("CMD", 2, 1)  # escaped
+    compose[-1] = compose[-1].replace("$$", "$")
+    deployment, _ = yaml.safe_load_all((models / "kubernetes.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    kubernetes = [container[f"{name}Probe"]["exec"]["command"] for name in ("startup", "readiness")]
+    return [compose, *kubernetes]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_healthy"),
+    [({}, True), ({"imdb": "LOADING"}, False), ({"gr%C3%B6%C3%9Fe": "END"}, False), (None, False)],
+)
+def test_probes_wait_for_every_model(models, server, changed, is_healthy):
+    names = ("glue_mrpc", "gr%C3%B6%C3%9Fe", "imdb")
+    states = {} if changed is None else dict.fromkeys(names, "AVAILABLE") | changed
+    server.states = {f"/v1/models/{name}": state for name, state in states.items()}
+    for command in probes(models):
+        command = [part.replace("8501", str(server.server_port)) for part in command]
+        assert (subprocess.run(command, check=False, timeout=20).returncode == 0) == is_healthy
+
+
+def test_a_server_that_is_not_there_is_not_healthy(models):
+    for command in probes(models):
+        command = [part.replace("8501", "1") for part in command]
+        assert subprocess.run(command, check=False, capture_output=True).returncode != 0
+
+
 def test_they_are_written_anew_until_somebody_makes_them_their_own(models):
     mine = models / "docker-compose.yml"
     mine.write_text(mine.read_text().partition("\n")[2].replace("8501:8501", "80:8501"))
     kept = mine.read_text()
     (models / "glue_mrpc" / "3" / "saved_model.pb").unlink()
-    write_serving_files(models, "imdb")
+    write_serving_files(models)
     assert mine.read_text() == kept
     assert "glue_mrpc" not in (models / "models.config").read_text()

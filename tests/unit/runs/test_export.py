@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -145,6 +147,16 @@ def test_warmup_texts_come_from_a_file(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_bytes(b"one text\n\n \ncaf\xc3\xa9\r\n")
     assert read_warmup_texts(str(path)) == (b"one text", "café".encode())
+    path.write_bytes(gzip.compress(b"\xef\xbb\xbfone\n"))
+    assert read_warmup_texts(str(path)) == (b"one",)
+    path.write_bytes("one\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"texts.txt is in UTF-16.*iconv -f UTF-16 -t UTF-8 < "):
+        read_warmup_texts(str(path))
+    reader, writer = os.pipe()  # as of `<(head texts.txt)`
+    os.write(writer, b"one\n")
+    os.close(writer)
+    assert read_warmup_texts(f"/dev/fd/{reader}") == (b"one",)
+    os.close(reader)
     path.write_bytes(b"\n \n")
     with pytest.raises(UserError, match=r"holds none.*a text a line"):
         read_warmup_texts(str(path))

@@ -54,6 +54,26 @@ def test_a_mistake_leaves_no_run_directory(make_recipe, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("in_the_way", "message"),
+    [("models", "cannot be written"), (f"models/example_sample/{'9' * 20}/x", "is in the way")],
+)
+def test_what_is_in_the_way_of_the_model_is_told_before_training(
+    make_recipe, tmp_path, monkeypatch, in_the_way, message
+):
+    monkeypatch.setattr(train, "build_trained_model", lambda *_: pytest.fail("it trains"))
+    (tmp_path / in_the_way).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / in_the_way).touch()
+    changed = {
+        "export.enabled": True,
+        "export.name": "example",
+        "export.directory": str(tmp_path / "models"),
+    }
+    with pytest.raises(UserError, match=message):
+        train.run(make_recipe(changed), runs_folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_build_gives_a_model_that_keras_can_fit(make_recipe, make_context):
     model = train.build(make_recipe())
     before = [weight.numpy() for weight in model.trainable_weights]

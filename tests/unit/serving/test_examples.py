@@ -3,54 +3,47 @@ import json
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.serving.examples import parse_json_lines
-
-
-def test_lines_of_objects():
-    lines = ['{"text": "a\\nb", "id": 7}', None, ' {"text": "caf\u00e9", "text_pair": null} ']
-    assert list(parse_json_lines(lines, has_pairs=False)) == ["a\nb", None, "caf\u00e9"]
-
-
-def test_lines_of_pairs():
-    lines = ['{"text_pair": "b", "text": "a", "label": 1}', None]
-    assert list(parse_json_lines(lines, has_pairs=True)) == [("a", "b"), None]
-
-
-def test_half_a_character_becomes_printable():
-    line = json.dumps({"text": "half \ud83d of \U0001f600"})
-    assert list(parse_json_lines([line], has_pairs=False)) == ["half \ufffd of \U0001f600"]
+from kerasft.serving.examples import parse_json_line
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "example"),
     [
-        "",
-        "a text",
-        '"a"',
-        "[1]",
-        "{}",
-        '{"text": 1}',
-        '{"text": "a',
-        "[" * 100_000,
-        '{"Text": "a"}',
+        ('{"text": "a\\nb", "id": 7}', "a\nb"),
+        (' {"text": "café", "text_pair": null} ', "café"),
+        (json.dumps({"text": "half \ud83d of \U0001f600"}), "half \ufffd of \U0001f600"),
+        ('{"text_pair": "b", "text": "a", "label": 1}', ("a", "b")),
+    ],
+)
+def test_objects(line, example):
+    assert parse_json_line(line, 1, has_pairs=isinstance(example, tuple)) == example
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a text", r"no JSON \(Expecting value: line 1"),
+        ('"a"', "no JSON object"),
+        ("[1]", "no JSON object"),
+        ("{}", 'no string "text"'),
+        ('{"text": 1}', 'no string "text"'),
+        ('{"text": "a', r"no JSON \(Unterminated string"),
+        ("[" * 100_000, "no JSON "),
+        ('{"Text": "a"}', 'no string "text"'),
     ],
 )
 @pytest.mark.parametrize("has_pairs", [False, True])
-def test_what_is_no_such_object(line, has_pairs):
-    names = r"text and text_pair\." if has_pairs else r"text\."
-    right = '{"text": "a", "text_pair": "b"}' if has_pairs else '{"text": "a"}'
-    with pytest.raises(
-        UserError, match=rf"Line 2 is no JSON object with {names}.*Expected: .*text"
-    ):
-        list(parse_json_lines([right, None, line], has_pairs=has_pairs))
+def test_what_is_no_such_object(line, message, has_pairs):
+    with pytest.raises(UserError, match=rf"stdin, line 2: {message}.*Expected: .*text"):
+        parse_json_line(line, 2, has_pairs=has_pairs)
 
 
 def test_a_pair_that_lacks_its_second_text():
-    message = r'Line 1 .* text and text_pair.*Expected: .*{"text": "...", "text_pair": "..."}'
+    message = r'line 1: no string "text_pair".*Expected: .*{"text": "...", "text_pair": "..."}'
     with pytest.raises(UserError, match=message):
-        list(parse_json_lines(['{"text": "a"}'], has_pairs=True))
+        parse_json_line('{"text": "a", "text_pair": 5}', 1, has_pairs=True)
 
 
 def test_a_pair_for_a_model_of_single_texts():
     with pytest.raises(UserError, match=r"single texts, and line 1 has a text_pair.*leave text_pa"):
-        list(parse_json_lines(['{"text": "a", "text_pair": "b"}'], has_pairs=False))
+        parse_json_line('{"text": "a", "text_pair": "b"}', 1, has_pairs=False)

@@ -4,6 +4,7 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.export.layout import RECORD
+from kerasft.serving.model_path import find_saved_model, find_served_models
 from kerasft.serving.predictor import load_predictor
 
 
@@ -33,6 +34,19 @@ def test_paths_that_hold_no_model(saved_models, monkeypatch, path, message):
     with pytest.raises(UserError, match=f"(?s){message}") as caught:
         load_predictor(path)
     assert "Expected: a folder such as saved_models/imdb" in str(caught.value)
+
+
+def test_versions_with_zeros_before_their_number(tmp_path):
+    model = tmp_path / "imdb"
+    for name in ("7", "0010", "9" * 20):
+        (model / name).mkdir(parents=True)
+        (model / name / "saved_model.pb").touch()
+    assert find_saved_model(model) == model / "0010"
+    assert find_served_models(tmp_path) == find_served_models(model) == {"imdb": model}
+    (model / "010").mkdir()
+    for find, path in ((find_saved_model, model), (find_served_models, tmp_path)):
+        with pytest.raises(UserError, match=r"/0010 and .*/010 are one version\..*remove one of"):
+            find(path)
 
 
 def test_no_model_anywhere(tmp_path, monkeypatch):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.serving.windows import answer_stream
+from kerasft.serving import windows
+from kerasft.serving.windows import TextError, answer_stream
 
 
 @pytest.fixture
@@ -43,6 +44,30 @@ def test_a_window_is_sorted_cut_and_put_into_order_again(asked):
 def test_windows_double_up_to_a_limit_or_a_batch(asked, batch_size, sizes):
     list(answer_stream(["x"] * 4000, asked, has_pairs=False, batch_size=batch_size))
     assert [sum(map(len, batches)) for batches in asked.windows] == sizes
+
+
+def test_batches_and_windows_are_bounded_in_bytes(asked, monkeypatch):
+    monkeypatch.setattr(windows, "BATCH_BYTES", 10)
+    monkeypatch.setattr(windows, "_WINDOW_BYTES", 30)
+    texts = ["éé", "a", "ééééééé", "éé", "bb", "éé", "cc", "d"] * 3
+    answers = list(answer_stream(texts, asked, has_pairs=False, batch_size=16))
+    assert [answer["length"] for answer in answers] == [len(text) for text in texts]
+    sizes = [[sum(len(t.encode()) for t in b) for b in batches] for batches in asked.windows]
+    assert all(sum(of_window) < 30 + 14 for of_window in sizes)
+    assert all(size <= 10 or size == 14 for of_window in sizes for size in of_window)
+
+
+def test_a_text_at_fault_gets_its_number(asked):
+    def answer_batches(batches):
+        for batch in batches:
+            if ("bad",) in batch:
+                raise TextError(("bad",), "too long")
+        return asked(batches)
+
+    stream = answer_stream(["a", "b", "c", "bad"], answer_batches, has_pairs=False, batch_size=2)
+    with pytest.raises(TextError, match="Text number 4: too long") as caught:
+        list(stream)
+    assert caught.value.number == 4
 
 
 def test_what_is_no_example_ends_the_stream_after_the_windows_before(asked):
