@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 
+from kerasft.serving.server.http.json_answers import results_body
 from kerasft.serving.server.settings import MOST_VALUES
 
 TEXTS = ["", "four", "a longer text", "naïve"]
@@ -301,3 +302,10 @@ def test_a_body_may_be_packed(contract, predict):
     packed = gzip.compress(json.dumps(body).encode())
     headers = {"Content-Encoding": "gzip"}
     assert contract.post("demo:predict", packed, headers=headers) == predict(body)
+
+
+def test_scores_alone_are_results_without_labels():
+    scores = np.array([[0.25, 0.75]], np.float32)
+    assert json.loads(results_body({"scores": scores})) == {"results": [[["", 0.25], ["", 0.75]]]}
+    labels = np.array([[b"a", b"b"]], object)
+    assert json.loads(results_body({"classes": labels})) == {"results": [[["a", 0.0], ["b", 0.0]]]}
