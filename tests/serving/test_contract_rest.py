@@ -13,8 +13,10 @@ import time
 import numpy as np
 import pytest
 
+from kerasft.serving.server.calls import Call, check_outputs
 from kerasft.serving.server.http.json_answers import results_body
 from kerasft.serving.server.settings import MOST_VALUES
+from kerasft.serving.server.status import ServingError
 
 TEXTS = ["", "four", "a longer text", "naïve"]
 LENGTHS = [len(text.encode()) for text in TEXTS]
@@ -309,3 +311,21 @@ def test_scores_alone_are_results_without_labels():
     assert json.loads(results_body({"scores": scores})) == {"results": [[["", 0.25], ["", 0.75]]]}
     labels = np.array([[b"a", b"b"]], object)
     assert json.loads(results_body({"classes": labels})) == {"results": [[["a", 0.0], ["b", 0.0]]]}
+
+
+@pytest.mark.parametrize(
+    ("method", "outputs"),
+    [
+        ("regress", {"outputs": np.float32(1)}),
+        ("regress", {"outputs": np.zeros([2, 2], np.float32)}),
+        ("regress", {"outputs": np.zeros(3, np.float32)}),
+        ("regress", {"outputs": np.zeros(2, np.int64)}),
+        ("classify", {"scores": np.zeros(2, np.float32)}),
+    ],
+)
+def test_outputs_that_do_not_suit_the_method_are_refused(method, outputs):
+    call = Call("f", {"inputs": np.array([b"", b""], object)}, tuple(outputs))
+    with pytest.raises(ServingError, match=f"of f does not suit {method}"):
+        check_outputs(method, call, outputs)
+    call = Call("f", {"inputs": np.array([b"", b""], object)}, ("outputs",))
+    assert check_outputs("regress", call, {"outputs": np.zeros([2, 1], np.float32)}) == 2  # control

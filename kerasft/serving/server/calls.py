@@ -114,8 +114,9 @@ def check_outputs(method: str, call: Call, outputs: Arrays) -> int:
     size = len(call.inputs[_EXAMPLES])
     for alias in call.outputs:
         array, (dtype, axes) = outputs[alias], _OUTPUTS[method][alias]
-        is_one_number = method == "regress" and array.shape == (size, 1)
-        if array.dtype != dtype or len(array) != size or not (array.ndim == axes or is_one_number):
+        is_column = method == "regress" and array.shape == (size, 1)
+        has_rows = array.ndim == axes and len(array) == size
+        if array.dtype != dtype or not (has_rows or is_column):
             raise ServingError(
                 "FAILED_PRECONDITION",
                 f"The output {alias} of {call.signature_name} does not suit {method}: "
