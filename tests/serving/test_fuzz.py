@@ -301,7 +301,7 @@ def test_grpc(served):
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_control_a_broken_handler_is_found(serving, demo, monkeypatch, protocol):
-    def broken(*_):
+    def broken(*_, **__):
         raise KeyError("a bug")
 
     monkeypatch.setattr(rest, "read_tensors", broken)
