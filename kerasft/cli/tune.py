@@ -9,14 +9,27 @@ from typing import TYPE_CHECKING
 
 from kerasft.cli import command_parser
 from kerasft.console import log, print_json, print_lines, program, results_only
+from kerasft.metric import rank
+from kerasft.metrics.spread import show_figure
+from kerasft.recipe import load_recipe
 from kerasft.runs.arguments import LATEST, add_recipe
-from kerasft.studies.tuning.plan import RESULT, USUAL_FINALS, USUAL_TRIALS, join_plan, make_plan
-from kerasft.studies.tuning.space import METHODS
+from kerasft.studies.tuning.budget import write_time
+from kerasft.studies.tuning.plan import (
+    BASE,
+    RESULT,
+    USUAL_FINALS,
+    USUAL_TRIALS,
+    join_plan,
+    make_plan,
+)
+from kerasft.studies.tuning.space import METHODS, show_value
 from kerasft.tables import build_table, print_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from kerasft.run_dir import RunDir
-    from kerasft.studies.tuning.found import Found
+    from kerasft.studies.tuning.report import Found
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,13 +38,13 @@ def main(argv: Sequence[str]) -> None:
     if arguments.join is not None:
         joined = join_plan(arguments)
         with results_only():
-            from kerasft.studies.tuning.running import join
+            from kerasft.studies.tuning.searching import join
 
             join(joined, log=log)
         return
     plan = make_plan(arguments)
     with results_only():
-        from kerasft.studies.tuning.running import run_study
+        from kerasft.studies.tuning.study import run_study
 
         found, folder = run_study(plan, log=log)
     if arguments.json:
@@ -93,20 +106,14 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
-    from kerasft.studies.tuning.report import (
-        BEST,
-        TABLE,
-        failures,
-        finalist_rows,
-        line_on_test,
-        table_rows,
-    )
+    from kerasft.studies.tuning.report import BEST, TABLE
 
-    print_table(build_table(*table_rows(folder, found, names)))
-    print_lines(failures(found))
+    print_table(_trial_table(folder, found, names))
+    outcomes = [(trial.job, trial.outcome) for trial in found.tried]
+    print_lines([f"{job} {o.status}: {o.reason}" for job, o in outcomes if o.reason])
     if found.finalists:
-        print_table(build_table(*finalist_rows(found)))
-    print_lines(["", found.ending.message, found.conclusion, line_on_test(found)])
+        print_table(_finalist_table(found))
+    print_lines(["", found.ending.message, found.conclusion, _line_on_test(found)])
     print_lines(["", f"trials     {folder.path / TABLE}"])
     best = folder.path / BEST
     commands = [f"{program('tensorboard')} --logdir {shlex.quote(str(folder.path))}"]
@@ -114,3 +121,43 @@ def _print(found: Found, folder: RunDir, names: Sequence[str]) -> None:
         print_lines([f"best       {best}"])
         commands.insert(0, f"{program('kerasft')} run {shlex.quote(str(best))}")
     print_lines(["", "Next:", *(f"  {command}" for command in commands)])
+
+
+def _trial_table(folder: RunDir, found: Found, names: Sequence[str]) -> Table:
+    """Returns the table of trials, best first."""
+    own = load_recipe(folder.path / BASE).values()
+    metric = found.metric
+    ranked = sorted(found.tried, key=lambda t: rank(metric, t.outcome.value, None), reverse=True)
+    epochs = ["epochs"] if any(trial.epochs for trial in ranked) else []  # of Hyperband
+    settings = [name.partition(".")[2] for name in names]
+    header = ["trial", metric.partition("/")[2], *settings, *epochs, "time", "status"]
+    rows = []
+    for trial in ranked:
+        value = "" if trial.outcome.value is None else f"{trial.outcome.value:.4f}"
+        values = [trial.values.get(name, own[name]) for name in names]
+        cells = ["" if v is None else show_value(v) for v in values]
+        cells += [str(trial.epochs or "") for _ in epochs]
+        ends = [write_time(trial.outcome.seconds), trial.outcome.status]
+        rows.append([trial.job, value, *cells, *ends])
+    return build_table(header, rows)
+
+
+def _finalist_table(found: Found) -> Table:
+    rows = []
+    for finalist in found.finalists:
+        mean, std, values = finalist.figure
+        spread = "" if std is None else show_figure(std)
+        seeds = " ".join(map(show_figure, values))
+        rows.append([finalist.job, show_figure(mean), spread, seeds])
+    metric = found.metric.partition("/")[2]
+    return build_table(["finalist", f"mean {metric}", "± std", "new seeds"], rows)
+
+
+def _line_on_test(found: Found) -> str:
+    """Returns a line on the winner's test, or on why there was none."""
+    if found.untested:
+        return f"Not tested: {found.untested}."
+    name = f"test/{found.metric.partition('/')[2]}"
+    if name not in found.test:
+        return f"Tested once: {RESULT} has the metrics."
+    return f"Tested once: {name} {show_figure(found.test[name])}."

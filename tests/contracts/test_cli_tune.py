@@ -9,15 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.ending import Ending
-from kerasft.studies.tuning.finals import Finalist, Tried
-from kerasft.studies.tuning.found import Found
-from kerasft.studies.tuning.keras_tuner.journal import JobResult
+from kerasft.studies.tuning.finals import Tried
+from kerasft.studies.tuning.journal import JobResult
 from kerasft.studies.tuning.plan import BASE
-from kerasft.studies.tuning.report import write_results
-from kerasft.studies.tuning.searching import Settled
+from kerasft.studies.tuning.report import Found, write_results
 
 METRIC = "validation/accuracy"
 VALUES = {"training.learning_rate": 3.14159e-5, "training.batch_size": 16}
@@ -38,14 +35,14 @@ def study(monkeypatch):
         fake.plans.append(plan)
         folder = RunDir(Path("runs/study"))
         folder.write_text(BASE, plan.recipe.to_toml())
-        own = Finalist("baseline", {}, spread([0.8, 0.81]), ("a", "b"))
-        winner = Finalist("trial-001", VALUES, spread([0.9, 0.92]), ("c", "d"))
+        own = Tried("baseline", {}, (outcome("completed", 0.8), outcome("completed", 0.81)))
+        winner = Tried("trial-001", VALUES, (outcome("completed", 0.9), outcome("completed", 0.92)))
         found = Found(
-            Settled(METRIC),
+            METRIC,
             (
-                Tried("baseline", {}, outcome("completed", 0.8)),
-                Tried("trial-001", VALUES, outcome("completed", 0.9)),
-                Tried("trial-002", VALUES, outcome("failed", None, "MemoryError: [red]")),
+                Tried("baseline", {}, (outcome("completed", 0.8),)),
+                Tried("trial-001", VALUES, (outcome("completed", 0.9),)),
+                Tried("trial-002", VALUES, (outcome("failed", None, "MemoryError: [red]"),)),
             ),
             (own, winner),
             winner,
@@ -58,7 +55,7 @@ def study(monkeypatch):
         write_results(folder, found)
         return found, folder
 
-    monkeypatch.setattr("kerasft.studies.tuning.running.run_study", run_study)
+    monkeypatch.setattr("kerasft.studies.tuning.study.run_study", run_study)
     return fake
 
 

@@ -20,7 +20,7 @@ READ_HERE = (
     "models/private.py",
     "training/step/private.py",
     "export/private.py",
-    "studies/tuning/keras_tuner/private.py",
+    "studies/tuning/private.py",
     "serving/server/http/http_protocol.py",  # uvicorn's protocol, which a class is derived from
 )
 PRIVATE_MODULES = ("tensorflow.python", "uvicorn.protocols")

@@ -20,9 +20,9 @@ import pytest
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
 from kerasft.runs import train
-from kerasft.studies.tuning.job import Job, finished_outcome, note
+from kerasft.studies.tuning.job import Job
 from kerasft.studies.tuning.plan import make_plan
-from kerasft.studies.tuning.running import run_study
+from kerasft.studies.tuning.study import run_study
 from kerasft.training.loop.interrupt import InterruptRequested
 
 pytestmark = pytest.mark.slow
@@ -76,13 +76,13 @@ def make_runs(plan, folder: RunDir) -> None:
     job = Job("baseline", RunDir(folder.path / "trials" / "baseline"), {})
     recipe = dataclasses.replace(recipe, training=short)
     path = train.run(recipe, runs_folder=job.folder.path).path
-    note(job, finished_outcome(job, 1.0))
+    job.end(job.read_outcome(1.0))
     for name in ("baseline", "trial-001"):
         final = Job(
             f"final-{name}-seed-2", RunDir(folder.path / "trials" / f"final-{name}-seed-2"), {}
         )
         shutil.copytree(path, final.folder.path / path.name)
-        note(final, finished_outcome(final, 1.0))
+        final.end(final.read_outcome(1.0))
 
 
 def steps_done(folder: RunDir) -> int:

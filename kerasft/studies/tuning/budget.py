@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 import statistics
 import time
@@ -12,15 +14,14 @@ from kerasft.errors import UserError
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 _WRITTEN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_TRUSTED_SHARE = 0.1  # of a run, after which its duration can be estimated
 
 
 def read_time(text: str) -> float:
     """Parses a time such as `2h`, `1h30m`, `45m`, `90s` into seconds; else raises `UserError`."""
     match = _WRITTEN.fullmatch(text.strip().replace(" ", ""))
-    parts = match.groups() if match else ()
-    seconds = sum(
-        float(part) * unit for part, unit in zip(parts, _UNITS.values(), strict=False) if part
-    )
+    parts = zip(match.groups() if match else (), _UNITS.values(), strict=False)
+    seconds = sum(float(part) * unit for part, unit in parts if part)
     if not seconds:
         raise UserError(
             "--budget is no time.", received=text, expected="such as 2h, 1h30m, 45m or 90s"
@@ -49,59 +50,45 @@ class Finals(NamedTuple):
         return (self.finalists + 1) * self.seeds if self.finalists else 0
 
 
+@dataclasses.dataclass
 class Budget:
-    """The time budget of a study.
+    """The time budget of a study: `seconds`, or `None` without a limit.
 
-    Args:
-        seconds: The limit; `None`: no limit.
-        used: Seconds used by earlier sessions of the study.
-        workers: Trials that run in parallel.
-        clock: Returns seconds, increasing.
+    Earlier sessions used some of it. `workers` run in parallel; `clock` returns seconds.
     """
 
-    def __init__(
-        self,
-        seconds: float | None,
-        used: float = 0.0,
-        workers: int = 1,
-        clock: Callable[[], float] = time.monotonic,
-    ):
-        self.seconds = seconds
-        self.workers = workers
-        self._clock = clock
-        self._start = clock() - used
+    seconds: float | None
+    used_before: float = 0.0
+    workers: int = 1
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self):
+        self._start = self.clock() - self.used_before
 
     @property
     def used(self) -> float:
         """Seconds that the study has taken so far, over all sessions."""
-        return self._clock() - self._start
-
-    @property
-    def left(self) -> float:
-        """Seconds left; infinite without a limit."""
-        return float("inf") if self.seconds is None else self.seconds - self.used
+        return self.clock() - self._start
 
     def fits(self, durations: Sequence[float], reserved_runs: int = 0) -> bool:
-        """Returns whether one more trial of the median duration, and the reserved runs, fit.
+        """Returns whether one more trial fits, and the reserved runs after it.
 
-        `durations` are seconds of the trials so far, at least one; the reserved runs follow the
-        search.
+        Each takes the median of `durations`: the seconds of the trials so far, at least one.
         """
         if self.seconds is None:
             return True
         median = statistics.median(durations)
-        return median + self.needed(reserved_runs, median) <= self.left
+        return self.used + median + self._needed(reserved_runs, median) <= self.seconds
 
-    def needed(self, runs: int, seconds_each: float) -> float:
-        """Returns the seconds that some runs take, in parallel on the workers."""
+    def _needed(self, runs: int, seconds_each: float) -> float:
         return -(-runs // self.workers) * seconds_each
 
-    def choose_finals(self, wanted: Finals, seconds_each: float, *, fixed: bool) -> Finals:
+    def choose_finals(self, wanted: Finals, seconds_each: float) -> Finals:
         """Returns finals that take at most half of the budget: fewer finalists, then fewer seeds.
 
-        `wanted` is returned without a limit or if `fixed`. `seconds_each` is the time of a run.
+        `wanted` is returned without a limit. `seconds_each` is the time of a run.
         """
-        if self.seconds is None or fixed:
+        if self.seconds is None:
             return wanted
         smaller = [
             Finals(finalists, seeds)
@@ -109,5 +96,26 @@ class Budget:
             for finalists in range(wanted.finalists, 0, -1)
         ]
         half = self.seconds / 2
-        fitting = (f for f in smaller if self.needed(f.runs, seconds_each) <= half)
+        fitting = (f for f in smaller if self._needed(f.runs, seconds_each) <= half)
         return next(fitting, Finals(0, 0))
+
+    def check_time_of_one(
+        self, resume: str, *, share: float = 0.0, took: float | None = None
+    ) -> None:
+        """Raises `UserError` if there is no time for the baseline and one trial.
+
+        `share` of the baseline is finished, or it is done and `took` seconds. `resume` is the
+        command that resumes the study.
+        """
+        if self.seconds is None:
+            return
+        if took is None:
+            took = self.used / share if share > _TRUSTED_SHARE else self.used
+        if 2 * took > self.seconds:
+            raise UserError(
+                "The budget is too small for one trial beside the recipe as it is.",
+                received=write_time(self.seconds),
+                expected=f"{write_time(math.ceil(2 * took))} or more, since the recipe takes at "
+                f"least {write_time(took)}",
+                fix=f"{resume} --budget {write_time(math.ceil(3 * took))}",
+            )

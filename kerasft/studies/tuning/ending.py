@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from kerasft.studies.tuning.budget import write_time
+from kerasft.studies.tuning.plan import Plan
+from kerasft.studies.tuning.space import count_points
 
 TRIALS, BUDGET, FAILURES = "trials", "budget", "failures"
 EXHAUSTED, BRACKETS, NO_PROPOSAL = "exhausted", "brackets", "no_proposal"
@@ -14,15 +16,9 @@ MAX_FAILURES = 5  # in a row, before a search gives up
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """The end of a search.
+    """The end of a search after a number of `trials`, and why, as a word and as a sentence.
 
-    Args:
-        reason: `trials` (the requested number), `budget`, `failures` (in a row), `exhausted` (all
-            points of the space were tried), `brackets` (of Hyperband), `no_proposal` (KerasTuner
-            found no new point) or `closed` (the winner was tested).
-        trials: Number of trials started, without the baseline.
-        asked: Number of trials requested; `None`: no number was given.
-        message: The reason as a sentence.
+    `asked` is the number of trials that was requested; `None`: none was.
     """
 
     reason: str
@@ -31,23 +27,16 @@ class Ending:
     message: str
 
 
-def describe_ending(
-    reason: str,
-    *,
-    trials: int,
-    asked: int | None,
-    points: int | None,
-    budget_seconds: float | None,
-) -> Ending:
-    """Returns the end of a search with its sentence; see `Ending`.
-
-    `points` is the size of the space; `None`: not countable.
-    """
+def describe_ending(reason: str, plan: Plan, trials: int) -> Ending:
+    """Returns the end of a search, for one of the reasons above, after a number of trials."""
+    asked = plan.trials
     count = f"{trials}" if asked is None or reason == TRIALS else f"{trials} of {asked}"
     ended = f"The search ended after {count} trial{'' if count == '1' else 's'}"
+    points = count_points(plan.recipe.tuning)
+    budget = write_time(plan.budget_seconds or 0)
     message = {
         TRIALS: f"{ended}: {asked} {'was' if asked == 1 else 'were'} asked for.",
-        BUDGET: f"{ended}: the budget of {write_time(budget_seconds or 0)} has no room for more.",
+        BUDGET: f"{ended}: the budget of {budget} has no room for more.",
         FAILURES: f"{ended}: {MAX_FAILURES} of them failed one after the other.",
         EXHAUSTED: f"{ended}: the space is exhausted, all of its {points} points were tried.",
         BRACKETS: f"{ended}: Hyperband has run all of its brackets.",

@@ -8,110 +8,77 @@ from typing import Any
 
 from kerasft.metric import is_defined, lower_is_better, merit, rank
 from kerasft.metrics.spread import Spread, interval_of_mean, show_figure, spread
-from kerasft.studies.tuning.keras_tuner.journal import COMPLETED, JobResult
+from kerasft.studies.tuning.journal import COMPLETED, JobResult
 
 BASELINE = "baseline"
 
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """A trial and its result; `epochs` is how long it trained, of Hyperband only."""
+    """Settings that were tried, with one result, or as a finalist one for each new seed.
 
-    job: str
-    values: Mapping[str, Any]
-    outcome: JobResult
-    epochs: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Finalist:
-    """A trial that was run again with new seeds.
-
-    Args:
-        job: The trial's name; `baseline` is the unchanged recipe.
-        values: Its settings.
-        figure: The validation metric over the seeds; undefined if one of them failed.
-        run_dirs: The run of each seed; `None` if there is none.
-        losses: The validation loss of each seed, `None` if it is unknown; may be empty.
+    `epochs` is how long it trained, of Hyperband only.
     """
 
     job: str
     values: Mapping[str, Any]
-    figure: Spread
-    run_dirs: tuple[str | None, ...]
-    losses: tuple[float | None, ...] = ()
+    outcomes: tuple[JobResult, ...]
+    epochs: int | None = None
+
+    @property
+    def outcome(self) -> JobResult:
+        """The only result."""
+        return self.outcomes[0]
+
+    @property
+    def figure(self) -> Spread:
+        """The validation metric over the seeds; undefined if one of them failed."""
+        return spread([outcome.value for outcome in self.outcomes])
 
 
 def choose_finalists(tried: Sequence[Tried], count: int, metric: str) -> list[Tried]:
-    """Returns the best trials without duplicate settings; trials that trained longest come first.
+    """Returns the best trials (`count` at most), each with other settings, without the baseline.
 
-    Trials with an undefined metric are excluded. Ties go to the lower validation loss, then to the
-    earlier trial.
-
-    Args:
-        tried: All trials, with or without the baseline, which is in the finals in any case.
-        count: Maximum number of finalists.
-        metric: The validation metric.
+    Trials that trained longest come first. Ties go to the lower validation loss, then to the
+    earlier trial. Trials with an undefined metric are excluded.
     """
-    completed = [
-        t
-        for t in tried
-        if t.outcome.status == COMPLETED and t.job != BASELINE and is_defined(t.outcome.value)
-    ]
-    completed.sort(
-        key=lambda t: (t.epochs or 0, *rank(metric, t.outcome.value, t.outcome.loss)), reverse=True
-    )
+
+    def ranked(trial: Tried) -> tuple:
+        return trial.epochs or 0, *rank(metric, trial.outcome.value, trial.outcome.loss)
+
     chosen: list[Tried] = []
-    for trial in completed:
-        if all(trial.values != other.values for other in chosen):
+    for trial in sorted(tried, key=ranked, reverse=True):
+        is_usable = trial.outcome.status == COMPLETED and is_defined(trial.outcome.value)
+        is_other = trial.job != BASELINE and all(trial.values != t.values for t in chosen)
+        if is_usable and is_other:
             chosen.append(trial)
     return chosen[:count]
 
 
-def alone(trial: Tried) -> Finalist:
-    """Returns the best trial as a finalist of one seed."""
-    outcome = trial.outcome
-    return Finalist(
-        trial.job, trial.values, spread([outcome.value]), (outcome.run_dir,), (outcome.loss,)
-    )
-
-
-def choose_winner(finalists: Sequence[Finalist], metric: str) -> Finalist | None:
+def choose_winner(finalists: Sequence[Tried], metric: str) -> Tried | None:
     """Returns the finalist with the best mean of a metric; `None`: each failed with some seed.
 
     Ties go to the lower mean validation loss, then to the earlier finalist.
     """
-    usable = [f for f in finalists if is_defined(f.figure.mean)]
-    return max(
-        usable,
-        key=lambda f: rank(metric, f.figure.mean, spread(f.losses or (None,)).mean),
-        default=None,
-    )
+
+    def ranked(finalist: Tried) -> tuple:
+        loss = spread([outcome.loss for outcome in finalist.outcomes]).mean
+        return rank(metric, finalist.figure.mean, loss)
+
+    return max((f for f in finalists if is_defined(f.figure.mean)), key=ranked, default=None)
 
 
-def best_run(winner: Finalist, metric: str) -> str | None:
+def best_run(winner: Tried, metric: str) -> str | None:
     """Returns the run of a finalist's best seed on validation; `None`: all are undefined.
 
     Ties go to the lower validation loss, then to the earlier seed.
     """
-    losses = winner.losses or (None,) * len(winner.run_dirs)
-    seeds = zip(winner.figure.values, losses, winner.run_dirs, strict=True)
-    ranked = [
-        (rank(metric, value, loss), run_dir) for value, loss, run_dir in seeds if is_defined(value)
-    ]
-    return max(ranked, key=lambda seed: seed[0])[1] if ranked else None
+    usable = [outcome for outcome in winner.outcomes if is_defined(outcome.value)]
+    best = max(usable, key=lambda o: rank(metric, o.value, o.loss), default=None)
+    return best and best.run_dir
 
 
-def gain_of(winner: Finalist, baseline: Finalist, metric: str) -> Spread:
-    """Returns a finalist's gain over the baseline, seed by seed; positive is better.
-
-    The two runs of a seed share its random draws.
-    """
-    pairs = zip(winner.figure.values, baseline.figure.values, strict=True)
-    return spread([merit(metric, ours - theirs) for ours, theirs in pairs])
-
-
-def conclude(winner: Finalist | None, finalists: Sequence[Finalist], metric: str) -> str:
+def conclude(winner: Tried | None, finalists: Sequence[Tried], metric: str) -> str:
     """Returns a conclusion: has the search found something better than the recipe?
 
     The gain counts only if the 95 % interval of its mean over the seeds excludes zero. The first
@@ -128,7 +95,7 @@ def conclude(winner: Finalist | None, finalists: Sequence[Finalist], metric: str
     return f"{said}{left_out}"
 
 
-def _compare(winner: Finalist, baseline: Finalist, metric: str) -> str:
+def _compare(winner: Tried, baseline: Tried, metric: str) -> str:
     seeds = len(baseline.figure.values)
     own = f"{metric} {_show(baseline.figure)} over {seeds} new seed{'s' * (seeds > 1)}"
     if winner.job == BASELINE:
@@ -139,7 +106,9 @@ def _compare(winner: Finalist, baseline: Finalist, metric: str) -> str:
             f"{winner.job} equals the recipe as it is, {own}, with a lower loss on validation: the "
             "search is not shown to beat the recipe."
         )
-    gain = gain_of(winner, baseline, metric)
+    # Seed by seed: the two runs of a seed share its random draws.
+    pairs = zip(winner.figure.values, baseline.figure.values, strict=True)
+    gain = spread([merit(metric, ours - theirs) for ours, theirs in pairs])
     ahead = (
         f"{winner.job} is ahead of the recipe as it is by {gain.mean:+.4f}: "
         f"{metric} {_show(winner.figure)} against {_show(baseline.figure)}"

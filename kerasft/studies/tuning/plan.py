@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 from kerasft.errors import UserError, nearest
 from kerasft.recipe import Recipe, load_recipe, space_to_toml
@@ -15,13 +15,17 @@ from kerasft.run_dir import RunDir, create_run_dir, find_folders, installed_vers
 from kerasft.runs import arguments as run_arguments
 from kerasft.runs.resume import differences
 from kerasft.studies.tuning.budget import Finals, read_time
-from kerasft.studies.tuning.keras_tuner.chief import VARIABLES, Service, read_service
-from kerasft.studies.tuning.keras_tuner.journal import JOURNAL, find_test, read_events
+from kerasft.studies.tuning.journal import JOURNAL, find_test, read_events
 from kerasft.studies.tuning.space import GRID, HYPERBAND, METHODS, difference, settle_space
 
 STUDY, BASE, RESULT = "study.json", "base.toml", "result.json"
 USUAL_TRIALS, USUAL_FINALS = 10, Finals(finalists=3, seeds=3)
+_SERVICE = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 _SUFFIX = "_tuning"  # folders: runs/imdb_tuning-20261126-103000
+_RECORDED = (  # in study.json
+    *("method", "source", "overrides"),
+    *("trials", "budget_seconds", "finals", "finals_fixed"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +39,11 @@ class Plan:
         overrides: The command line's settings, already applied to the recipe.
         trials: Number of trials; `None`: as many as budget or method allow.
         budget_seconds: Time limit of the whole study; `None`: no limit.
-        finals: Number of finalists, and of their new seeds.
-        finals_fixed: Whether the budget may not reduce the finals.
+        finals: The finals; the budget may not reduce them if they are `finals_fixed`.
         pruning: Whether trials that lag behind are pruned.
         workers: Trials that run in parallel.
         folder: The study to resume; `None`: a new one.
-        service: This process's id and the chief's address, for a search over several machines.
+        address: Where workers on other machines are served, `host:port`; `None`: nowhere.
     """
 
     recipe: Recipe
@@ -54,32 +57,23 @@ class Plan:
     pruning: bool = True
     workers: int = 1
     folder: RunDir | None = None
-    service: Service | None = None
+    address: str | None = None
 
-    def open(self, runs_folder: str | Path = "runs") -> RunDir:
-        """Returns the study's folder; a new one is made, and the plan written to it."""
-        folder = self.folder or create_run_dir(f"{self.recipe.name}{_SUFFIX}", runs_folder)
-        if self.folder is None:
-            space = space_to_toml(self.recipe.tuning)
-            folder.write_text(BASE, f"{self.recipe.to_toml()}\n{space}\n")
-            version = installed_version("keras-tuner")
-        else:
-            version = folder.read_json(STUDY)["keras_tuner"]  # when it began
-        folder.write_json(STUDY, self._record(version))
+    def open(self) -> RunDir:
+        """Returns the study's folder, a new one or the resumed one, with the plan written to it.
+
+        Raises `UserError` if another process runs the study.
+        """
+        folder = self.folder or create_run_dir(f"{self.recipe.name}{_SUFFIX}")
+        with folder.lock():
+            record = {"recipe": self.recipe.name, "keras_tuner": installed_version("keras-tuner")}
+            if self.folder is None:
+                space = space_to_toml(self.recipe.tuning)
+                folder.write_text(BASE, f"{self.recipe.to_toml()}\n{space}\n")
+            else:
+                record = folder.read_json(STUDY)  # with the version when it began
+            folder.write_json(STUDY, record | {name: getattr(self, name) for name in _RECORDED})
         return folder
-
-    def _record(self, keras_tuner: str | None) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe.name,
-            "method": self.method,
-            "source": self.source,
-            "overrides": self.overrides,
-            "trials": self.trials,
-            "budget_seconds": self.budget_seconds,
-            "finals": self.finals,
-            "finals_fixed": self.finals_fixed,
-            "keras_tuner": keras_tuner,
-        }
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
@@ -96,16 +90,19 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
             received=arguments.method,
             expected=f"one of {', '.join(METHODS)}",
         )
-    service = read_service()
-    if service is not None and not service.is_chief:
-        raise UserError(
-            "This process is a worker of a search that another one leads.",
-            received=f"KERASTUNER_TUNER_ID={service.tuner_id}",
-            expected="a name with chief in it, or --join",
-            fix="kerasft tune --join FOLDER, the folder of the search.",
-        )
+    address = _read_address(joins=False)
     plan = _new(arguments) if arguments.resume is None else _resumed(arguments)
-    return dataclasses.replace(_with_limits(plan, arguments), service=service)
+    finalists, seeds, budget = arguments.finalists, arguments.seeds, arguments.budget
+    return dataclasses.replace(
+        plan,
+        address=address,
+        workers=arguments.workers or 1,
+        pruning=arguments.pruning,
+        trials=arguments.trials or plan.trials,
+        budget_seconds=plan.budget_seconds if budget is None else read_time(budget),
+        finals_fixed=plan.finals_fixed or (finalists, seeds) != (None, None),
+        finals=Finals(finalists or plan.finals.finalists, seeds or plan.finals.seeds),
+    )
 
 
 def read_plan(folder: RunDir) -> Plan:
@@ -117,17 +114,17 @@ def read_plan(folder: RunDir) -> Plan:
             expected=f"a folder runs/<recipe>{_SUFFIX}-..., such as kerasft tune makes",
         )
     record = folder.read_json(STUDY)
-    return Plan(
-        recipe=load_recipe(folder.path / BASE),
-        method=record["method"],
-        source=tuple(record["source"]),
-        overrides=tuple(record["overrides"]),
-        trials=record["trials"],
-        budget_seconds=record["budget_seconds"],
-        finals=Finals(*record["finals"]),
-        finals_fixed=record["finals_fixed"],
-        folder=folder,
-    )
+    recorded = {name: record[name] for name in _RECORDED if name in record}
+    if len(recorded) < len(_RECORDED):
+        raise UserError(
+            f"{folder.path / STUDY} was written by another version of kerasft.",
+            received=", ".join(record),
+            expected=", ".join(_RECORDED),
+            fix="start a new search, without --resume.",
+        )
+    recorded |= {name: tuple(recorded[name]) for name in ("source", "overrides")}
+    recorded["finals"] = Finals(*recorded["finals"])
+    return Plan(recipe=load_recipe(folder.path / BASE), folder=folder, **recorded)
 
 
 def _new(arguments: argparse.Namespace) -> Plan:
@@ -158,7 +155,16 @@ def _resumed(arguments: argparse.Namespace) -> Plan:
             raise UserError(
                 "Which search?", expected="a recipe, or its folder", fix="--resume runs/..."
             )
-        folder = _latest(load_recipe(arguments.recipe).name)
+        name = load_recipe(arguments.recipe).name
+        found = find_folders(f"{name}{_SUFFIX}", STUDY)
+        if not found:
+            raise UserError(
+                "There is nothing to resume: no search of this recipe was begun.",
+                received=name,
+                expected=f"a folder runs/{name}{_SUFFIX}-...",
+                fix="start it, without --resume, or name its folder.",
+            )
+        folder = found[-1]
     else:
         folder = RunDir(Path(arguments.resume))
     plan = read_plan(folder)
@@ -205,56 +211,32 @@ def _check_same(plan: Plan, arguments: argparse.Namespace) -> None:
         )
 
 
-def _latest(name: str) -> RunDir:
-    found = find_folders(f"{name}{_SUFFIX}", STUDY)
-    if not found:
-        raise UserError(
-            "There is nothing to resume: no search of this recipe was begun.",
-            received=name,
-            expected=f"a folder runs/{name}{_SUFFIX}-...",
-            fix="start it, without --resume, or name its folder.",
-        )
-    return found[-1]
-
-
-def _with_limits(plan: Plan, arguments: argparse.Namespace) -> Plan:
-    """Applies the limits that may change per session: trials, time, workers."""
-    changes: dict[str, Any] = {"workers": arguments.workers or 1, "pruning": arguments.pruning}
-    if arguments.trials is not None:
-        changes["trials"] = arguments.trials
-    if arguments.budget is not None:
-        changes["budget_seconds"] = read_time(arguments.budget)
-    if (arguments.finalists, arguments.seeds) != (None, None):
-        changes["finals_fixed"] = True
-        changes["finals"] = Finals(
-            arguments.finalists or plan.finals.finalists, arguments.seeds or plan.finals.seeds
-        )
-    return dataclasses.replace(plan, **changes)
-
-
 def join_plan(arguments: argparse.Namespace) -> Plan:
-    """Reads the plan of a search led by another machine (`join`); all but `pruning` is refused.
-
-    Raises:
-        UserError: There is no such search, or the chief's address is not set.
-    """
-    others = [
-        name
-        for name in ("recipe", "method", "trials", "budget", "finalists", "seeds", "resume")
-        if getattr(arguments, name) is not None
-    ]
-    if others or arguments.overrides or arguments.workers is not None:
+    """Reads the plan of a search led by another machine; only `--no-pruning` may be given, too."""
+    own = ("recipe", "method", "trials", "budget", "finalists", "seeds", "resume", "workers")
+    given = [name for name in own if getattr(arguments, name) is not None]
+    if given or arguments.overrides:
         raise UserError(
             "A worker has nothing to decide: the chief says what is searched.",
-            received=", ".join([*others, *arguments.overrides]) or "workers",
+            received=", ".join([*given, *arguments.overrides]),
             expected="--join FOLDER alone",
         )
-    service = read_service()
-    if service is None or service.is_chief:
+    _read_address(joins=True)
+    return dataclasses.replace(read_plan(RunDir(Path(arguments.join))), pruning=arguments.pruning)
+
+
+def _read_address(*, joins: bool) -> str | None:
+    """Returns the chief's address from the environment; `None` if this machine searches alone."""
+    given = [os.environ.get(name, "") for name in _SERVICE]
+    if not joins and not any(given):
+        return None
+    tuner_id, host, port = given
+    is_chief = "chief" in tuner_id  # as KerasTuner tells
+    if not all(given) or joins == is_chief:
         raise UserError(
-            "Who leads the search?",
-            received="nothing" if service is None else f"KERASTUNER_TUNER_ID={service.tuner_id}",
-            expected=f"{', '.join(VARIABLES)}: a name of its own, and the chief's address",
+            "A search over several machines has one chief, which workers --join.",
+            received=", ".join(f"{n}={v}" for n, v in zip(_SERVICE, given, strict=True) if v),
+            expected=f"all of {', '.join(_SERVICE)}: the id has chief in it without --join, and "
+            "has not with it",
         )
-    plan = read_plan(RunDir(Path(arguments.join)))
-    return dataclasses.replace(plan, service=service, pruning=arguments.pruning)
+    return f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""The files and tables of a study: `trials.csv`, `result.json` and `best.toml`."""
+"""The result of a study: as data, and as files for people, programs and TensorBoard."""
 
 from __future__ import annotations
 
@@ -8,22 +8,50 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerasft.metric import rank
-from kerasft.metrics.spread import show_figure
-from kerasft.recipe import load_recipe
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.plugins.hparams import summary_v2 as hparams
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from kerasft.recipe import Dimension, load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.studies.tuning.budget import write_time
-from kerasft.studies.tuning.finals import BASELINE, Finalist, Tried
-from kerasft.studies.tuning.found import Found
-from kerasft.studies.tuning.job import show_value
+from kerasft.studies.tuning.ending import Ending
+from kerasft.studies.tuning.finals import BASELINE, Tried
 from kerasft.studies.tuning.plan import BASE, RESULT
 
 TABLE, BEST = "trials.csv", "best.toml"
 
 
-def write_trials(folder: RunDir, tried: Sequence[Tried], names: Sequence[str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The result of a study, measured by a `metric` such as `validation/accuracy`.
+
+    Args:
+        tried: The baseline and all trials, in the order in which they began.
+        finalists: Trials run with new seeds; empty if there was no time.
+        winner: The best finalist; without finals the best trial. `None`: nothing was completed.
+        conclusion: Whether the search beats the baseline, in words.
+        best_run: The winner's run that is best on validation.
+        test: The winner's metrics on its test split; empty if it was not tested.
+        untested: Why nothing was tested; empty if the winner was.
+        pins: Settings that the baseline fixed for all runs.
+    """
+
+    metric: str
+    tried: tuple[Tried, ...]
+    finalists: tuple[Tried, ...]
+    winner: Tried | None
+    conclusion: str
+    ending: Ending
+    best_run: str | None = None
+    test: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    untested: str = ""
+    pins: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def write_trials(folder: RunDir, tried: Sequence[Tried], space: Sequence[Dimension]) -> None:
     """Writes `trials.csv`: one row per trial (the baseline first), one column per setting."""
     own = load_recipe(folder.path / BASE).values()
+    names = [dimension.name for dimension in space]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -31,135 +59,85 @@ def write_trials(folder: RunDir, tried: Sequence[Tried], names: Sequence[str]) -
     )
     for trial in tried:
         outcome = trial.outcome
-        settings = [_cell(value) for value in _values(trial, names, own)]
+        # The recipe's own, where the trial does not set one.
+        settings = [_cell(trial.values.get(name, own[name])) for name in names]
         value = "" if outcome.value is None else f"{outcome.value:.9g}"
         ends = [trial.epochs or "", f"{outcome.seconds:.1f}", outcome.run_dir or "", outcome.reason]
         writer.writerow([trial.job, outcome.status, outcome.metric or "", value, *settings, *ends])
     folder.write_text(TABLE, text.getvalue())
 
 
-def table_rows(
-    folder: RunDir, found: Found, names: Sequence[str]
-) -> tuple[list[str], list[list[str]]]:
-    """Returns header and rows of the table of trials for the terminal, best first."""
-    own = load_recipe(folder.path / BASE).values()
-    metric = found.settled.metric
-    ranked = sorted(found.tried, key=lambda t: rank(metric, t.outcome.value, None), reverse=True)
-    header = [
-        "trial",
-        metric.partition("/")[2],
-        *(name.partition(".")[2] for name in names),
-    ]
-    by_rungs = any(trial.epochs for trial in ranked)  # of Hyperband
-    header += [*(["epochs"] if by_rungs else []), "time", "status"]
-    rows = []
-    for trial in ranked:
-        value = "" if trial.outcome.value is None else f"{trial.outcome.value:.4f}"
-        settings = ["" if v is None else show_value(v) for v in _values(trial, names, own)]
-        if by_rungs:
-            settings.append("" if trial.epochs is None else str(trial.epochs))
-        status = trial.outcome.status
-        rows.append([trial.job, value, *settings, write_time(trial.outcome.seconds), status])
-    return header, rows
-
-
-def finalist_rows(found: Found) -> tuple[list[str], list[list[str]]]:
-    """Returns header and rows of the table of finalists for the terminal."""
-    rows = [
-        [
-            finalist.job,
-            show_figure(finalist.figure.mean),
-            "" if finalist.figure.std is None else show_figure(finalist.figure.std),
-            " ".join(map(show_figure, finalist.figure.values)),
-        ]
-        for finalist in found.finalists
-    ]
-    return [
-        "finalist",
-        f"mean {found.settled.metric.partition('/')[2]}",
-        "± std",
-        "new seeds",
-    ], rows
-
-
-def line_on_test(found: Found) -> str:
-    """Returns a line on the winner's test, or on why there was none."""
-    if found.untested:
-        return f"Not tested: {found.untested}."
-    name = f"test/{found.settled.metric.partition('/')[2]}"
-    if name not in found.test:
-        return f"Tested once: {RESULT} has the metrics."
-    return f"Tested once: {name} {show_figure(found.test[name])}."
-
-
-def failures(found: Found) -> list[str]:
-    """Returns a line with the reason for each trial that was not completed."""
-    return [
-        f"{trial.job} {trial.outcome.status}: {trial.outcome.reason}"
-        for trial in found.tried
-        if trial.outcome.reason
-    ]
-
-
-def write_results(folder: RunDir, found: Found) -> dict[str, Any]:
-    """Writes `best.toml` and, last, `result.json`, which marks a study as finished; returns it."""
+def write_results(folder: RunDir, found: Found) -> None:
+    """Writes `best.toml` and, last, `result.json`, which marks a study as finished."""
     if found.winner is not None:
         folder.write_text(BEST, _best_recipe(folder, found))
     result = {
         "study": str(folder.path),
-        "metric": found.settled.metric,
+        "metric": found.metric,
         "trials": [_trial_json(trial) for trial in found.tried],
         "finalists": [_finalist_json(finalist) for finalist in found.finalists],
-        "winner": None if found.winner is None else found.winner.job,
+        "winner": found.winner and found.winner.job,
         "conclusion": found.conclusion,
         "ending": dataclasses.asdict(found.ending),
         "test": found.test,
         "tested_run": None if found.untested else found.best_run,
         "untested": found.untested or None,
-        "best_recipe": None if found.winner is None else str(folder.path / BEST),
+        "best_recipe": found.winner and str(folder.path / BEST),
     }
     folder.write_json(RESULT, result)
-    return result
+
+
+def _trial_json(trial: Tried) -> dict[str, Any]:
+    settings = "the recipe as it is" if trial.job == BASELINE else trial.values
+    named = {"trial": trial.job, "settings": settings, "epochs": trial.epochs}
+    return {**named, **dataclasses.asdict(trial.outcome)}
+
+
+def _finalist_json(finalist: Tried) -> dict[str, Any]:
+    named = {"trial": finalist.job, "settings": finalist.values, **finalist.figure._asdict()}
+    return {**named, "run_dirs": [outcome.run_dir for outcome in finalist.outcomes]}
 
 
 def _best_recipe(folder: RunDir, found: Found) -> str:
     """Returns the winner's recipe as TOML, with testing and export as in any recipe."""
-    winner = found.winner
-    data = {k: v for k, v in found.settled.pins.items() if k.startswith("data.")}
+    winner, figure = found.winner, found.winner.figure
+    data = {k: v for k, v in found.pins.items() if k.startswith("data.")}
     recipe = load_recipe(folder.path / BASE, {**data, **winner.values})
-    figure = winner.figure
     spread = "" if figure.std is None else f" ± {figure.std:.4f}"
     many = len(figure.values)
     recipe = dataclasses.replace(recipe, name=f"{recipe.name}_tuned")
     return (
         f"# Found by kerasft tune: {winner.job} of {folder.path.name}.\n"
-        f"# {found.settled.metric} {figure.mean:.4f}{spread}, {many} seed{'s' * (many > 1)}.\n"
+        f"# {found.metric} {figure.mean:.4f}{spread}, {many} seed{'s' * (many > 1)}.\n"
         f"{recipe.to_toml()}"
     )
-
-
-def _values(trial: Tried, names: Sequence[str], own: Mapping[str, Any]) -> list[Any]:
-    """Returns a trial's values, or the recipe's own for settings that it does not set."""
-    return [trial.values.get(name, own[name]) for name in names]
 
 
 def _cell(value: Any) -> Any:
     return ";".join(value) if isinstance(value, tuple) else "" if value is None else value
 
 
-def _trial_json(trial: Tried) -> dict[str, Any]:
-    return {
-        "trial": trial.job,
-        "settings": "the recipe as it is" if trial.job == BASELINE else trial.values,
-        "epochs": trial.epochs,
-        **dataclasses.asdict(trial.outcome),
-    }
+def write_board(folder: RunDir, space: Sequence[Dimension], metric: str) -> None:
+    """Writes the domains of the settings for TensorBoard's HParams tab, once.
+
+    Each run writes its own values. TensorFlow's own writer is avoided: it would take hold of a GPU
+    that the trials need.
+    """
+    path = folder.path / "tensorboard"
+    if path.exists():
+        return
+    summary = hparams.hparams_config_pb(
+        hparams=[hparams.HParam(d.name, _domain(d)) for d in space],
+        metrics=[hparams.Metric(metric, display_name=metric)],
+    )
+    writer = EventFileWriter(str(path))
+    writer.add_event(Event(step=0, summary=summary))
+    writer.close()
 
 
-def _finalist_json(finalist: Finalist) -> dict[str, Any]:
-    return {
-        "trial": finalist.job,
-        "settings": finalist.values,
-        **finalist.figure._asdict(),
-        "run_dirs": finalist.run_dirs,
-    }
+def _domain(dimension: Dimension) -> hparams.Domain:
+    values = dimension.choices
+    if values is not None:
+        return hparams.Discrete([", ".join(v) if isinstance(v, tuple) else v for v in values])
+    kind = hparams.IntInterval if dimension.setting.type is int else hparams.RealInterval
+    return kind(*dimension.values)

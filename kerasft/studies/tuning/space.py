@@ -12,6 +12,7 @@ from kerasft.recipe.space import CHOICES, LOG
 
 METHODS = ("random", "bayesian", "hyperband", "grid")
 GRID, HYPERBAND = "grid", "hyperband"
+_UNSEARCHED = ("evaluation.", "export.", "logging.", "data.dataset")
 
 # Devlin et al. 2019, appendix A.3: batches of 16 and 32, rates of 2e-5, 3e-5 and 5e-5, 2 to 4
 # epochs. Their code warms up over a tenth of the steps, and so do Mosbach et al. 2021.
@@ -20,20 +21,11 @@ _RATE_BOUNDS = (1e-5, 1e-4)  # wider than theirs: small encoders need higher rat
 
 
 def settle_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
-    """Returns the recipe's space or the default one, without settings that are held fixed.
+    """Returns the recipe's space or the default one, without settings of the command line.
 
-    A setting given on the command line is held at its value.
-
-    Args:
-        recipe: The recipe, with the overrides of the command line.
-        method: One of `METHODS`.
-
-    Raises:
-        UserError: The space does not suit the method, or nothing is left to search.
+    Raises `UserError` if the space does not suit the method, or nothing is left to search.
     """
-    written = bool(recipe.tuning)
-    space = recipe.tuning if written else usual_space(recipe, method)
-    space = _hold(space, recipe)
+    space = _hold(recipe.tuning or usual_space(recipe, method), recipe)
     if not space:
         raise UserError(
             "There is nothing to search: each setting of the space is given on the command line.",
@@ -54,11 +46,8 @@ def usual_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
     """
     training = recipe.training
     rate = training.learning_rate
-    rates = Dimension(
-        "training.learning_rate",
-        LOG,
-        (min(_RATE_BOUNDS[0], rate), max(_RATE_BOUNDS[1], rate)),
-    )
+    low, high = _RATE_BOUNDS
+    rates = Dimension("training.learning_rate", LOG, (min(low, rate), max(high, rate)))
     if method == GRID:
         rates = _choices("training.learning_rate", _RATES, rate)
     space = [rates, _choices("training.batch_size", _BATCH_SIZES, training.batch_size)]
@@ -71,12 +60,8 @@ def usual_space(recipe: Recipe, method: str) -> tuple[Dimension, ...]:
 def difference(ours: Sequence[Dimension], theirs: Sequence[Dimension]) -> dict[str, tuple]:
     """Returns the settings that two spaces search differently, with both dimensions."""
     mine, other = ({d.name: d.to_json() for d in space} for space in (ours, theirs))
-    names = dict.fromkeys([*mine, *other])
-    return {
-        name: (mine.get(name), other.get(name))
-        for name in names
-        if mine.get(name) != other.get(name)
-    }
+    pairs = {name: (mine.get(name), other.get(name)) for name in mine | other}
+    return {name: (was, now) for name, (was, now) in pairs.items() if was != now}
 
 
 def count_points(space: Sequence[Dimension]) -> int | None:
@@ -112,7 +97,9 @@ def _choices(name: str, usual: Collection[float], own: float | None) -> Dimensio
 
 
 def _hold(space: Sequence[Dimension], recipe: Recipe) -> tuple[Dimension, ...]:
-    held = {other for name in recipe.overridden for other in _family(name)}
+    groups = [[f"training.{member}" for member in f.members] for f in DURATION_FAMILIES.values()]
+    held = {*recipe.overridden}
+    held |= {name for group in groups if held & {*group} for name in group}
     values = recipe.values()
     kept: dict[str, Dimension] = {}
     for dimension in space:
@@ -122,13 +109,6 @@ def _hold(space: Sequence[Dimension], recipe: Recipe) -> tuple[Dimension, ...]:
         if dimension.name not in held and met:
             kept[dimension.name] = dataclasses.replace(dimension, when=open_conditions)
     return tuple(kept.values())
-
-
-def _family(name: str) -> Collection[str]:
-    """Returns the names that set the same duration as a setting, or the setting alone."""
-    key = name.removeprefix("training.")
-    members = [f.members for f in DURATION_FAMILIES.values() if key in f.members]
-    return [f"training.{member}" for member in members[0]] if members else [name]
 
 
 def _check_grid(space: Sequence[Dimension]) -> None:
@@ -159,3 +139,16 @@ def _check_hyperband(recipe: Recipe, space: Sequence[Dimension]) -> None:
             expected="training.epochs as a whole number of 2 or more",
             fix="training.epochs=9",
         )
+
+
+def describe(changes: Mapping[str, Any]) -> str:
+    """Formats settings for people, on one line, without those that all runs share."""
+    shown = {name: value for name, value in changes.items() if not name.startswith(_UNSEARCHED)}
+    return ", ".join(f"{n}={show_value(v)}" for n, v in shown.items()) or "the recipe as it is"
+
+
+def show_value(value: object) -> str:
+    """Formats a setting's value for people: a number with four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import queue
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kerasft.console import program
 from kerasft.errors import UserError
-from kerasft.metrics.spread import spread
 from kerasft.run_dir import RunDir
+from kerasft.runs.data.source import TEST, split_names
+from kerasft.runs.resolved import load_run_recipe
 from kerasft.studies.tuning import ending as why
 from kerasft.studies.tuning import finals as end
 from kerasft.studies.tuning.budget import Budget
 from kerasft.studies.tuning.ending import Ending, describe_ending
-from kerasft.studies.tuning.finals import BASELINE, Finalist, Tried
-from kerasft.studies.tuning.found import Found
-from kerasft.studies.tuning.keras_tuner.journal import (
+from kerasft.studies.tuning.finals import BASELINE, Tried
+from kerasft.studies.tuning.job import Job, Trials
+from kerasft.studies.tuning.journal import (
     COMPLETED,
     FAILED,
     JOURNAL,
@@ -29,40 +33,58 @@ from kerasft.studies.tuning.keras_tuner.journal import (
     Journal,
     find_test,
 )
-from kerasft.studies.tuning.keras_tuner.oracle import build_oracle, read_proposal
-from kerasft.studies.tuning.keras_tuner.proposer import Proposer
+from kerasft.studies.tuning.oracle import Proposer, build_oracle, read_proposal
 from kerasft.studies.tuning.plan import Plan
-from kerasft.studies.tuning.searching import (
-    Runner,
-    Search,
-    Settled,
-    settle,
-    shared_out,
-    side_by_side,
-    why_untested,
-)
-from kerasft.studies.tuning.space import HYPERBAND, count_points
-from kerasft.studies.tuning.trial import Job
-from kerasft.studies.tuning.watching import check_time_of_one, discard_weights
+from kerasft.studies.tuning.private import offered
+from kerasft.studies.tuning.progress import share_done
+from kerasft.studies.tuning.report import Found, write_board, write_results, write_trials
+from kerasft.studies.tuning.searching import Search, build_runner, side_by_side, visible_gpus
+from kerasft.studies.tuning.space import HYPERBAND
 from kerasft.training.loop.interrupt import InterruptRequested, InterruptWatch
 
 _POLL_SECONDS = 1.0
 
 
-class Study:
-    """A study in its folder, from `Plan.open`; `runner` runs its jobs.
+def run_study(
+    plan: Plan,
+    *,
+    log: Callable[[str], object] = lambda line: None,
+    runner: Trials | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Found, RunDir]:
+    """Runs a study to its end, from where an earlier session stopped.
 
-    `log` is called with progress messages; `clock` returns seconds, increasing.
+    Args:
+        plan: From `make_plan`.
+        log: Called with progress messages.
+        runner: Runs its jobs; `None`: as processes on this machine.
+        clock: Returns seconds, increasing.
+
+    Returns:
+        The result, and the folder with `trials.csv`, `result.json` and `best.toml`.
+
+    Raises:
+        UserError: For a mistake in recipe or data, or a budget that is too small.
+        InterruptRequested: After Ctrl-C or SIGTERM; the study can be resumed.
     """
+    visible_gpus(plan)  # enough of them, before a folder is made
+    folder = plan.open()
+    with folder.lock():
+        log(f"The search is kept in {folder.path}.")
+        study = Study(plan, folder, runner or build_runner(plan, folder), log, clock)
+        return study.run(), folder
+
+
+class Study:
+    """A study in its folder, from `Plan.open`; see `run_study`."""
 
     def __init__(
         self,
         plan: Plan,
         folder: RunDir,
-        runner: Runner,
-        *,
-        log: Callable[[str], object] = lambda line: None,
-        clock: Callable[[], float] = time.monotonic,
+        runner: Trials,
+        log: Callable[[str], object],
+        clock: Callable[[], float],
     ):
         self.plan = plan
         self.folder = folder
@@ -70,29 +92,28 @@ class Study:
         used = self.journal.used_seconds()
         self.budget = Budget(plan.budget_seconds, used, plan.workers, clock)
         self.finals = plan.finals
-        self.search = Search(folder, plan, Settled(""), runner, log, self._check)
+        self.search = Search(folder, plan, runner, log, self._check)
         self._log = log
         self._errors: list[BaseException] = []
         self._failures = 0
-        self._watch = InterruptWatch()
+        self._watch = InterruptWatch(lambda: log("Stopping: trials save checkpoints."))
+        self._resume = f"{program('kerasft')} tune --resume {shlex.quote(str(folder.path))}"
 
-    def run(self, serve: Callable[[Proposer], object] = lambda proposer: None) -> Found:
-        """Runs what is not done yet.
-
-        `serve` is called with the oracle when the search starts, to serve it to other machines.
-        Raises `InterruptRequested` after Ctrl-C or SIGTERM; the study can be resumed.
-        """
+    def run(self) -> Found:
+        """Runs what is not done yet, and writes the results; see `run_study`."""
         self.journal.add(OPENED)
-        self._watch = InterruptWatch(lambda: self._log("Stopping: trials save checkpoints."))
         try:
-            with self._watch:
+            with self._watch, contextlib.ExitStack() as stack:
                 self._run_baseline()
-                ending = self._run_search(serve)
-                return self._finish(self._run_finals(), ending)
+                ending = self._run_search(stack)
+                found = self._finish(self._run_finals(), ending)
         except InterruptRequested:
-            folder = shlex.quote(str(self.folder.path))
-            self._log(f"Go on with it: {program('kerasft')} tune --resume {folder}")
+            self._log(f"Go on with it: {self._resume}")
             raise
+        finally:
+            write_trials(self.folder, self.tried(), self.plan.recipe.tuning)
+        write_results(self.folder, found)
+        return found
 
     def tried(self) -> tuple[Tried, ...]:
         """Returns the baseline and the trials that have ended, in the order of starting."""
@@ -100,17 +121,21 @@ class Study:
         for event in self.journal.of(STARTED):
             job = event["job"]
             if job in outcomes and "values" in event:
-                proposal = read_proposal(job, event["values"], self.plan.recipe.tuning)
-                found.append(Tried(job, proposal.values, outcomes[job], proposal.epochs))
+                proposal = read_proposal(event["values"], self.plan.recipe.tuning)
+                found.append(Tried(job, proposal.values, (outcomes[job],), proposal.epochs))
         return tuple(found)
 
     def _run_baseline(self) -> None:
         """Runs the unchanged recipe, which fixes metric, data and time of all other runs."""
         recipe, job = self.plan.recipe, self.search.job(BASELINE, {})
-        if self.journal.outcome(BASELINE) is None:
-            alone = dataclasses.replace(self.search, check=lambda: self._check_with_time(job))
-            self._journaled(job, lambda: alone.run_job(job, 0), values={})
-        outcome = self.journal.outcome(BASELINE)
+
+        def check() -> None:
+            self._check()
+            if self.budget.seconds is not None:
+                share = share_done(recipe, job.run_dir())
+                self.budget.check_time_of_one(self._resume, share=share)
+
+        outcome = self._run_job(job, 0, dataclasses.replace(self.search, check=check), values={})
         if outcome.status != COMPLETED:
             lacks = "does not run" if outcome.metric is None else "has no figure"
             raise UserError(
@@ -118,37 +143,31 @@ class Study:
                 received=outcome.reason,
                 fix=f"{job.folder.path} keeps what it said: mend the recipe, and start anew.",
             )
-        self.search = dataclasses.replace(self.search, settled=settle(recipe, outcome))
-        check_time_of_one(recipe, None, self.budget, outcome.seconds)
-        wanted = self.plan.finals
-        self.finals = self.budget.choose_finals(
-            wanted, outcome.seconds, fixed=self.plan.finals_fixed
-        )
-        if self.finals != wanted:
-            self._log(
-                f"The budget leaves room for {self.finals.finalists} finalists with "
-                f"{self.finals.seeds} seeds, not for {wanted.finalists} with {wanted.seeds}."
-            )
+        self.search = self.search.settle(outcome)
+        self.budget.check_time_of_one(self._resume, took=outcome.seconds)
+        if not self.plan.finals_fixed:
+            self.finals = self.budget.choose_finals(self.plan.finals, outcome.seconds)
+        if self.finals != self.plan.finals:
+            (finalists, seeds), (more, longer) = self.finals, self.plan.finals
+            room = f"{finalists} finalists with {seeds} seeds, not for {more} with {longer}."
+            self._log(f"The budget leaves room for {room}")
 
-    def _run_search(self, serve: Callable[[Proposer], object]) -> Ending:
-        """Runs the oracle's proposals, until there are no more, or no time is left."""
-        plan, settled = self.plan, self.search.settled
-        oracle = build_oracle(
-            plan.method,
-            plan.recipe.tuning,
-            seed=plan.recipe.training.seed,
-            metric=settled.metric,
-            max_epochs=int(plan.recipe.training.epochs) if plan.method == HYPERBAND else None,
-            endless=plan.trials is not None or plan.budget_seconds is not None,
-        )
+    def _run_search(self, stack: contextlib.ExitStack) -> Ending:
+        """Runs the oracle's proposals, until there are no more, or no time is left.
+
+        Workers on other machines are served until `stack` is closed, so that all hear of the end.
+        """
+        plan = self.plan
         proposer = Proposer(
-            oracle,
+            build_oracle(plan, self.search.metric),
             self.journal,
             why_stop=self._why_stop,
             outcome_of=self.search.outcome_of,
             ended=self._ended,
         )
-        serve(proposer)
+        write_board(self.folder, plan.recipe.tuning, self.search.metric)
+        if plan.address is not None:
+            stack.enter_context(offered(proposer, plan.address))
         side_by_side(
             lambda slot: self.search.work(proposer, f"worker-{slot}", slot),
             plan.workers,
@@ -157,21 +176,15 @@ class Study:
         while proposer.is_waited_for:  # on another machine
             self._check()
             time.sleep(_POLL_SECONDS)
-        ending = describe_ending(
-            proposer.stopped_because,
-            trials=self.journal.num_trials(),
-            asked=plan.trials,
-            points=count_points(plan.recipe.tuning),
-            budget_seconds=plan.budget_seconds,
-        )
+        ending = describe_ending(proposer.stopped_because, plan, self.journal.num_trials())
         self._log(ending.message)
         if plan.method != HYPERBAND or ending.reason in (why.BRACKETS, why.EXHAUSTED):
             self._discard()  # a resumed Hyperband needs its runs
-        tried = self.tried()
-        if len(tried) > 1 and all(t.outcome.status == FAILED for t in tried[1:]):
+        trials = self.tried()[1:]
+        if trials and all(trial.outcome.status == FAILED for trial in trials):
             raise UserError(
-                f"Of {len(tried) - 1} trials all have failed.",
-                received=tried[-1].outcome.reason,
+                f"Of {len(trials)} trials all have failed.",
+                received=trials[-1].outcome.reason,
                 fix="mend the space: [tuning] of the recipe.",
             )
         return ending
@@ -194,65 +207,69 @@ class Study:
             self._discard()
 
     def _discard(self) -> None:
+        """Removes the checkpoints of trials but the best one's: they would fill the disk."""
         best = self._best_trial()
-        outcomes = {trial.job: trial.outcome for trial in self.tried()}
-        discard_weights(outcomes, None if best is None else best.outcome.run_dir)
+        for run_dir in {trial.outcome.run_dir for trial in self.tried()} - {None}:
+            if best is None or run_dir != best.outcome.run_dir:
+                shutil.rmtree(RunDir(Path(run_dir)).checkpoints_folder, ignore_errors=True)
 
     def _best_trial(self) -> Tried | None:
-        best = end.choose_finalists(self.tried(), 1, self.search.settled.metric)
+        best = end.choose_finalists(self.tried(), 1, self.search.metric)
         return best[0] if best else None
 
-    def _run_finals(self) -> tuple[Finalist, ...]:
+    def _run_finals(self) -> tuple[Tried, ...]:
         """Runs the best trials and the baseline with new seeds."""
-        metric = self.search.settled.metric
-        chosen = end.choose_finalists(self.tried(), self.finals.finalists, metric)
+        metric, tried = self.search.metric, self.tried()
+        chosen = end.choose_finalists(tried, self.finals.finalists, metric)
         if not chosen:
             return ()
-        baseline = self.tried()[0]
+        entered = (tried[0], *chosen)
         own_seed = self.plan.recipe.training.seed
         seeds = [(own_seed + n) % 2**31 for n in range(1, self.finals.seeds + 1)]
-        jobs = {
-            (trial.job, seed): self.search.job(
-                f"final-{trial.job}-seed-{seed}", {**trial.values, "training.seed": seed}
-            )
-            for seed in seeds
-            for trial in (baseline, *chosen)
-        }
+        name = "final-{}-seed-{}".format
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for seed in seeds:
+            for trial in entered:
+                values = {**trial.values, "training.seed": seed}
+                waiting.put(self.search.job(name(trial.job, seed), values))
 
-        def run(job: Job, slot: int) -> None:
-            if self.journal.outcome(job.name) is None:
-                self._journaled(job, lambda: self.search.run_job(job, slot))
+        def work(slot: int) -> None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._run_job(waiting.get_nowait(), slot, self.search)
 
-        side_by_side(shared_out(list(jobs.values()), run), self.plan.workers, self._errors)
-        outcomes = {key: self.journal.outcome(job.name) for key, job in jobs.items()}
+        side_by_side(work, self.plan.workers, self._errors)
+        ended = self.journal.outcomes()
         return tuple(
-            Finalist(
-                trial.job,
-                trial.values,
-                spread([outcomes[trial.job, seed].value for seed in seeds]),
-                tuple(outcomes[trial.job, seed].run_dir for seed in seeds),
-                tuple(outcomes[trial.job, seed].loss for seed in seeds),
-            )
-            for trial in (baseline, *chosen)
+            dataclasses.replace(t, outcomes=tuple(ended[name(t.job, seed)] for seed in seeds))
+            for t in entered
         )
 
-    def _finish(self, finalists: tuple[Finalist, ...], ending: Ending) -> Found:
+    def _finish(self, finalists: tuple[Tried, ...], ending: Ending) -> Found:
         """Chooses the winner and tests it."""
-        settled, metric = self.search.settled, self.search.settled.metric
+        metric = self.search.metric
         if finalists:
             winner = end.choose_winner(finalists, metric)
             conclusion = end.conclude(winner, finalists, metric)
         else:
-            best = self._best_trial()
-            winner = None if best is None else end.alone(best)
-            conclusion = end.conclude_without_finals(best, self.tried()[0], metric)
+            winner = self._best_trial()
+            conclusion = end.conclude_without_finals(winner, self.tried()[0], metric)
         run = None if winner is None else end.best_run(winner, metric)
-        untested = why_untested(self.plan.recipe, run)
+        untested = self._why_untested(run)
         test = {} if untested else self._test(run)
         if test:
             self._discard()
-        tried = self.tried()
-        return Found(settled, tried, finalists, winner, conclusion, ending, run, test, untested)
+        told = (metric, self.tried(), finalists, winner, conclusion, ending)
+        return Found(*told, run, test, untested, self.search.pins)
+
+    def _why_untested(self, run_dir: str | None) -> str:
+        """Returns why the winner is not to be tested; empty: it is."""
+        if run_dir is None:
+            return "there is no winner"
+        if not self.plan.recipe.evaluation.test:
+            return "evaluation.test=false"
+        names = split_names(load_run_recipe(RunDir(Path(run_dir))))
+        return "" if TEST in names else "there is no test split"
 
     def _test(self, run_dir: str) -> Mapping[str, float]:
         """Evaluates the winner on the test set, once per study; journaled only afterwards."""
@@ -264,15 +281,14 @@ class Study:
         self.journal.add(TESTED, run_dir=run_dir, metrics=metrics)
         return metrics
 
-    def _journaled(self, job: Job, run: Callable[[], JobResult], **fields: object) -> None:
-        """Runs a job that no oracle has proposed, and journals its start and end."""
-        if all(event["job"] != job.name for event in self.journal.of(STARTED)):
-            self.journal.add(STARTED, job=job.name, **fields)
-        self.journal.end(job.name, run())
-
-    def _check_with_time(self, job: Job) -> None:
-        self._check()
-        check_time_of_one(self.plan.recipe, job.run_dir(), self.budget)
+    def _run_job(self, job: Job, slot: int, search: Search, **fields: object) -> JobResult:
+        """Runs a job that no oracle has proposed, once, and journals its start and end."""
+        outcome = self.journal.outcomes().get(job.name)
+        if outcome is None:
+            self.journal.start(job.name, **fields)
+            outcome = search.run_job(job, slot)
+            self.journal.end(job.name, outcome)
+        return outcome
 
     def _check(self) -> None:
         self._watch.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import time
 
@@ -10,12 +11,10 @@ import pytest
 
 from kerasft.recipe import load_recipe
 from kerasft.run_dir import RunDir
-from kerasft.studies.tuning.job import finished_outcome, outcome_of
-from kerasft.studies.tuning.keras_tuner.journal import JobResult, Journal
-from kerasft.studies.tuning.keras_tuner.oracle import build_oracle
-from kerasft.studies.tuning.keras_tuner.proposer import Proposer
-from kerasft.studies.tuning.plan import BASE, make_plan
-from kerasft.studies.tuning.running import run_study
+from kerasft.studies.tuning.journal import JobResult, Journal
+from kerasft.studies.tuning.oracle import Proposer, build_oracle
+from kerasft.studies.tuning.plan import BASE, Plan, make_plan
+from kerasft.studies.tuning.study import run_study
 from kerasft.training.callbacks.history import STEP_COLUMNS
 from kerasft.training.loop.interrupt import InterruptRequested
 
@@ -55,17 +54,17 @@ class FakeRunner:
             raise InterruptRequested()
         if self.fails(job, recipe):
             (job.folder.path / "stderr.txt").write_text("Traceback\nMemoryError: too large\n")
-            return outcome_of(job, 1, self.seconds, None)
+            return job.result(1, self.seconds, None)
         value = self.score(recipe)
         cells = ["9", "1", *["1"] * (len(STEP_COLUMNS) - 2), str(value)]
         text = "\n".join([",".join((*STEP_COLUMNS, METRIC)), ",".join(cells), ""])
         run_dir.write_text("history.csv", text)
         reason = watch(run_dir.path) if watch else None
         if reason:
-            return outcome_of(job, 143, self.seconds, reason)
+            return job.result(143, self.seconds, reason)
         result = {"metrics": {METRIC: value}, "task": {"headline": "accuracy"}}
         run_dir.write_json("metrics.json", result)
-        return finished_outcome(job, self.seconds)
+        return job.result(0, self.seconds, None)
 
     def test(self, run_dir, check):
         self.tested.append(run_dir)
@@ -101,10 +100,15 @@ def make_runner(score):
 
 @pytest.fixture
 def study():
-    """Runs a study as a command line says; returns what was found, its folder and what was told."""
+    """Runs a study as a command line says; returns what was found, its folder and what was told.
+
+    A new one has one finalist and one new seed, unless they are given.
+    """
 
     def run(runner, recipe="glue_mrpc", *overrides, clock=time.monotonic, told=None, **options):
         told = [] if told is None else told
+        if "resume" not in options:
+            options = {"finalists": 1, "seeds": 1, **options}
         plan = make_plan(arguments_of(recipe, *overrides, **options))
         found, folder = run_study(plan, runner=runner, log=told.append, clock=clock)
         return found, folder, told
@@ -126,16 +130,25 @@ def make_arguments():
     return arguments_of
 
 
+@pytest.fixture(scope="session")
+def make_oracle():
+    """Makes the oracle of a method for a space; Hyperband's longest trials have `epochs`."""
+
+    def make(method, space, *, seed=1, metric=METRIC, epochs=9, trials=None):
+        base = load_recipe("glue_mrpc", {"training.epochs": epochs, "training.seed": seed})
+        recipe = dataclasses.replace(base, tuning=tuple(space))
+        return build_oracle(Plan(recipe, method, trials=trials), metric)
+
+    return make
+
+
 @pytest.fixture
-def make_proposer(tmp_path):
+def make_proposer(tmp_path, make_oracle):
     """Makes a proposer on the journal of this test, to which each trial has the same outcome."""
 
-    def make(method, space, *, max_epochs=9, endless=False, outcome=None, **more):
-        oracle = build_oracle(
-            method, space, seed=1, metric=METRIC, max_epochs=max_epochs, endless=endless
-        )
+    def make(method, space, *, outcome=None, why_stop=lambda: "", **more):
         outcome = outcome or JobResult("completed", 0.5, 1.0)
-        journal = Journal(tmp_path / "journal.jsonl")
-        return Proposer(oracle, journal, outcome_of=lambda job: outcome, **more)
+        journal, oracle = Journal(tmp_path / "journal.jsonl"), make_oracle(method, space, **more)
+        return Proposer(oracle, journal, outcome_of=lambda job: outcome, why_stop=why_stop)
 
     return make

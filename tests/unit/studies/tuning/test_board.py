@@ -6,7 +6,8 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import metadata
 
 from kerasft.recipe.space import Dimension
-from kerasft.studies.tuning.keras_tuner.board import write_board
+from kerasft.run_dir import RunDir
+from kerasft.studies.tuning.report import write_board
 
 SPACE = [
     Dimension("training.learning_rate", "log", (1e-5, 1e-3)),
@@ -17,8 +18,9 @@ SPACE = [
 
 
 def test_settings_and_metrics_have_the_names_that_people_wrote(tmp_path):
-    write_board(tmp_path, SPACE, ["validation/accuracy"])
-    (path,) = tmp_path.iterdir()
+    for _ in range(2):  # the second time it stands already
+        write_board(RunDir(tmp_path), SPACE, "validation/accuracy")
+    (path,) = (tmp_path / "tensorboard").iterdir()
     events = [tf.compat.v1.Event.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path))]
     (value,) = (value for event in events for value in event.summary.value)
     experiment = metadata.parse_experiment_plugin_data(value.metadata.plugin_data.content)

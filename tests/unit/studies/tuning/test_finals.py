@@ -11,7 +11,6 @@ from scipy import stats
 
 from kerasft.metrics.spread import interval_of_mean, spread
 from kerasft.studies.tuning.finals import (
-    Finalist,
     Tried,
     best_run,
     choose_finalists,
@@ -19,18 +18,22 @@ from kerasft.studies.tuning.finals import (
     conclude,
     conclude_without_finals,
 )
-from kerasft.studies.tuning.keras_tuner.journal import JobResult
+from kerasft.studies.tuning.journal import JobResult
 
 METRIC, LOSS = "validation/accuracy", "validation/log_loss"
 
 
 def tried(job, value, status="completed", epochs=None, **values):
-    return Tried(job, values or {"x": job}, JobResult(status, value, 1.0), epochs)
+    return Tried(job, values or {"x": job}, (JobResult(status, value, 1.0),), epochs)
 
 
-def finalist(job, *values):
-    runs = tuple(f"{job}-{index}" for index in range(len(values)))
-    return Finalist(job, {}, spread(values), runs)
+def finalist(job, *values, losses=None):
+    losses = losses or [None] * len(values)
+    outcomes = [
+        JobResult("completed", value, 1.0, METRIC, f"{job}-{index}", loss=loss)
+        for index, (value, loss) in enumerate(zip(values, losses, strict=True))
+    ]
+    return Tried(job, {}, tuple(outcomes))
 
 
 def names(found):
@@ -114,10 +117,6 @@ def test_without_finals_nothing_is_concluded():
     assert none == "No trial came to its end: the recipe as it is has validation/accuracy 0.7000."
 
 
-def losing(job, losses, *values):
-    return dataclasses.replace(finalist(job, *values), losses=losses)
-
-
 def test_an_undefined_figure_never_wins():
     several = [tried("a", math.nan), tried("b", 0.1), tried("c", None), tried("d", 0.2)]
     assert names(choose_finalists(several, 4, METRIC)) == ["d", "b"]
@@ -134,14 +133,14 @@ def test_ties_go_to_the_lower_loss_then_to_the_earlier_one():
     several = [tried("a", 0.8), tried("b", 0.8), tried("c", 0.8), tried("d", 0.9)]
     losses = {"a": None, "b": 0.4, "c": 0.3, "d": 0.9}
     several = [
-        dataclasses.replace(t, outcome=dataclasses.replace(t.outcome, loss=losses[t.job]))
+        dataclasses.replace(t, outcomes=(dataclasses.replace(t.outcome, loss=losses[t.job]),))
         for t in several
     ]
     assert names(choose_finalists(several, 4, METRIC)) == ["d", "c", "b", "a"]
-    pair = [losing("a", (0.3, 0.4), 0.8, 0.9), losing("b", (0.3, 0.2), 0.9, 0.8)]
+    pair = [finalist("a", 0.8, 0.9, losses=(0.3, 0.4)), finalist("b", 0.9, 0.8, losses=(0.3, 0.2))]
     assert choose_winner(pair, METRIC).job == "b"
     assert choose_winner([finalist("a", 0.8), finalist("b", 0.8)], LOSS).job == "a"
-    seeds = losing("a", (0.3, 0.2, 0.2, None), 0.8, 0.8, 0.8, 0.8)
+    seeds = finalist("a", 0.8, 0.8, 0.8, 0.8, losses=(0.3, 0.2, 0.2, None))
     assert best_run(seeds, METRIC) == "a-1"
     assert best_run(finalist("a", 0.8, 0.8), METRIC) == "a-0"
 
@@ -157,7 +156,7 @@ def test_a_finalist_that_failed_with_a_seed_is_not_said_to_be_beaten():
 
 
 def test_a_winner_by_the_loss_alone_is_not_said_to_be_ahead():
-    equal = losing("a", (0.1, 0.1, 0.1), 0.79, 0.80, 0.81)
+    equal = finalist("a", 0.79, 0.80, 0.81, losses=(0.1, 0.1, 0.1))
     said = conclude(equal, (BASELINE, equal), METRIC)
     assert said.startswith("a equals the recipe as it is, validation/accuracy 0.8000 ± 0.0100")
     assert "ahead" not in said

@@ -7,7 +7,7 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.runs.arguments import LATEST
 from kerasft.studies.tuning.budget import Finals
-from kerasft.studies.tuning.keras_tuner.journal import JOURNAL, TESTED, Journal
+from kerasft.studies.tuning.journal import JOURNAL, TESTED, Journal
 from kerasft.studies.tuning.plan import RESULT, make_plan, read_plan
 
 
@@ -39,6 +39,11 @@ def test_a_study_is_read_as_it_was_written(plan):
     assert found.overrides == ("training.epochs=2",)
     assert (found.trials, found.budget_seconds, found.finals) == (5, 3600, Finals(2, 3))
     assert found.finals_fixed
+    record = folder.read_json("study.json")
+    del record["finals"]
+    folder.write_json("study.json", record)
+    with pytest.raises(UserError, match=r"by another version of kerasft.*Expected: .*finals.*Fix"):
+        read_plan(folder)
 
 
 def test_it_is_resumed_by_its_folder_or_by_its_recipe(plan):

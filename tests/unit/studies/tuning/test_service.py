@@ -7,9 +7,10 @@ import threading
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.studies.tuning.keras_tuner.journal import Journal
-from kerasft.studies.tuning.keras_tuner.service import join_study, offered
+from kerasft.studies.tuning.journal import Journal
 from kerasft.studies.tuning.plan import join_plan, make_plan
+from kerasft.studies.tuning.private import offered
+from kerasft.studies.tuning.searching import join
 from kerasft.training.distribution.launch import free_ports
 
 NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
@@ -49,7 +50,7 @@ def test_a_worker_shares_the_trials_of_a_chief(study, make_runner, make_argument
             plan = join_plan(make_arguments(None, join=folder))
             plain = there.run
             there.run = lambda job, **more: (go_on.set(), plain(job, **more))[1]
-            join_study(plan, there, plan.service.tuner_id, log=lambda line: None)
+            join(plan, runner=there)
         except BaseException as error:
             errors.append(error)
             go_on.set()
@@ -78,29 +79,31 @@ def test_an_address_that_cannot_be_listened_on_is_told():
         pass
 
 
+ONE_CHIEF = r"has one chief, which workers --join"
+
+
 @pytest.mark.parametrize(
     ("tuner_id", "arguments", "message"),
     [
-        (None, {"join": "runs/x"}, r"Who leads the search\? Received: 'nothing'"),
-        ("chief", {"join": "runs/x"}, r"Who leads the search\?.*=chief"),
+        (None, {"join": "runs/x"}, rf"{ONE_CHIEF}.*Received: ''"),
+        ("chief", {"join": "runs/x"}, rf"{ONE_CHIEF}.*_TUNER_ID=chief"),
         ("t1", {"join": "runs/none"}, r"not the folder of a search"),
         ("t1", {"join": "runs/x", "trials": 4}, r"nothing to decide.*Received: 'trials'"),
         ("t1", {"join": "runs/x", "workers": 2}, r"nothing to decide.*Received: 'workers'"),
+        ("t1", {}, rf"{ONE_CHIEF}.*_TUNER_ID=t1.*has chief in it without --join"),
     ],
 )
 def test_a_mistake_of_a_worker_is_told(make_arguments, service, tuner_id, arguments, message):
     if tuner_id:
         service(tuner_id)
     with pytest.raises(UserError, match=message):
-        join_plan(make_arguments(None, **arguments))
+        (join_plan if arguments else make_plan)(make_arguments(None, **arguments))
 
 
-def test_a_worker_is_no_chief_and_a_service_named_in_part_is_told(
-    make_arguments, service, monkeypatch
-):
-    service("tuner-1")
-    with pytest.raises(UserError, match=r"a worker of a search that another one leads.*--join"):
-        make_plan(make_arguments())
+@pytest.mark.parametrize("tuner_id", ["chief", "tuner-1"])
+def test_a_service_named_in_part_is_told(make_arguments, service, monkeypatch, tuner_id):
+    service(tuner_id)
     monkeypatch.delenv("KERASTUNER_ORACLE_PORT")
-    with pytest.raises(UserError, match=r"named in part.*_TUNER_ID, KERASTUNER_ORACLE_IP"):
-        make_plan(make_arguments())
+    for read, arguments in ((make_plan, {}), (join_plan, {"join": "runs/x"})):
+        with pytest.raises(UserError, match=rf"{ONE_CHIEF}.*Expected: all of KERASTUNER_TUNER_ID"):
+            read(make_arguments(None, **arguments))

@@ -25,15 +25,13 @@ COMPLETED, PRUNED, FAILED = "completed", "pruned", "failed"
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
-    """The result of a trial.
+    """The result of a trial or another run of a study.
 
     Args:
-        status: `completed`, `pruned` (stopped since others were better) or `failed`.
-        value: The best value of the metric; `None` if there is none.
-        seconds: Duration, over all attempts.
-        metric: The measured metric, `validation/accuracy`.
+        status: `completed`, `pruned` or `failed`; `reason` says why it was pruned or failed.
+        value: The best value of `metric`, such as `validation/accuracy`; `None` if undefined.
+        seconds: Duration of the last attempt.
         run_dir: Its run directory; `None` if it has none.
-        reason: Why it failed or was pruned.
         loss: The validation loss; `None` if it is unknown.
     """
 
@@ -46,40 +44,44 @@ class JobResult:
     loss: float | None = None
 
 
-class Journal:
-    """An append-only file of events, made if it is missing; `clock` returns seconds since 1970.
+_FIELDS = [field.name for field in dataclasses.fields(JobResult)]
 
-    Raises `UserError` if a line before the last is damaged.
-    """
+
+class Journal:
+    """An append-only file of events, made if it is missing; `clock` returns seconds since 1970."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time):
         self.path = path
         self._clock = clock
         self._lock = threading.Lock()  # workers are threads
         self.events = read_events(path)
-        _drop_torn_line(path)
+        if path.exists():
+            with telling_os_errors(path):  # without a torn line
+                os.truncate(path, sum(map(len, _whole_lines(path))))
 
     def add(self, event: str, **fields: Any) -> None:
         """Appends an event and flushes it to the disk."""
-        line = {"event": event, "time": round(self._clock(), 3), **fields}
+        line = to_json({"event": event, "time": round(self._clock(), 3), **fields})
         with self._lock, telling_os_errors(self.path):
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(to_json(line) + "\n")
+                file.write(line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            self.events.append(json.loads(to_json(line)))
+            self.events.append(json.loads(line))
+
+    def start(self, job: str, **fields: Any) -> None:
+        """Records the start of a job, once."""
+        if all(event["job"] != job for event in self.of(STARTED)):
+            self.add(STARTED, job=job, **fields)
 
     def end(self, job: str, outcome: JobResult) -> None:
-        """Records the result of a trial or another run."""
+        """Records the result of a job."""
         self.add(ENDED, job=job, **dataclasses.asdict(outcome))
-
-    def outcome(self, job: str) -> JobResult | None:
-        """Returns the result of a job; `None` before it has ended."""
-        return self.outcomes().get(job)
 
     def outcomes(self) -> dict[str, JobResult]:
         """Returns the result of each job that has ended, in the order of ending."""
-        return {event["job"]: _outcome(event) for event in self.of(ENDED)}
+        ended = self.of(ENDED)
+        return {e["job"]: JobResult(**{n: e[n] for n in _FIELDS if n in e}) for e in ended}
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Returns the events of a kind."""
@@ -91,18 +93,8 @@ class Journal:
 
     def used_seconds(self) -> float:
         """Returns the time between first and last event of each session, summed."""
-        used, start, last = 0.0, None, None
-        for event in self.events:
-            if event["event"] == OPENED:
-                used += 0.0 if start is None else last - start
-                start = event["time"]
-            last = event["time"]
-        return used if start is None else used + last - start
-
-
-def _outcome(event: Mapping[str, Any]) -> JobResult:
-    names = {field.name for field in dataclasses.fields(JobResult)}
-    return JobResult(**{name: value for name, value in event.items() if name in names})
+        pairs = zip(self.events, self.events[1:], strict=False)
+        return sum(e["time"] - before["time"] for before, e in pairs if e["event"] != OPENED)
 
 
 def find_test(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -115,27 +107,25 @@ def find_test(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Returns the events of a file, without a torn last line; empty if there is no file."""
-    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    """Returns the events of a journal, without a torn last line; empty if there is no file.
+
+    Raises `UserError` if another line is damaged.
+    """
     events = []
-    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
+    for number, line in enumerate(_whole_lines(path), start=1):
         try:
             events.append(json.loads(line))
             events[-1]["event"]
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"Line {number} of {path} is damaged.",
-                received=line.decode(errors="replace"),
+                received=line.decode(errors="replace").rstrip(),
                 expected="an event of the study, as JSON",
                 fix="start a new study, without --resume.",
             ) from error
     return events
 
 
-def _drop_torn_line(path: Path) -> None:
-    """Truncates the file after its last complete line."""
-    content = path.read_bytes() if path.exists() else b""
-    torn = content.rpartition(b"\n")[2]
-    if torn:
-        with telling_os_errors(path):
-            os.truncate(path, len(content) - len(torn))
+def _whole_lines(path: Path) -> list[bytes]:
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith(b"\n")]

@@ -1,1 +1,0 @@
-"""The parts of a search that use KerasTuner, and the journal of trials."""
