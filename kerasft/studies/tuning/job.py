@@ -21,6 +21,7 @@ from kerasft.console import program
 from kerasft.errors import UserError
 from kerasft.metric import is_defined
 from kerasft.recipe import load_recipe
+from kerasft.recipe.settings import to_literal
 from kerasft.run_dir import RunDir, telling_os_errors
 from kerasft.runs.data.tokenizing import usable_processes
 from kerasft.runs.resume import OTHER_DATA
@@ -176,7 +177,7 @@ class Trials:
         run_dir = job.run_dir()
         if run_dir is not None:
             return [*kerasft, "--resume", str(run_dir.path), *stop]
-        settings = [f"{n}={json.dumps(v, ensure_ascii=False)}" for n, v in job.changes.items()]
+        settings = [f"{name}={to_literal(value)}" for name, value in job.changes.items()]
         given = [text for text in self.base if text.partition("=")[0].strip() not in job.changes]
         return [*kerasft, "--runs-folder", str(job.folder.path), *given, *settings, *stop]
 

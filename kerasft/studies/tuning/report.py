@@ -17,6 +17,7 @@ from kerasft.run_dir import RunDir
 from kerasft.studies.tuning.ending import Ending
 from kerasft.studies.tuning.finals import BASELINE, Tried
 from kerasft.studies.tuning.plan import BASE, RESULT
+from kerasft.studies.tuning.space import show_value
 
 TABLE, BEST = "trials.csv", "best.toml"
 
@@ -138,6 +139,7 @@ def write_board(folder: RunDir, space: Sequence[Dimension], metric: str) -> None
 def _domain(dimension: Dimension) -> hparams.Domain:
     values = dimension.choices
     if values is not None:
-        return hparams.Discrete([", ".join(v) if isinstance(v, tuple) else v for v in values])
+        shown = [show_value(v) if isinstance(v, tuple | dict) else v for v in values]
+        return hparams.Discrete(shown)
     kind = hparams.IntInterval if dimension.setting.type is int else hparams.RealInterval
     return kind(*dimension.values)

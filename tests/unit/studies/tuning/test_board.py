@@ -14,6 +14,7 @@ SPACE = [
     Dimension("training.batch_size", "range", (8, 64)),
     Dimension("model.dropout", "range", (0.0, 0.2), 0.1),
     Dimension("adapter.matrices", "choices", (("query",), ("query", "key"))),
+    Dimension("training.class_weights", "choices", ("balanced", {"neg": 2.0})),
 ]
 
 
@@ -30,4 +31,5 @@ def test_settings_and_metrics_have_the_names_that_people_wrote(tmp_path):
     assert (interval.min_value, interval.max_value) == (1e-5, 1e-3)
     assert list(domains["model.dropout"].domain_discrete) == [0.0, 0.1, 0.2]
     assert list(domains["adapter.matrices"].domain_discrete) == ["query", "query, key"]
+    assert list(domains["training.class_weights"].domain_discrete) == ["balanced", "{'neg': 2.0}"]
     assert [info.name.tag for info in experiment.metric_infos] == ["validation/accuracy"]

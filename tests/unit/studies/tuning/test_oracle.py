@@ -55,6 +55,13 @@ def test_values_are_of_the_settings_own_kind_and_within_bounds(make):
         assert not adapts or values["adapter.matrices"] in MATRICES
 
 
+def test_a_table_is_one_value(make):
+    weights = Dimension("training.class_weights", "choices", ("balanced", {"a, b": 2.0}))
+    trials = run_all(make("grid", (weights,)))
+    found = [proposal(trial, (weights,)).values["training.class_weights"] for trial in trials]
+    assert found == ["balanced", {"a, b": 2.0}]
+
+
 def test_keras_tuner_makes_booleans_numbers():
     """The day it does not, `_decode` has less to do."""
     assert build_hyperparameters(SPACE).values["freezing.embeddings"] == 1

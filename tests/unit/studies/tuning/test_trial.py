@@ -174,6 +174,8 @@ def test_other_data_is_no_fault_of_the_trial(run, tmp_path):
 def test_a_new_run_gets_recipe_and_settings_and_its_own_folder(tmp_path):
     trials = Trials(["imdb_quick", "training.epochs=2", "export.enabled=true"])
     searched = {"adapter.method": "lora", "adapter.matrices": ("query", "key")}
+    weights = {"neg": 2.0, "New York, NY": 0.5}
+    searched["training.class_weights"] = weights
     changes = {"training.learning_rate": 3e-5, **searched, **TRIAL_SETTINGS}
     command = trials.command(make_job(tmp_path, changes, epochs=4))
     assert command[1:5] == ["-m", "kerasft", "run", "--json"]
@@ -181,6 +183,7 @@ def test_a_new_run_gets_recipe_and_settings_and_its_own_folder(tmp_path):
     recipe = load_recipe(command[7], command[8:])  # each setting once, or it would be refused
     assert recipe.training.learning_rate == 3e-5
     assert recipe.adapter.matrices == ("query", "key")
+    assert recipe.training.class_weights == weights
     assert recipe.training.stop_after_epochs == 4
     assert (recipe.evaluation.test, recipe.export.enabled) == (False, False)
     assert "--same-data-as" not in command
