@@ -8,32 +8,36 @@ and weights would be read in float32, whatever the layer's precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 
-def run_checkpointed(layer: keras.layers.Layer, run: Callable[[tf.Tensor], tf.Tensor], hidden):
-    """Runs a layer in training so that its gradient recomputes it from its input.
+def run_checkpointed(
+    layers: Sequence[keras.layers.Layer], run: Callable[[tf.Tensor], tf.Tensor], hidden
+):
+    """Runs layers in training so that its gradient recomputes them from their input.
 
     Outputs and gradients are those of `run(hidden)`: the second pass draws the random numbers of
     the first, and the seed generators advance once. They are equal bit for bit, unless TensorFlow's
     graph optimizer orders the sums of one pass differently.
 
     Args:
-        layer: The built layer whose variables `run` reads. Any of its sublayers may draw random
+        layers: The built layers whose variables `run` reads. Any of their sublayers may draw random
             numbers from a seed generator that it owns.
         run: From a tensor to one. It may read other tensors, but they get no gradient.
         hidden: Its input, of a floating type.
     """
-    weights, states = layer.weights, _random_states(layer)
+    weights = [weight for layer in layers for weight in layer.weights]
+    states = _random_states(layers)
+    policy = layers[0].dtype_policy
     starts = [state.value * 1 for state in states]  # a copy: the state advances
     ends = []
 
     @tf.custom_gradient
     def compute(inputs, *values):
-        outputs, moved_on = _run_with(layer, run, inputs, weights, values, states, starts)
+        outputs, moved_on = _run_with(policy, run, inputs, weights, values, states, starts)
         ends.extend(moved_on)
 
         def gradient(upstream):
@@ -41,7 +45,7 @@ def run_checkpointed(layer: keras.layers.Layer, run: Callable[[tf.Tensor], tf.Te
             trained = [v for w, v in zip(weights, values, strict=True) if w.trainable]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([again, *trained])
-                repeated, _ = _run_with(layer, run, again, weights, values, states, seeds)
+                repeated, _ = _run_with(policy, run, again, weights, values, states, seeds)
             return tape.gradient(repeated, [again, *values], output_gradients=upstream)
 
         return outputs, gradient
@@ -67,7 +71,7 @@ class _InTraining(keras.layers.Layer):
         return run(inputs)
 
 
-def _run_with(layer, run, inputs, weights, values, states, starts):
+def _run_with(policy, run, inputs, weights, values, states, starts):
     """Runs with these weights and random states; returns the outputs and the final states."""
 
     def run_stateless(inputs):
@@ -76,13 +80,13 @@ def _run_with(layer, run, inputs, weights, values, states, starts):
             outputs = run(inputs)
         return outputs, [scope.get_current_value(state) for state in states]
 
-    return _InTraining(layer.dtype_policy)(inputs, run=run_stateless, training=True)
+    return _InTraining(policy)(inputs, run=run_stateless, training=True)
 
 
-def _random_states(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Returns the states of the seed generators of a layer and its sublayers."""
-    weights = {id(weight) for weight in layer.weights}
-    return [variable for variable in layer.variables if id(variable) not in weights]
+def _random_states(layers: Sequence[keras.layers.Layer]) -> list[keras.Variable]:
+    """Returns the states of the seed generators of layers and their sublayers."""
+    weights = {id(weight) for layer in layers for weight in layer.weights}
+    return [v for layer in layers for v in layer.variables if id(v) not in weights]
 
 
 def _known_after(upstream, tensors) -> list[tf.Tensor]:

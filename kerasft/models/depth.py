@@ -9,14 +9,6 @@ import keras
 
 from kerasft.errors import UserError
 
-_EMBEDDINGS = (
-    "token_embedding",
-    "position_embedding",
-    "segment_embedding",
-    "embeddings_layer_norm",
-    "embeddings_projection",
-)
-
 
 class Group(NamedTuple):
     """Layers of one depth, from the bottom: `embeddings`, `layer 0`, `layer 1`, ..."""
@@ -33,22 +25,15 @@ class Group(NamedTuple):
 def encoder_groups(encoder) -> list[Group]:
     """Returns the encoder's layers by depth, from the embeddings up.
 
-    The pretrained pooling layer, if used, is in the top layer's group.
-
-    Raises:
-        UserError: If the backbone's layers are not known.
+    A normalization of the top layer's output, and the pooler, if used, are in its group.
     """
-    encoder.require_layers("layers by their depth")
-    backbone = encoder.backbone
-    embeddings = [getattr(backbone, name, None) for name in _EMBEDDINGS]
-    groups = [Group("embeddings", tuple(layer for layer in embeddings if layer is not None))]
-    groups += [
-        Group(f"layer {index}", (layer,)) for index, layer in enumerate(backbone.transformer_layers)
-    ]
-    if encoder.pooling == "pooled":
-        top = groups.pop()
-        groups.append(Group(top.name, (*top.layers, backbone.pooled_dense)))
-    return groups
+    layer_map = encoder.layer_map
+    groups = [Group("embeddings", layer_map.embeddings.layers)]
+    groups += [Group(f"layer {i}", block.layers) for i, block in enumerate(layer_map.blocks)]
+    pooler = layer_map.pooler if encoder.pooling == "pooled" else None
+    above = [layer for layer in (layer_map.final_norm, pooler) if layer is not None]
+    top = groups.pop()
+    return [*groups, Group(top.name, (*top.layers, *above))]
 
 
 def freeze(
@@ -63,7 +48,7 @@ def freeze(
         everything: Whether the whole encoder is frozen, regardless of the other arguments.
 
     Raises:
-        UserError: If there are not as many layers, or they are not known.
+        UserError: If there are not as many layers.
     """
     if everything:
         encoder.trainable = False
@@ -92,7 +77,7 @@ def reinitialize(encoder, num_layers: int, *, seed: int) -> None:
     1 and 0.
 
     Raises:
-        UserError: If there are not as many layers, or they are not known.
+        UserError: If there are not as many layers.
     """
     if not num_layers:
         return

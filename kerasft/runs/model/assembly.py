@@ -131,7 +131,7 @@ def build_model(recipe: Recipe, preset: Preset, task: Task) -> FineTuner:
         pooling=recipe.model.pooling,
         stochastic_depth=regularization.stochastic_depth,
         gradient_checkpointing=recipe.performance.gradient_checkpointing,
-        attention_chunk=attention_chunk(recipe, preset),
+        attention_chunk=attention_chunk(recipe),
     )
     _add_recipe_adapter(recipe, encoder)
     head = task.build_head(
@@ -187,8 +187,6 @@ def settle_training(model: FineTuner, recipe: Recipe) -> None:
         lowest_layers=freezing.lowest_layers,
         everything=freezing.encoder or recipe.training.mode == FEATURES,
     )
-    if recipe.regularization.adversarial_epsilon:
-        model.encoder.require_layers("regularization.adversarial_epsilon")
     model.penalties.remember_start(model.encoder.trainable_weights)
 
 

@@ -10,9 +10,7 @@ import tensorflow as tf
 
 from kerasft.data.plan.balance import PADDING_MULTIPLE
 from kerasft.errors import UserError
-from kerasft.models.encoder import knows_layers
 from kerasft.models.fast.kernels.building import load_kernels
-from kerasft.models.presets import Preset
 from kerasft.recipe import Recipe
 from kerasft.training.step.fine_tuner import FineTuner
 
@@ -20,14 +18,13 @@ from kerasft.training.step.fine_tuner import FineTuner
 _LONG, _CHUNK = 1024, 128
 
 
-def attention_chunk(recipe: Recipe, preset: Preset) -> int:
+def attention_chunk(recipe: Recipe) -> int:
     """Returns the number of tokens whose attention is computed at once; 0: all of a text."""
     chosen, model, training = recipe.performance.attention_chunk, recipe.model, recipe.training
     if chosen is not None:
         return chosen
     longest = max(model.sequence_length, training.sequence_length or 0)
-    fits = knows_layers(preset.backbone) and not training.jit_compile
-    return _CHUNK if fits and longest >= _LONG else 0
+    return _CHUNK if longest >= _LONG and not training.jit_compile else 0
 
 
 def length_multiple(recipe: Recipe) -> int:
@@ -56,11 +53,10 @@ def lazy_table(model: FineTuner, recipe: Recipe) -> str | None:
         or recipe.regularization.adversarial_epsilon
         or model.penalties.are_any
         or model.loss_scale is not None
-        or not model.encoder.runs_layers
     )
     if reads_whole or not recipe.performance.lazy_embeddings:
         return None
-    return model.encoder.backbone.token_embedding.embeddings.path
+    return model.encoder.layer_map.token_table.embeddings.path
 
 
 def updates_rows(recipe: Recipe) -> bool:

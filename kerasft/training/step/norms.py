@@ -14,10 +14,8 @@ import tensorflow as tf
 
 from kerasft.models.adapters.lora import LoRA
 from kerasft.models.depth import encoder_groups
-from kerasft.models.private import MATRICES
-from kerasft.models.sublayers import find_places
 
-HEAD, ENCODER = "head", "encoder"
+HEAD = "head"
 
 
 class NormWatch:
@@ -98,16 +96,14 @@ def clip_factor(norm: tf.Tensor, largest: float) -> tf.Tensor:
 
 
 def layer_names(model) -> list[str]:
-    """Returns the layer of each trained variable: `embeddings`, `layer_0`, ..., `head`.
-
-    For an encoder that runs as a whole it is `encoder`.
-    """
-    groups = encoder_groups(model.encoder) if model.encoder.runs_layers else []
+    """Returns the layer of each trained variable: `embeddings`, `layer_0`, ..., `head`."""
     names = {
-        weight.path: group.name.replace(" ", "_") for group in groups for weight in group.weights
+        weight.path: group.name.replace(" ", "_")
+        for group in encoder_groups(model.encoder)
+        for weight in group.weights
     }
     names |= {weight.path: HEAD for weight in model.head.weights}
-    return [names.get(variable.path, ENCODER) for variable in model.trainable_variables]
+    return [names[variable.path] for variable in model.trainable_variables]
 
 
 def lora_norm(lora: LoRA) -> float:
@@ -119,9 +115,7 @@ def lora_norm(lora: LoRA) -> float:
 
 def _find_loras(encoder) -> Iterable[tuple[str, LoRA]]:
     """Yields each LoRA of an encoder as `layer_0/query`, lowest layer first."""
-    if not encoder.runs_layers:
-        return
-    paths = [path for of_matrix in MATRICES.values() for path in of_matrix]
-    for index, place in enumerate(find_places(encoder, paths, what="the norms of a LoRA")):
-        if isinstance(place.layer, LoRA):
-            yield f"layer_{index // len(paths)}/{place.layer.name}", place.layer
+    for index, block in enumerate(encoder.layer_map.blocks):
+        for place in block.linears.values():
+            if isinstance(place.layer, LoRA):
+                yield f"layer_{index}/{place.layer.name}", place.layer

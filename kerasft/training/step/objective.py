@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
+from kerasft.models.embeddings import EMBEDDING_OFFSET
 from kerasft.training.step.accumulation import Gradients
-
-EMBEDDING_OFFSET = "embedding_offset"
 
 
 @dataclasses.dataclass(frozen=True)

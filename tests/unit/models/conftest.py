@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import keras_hub
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -36,14 +35,6 @@ def _bert_weights():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     random = np.random.default_rng(1)
     return {name: random.normal(size=shape).astype("float32") for name, shape in shapes.items()}
-
-
-@pytest.fixture
-def distil_bert():
-    """A backbone that runs as a whole."""
-    return keras_hub.models.DistilBertBackbone(
-        vocabulary_size=60, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
-    )
 
 
 @pytest.fixture

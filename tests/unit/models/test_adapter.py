@@ -9,6 +9,7 @@ import pytest
 from kerasft.errors import UserError
 from kerasft.models import tiny_random
 from kerasft.models.adapters.adapter import (
+    MATRICES,
     adapter_of,
     add_adapter,
     describe_adapter,
@@ -17,7 +18,6 @@ from kerasft.models.adapters.adapter import (
 )
 from kerasft.models.encoder import Encoder
 from kerasft.models.heads import LinearHead
-from kerasft.models.private import MATRICES
 from kerasft.training.step.fine_tuner import FineTuner
 
 LAYERS, WIDTH, INNER = 2, 64, 128  # of tiny_random
@@ -291,25 +291,11 @@ def test_other_encoders_have_nothing_to_merge(method):
 # --- what is refused
 
 
-@pytest.mark.parametrize("method", ["lora", "houlsby"])
-def test_a_family_whose_layers_are_not_known_is_refused(distil_bert, method):
-    expected = rf'DistilBertBackbone runs as a whole.*adapter\.method="{method}"'
-    with pytest.raises(UserError, match=expected):
-        add_adapter(Encoder(distil_bert), method=method)
-
-
-def test_bitfit_needs_to_know_no_layers(distil_bert):
-    encoder = Encoder(distil_bert)
-    report = add_adapter(encoder, method="bitfit")
-    assert 0 < report.num_trainable < report.num_total / 5
-    assert kinds(paths(encoder.trainable_weights)) == {"bias", "beta"}
-
-
 def test_bitfit_without_biases_is_refused():
     encoder = build()
     for variable in encoder.weights:
         variable.trainable = variable.path.endswith("kernel")
-    with pytest.raises(UserError, match=r"BertBackbone has no biases to train.*bitfit"):
+    with pytest.raises(UserError, match=r"BERT has no biases to train.*bitfit"):
         add_adapter(encoder, method="bitfit")
 
 

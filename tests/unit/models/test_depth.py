@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 
@@ -82,14 +81,6 @@ def test_thaw_from_top_sets_exactly_the_top(encoder):
 def test_more_layers_than_there_are_is_an_error_that_lists_them(encoder, act, message):
     with pytest.raises(UserError, match=f"(?s){message}"):
         act(encoder)
-
-
-def test_an_unknown_family_is_refused():
-    class Whole(keras.Model):
-        hidden_dim = 8
-
-    with pytest.raises(UserError, match="Whole runs as a whole: its layers are not known"):
-        freeze(Encoder(Whole()), embeddings=True)
 
 
 class TestReinitialize:

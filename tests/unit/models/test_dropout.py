@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasft.errors import UserError
-from kerasft.models.dropout import split_dropouts
 from kerasft.models.encoder import Encoder
 from kerasft.models.presets import load_preset
 
@@ -41,12 +39,6 @@ def test_without_a_rate_of_its_own_the_attention_has_that_of_all():
 
 @pytest.mark.parametrize(("attention", "is_random"), [(0.5, True), (0.0, False)])
 def test_the_attention_really_drops(attention, is_random):
-    """KerasHub asks a copy of the rate: this fails the day it asks another."""
     encoder = Encoder(load_preset("tiny_random", dropout=0.0, attention_dropout=attention).backbone)
     first, second = (np.asarray(encoder(INPUTS, training=True)) for _ in range(2))
     assert bool(np.abs(first - second).max() > 1e-4) is is_random
-
-
-def test_a_backbone_of_unknown_dropouts_is_refused():
-    with pytest.raises(UserError, match=r"not known one by one.*leave model.attention_dropout out"):
-        split_dropouts(object(), dropout=0.1, attention_dropout=0.2)

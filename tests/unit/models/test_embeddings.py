@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.models.embeddings import embed, keep_in_float32
+from kerasft.models.embeddings import keep_in_float32
+from kerasft.models.families.bert import BERT
 
 ROWS, LENGTH, HIDDEN_DIM = 64, 32, 16
 
@@ -28,6 +29,10 @@ def inputs():
         "token_ids": random.integers(0, 50, (ROWS, LENGTH)).astype("int32"),
         "segment_ids": segments,
     }
+
+
+def embed(backbone, *arguments):
+    return BERT.map_layers(backbone).embeddings.run(*arguments)
 
 
 def theirs(backbone, inputs, positions, dtype, training):
@@ -77,7 +82,7 @@ class TestEmbed:
     def test_in_bfloat16_gradients_are_those_of_float32(self, build_backbone, inputs):
         _, exact = output_and_gradients(embed, build_backbone(), inputs)
         backbone = build_backbone("mixed_bfloat16")
-        keep_in_float32(backbone)
+        keep_in_float32(BERT.map_layers(backbone))
         _, gradients = output_and_gradients(embed, backbone, inputs)
         for received, expected in zip(gradients, exact, strict=True):
             assert relative_error(received, expected) < 0.01
@@ -93,7 +98,7 @@ class TestEmbed:
 
         backbone = build_backbone("mixed_bfloat16")
         assert casts(backbone)  # the control
-        keep_in_float32(backbone)
+        keep_in_float32(BERT.map_layers(backbone))
         assert not casts(backbone)
 
     def test_an_offset_is_added(self, build_backbone, inputs):

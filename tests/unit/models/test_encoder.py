@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import keras
-import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasft.errors import UserError
 from kerasft.models.encoder import Encoder
 from kerasft.models.heads import LinearHead
 from kerasft.models.presets import load_preset
@@ -23,17 +20,6 @@ def backbone():
     return load_preset("tiny_random", dropout=0.0).backbone
 
 
-def build_electra(embedding_dim):
-    return keras_hub.models.ElectraBackbone(
-        vocab_size=60,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=8,
-        embedding_dim=embedding_dim,
-        intermediate_dim=16,
-    )
-
-
 def make_inputs(*texts, length=None):
     """Pads texts; the segment of a token is whether its id is odd, so that segments matter."""
     length = length or max(map(len, texts))
@@ -44,17 +30,6 @@ def make_inputs(*texts, length=None):
 
 def largest(difference):
     return np.abs(np.asarray(difference)).max()
-
-
-@pytest.mark.parametrize("embedding_dim", [None, 8, 4])
-def test_equals_the_backbone_s_own_call(backbone, embedding_dim):
-    """BERT, and ELECTRA with and without a projection of its embeddings."""
-    backbone = build_electra(embedding_dim) if embedding_dim else backbone
-    encoder, inputs = Encoder(backbone), make_inputs(FIRST, SECOND)
-    assert encoder.runs_layers
-    expected = backbone(inputs)["sequence_output"]
-    assert largest(encoder(inputs) - expected) < TOLERANCE
-    assert encoder.hidden_dim == expected.shape[-1]
 
 
 class TestPacking:
@@ -138,34 +113,6 @@ class TestPooling:
         paths = [variable.path for variable in encoder.trainable_variables]
         assert sum("pooled_dense" in path for path in paths) == trained
         assert len(paths) == 37 + trained
-
-
-class TestThatRunsWhole:
-    """DistilBERT: no segments, no pooling layer, other embeddings."""
-
-    def test_gives_what_the_backbone_gives(self, distil_bert):
-        encoder, inputs = Encoder(distil_bert), make_inputs(FIRST, SECOND)
-        assert not encoder.runs_layers
-        own = {name: inputs[name] for name in ("token_ids", "padding_mask")}
-        assert largest(encoder(inputs) - distil_bert(own)) < TOLERANCE
-
-    @pytest.mark.parametrize("argument", ["positions", "attention_mask"])
-    def test_refuses_what_needs_its_layers(self, distil_bert, argument):
-        inputs = make_inputs(FIRST)
-        with pytest.raises(UserError, match=r"DistilBertBackbone runs as a whole.*BERT family"):
-            Encoder(distil_bert)(inputs, **{argument: inputs["segment_ids"]})
-
-    def test_refuses_a_pooling_layer_that_it_has_not(self, distil_bert):
-        with pytest.raises(UserError, match=r'no pretrained pooling.*model.pooling="mean"'):
-            Encoder(distil_bert, pooling="pooled")
-
-    def test_trains(self, distil_bert):
-        model = FineTuner(Encoder(distil_bert), LinearHead(2, hidden_dim=8))
-        # Of logits: taken for probabilities they may be clipped, and then have no gradient.
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("sgd", loss, jit_compile=False)
-        batch = tf.nest.map_structure(tf.constant, (make_inputs(FIRST, SECOND), np.array([0, 1])))
-        assert float(model.train_step(batch)["gradient_norm"]) > 0
 
 
 class TestPrecision:

@@ -15,6 +15,7 @@ from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.models.encoder_layer import run_layer
 from kerasft.models.fast.fast_ops import gelu, without_gradients
+from kerasft.models.layer_map import BlockContext
 from kerasft.models.presets import load_preset
 
 HIDDEN = np.random.default_rng(0).normal(size=(3, 7, 24)).astype("float32")
@@ -46,9 +47,7 @@ def outputs_and_gradients(run, layer):
 @pytest.mark.parametrize("masked", [False, True])
 def test_outputs_and_every_gradient_are_keras_hub_s(layer, masked):
     mask = np.tril(np.ones((3, 7, 7), "int32")) if masked else None
-    ours = outputs_and_gradients(
-        lambda x: run_layer(layer, x, padding_mask=PADDING, attention_mask=mask), layer
-    )
+    ours = outputs_and_gradients(lambda x: run_layer(layer, x, BlockContext(PADDING, mask)), layer)
     theirs = outputs_and_gradients(
         lambda x: layer(x, padding_mask=PADDING, attention_mask=mask), layer
     )
@@ -56,18 +55,18 @@ def test_outputs_and_every_gradient_are_keras_hub_s(layer, masked):
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, atol=2e-4, rtol=2e-4)
     unmasked = outputs_and_gradients(  # control
-        lambda x: run_layer(layer, x, padding_mask=np.ones_like(PADDING)), layer
+        lambda x: run_layer(layer, x, BlockContext(np.ones_like(PADDING))), layer
     )
     assert np.abs(unmasked[0] - theirs[0]).max() > 1e-2
 
 
 def test_without_gradients_the_outputs_are_the_same(layer):
-    expected = run_layer(layer, tf.constant(HIDDEN), padding_mask=PADDING)
+    expected = run_layer(layer, tf.constant(HIDDEN), BlockContext(PADDING))
 
     @tf.function
     def run(hidden):
         with without_gradients():
-            return run_layer(layer, hidden, padding_mask=PADDING)
+            return run_layer(layer, hidden, BlockContext(PADDING))
 
     outputs = run(tf.constant(HIDDEN))
     real = PADDING[:, :, np.newaxis].astype("float32")

@@ -27,8 +27,8 @@ def test_a_transformer_encoder_has_the_sublayers_that_are_computed(tools, kind):
             *("MultiHeadAttention", "Dropout", "LayerNormalization"),
             *("Dense", "Dense", "Dropout", "LayerNormalization"),
         ]
-        assert parts.widen.kernel.shape == (8, 16)
-        assert parts.narrow.kernel.shape == (16, 8)
+        assert parts.up.kernel.shape == (8, 16)
+        assert parts.down.kernel.shape == (16, 8)
 
 
 def test_an_attention_has_four_matrices_and_one_dropout(tools):
@@ -40,35 +40,17 @@ def test_an_attention_has_four_matrices_and_one_dropout(tools):
         assert parts.dropout.rate == 0.1
 
 
-def test_the_rate_of_an_attention_is_kept_twice(tools):
-    attention = private.layer_parts(build_layer()).attention
-    with tools.expect_of("keras.layers.MultiHeadAttention", "a rate that it is configured with"):
-        private.set_attention_dropout(attention, 0.3)
-        assert attention.get_config()["dropout"] == 0.3
-        assert private.attention_parts(attention).dropout.rate == 0.3
-
-
-def test_a_path_of_a_matrix_leads_to_the_layer_that_owns_it(tools):
+def test_the_slot_of_a_matrix_is_the_layer_that_owns_it(tools):
     layer = build_layer()
     parts = private.layer_parts(layer)
     attention = private.attention_parts(parts.attention)
-    paths = [path for of_matrix in private.MATRICES.values() for path in of_matrix]
-    with tools.expect_of("keras_hub.layers.TransformerEncoder", "its layers at the known paths"):
-        found = [follow(layer, path) for path in (*paths, *private.HALVES, *private.LAYER_NORMS)]
-        halves = [attention.output, parts.narrow]
-        norms = [parts.attention_norm, parts.feedforward_norm]
-        expected = [*attention[:4], parts.widen, parts.narrow, *halves, *norms]
-        assert list(map(id, found)) == list(map(id, expected))
+    with tools.expect_of("keras_hub.layers.TransformerEncoder", "its layers at the known places"):
+        found = {role: getattr(*slot) for role, slot in private.linear_slots(layer).items()}
+        expected = [*attention[:4], parts.up, parts.down]
+        assert list(found) == ["query", "key", "value", "output", "up", "down"]
+        assert list(map(id, found.values())) == list(map(id, expected))
         kernels = {weight.path for weight in layer.weights if weight.path.endswith("kernel")}
-        assert {
-            dense.kernel.path for dense in found[: len(paths)]
-        } == kernels  # there are no others
-
-
-def follow(layer, path):
-    for name in path:
-        layer = getattr(layer, name)
-    return layer
+        assert {dense.kernel.path for dense in found.values()} == kernels  # there are no others
 
 
 def test_the_tracker_of_a_layer_replaces_a_sublayer_in_its_place(tools):
@@ -84,16 +66,7 @@ def test_the_tracker_of_a_layer_replaces_a_sublayer_in_its_place(tools):
     with tools.expect_of("keras.layers.Layer", "a tracker that can replace a sublayer"):
         private.replace_sublayer(parent, "first", other)
         assert parent.first is other
-        assert list(private.all_sublayers(parent)) == [other, parent.second]
         assert [id(w) for w in parent.weights] == [id(w) for w in other.weights]
-
-
-def test_a_layer_lists_the_layers_inside_it_at_every_depth(tools):
-    with tools.expect_of("keras.layers.Layer", "a list of all layers inside it"):
-        layer = build_layer()
-        listed = set(map(id, private.all_sublayers(layer)))
-        parts = private.layer_parts(layer)
-        assert {id(parts.widen), id(private.attention_parts(parts.attention).query)} <= listed
 
 
 def test_a_weight_may_be_told_to_be_read_without_a_cast(tools):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from kerasft.errors import UserError
-from kerasft.models.tiny_random import build_backbone
 from kerasft.runs.model import performance
 from kerasft.runs.model.performance import attention_chunk, choose_kernels, length_multiple
 
@@ -26,12 +23,7 @@ LONG = {"model.sequence_length": 1024}
     ],
 )
 def test_attention_is_computed_in_chunks_where_texts_are_long(make_recipe, overrides, expected):
-    preset = SimpleNamespace(backbone=build_backbone())
-    assert attention_chunk(make_recipe(overrides), preset) == expected
-
-
-def test_a_backbone_that_runs_whole_is_left_alone(make_recipe):
-    assert attention_chunk(make_recipe(LONG), SimpleNamespace(backbone=object())) == 0
+    assert attention_chunk(make_recipe(overrides)) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import tf_optimizer
 
-from kerasft.errors import UserError
 from kerasft.models import checkpointing
 from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.depth import freeze
@@ -146,11 +145,3 @@ def test_the_second_pass_is_computed_and_after_the_gradient_from_above(tools, mo
     assert count(True) == plain + 3
     monkeypatch.setattr(checkpointing, "_known_after", lambda upstream, tensors: tensors)
     assert count(True) == plain  # control: TensorFlow merges both passes, and keeps the first's
-
-
-def test_layers_that_are_not_known_are_refused():
-    class Whole:
-        dtype_policy = "float32"
-
-    with pytest.raises(UserError, match=r"(?s)runs as a whole.*performance\.gradient_checkpoint"):
-        Encoder(Whole(), gradient_checkpointing=True)

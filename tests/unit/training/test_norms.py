@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +9,6 @@ import tensorflow as tf
 from kerasft.models.adapters.adapter import add_adapter
 from kerasft.models.encoder import Encoder
 from kerasft.training.loop.loop import train_steps
-from kerasft.training.step.norms import layer_names
 from kerasft.training.step.optimizer import AdamW
 
 CLIPNORM = 0.05
@@ -144,13 +141,3 @@ def test_a_lora_is_measured_by_what_it_adds(adapted):
     assert set(told[0].norms) == set(norms)
     # The encoder itself is frozen: its embeddings are none of what is trained.
     assert "weight_norm/embeddings" not in norms
-
-
-def test_an_encoder_that_runs_whole_is_one_layer():
-    head, other = (types.SimpleNamespace(path=path) for path in ("head/kernel", "x/kernel"))
-    model = types.SimpleNamespace(
-        encoder=types.SimpleNamespace(runs_layers=False),
-        head=types.SimpleNamespace(weights=[head]),
-        trainable_variables=[other, head],
-    )
-    assert layer_names(model) == ["encoder", "head"]

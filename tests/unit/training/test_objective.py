@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasft.models.embeddings import EMBEDDING_OFFSET
 from kerasft.tasks.losses import class_divergence
-from kerasft.training.step.objective import EMBEDDING_OFFSET, Objective, compute_gradients
+from kerasft.training.step.objective import Objective, compute_gradients
 
 
 def build(tools, objective, *, dropout=0.0):

@@ -8,11 +8,10 @@ import pytest
 
 from kerasft.errors import UserError
 from kerasft.models.encoder import Encoder
-from kerasft.models.private import MATRICES
-from kerasft.models.sublayers import find_places
+from kerasft.models.layer_map import find_places
 
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
-PATHS = [path for paths in MATRICES.values() for path in paths]
+ROLES = ("query", "key", "value", "output", "up", "down")
 
 
 class StandIn(keras.layers.Layer):
@@ -45,7 +44,7 @@ def test_a_stand_in_is_listed_in_its_place_and_every_weight_once():
     for place in _places(encoder):
         place.put(StandIn(place.layer))
     weights = names(encoder)
-    assert len(set(weights)) == len(weights) == len(before) + 2 * len(PATHS)
+    assert len(set(weights)) == len(weights) == len(before) + 2 * len(ROLES)
     assert len({path for _, path in weights}) == len(weights)
     assert [weight for weight in weights if weight in before] == before  # in their order
     assert set(map(id, encoder.trainable_weights)) | set(
@@ -82,13 +81,13 @@ def test_control_setting_the_attribute_alone_is_refused_by_keras():
         setattr(place.parent, place.attribute, stand_in)
 
 
-def test_layers_of_another_kind_are_refused_by_name():
+def test_a_matrix_that_a_block_has_not_is_refused_by_name():
     encoder = build_bert()
-    encoder.backbone.transformer_layers = [keras.layers.Dense(8, name="x")]
-    expected = r"not known: Dense has no _self_attention_layer\._query_dense\..*TransformerEncoder"
+    del encoder.layer_map.blocks[1].linears["key"]
+    expected = "BERT has no separate .key. matrix.*Received: 'a test'.*Expected: query, key, value"
     with pytest.raises(UserError, match=expected):
-        find_places(encoder, PATHS, what="a test")
+        _places(encoder)
 
 
 def _places(encoder):
-    return find_places(encoder, PATHS, what="a test")
+    return find_places(encoder, ROLES, what="a test")
