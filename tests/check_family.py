@@ -34,7 +34,7 @@ from kerasft.training.step.optimizer import AdamW
 from tests.conftest import op_names
 
 NUM_LAYERS, HIDDEN_DIM, VOCABULARY_SIZE = 2, 16, 60
-LENGTHS = (9, 5, 1)
+LENGTHS, LABELS = (9, 5, 1, 7, 3, 8), (0, 1, 1, 0, 1, 0)
 TASK = Classification(("neg", "pos"))
 
 
@@ -78,7 +78,7 @@ class Case(NamedTuple):
         return model
 
 
-def inputs_of_three():
+def _inputs():
     """Texts of `LENGTHS`; the segment of a token is whether its id is odd."""
     rows = np.random.default_rng(2).integers(5, VOCABULARY_SIZE, (len(LENGTHS), max(LENGTHS)))
     mask = np.arange(max(LENGTHS)) < np.array(LENGTHS)[:, None]
@@ -86,9 +86,9 @@ def inputs_of_three():
     return {"token_ids": rows, "segment_ids": rows % 2, "padding_mask": mask}
 
 
-INPUTS = inputs_of_three()
+INPUTS = _inputs()
 BATCH = tf.nest.map_structure(
-    tf.constant, (INPUTS, np.array([0, 1, 1], "int32"), np.ones(len(LENGTHS), "float32"))
+    tf.constant, (INPUTS, np.array(LABELS, "int32"), np.ones(len(LENGTHS), "float32"))
 )
 
 

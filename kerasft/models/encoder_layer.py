@@ -25,19 +25,19 @@ from kerasft.models.fast.fast_ops import (
 )
 from kerasft.models.fast.kernel_ops import kernels_for
 from kerasft.models.layer_map import Block, BlockContext, Place
-from kerasft.models.private import attention_parts, layer_parts, linear_slots
+from kerasft.models.private import transformer_parts
 
 
 def transformer_block(layer) -> Block:
     """Describes a built `keras_hub.layers.TransformerEncoder` that normalizes after each half."""
-    parts = layer_parts(layer)
+    parts = transformer_parts(layer)
     return Block(
         functools.partial(run_layer, layer),
         layers=(layer,),
-        linears={role: Place(*slot) for role, slot in linear_slots(layer).items()},
-        attention_dropouts=(attention_parts(parts.attention).dropout,),
-        dropouts=(parts.attention_dropout, parts.feedforward_dropout),
-        norms=(parts.attention_norm, parts.feedforward_norm),
+        linears={role: Place(*slot) for role, slot in parts.linears.items()},
+        attention_dropouts=(parts.attention_dropout,),
+        dropouts=parts.dropouts,
+        norms=parts.norms,
     )
 
 
@@ -53,25 +53,20 @@ def run_layer(layer, hidden, context: BlockContext, training=None):
     mask = tf.cast(context.padding_mask, tf.bool)[:, tf.newaxis, :]
     if context.attention_mask is not None:
         mask = mask & tf.cast(context.attention_mask, tf.bool)
-    parts = layer_parts(layer)
-    attended = _attend(parts.attention, hidden, mask, training, context.attention_chunk)
-    hidden = _add_norm(parts.attention_dropout, parts.attention_norm, attended, hidden, training)
-    outputs = _project(parts.down, _project(parts.up, hidden))
-    return _add_norm(parts.feedforward_dropout, parts.feedforward_norm, outputs, hidden, training)
-
-
-def _attend(attention: keras.layers.MultiHeadAttention, hidden, mask, training, chunk: int):
-    """Returns the projected attention output of every token."""
-    parts = attention_parts(attention)
+    parts = transformer_parts(layer)
+    linears = {role: getattr(*slot) for role, slot in parts.linears.items()}
+    rate = parts.attention_dropout.rate if training else 0.0
+    seed = next_seed(parts.attention_dropout.seed_generator) if rate else None
     query, key, value = (
-        swap_tokens_and_heads(_project(dense, hidden))
-        for dense in (parts.query, parts.key, parts.value)
+        swap_tokens_and_heads(_project(linears[role], hidden)) for role in ("query", "key", "value")
     )
-    query *= ops.cast(1 / math.sqrt(parts.key_dim), query.dtype)
-    rate = parts.dropout.rate if training else 0.0
-    seed = next_seed(parts.dropout.seed_generator) if rate else None
+    query *= ops.cast(1 / math.sqrt(query.shape[-1]), query.dtype)
+    chunk = context.attention_chunk
     gathered = attend(query, key, value, mask, dropout=rate, seed=seed, chunk=chunk)
-    return _project(parts.output, swap_tokens_and_heads(gathered))
+    outputs = _project(linears["output"], swap_tokens_and_heads(gathered))
+    hidden = _add_norm(parts.dropouts[0], parts.norms[0], outputs, hidden, training)
+    outputs = _project(linears["down"], _project(linears["up"], hidden))
+    return _add_norm(parts.dropouts[1], parts.norms[1], outputs, hidden, training)
 
 
 def _project(dense, inputs):

@@ -233,13 +233,11 @@ def _load_vocabulary(name: str, origin: str) -> tuple[list[str], bool]:
 
 def _not_word_piece(name: str, reader: str) -> UserError:
     """Builds the error for a preset whose tokenizer is not supported."""
-    from kerasft.models.families.registry import family_names
-
     return UserError(
         f'The preset "{name}" does not read WordPiece.',
         received=reader,
-        expected=f"a WordPiece tokenizer ({family_names()}): the text graph that is served with "
-        "the model exists for WordPiece only",
+        expected="a WordPiece tokenizer, as BERT has: the text graph that is served with the model "
+        "exists for WordPiece only",
         fix=f'choose such a preset, for example model.preset="{DEFAULT_PRESET}".',
     )
 
@@ -285,12 +283,10 @@ def _converter_of(origin: str) -> Converter | None:
 
 def _cannot_load(name: str, origin: str, part: str, error: Exception) -> UserError:
     """Builds the error for a preset whose files are incomplete, damaged or unreachable."""
-    from kerasft.models.families.registry import family_names
-
     return UserError(
         f'Cannot load the {part} of preset "{name}" from {origin}: '
         f"{type(error).__name__}: {first_line(error)}",
-        expected=f"a complete preset of the family {family_names()}",
+        expected="a complete preset of a supported family",
         fix="download or install it again, check the network, or choose another model.preset.",
     )
 

@@ -12,68 +12,41 @@ if TYPE_CHECKING:  # `kerasft presets` reads this file, and takes no seconds
     import keras
 
 
-class LayerParts(NamedTuple):
-    """The sublayers of a transformer layer, in the order in which a batch passes them."""
+class TransformerParts(NamedTuple):
+    """The sublayers of a transformer layer; of two, that of the attention is the first.
 
-    attention: keras.layers.MultiHeadAttention
+    Args:
+        linears: Owner and attribute of each matrix, by role.
+        attention_dropout: The dropout of attention weights.
+        dropouts: Those of both outputs.
+        norms: Applied to both sums.
+    """
+
+    linears: dict[str, tuple[keras.layers.Layer, str]]
     attention_dropout: keras.layers.Dropout
-    attention_norm: keras.layers.LayerNormalization
-    up: keras.layers.Layer
-    down: keras.layers.Layer
-    feedforward_dropout: keras.layers.Dropout
-    feedforward_norm: keras.layers.LayerNormalization
+    dropouts: tuple[keras.layers.Dropout, keras.layers.Dropout]
+    norms: tuple[keras.layers.LayerNormalization, keras.layers.LayerNormalization]
 
 
-class AttentionParts(NamedTuple):
-    """The sublayers of an attention, the key width of a head, and the dropout of its weights."""
+def transformer_parts(layer) -> TransformerParts:
+    """Expects these attributes of a built `keras_hub.layers.TransformerEncoder`.
 
-    query: keras.layers.Layer
-    key: keras.layers.Layer
-    value: keras.layers.Layer
-    output: keras.layers.Layer
-    key_dim: int
-    dropout: keras.layers.Dropout
-
-
-def layer_parts(layer) -> LayerParts:
-    """Expects these seven sublayers of a built `keras_hub.layers.TransformerEncoder`."""
-    return LayerParts(
-        layer._self_attention_layer,
-        layer._self_attention_dropout,
-        layer._self_attention_layer_norm,
-        layer._feedforward_intermediate_dense,
-        layer._feedforward_output_dense,
-        layer._feedforward_dropout,
-        layer._feedforward_layer_norm,
-    )
-
-
-def attention_parts(attention: keras.layers.MultiHeadAttention) -> AttentionParts:
-    """Expects these sublayers and this width of a built `keras.layers.MultiHeadAttention`."""
-    return AttentionParts(
-        attention._query_dense,
-        attention._key_dense,
-        attention._value_dense,
-        attention._output_dense,
-        attention._key_dim,
-        attention._dropout_layer,
-    )
-
-
-def linear_slots(layer) -> dict[str, tuple[keras.layers.Layer, str]]:
-    """Expects these attributes of a `TransformerEncoder` and its attention to hold its matrices.
-
-    Returns the owner and the attribute of each, by role.
+    Its attention is a `keras.layers.MultiHeadAttention`.
     """
     attention = layer._self_attention_layer
-    return {
-        "query": (attention, "_query_dense"),
-        "key": (attention, "_key_dense"),
-        "value": (attention, "_value_dense"),
-        "output": (attention, "_output_dense"),
-        "up": (layer, "_feedforward_intermediate_dense"),
-        "down": (layer, "_feedforward_output_dense"),
-    }
+    return TransformerParts(
+        linears={
+            "query": (attention, "_query_dense"),
+            "key": (attention, "_key_dense"),
+            "value": (attention, "_value_dense"),
+            "output": (attention, "_output_dense"),
+            "up": (layer, "_feedforward_intermediate_dense"),
+            "down": (layer, "_feedforward_output_dense"),
+        },
+        attention_dropout=attention._dropout_layer,
+        dropouts=(layer._self_attention_dropout, layer._feedforward_dropout),
+        norms=(layer._self_attention_layer_norm, layer._feedforward_layer_norm),
+    )
 
 
 def replace_sublayer(parent: keras.layers.Layer, attribute: str, layer: keras.layers.Layer) -> None:

@@ -22,12 +22,6 @@ def family_of(backbone: object) -> Family:
             return family
     raise UserError(
         f"{type(backbone).__name__} is not supported: its layers are unknown.",
-        expected=f"a preset of the family {family_names()}",
+        expected=f"an encoder of one of the families {', '.join(f.name for f in FAMILIES)}",
         fix="set another model.preset.",
     )
-
-
-def family_names() -> str:
-    """Returns the names, for messages: `BERT, DistilBERT or ELECTRA`."""
-    *first, last = (family.name for family in FAMILIES)
-    return f"{', '.join(first)} or {last}"

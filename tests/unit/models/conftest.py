@@ -12,13 +12,16 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "##s", 
 _HIDDEN_DIM, _INTERMEDIATE_DIM, _POSITIONS = 8, 16, 16
 
 
-def _bert_weights():
-    """Random weights under the names of Hugging Face's BertModel, of one layer."""
+def _weights(embedding_dim=_HIDDEN_DIM):
+    """Random weights under the names of Hugging Face's BertModel, of one layer.
+
+    ElectraModel has the same, and a projection where its embeddings are narrower.
+    """
     layer = "encoder.layer.0"
     shapes = {
-        "embeddings.word_embeddings.weight": (len(VOCABULARY), _HIDDEN_DIM),
-        "embeddings.position_embeddings.weight": (_POSITIONS, _HIDDEN_DIM),
-        "embeddings.token_type_embeddings.weight": (2, _HIDDEN_DIM),
+        "embeddings.word_embeddings.weight": (len(VOCABULARY), embedding_dim),
+        "embeddings.position_embeddings.weight": (_POSITIONS, embedding_dim),
+        "embeddings.token_type_embeddings.weight": (2, embedding_dim),
     }
     dense = {
         f"{layer}.attention.self.query": (_HIDDEN_DIM, _HIDDEN_DIM),
@@ -29,8 +32,11 @@ def _bert_weights():
         f"{layer}.output.dense": (_HIDDEN_DIM, _INTERMEDIATE_DIM),
         "pooler.dense": (_HIDDEN_DIM, _HIDDEN_DIM),
     }
-    norms = ("embeddings", f"{layer}.attention.output", f"{layer}.output")
+    norms = (f"{layer}.attention.output", f"{layer}.output")
     dense |= {f"{name}.LayerNorm": (_HIDDEN_DIM,) for name in norms}
+    dense["embeddings.LayerNorm"] = (embedding_dim,)
+    if embedding_dim != _HIDDEN_DIM:
+        dense["embeddings_project"] = (_HIDDEN_DIM, embedding_dim)
     for name, shape in dense.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     random = np.random.default_rng(1)
@@ -41,7 +47,7 @@ def _bert_weights():
 def bert_folder(tmp_path):
     """Makes a BERT of one layer; arguments overwrite or add to its config.json."""
 
-    def make(folder=None, **config):
+    def make(folder=None, weights=None, **config):
         folder = folder or tmp_path / "bert"
         folder.mkdir(parents=True)
         settings = {
@@ -58,8 +64,29 @@ def bert_folder(tmp_path):
         (folder / "vocab.txt").write_text("\n".join(VOCABULARY))
         tokenizer = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
         (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
-        save_file(_bert_weights(), folder / "model.safetensors")
+        save_file(_weights() if weights is None else weights, folder / "model.safetensors")
         return folder
+
+    return make
+
+
+@pytest.fixture
+def electra_folder(bert_folder, tmp_path):
+    """Makes an ELECTRA of one layer as Hugging Face saves it; returns its folder and weights.
+
+    `prefix` is that of a model with a head.
+    """
+
+    def make(*, embedding_dim, prefix="", **config):
+        weights = _weights(embedding_dim)
+        own = {prefix + name: w for name, w in weights.items() if not name.startswith("pooler")}
+        settings = {
+            "model_type": "electra",
+            "embedding_size": embedding_dim,
+            "hidden_dropout_prob": 0.1,
+            "type_vocab_size": 2,
+        }
+        return bert_folder(tmp_path / "electra", weights=own, **settings | config), weights
 
     return make
 

@@ -103,7 +103,7 @@ def test_the_random_pooling_layer_of_an_electra_is_not_trained(make_case):
 
 def test_a_backbone_of_no_family_is_refused():
     backbone = keras_hub.models.RobertaBackbone(vocabulary_size=VOCABULARY_SIZE, **SIZES)
-    expected = "RobertaBackbone is not supported.*family BERT, DistilBERT or ELECTRA.*model.preset"
+    expected = "RobertaBackbone is not supported.*families BERT, DistilBERT, ELECTRA.*model.preset"
     with pytest.raises(UserError, match=expected):
         Encoder(backbone)
 

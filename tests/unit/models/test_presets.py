@@ -12,6 +12,7 @@ from huggingface_hub.errors import HFValidationError
 
 from kerasft.errors import UserError
 from kerasft.models import presets
+from kerasft.models.encoder import Encoder
 from kerasft.models.fast.fast_ops import gelu
 from kerasft.models.presets import DEFAULT_PRESET, find_preset, load_preset
 
@@ -183,6 +184,78 @@ class TestLocalFolder:
             load_preset(str(roberta_folder))
 
 
+def electra_by_hand(weights, token_ids, segment_ids, num_heads=2):
+    """ELECTRA's hidden vectors of one unpadded text, in NumPy, from Hugging Face's weights."""
+
+    def dense(x, name):
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    def norm(x, name):
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12)
+        return x * weights[f"{name}.LayerNorm.weight"] + weights[f"{name}.LayerNorm.bias"]
+
+    def heads(x):
+        return np.moveaxis(x.reshape(len(x), num_heads, -1), 1, 0)
+
+    x = weights["embeddings.word_embeddings.weight"][token_ids]
+    x = x + weights["embeddings.position_embeddings.weight"][: len(token_ids)]
+    x = norm(x + weights["embeddings.token_type_embeddings.weight"][segment_ids], "embeddings")
+    if "embeddings_project.weight" in weights:
+        x = dense(x, "embeddings_project")
+    layer = "encoder.layer.0"
+    names = ("query", "key", "value")
+    query, key, value = (heads(dense(x, f"{layer}.attention.self.{name}")) for name in names)
+    scores = np.exp(query @ np.moveaxis(key, 1, 2) / np.sqrt(query.shape[-1]))
+    attended = np.moveaxis(scores / scores.sum(-1, keepdims=True) @ value, 0, 1).reshape(x.shape)
+    x = norm(x + dense(attended, f"{layer}.attention.output.dense"), f"{layer}.attention.output")
+    up = dense(x, f"{layer}.intermediate.dense")
+    up = np.asarray(tf.nn.gelu(up, approximate=False))
+    return norm(x + dense(up, f"{layer}.output.dense"), f"{layer}.output")
+
+
+class TestElectraOfHuggingFace:
+    """KerasHub converts none."""
+
+    @pytest.mark.parametrize(
+        ("embedding_dim", "prefix"), [(8, ""), (8, "electra."), (4, "electra."), (4, "")]
+    )
+    def test_computes_what_its_weights_say(self, electra_folder, embedding_dim, prefix):
+        folder, weights = electra_folder(embedding_dim=embedding_dim, prefix=prefix)
+        encoder = Encoder(load_preset(str(folder)).backbone)
+        ids, segments = np.array([2, 5, 6, 9, 3]), np.array([0, 0, 1, 1, 1])
+        inputs = {"token_ids": ids, "segment_ids": segments, "padding_mask": ids > 0}
+        received = encoder({k: v[None].astype("int32") for k, v in inputs.items()})[0]
+        expected = electra_by_hand(weights, ids, segments)
+        np.testing.assert_allclose(received, expected, atol=2e-5)
+        other = electra_by_hand(weights, ids, 1 - segments)  # control
+        assert np.abs(other - expected).max() > 1e-2
+
+    def test_has_the_checkpoint_s_settings(self, electra_folder, bert_vocabulary):
+        folder, _ = electra_folder(embedding_dim=4)
+        preset = load_preset(str(folder), dtype="mixed_bfloat16")
+        assert (preset.vocabulary, preset.lowercase) == (bert_vocabulary, True)
+        assert preset.backbone.dropout == 0.1
+        assert preset.backbone.dtype_policy.name == "mixed_bfloat16"
+        assert load_preset(str(folder), dropout=0.25).backbone.dropout == 0.25
+        assert intermediate(preset.backbone).activation is gelu
+        (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+        assert load_preset(str(folder)).lowercase is False
+
+    def test_is_the_same_each_time(self, electra_folder):
+        """The pooling layer, which no checkpoint has, is not random."""
+        folder, _ = electra_folder(embedding_dim=4)
+        first, second = (load_preset(str(folder)).backbone.weights for _ in range(2))
+        for ours, theirs in zip(first, second, strict=True):
+            assert np.array_equal(ours.numpy(), theirs.numpy())
+
+    @pytest.mark.parametrize("missing", ["vocab.txt", "model.safetensors"])
+    def test_a_missing_file_is_named(self, electra_folder, missing):
+        folder, _ = electra_folder(embedding_dim=4)
+        (folder / missing).unlink()
+        with pytest.raises(UserError, match=rf"Cannot load the .* of preset.*{missing}"):
+            load_preset(str(folder))
+
+
 class TestHub:
     def test_repository_is_downloaded(self, hub, bert_folder):
         folder = bert_folder()
@@ -235,6 +308,55 @@ class TestNames:
         names = presets.known_preset_names()
         assert {DEFAULT_PRESET, "tiny_random", "bert_base_en_uncased"} < set(names)
         assert not any(name.startswith(("roberta", "albert")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "is_exact"),
+    [
+        ("DistilBert", {"vocabulary_size": 10}, True),
+        ("Electra", {"vocab_size": 10, "embedding_dim": 4}, False),
+    ],
+)
+def test_a_folder_of_another_family_in_keras_hub_s_layout(
+    tmp_path, bert_vocabulary, family, sizes, is_exact
+):
+    """KerasHub's exact GELU is computed by ours, which is faster; its approximate one stays."""
+    import keras_hub
+
+    sizes |= {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
+    backbone = getattr(keras_hub.models, f"{family}Backbone")(**sizes)
+    tokenizer = getattr(keras_hub.models, f"{family}Tokenizer")(bert_vocabulary, lowercase=True)
+    backbone.save_to_preset(str(tmp_path))
+    tokenizer.save_to_preset(str(tmp_path))
+    preset = load_preset(str(tmp_path), dropout=0.2, attention_dropout=0.1)
+    ids = np.array([[2, 5, 6, 9, 3]], "int32")
+    inputs = {"token_ids": ids, "segment_ids": ids % 2, "padding_mask": ids // ids}
+    np.testing.assert_allclose(
+        Encoder(preset.backbone)(inputs), Encoder(backbone)(inputs), atol=1e-6
+    )
+    assert (intermediate(preset.backbone).activation is gelu) is is_exact
+    assert (preset.lowercase, preset.vocabulary) == (True, bert_vocabulary)
+
+
+def test_a_preset_that_reads_wordpiece_but_is_of_no_known_family_is_refused(
+    tmp_path, bert_vocabulary
+):
+    import keras_hub
+
+    backbone = keras_hub.models.RoformerV2Backbone(
+        vocabulary_size=10,
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        head_size=4,
+    )
+    backbone.save_to_preset(str(tmp_path))
+    keras_hub.models.RoformerV2Tokenizer(bert_vocabulary).save_to_preset(str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"RoformerV2Backbone is not supported.*DistilBERT, ELECTRA"
+    ):
+        load_preset(str(tmp_path))
 
 
 def test_a_folder_in_keras_hub_s_layout(tmp_path, bert_folder):

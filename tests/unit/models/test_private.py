@@ -21,36 +21,23 @@ def build_layer(kind="bert"):
 
 @pytest.mark.parametrize("kind", ["bert", "electra"])
 def test_a_transformer_encoder_has_the_sublayers_that_are_computed(tools, kind):
-    with tools.expect_of("keras_hub.layers.TransformerEncoder", "the seven known sublayers"):
-        parts = private.layer_parts(build_layer(kind))
-        assert [type(part).__name__ for part in parts] == [
-            *("MultiHeadAttention", "Dropout", "LayerNormalization"),
-            *("Dense", "Dense", "Dropout", "LayerNormalization"),
-        ]
-        assert parts.up.kernel.shape == (8, 16)
-        assert parts.down.kernel.shape == (16, 8)
-
-
-def test_an_attention_has_four_matrices_and_one_dropout(tools):
-    attention = private.layer_parts(build_layer()).attention
-    with tools.expect_of("keras.layers.MultiHeadAttention", "the four known matrices"):
-        parts = private.attention_parts(attention)
-        assert [dense.kernel.shape for dense in parts[:4]] == [(8, 2, 4)] * 3 + [(2, 4, 8)]
-        assert parts.key_dim == 4
-        assert parts.dropout.rate == 0.1
-
-
-def test_the_slot_of_a_matrix_is_the_layer_that_owns_it(tools):
-    layer = build_layer()
-    parts = private.layer_parts(layer)
-    attention = private.attention_parts(parts.attention)
-    with tools.expect_of("keras_hub.layers.TransformerEncoder", "its layers at the known places"):
-        found = {role: getattr(*slot) for role, slot in private.linear_slots(layer).items()}
-        expected = [*attention[:4], parts.up, parts.down]
-        assert list(found) == ["query", "key", "value", "output", "up", "down"]
-        assert list(map(id, found.values())) == list(map(id, expected))
+    layer = build_layer(kind)
+    with tools.expect_of("keras_hub.layers.TransformerEncoder", "its sublayers as known"):
+        parts = private.transformer_parts(layer)
+        assert parts.attention_dropout.rate == 0.1
+        assert [type(part).__name__ for part in parts.dropouts] == ["Dropout"] * 2
+        assert [type(part).__name__ for part in parts.norms] == ["LayerNormalization"] * 2
+        found = {role: getattr(*slot) for role, slot in parts.linears.items()}
+        assert {role: tuple(dense.kernel.shape) for role, dense in found.items()} == {
+            **dict.fromkeys(("query", "key", "value"), (8, 2, 4)),
+            "output": (2, 4, 8),
+            "up": (8, 16),
+            "down": (16, 8),
+        }
         kernels = {weight.path for weight in layer.weights if weight.path.endswith("kernel")}
         assert {dense.kernel.path for dense in found.values()} == kernels  # there are no others
+        norms = {weight.path for norm in parts.norms for weight in norm.weights}
+        assert norms == {w.path for w in layer.weights if w.path.endswith(("gamma", "beta"))}
 
 
 def test_the_tracker_of_a_layer_replaces_a_sublayer_in_its_place(tools):
