@@ -441,8 +441,8 @@ TECHNIQUES = {
     "`performance.attention_chunk`": check_attention_chunk,
     "`performance.kernels`": check_kernels,
     "`performance.lazy_embeddings`": check_lazy_rows,
-    '`export.quantize = "int8"` or `"float16"`': check_int8,
-    '`export.quantize = "bfloat16"`': check_bfloat16,
+    "`kerasft export --quantize int8` or `float16`": check_int8,
+    "`kerasft export --quantize bfloat16`": check_bfloat16,
 }
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -29,9 +31,12 @@ def keras_hub_layers(encoder) -> Iterator[None]:
     """Lets the encoder run KerasHub's own layers while it is entered."""
     import keras
 
-    def run_layer(layer, hidden, *, padding_mask, attention_mask, training, attention_chunk):
+    def run_layer(layer, hidden, context, training):
         return layer(
-            hidden, padding_mask=padding_mask, attention_mask=attention_mask, training=training
+            hidden,
+            padding_mask=context.padding_mask,
+            attention_mask=context.attention_mask,
+            training=training,
         )
 
     def normalize(layer, inputs):
@@ -43,17 +48,21 @@ def keras_hub_layers(encoder) -> Iterator[None]:
     def exact_gelu(features):
         return keras.activations.gelu(features, approximate=False)
 
-    layers = [x._feedforward_intermediate_dense for x in encoder.backbone.transformer_layers]
+    layer_map = encoder.layer_map
+    layers = [block.linears["up"].layer for block in layer_map.blocks]
     ours = [layer.activation for layer in layers]
     for layer in layers:
         layer.activation = exact_gelu
+    blocks = tuple(
+        dataclasses.replace(block, run=functools.partial(run_layer, *block.layers))
+        for block in layer_map.blocks
+    )
+    encoder.layer_map = dataclasses.replace(layer_map, blocks=blocks)
     try:
-        with (
-            mock.patch("kerasft.models.encoder.run_layer", run_layer),
-            mock.patch.multiple("kerasft.models.embeddings", normalize=normalize, drop=drop),
-        ):
+        with mock.patch.multiple("kerasft.models.embeddings", normalize=normalize, drop=drop):
             yield
     finally:
+        encoder.layer_map = layer_map
         for layer, activation in zip(layers, ours, strict=True):
             layer.activation = activation
 

@@ -251,6 +251,38 @@ def test_the_sources_keep_the_house_rules():
     assert [f for module, source, _ in FILES for f in find_source_faults(source, module)] == []
 
 
+# Of the backbones of KerasHub: their attributes and their classes.
+FAMILY_NAMES = re.compile(
+    r"(token|position|segment)_embedding|embeddings_(add|layer_norm|dropout|projection)"
+    r"|transformer_layers|pooled_dense|(Bert|DistilBert|Electra)(Backbone|Tokenizer)"
+)
+NAME_FAMILIES = ("kerasft.models.families.", "kerasft.models.tiny_random")  # a preset of its own
+
+
+def find_family_names(source: str) -> list[str]:
+    """Lists what only the file of a family may name: as an attribute, a name or a string."""
+    nodes = ast.walk(ast.parse(source))
+    names = (
+        getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "value", None)
+        for node in nodes
+    )
+    return [name for name in names if isinstance(name, str) and FAMILY_NAMES.fullmatch(name)]
+
+
+def test_only_the_file_of_a_family_names_its_layers():
+    found = {module: find_family_names(source) for module, source, _ in FILES}
+    names = {module for module, names in found.items() if names}
+    assert {name for name in names if not name.startswith(NAME_FAMILIES)} == set()
+    assert names >= {"kerasft.models.families.electra", "kerasft.models.tiny_random"}
+
+
+@pytest.mark.parametrize(
+    "source", ["x.backbone.transformer_layers", "hasattr(x, 'pooled_dense')", "k.BertBackbone()"]
+)
+def test_a_layer_that_is_named_elsewhere_is_seen(source):
+    assert len(find_family_names(source)) == 1
+
+
 def test_the_pipelines_package_holds_a_docstring_only():
     (source,) = (source for module, source, _ in FILES if module == "kerasft.pipelines")
     assert [type(node) for node in ast.parse(source).body] == [ast.Expr]

@@ -23,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from kerasft.errors import UserError
 from kerasft.run_dir import check_disk_space, telling_os_errors, to_json
+from kerasft.training.step.lazy_rows import COUNTS_NAME, initial_counts
 
 BEST = "best"
 _NUMBERED = re.compile(r"seed_generator_\d+")
@@ -201,9 +202,22 @@ def restore(path: Path, variables: Sequence) -> dict[str, Any]:
         UserError: If it belongs to another model.
     """
     state, values = read_checkpoint(path)
+    if not any(name.endswith(COUNTS_NAME) for name in values):
+        variables = _without_lazy_counts(variables)
     _check_same(path, values, _named(variables))
     assign_named(variables, values)
     return state
+
+
+def _without_lazy_counts(variables: Sequence) -> list:
+    """Returns the variables without the pending steps of a table, which are set to none.
+
+    Earlier versions updated the whole table of every family but BERT and ELECTRA.
+    """
+    for variable in variables:
+        if variable.path.endswith(COUNTS_NAME):
+            variable.assign(initial_counts(variable.shape[0]))
+    return [variable for variable in variables if not variable.path.endswith(COUNTS_NAME)]
 
 
 def named_values(variables: Sequence) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import keras
 import tensorflow as tf
 
-from kerasft.training.step.lazy_rows import NUM_COUNTS, LazyRows, initial_counts
+from kerasft.training.step.lazy_rows import COUNTS_NAME, NUM_COUNTS, LazyRows, initial_counts
 from kerasft.training.step.private import variable_index
 
 Made = TypeVar("Made")
@@ -93,7 +93,7 @@ class FusedAdam(SharedScalars, keras.optimizers.Optimizer):
 
         `weight_decay` is per step and unit of the table's learning rate.
         """
-        counts = self.add_variable((variable.shape[0], NUM_COUNTS), name="lazy_counts")
+        counts = self.add_variable((variable.shape[0], NUM_COUNTS), name=COUNTS_NAME)
         counts.assign(initial_counts(variable.shape[0]))
         self.lazy_rows = LazyRows(
             *(variable, self._momentums[index], self._velocities[index], counts),

@@ -25,6 +25,7 @@ _START = (
     0.0,  # the sum of log(1 - rate * decay)
 )
 NUM_COUNTS = len(_START)
+COUNTS_NAME = "lazy_counts"  # of the optimizer's variable
 
 
 class LazyRows:

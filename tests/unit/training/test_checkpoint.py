@@ -26,6 +26,7 @@ from kerasft.training.checkpoints.checkpoint import (
 )
 from kerasft.training.checkpoints.writer import CheckpointWriter
 from kerasft.training.loop.fit import checkpointed_variables
+from kerasft.training.step.averaging import counted_weights
 from kerasft.training.step.optimizer import AdamW
 
 
@@ -115,6 +116,26 @@ class TestOfAModel:
         assert (ours != theirs) is other_seeds
         weights = zip(*(values_of(model.weights) for model in (trained, resumed)), strict=True)
         assert all(np.array_equal(*pair) for pair in weights) is not other_seeds
+
+
+def test_a_checkpoint_from_before_a_table_was_lazy_is_resumed(tools, tmp_path):
+    """DistilBERT's table was updated whole by earlier versions."""
+    table = "token_embedding/embeddings"
+    old, new, undisturbed = (
+        tools.build_tuner(AdamW(1e-2, lazy_table=lazy)) for lazy in (None, table, None)
+    )
+    batches = [tools.as_tensors(tools.make_batch(4, seed=seed)) for seed in range(4)]
+    for batch in batches[:2]:
+        old.train_step(batch)
+        new.train_step(batches[3])  # what is pending of it must not be left
+        undisturbed.train_step(batch)
+    save_checkpoint(tmp_path, 2, checkpointed_variables(old), {})
+    restore_latest(tmp_path, lambda step: checkpointed_variables(new), log=refuse)
+    for model in (new, undisturbed):
+        model.train_step(batches[2])
+    with counted_weights(new):
+        for ours, theirs in zip(new.weights, undisturbed.weights, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("options", "kept"), [({}, [10, 100]), ({"keep": 3}, [9, 10, 100])])
