@@ -3,6 +3,8 @@
 Each technique of docs/techniques.md is tried on a tiny backbone with random weights, and what it
 promises is checked: that a frozen layer stays, that a LoRA adds nothing at the start. A technique
 that a family has not must be refused by name.
+
+Length: one check a technique.
 """
 
 from __future__ import annotations
