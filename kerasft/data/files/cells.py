@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kerasft.data.files.columns import Columns
-from kerasft.data.files.table import Row
+from kerasft.data.files.row import Row
 from kerasft.errors import UserError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from kerasft.data.files.table import no_such_column
-from kerasft.errors import UserError
+from kerasft.errors import UserError, nearest
 
 # Usual names, the likeliest first.
 _TEXT_NAMES = (
@@ -51,41 +50,24 @@ def choose_columns(
     Raises:
         UserError: If a named column does not exist, or one cannot be guessed.
     """
-    given = {
-        "text_column": text,
-        "label_column": label,
-        "text_pair_column": text_pair,
-        "group_column": group,
-    }
-    named = {
-        key: _find(names, name, f"data.{key}") for key, name in given.items() if name is not None
-    }
-    _check_distinct(names, named)
+    given = {"text": text, "label": label, "text_pair": text_pair, "group": group}
+    named: dict[str, int] = {}
+    for key, name in given.items():
+        if name is not None:
+            check_column(f"data.{key}_column", name, names)
+            named[key] = names.index(name)
+    check_distinct(text, label, text_pair)
     guesses = _guess_pair(names, named)
-    for key, guess in (("text_column", _guess_text), ("label_column", _guess_label)):
+    for key, guess in (("text", _guess_text), ("label", _guess_label)):
         if key not in named:
-            named[key] = guess(names, sample, set(named.values()))
-            option = "--text" if key == "text_column" else "--label"
-            what = "text" if key == "text_column" else "label"
-            guesses.append(f'Taking the column "{names[named[key]]}" for the {what} ({option}).')
-    chosen = Columns(
-        named["text_column"],
-        named["label_column"],
-        named.get("text_pair_column"),
-        named.get("group_column"),
-    )
-    return chosen, guesses
+            named[key] = guess(names, sample, {*named.values()})
+            guesses.append(f'Taking the column "{names[named[key]]}" for the {key} (--{key}).')
+    return Columns(*map(named.get, Columns._fields)), guesses
 
 
-def _find(names: Sequence[str], name: str, setting: str) -> int:
-    if name not in names:
-        raise no_such_column(setting, name, names)
-    return list(names).index(name)
-
-
-def _check_distinct(names: Sequence[str], named: dict[str, int]) -> None:
-    positions = [named[key] for key in named if key != "group_column"]
-    twice = {names[position] for position in positions if positions.count(position) > 1}
+def check_distinct(*names: str | None) -> None:
+    """Raises a `UserError` if texts and labels are named by one column."""
+    twice = {name for name in names if name is not None and names.count(name) > 1}
     if twice:
         raise UserError(
             "One column cannot be two things.",
@@ -94,15 +76,25 @@ def _check_distinct(names: Sequence[str], named: dict[str, int]) -> None:
         )
 
 
+def check_column(setting: str, name: str, columns: Sequence[str]) -> None:
+    """Raises a `UserError` if a setting names a missing column."""
+    if name not in columns:
+        raise UserError(
+            f"{setting}: there is no such column.{nearest(name, columns)}",
+            received=name,
+            expected=f"one of {', '.join(columns)}",
+        )
+
+
 def _guess_pair(names: Sequence[str], named: dict[str, int]) -> list[str]:
     """Adds the columns of a pair of texts to `named` if no text was named; returns log lines."""
     lowered = [name.strip().lower() for name in names]
     for first, second in _PAIR_NAMES:
-        if {"text_column", "text_pair_column"} & named.keys() or not {first, second} <= {*lowered}:
+        if {"text", "text_pair"} & named.keys() or not {first, second} <= {*lowered}:
             continue
         positions = lowered.index(first), lowered.index(second)
         if not {*positions} & {*named.values()}:
-            named["text_column"], named["text_pair_column"] = positions
+            named["text"], named["text_pair"] = positions
             texts = " and ".join(f'"{names[position]}"' for position in positions)
             return [f"Taking the columns {texts} for pairs of texts (--text, --text-pair)."]
     return []
@@ -121,7 +113,7 @@ def _guess_text(
         if position not in taken and _usual([names[position]], _LABEL_NAMES, set()) is None
     }
     if not lengths or not max(lengths.values()):
-        raise _unguessable("text", "text_column", names)
+        raise _unguessable("text", names)
     return max(lengths, key=lengths.__getitem__)
 
 
@@ -131,7 +123,7 @@ def _guess_label(names: Sequence[str], _: object, taken: set[int]) -> int:
         return usual
     left = [position for position in range(len(names)) if position not in taken]
     if len(left) != 1:
-        raise _unguessable("label", "label_column", names)
+        raise _unguessable("label", names)
     return left[0]
 
 
@@ -141,11 +133,10 @@ def _usual(names: Sequence[str], usual: Sequence[str], taken: set[int]) -> int |
     return next((position for position in found if position not in taken), None)
 
 
-def _unguessable(what: str, setting: str, names: Sequence[str]) -> UserError:
-    option = setting.removesuffix("_column")
+def _unguessable(what: str, names: Sequence[str]) -> UserError:
     return UserError(
         f"Which column holds the {what}?",
         received=f"columns {', '.join(names)}",
-        expected=f"data.{setting}",
-        fix=f"--{option} NAME",
+        expected=f"data.{what}_column",
+        fix=f"--{what} NAME",
     )

@@ -23,10 +23,11 @@ from kerasft.data.files.cells import (
     show,
     texts,
 )
-from kerasft.data.files.columns import Columns, choose_columns
+from kerasft.data.files.columns import Columns, check_distinct, choose_columns
 from kerasft.data.files.labels import AUTO, LabelCounts, check_numbers, describe_labels
 from kerasft.data.files.names import MOST_NAMED, LabelNames, check_header
-from kerasft.data.files.table import Contents, Row, Table, open_table
+from kerasft.data.files.row import Row
+from kerasft.data.files.table import Contents, Table, open_table
 from kerasft.data.plan.splits import HASH_BYTES, hash_text
 from kerasft.errors import UserError, changed_while_read, nearest
 
@@ -122,7 +123,7 @@ class FileSource:
             if paths
         }
         self._label_columns = tuple(label_columns)
-        _refuse_label_columns(self._label_columns, text_column, text_pair_column, group_column)
+        check_distinct(*label_columns, text_column, text_pair_column)
         if label_columns:
             label_column, label_kind = self._tables["train"].columns[-1], MULTI
         # Before anything is read: later readings must find the same content.
@@ -137,7 +138,7 @@ class FileSource:
         if next(train.rows(), None) is None:
             raise UserError(f"{train.files[0]} has columns, and no rows.", expected="rows")
         self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
-        self.has_pairs = self._names["text_pair"] is not None
+        self.has_pairs = self._names.text_pair is not None
         self._scans = {name: Scan() for name in self._tables}
         self.label_kind, self.kind_is_detected = label_kind, label_kind == AUTO
         self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
@@ -203,7 +204,8 @@ class FileSource:
 
     def fingerprint(self, split: str) -> str:
         """Returns the sha256 of the split's files and of the settings that read them."""
-        digest = hashlib.sha256(repr((sorted(self._names.items(), key=str), split)).encode())
+        names = self._names._asdict().items()
+        digest = hashlib.sha256(repr((sorted(names, key=str), split)).encode())
         digest.update(repr((self.label_kind, self.label_names, self._separator)).encode())
         digest.update("".join(self._tables[split].reading).encode())
         digest.update(self._contents[split].digest)
@@ -218,7 +220,7 @@ class FileSource:
             self.findings.append(line)
             self._log(line)
 
-    def _choose_names(self, **named: str | None) -> dict[str, str | None]:
+    def _choose_names(self, **named: str | None) -> Columns:
         """Returns the names of train's columns that are read: named, or guessed and said."""
         train = self._tables["train"]
         for name in filter(None, named.values()):
@@ -227,26 +229,24 @@ class FileSource:
             train.columns, lambda: train.sample(_SAMPLE_ROWS), **named
         )
         self._say(*guesses)
-        chosen = columns._asdict().items()
-        return {key: None if at is None else train.columns[at] for key, at in chosen}
+        return Columns(*(None if at is None else train.columns[at] for at in columns))
 
     def _select(self, table: Table) -> Table:
         """Returns the table of the columns that are read; only train needs to have the group."""
-        for what in ("text", "text_pair", "label"):
-            name = self._names[what]
-            if name is not None and not table.has_column(name):
+        for what, name in self._names._asdict().items():
+            if name is not None and what != "group" and not table.has_column(name):
                 raise UserError(
                     f"{table.files[0]} has no column {name!r}, which is the {what} in train."
                     f"{nearest(name, table.columns)}",
                     received=", ".join(table.columns),
                 )
-        read = (name for name in self._names.values() if name and table.has_column(name))
-        return table.select(read)
+        return table.select(filter(table.has_column, filter(None, self._names)))
 
     def _columns_of(self, table: Table) -> Columns:
-        """Finds the named columns in a table, whose order may differ from train's."""
-        group = self._names["group"] if self._names["group"] in table.columns else None
-        return choose_columns(table.columns, tuple, **(self._names | {"group": group}))[0]
+        """Finds the columns that are read in a table; a further split need not have groups."""
+        return Columns(
+            *(table.columns.index(name) if name in table.columns else None for name in self._names)
+        )
 
     def _settle_labels(self, kind: str, separator: str | None, label_is_guessed: bool) -> None:
         """Reads train to find its labels and their kind."""
@@ -269,8 +269,10 @@ class FileSource:
             self._labels = self._name_labels(counts, label_is_guessed)
         self.label_names = self._labels.names
         if kind == AUTO:
-            column = self._names["label"]
-            self._say(describe_labels(column, self.label_kind, self.label_names, self._separator))
+            said = describe_labels(
+                self._names.label, self.label_kind, self.label_names, self._separator
+            )
+            self._say(said)
 
     def _count_labels(self, kind: str, separator: str | None) -> LabelCounts:
         """Reads train; counts its labels and keeps the hashes of its groups."""
@@ -286,7 +288,7 @@ class FileSource:
         spelled.update(dict.fromkeys(self._label_columns, 0))  # also one that never applies
         labels = LabelNames(spelled)
         if label_is_guessed:
-            check_header(self._names["label"], labels.names)
+            check_header(self._names.label, labels.names)
         labels.check(self._scans["train"].num_examples)
         for name, words in labels.merged.items():
             self._say(f"The labels {', '.join(map(show, words))} are one: {name}.")
@@ -344,17 +346,6 @@ class FileSource:
             return self._labels.find(as_word(cell))
         indices = {self._labels.find(word) for word in self._words(cell)}
         return None if None in indices else tuple(sorted(indices))
-
-
-def _refuse_label_columns(labels: Sequence[str], *others: str | None) -> None:
-    """Raises a `UserError` if a label column is also used for something else."""
-    twice = {*labels} & {*others}
-    if twice:
-        raise UserError(
-            "One column cannot be two things.",
-            received=", ".join(sorted(twice)),
-            expected="data.label_columns of labels alone",
-        )
 
 
 def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:

@@ -12,6 +12,8 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote
 
+from kerasft.data.files.cells import as_word, plain
+from kerasft.data.files.columns import check_column
 from kerasft.data.files.delimited import DelimitedFile
 from kerasft.data.files.folder import ClassFolder
 from kerasft.data.files.json_lines import JsonLinesFile
@@ -36,15 +38,15 @@ _SUFFIXES = {
 # `rows(names)`, which yields the values of some.
 Part = DelimitedFile | JsonLinesFile | ParquetFile | ClassFolder
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-_FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
 class Table:
     """Files read as one table, of the columns that any has.
 
     Args:
-        files: Existing paths, and for each the columns of one value that its folders give it: `{}`,
-            or `{"label": "pos"}` in `label=pos`.
+        files: Paths, and for each the columns that its folders give it: `{"label": "pos"}` in
+            `label=pos`.
         format: `auto` (by each name), `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
         joined: Columns of 0 and 1 to replace by one column that lists the names of those that hold
             1. Its name is theirs, joined with `, `. Defaults to none.
@@ -68,9 +70,8 @@ class Table:
         names = (part.columns for part in self._parts)
         self.columns = tuple(dict.fromkeys(itertools.chain(*names, *self._fixed)))
         for name in self._joined:
-            if not self.has_column(name):
-                setting = f"{self.files[0]}: data.label_columns"
-                raise no_such_column(setting, name, self.columns)
+            self.has_column(name)  # perhaps a late one
+            check_column(f"{self.files[0]}: data.label_columns", name, self.columns)
         if self._joined:
             others = (name for name in self.columns if name not in self._joined)
             self.columns = (*others, ", ".join(self._joined))
@@ -238,18 +239,9 @@ def _partition(folders: Sequence[str]) -> dict[str, str | None]:
     return {name: None if value == _HIVE_NULL else value for name, value in values.items()}
 
 
-def no_such_column(setting: str, name: str, columns: Sequence[str]) -> UserError:
-    """Returns the error for a setting that names a missing column."""
-    return UserError(
-        f"{setting}: there is no such column.{nearest(name, columns)}",
-        received=name,
-        expected=f"one of {', '.join(columns)}",
-    )
-
-
 def _flag(name: str, cell: Any, row: Row) -> bool:
     """Reads a cell of a column of 0 and 1."""
-    flag = _FLAGS.get(str(cell).strip().lower())
+    flag = _FLAGS.get(plain(as_word(cell)))
     if flag is None:
         raise UserError(
             f"{row.place}: the label column {name} holds neither 0 nor 1.",
@@ -280,14 +272,11 @@ def _find(pattern: str) -> list[Path]:
     raise UserError(
         f"There is no such file.{nearest(path.name, known)}",
         received=pattern,
-        expected=f"a file; it was looked for in {_absolute(folder)}",
+        expected="a file; it was looked for in "
+        f"{folder.absolute() if isinstance(folder, Path) else folder}",
         fix="name the file where it lies, or run the command from the folder that the path is "
         "relative to.",
     )
-
-
-def _absolute(folder: Path) -> str:
-    return os.path.abspath(folder) if isinstance(folder, Path) else str(folder)
 
 
 def _open_part(path: Path, format: str, delimiter: str | None) -> Part:  # noqa: A002
