@@ -90,7 +90,12 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             fix="copy it again.",
         ) from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """Returns the error for a file or folder that the system does not let read."""
+    return UserError(f"{path} cannot be read: {error.strerror or error}.")
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -23,7 +23,7 @@ _PAIR_NAMES = (
 
 
 class Columns(NamedTuple):
-    """The positions of the columns that are read; `None` if there is no such column."""
+    """The positions, or names, of the columns that are read; `None` if there is no such one."""
 
     text: int
     label: int

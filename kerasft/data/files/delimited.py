@@ -41,6 +41,7 @@ class DelimitedFile:
 
     Attributes:
         columns: The names of the first line, stripped. A column without a name is none.
+        reading: How it is read where that is not by default; complete when all rows were read.
 
     Raises:
         UserError: If there is no header line, or it has another delimiter.
@@ -49,7 +50,6 @@ class DelimitedFile:
     def __init__(self, path: Path, kind: str, delimiter: str | None = None):
         self._path = path
         self._choices: list[str] = []
-        self._oddities: list[str] = []
         self._quoting = csv.QUOTE_MINIMAL
         excel = _EXCEL.fullmatch(next(read_lines(path), ""))
         self._num_skipped = 1 if excel else 0
@@ -64,13 +64,8 @@ class DelimitedFile:
         if not self._header:
             raise UserError(f"{path} is empty.", expected="a line of column names, then rows")
         self._names = [name.strip() for name in self._header]
-        self.columns = tuple(filter(None, self._names))
-        self.text_columns = self.columns
-
-    @property
-    def reading(self) -> list[str]:
-        """How it is read where that is not by default; complete when all rows were read."""
-        return [*self._choices, *self._oddities]
+        self.columns = self.text_columns = tuple(filter(None, self._names))
+        self.reading = self._choices
 
     @property
     def notes(self) -> list[str]:
@@ -101,7 +96,7 @@ class DelimitedFile:
                     values = tuple(None if value == _NULL else value for value in values)
                 yield Row(self._path, number, values)
             before = number
-        self._oddities = [*self._describe(repeated, swallowing, num_nulls)]
+        self.reading = [*self._choices, *self._describe(repeated, swallowing, num_nulls)]
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
         """Yields all lines of cells but empty ones, each with the line on which it ends."""
@@ -213,12 +208,13 @@ class DelimitedFile:
         if others:
             own = self._delimiter
             names = " or ".join(_NAMES[sign] for sign in others)
+            signs = [shlex.quote(sign.replace("\t", r"\t")) for sign in others]
             raise UserError(
                 f"{self._path} may be separated by {names}: say by which.",
                 received=received,
                 expected=f"{_NAMES[own]} in a {'.tsv' if own == chr(9) else '.csv'} file, or the "
                 "setting data.delimiter",
-                fix=" or ".join(f"--delimiter {_quote(sign)}" for sign in others),
+                fix=" or ".join(f"--delimiter {sign}" for sign in signs),
             )
 
     def _malformed(self, first: int, last: int, error: csv.Error) -> UserError:
@@ -255,10 +251,6 @@ class DelimitedFile:
             expected=f"{width}: {', '.join(self._names)}",
             fix='a text that holds the delimiter must stand in "quotes".',
         )
-
-
-def _quote(sign: str) -> str:
-    return shlex.quote(sign if sign != "\t" else r"\t")
 
 
 def _is_header(cells: list[str], header: list[str]) -> bool:

@@ -11,14 +11,15 @@ import fnmatch
 import functools
 import glob
 import io
+import operator
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from kerasft.errors import UserError, first_line
-from kerasft.text_files import quote_path
+from kerasft.text_files import quote_path, unreadable
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://[^/]*)/*(.*)", re.DOTALL)  # root, path
 _GCS_OPTIONS = "?retry_limit_seconds=20"  # else a wrong name is looked for during 15 minutes
@@ -43,8 +44,8 @@ def find_paths(pattern: str) -> list[Path | RemotePath]:
     if os.path.exists(path):  # unlike Path.exists, false for names that no file can have
         found = [path]
     else:
-        is_glob = glob.has_magic(pattern)
-        found = list(map(Path, sorted(glob.glob(str(path), recursive=True)))) if is_glob else []
+        matches = glob.glob(str(path), recursive=True) if glob.has_magic(pattern) else ()
+        found = [*map(Path, sorted(matches))]
     for path in found:
         _check_path(path)
     return found
@@ -55,7 +56,7 @@ def list_folder(path: Path | RemotePath) -> list[Path | RemotePath]:
     try:
         entries = sorted(path.iterdir())
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise unreadable(path, error) from error
     return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
 
 
@@ -92,25 +93,10 @@ class RemotePath:
     def __str__(self) -> str:
         return f"{self.root}/{self.inside}".removesuffix("/.")
 
-    @property
-    def name(self) -> str:
-        """The last part."""
-        return self.inside.name
-
-    @property
-    def stem(self) -> str:
-        """The last part without its suffix."""
-        return self.inside.stem
-
-    @property
-    def suffix(self) -> str:
-        """The name from its last dot."""
-        return self.inside.suffix
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names of the folders and of the file, below the root."""
-        return self.inside.parts
+    name, stem, suffix, parts = (
+        property(operator.attrgetter(f"inside.{part}"))
+        for part in ("name", "stem", "suffix", "parts")
+    )
 
     @property
     def parent(self) -> RemotePath:
@@ -153,10 +139,8 @@ class RemotePath:
                 found = [self._at(path.inside / part) for path in found]
         return sorted(path for path in found if path.is_file() or path.is_dir())
 
-    def open(self, mode: str = "rb") -> BinaryIO:
-        """Opens the file for reading its bytes; another mode is a `ValueError`."""
-        if mode != "rb":
-            raise ValueError(f"A remote file is only read. Received: mode={mode!r}.")
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Opens the file for reading its bytes."""
         files, path = self._locate()
         return io.BufferedReader(files.open_input_file(path), _BUFFER_BYTES)
 

@@ -29,7 +29,7 @@ from kerasft.data.files.names import MOST_NAMED, LabelNames, check_header
 from kerasft.data.files.row import Row
 from kerasft.data.files.table import Contents, Table, open_table
 from kerasft.data.plan.splits import HASH_BYTES, hash_text
-from kerasft.errors import UserError, changed_while_read, nearest
+from kerasft.errors import UserError, nearest
 
 _SAMPLE_ROWS = 100
 
@@ -146,7 +146,7 @@ class FileSource:
             if name != "train":
                 self._scan_further(name)
         for contents in self._contents.values():
-            contents.check_untouched()
+            contents.check(reads=False)
         self._say(*(note for table in self._tables.values() for note in table.notes))
         self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
         self.name = train.name
@@ -189,7 +189,6 @@ class FileSource:
         Raises:
             UserError: If the files have changed since they were first read.
         """
-        files = self._tables[split].files
         columns, count = self._columns[split], 0
         for row in self._tables[split].rows():
             if self._why_dropped(row, columns) is None:
@@ -200,7 +199,7 @@ class FileSource:
                 yield Example(text, pair, label)
                 count += 1
         if count != self.num_examples(split):
-            raise changed_while_read(", ".join(map(str, files)), split)
+            raise self._contents[split].changed()
 
     def fingerprint(self, split: str) -> str:
         """Returns the sha256 of the split's files and of the settings that read them."""
@@ -213,7 +212,7 @@ class FileSource:
 
     def check_unchanged(self, split: str) -> None:
         """Raises a `UserError` if the files have changed since the source was made."""
-        self._contents[split].check_unchanged()
+        self._contents[split].check(reads=True)
 
     def _say(self, *lines: str) -> None:
         for line in lines:

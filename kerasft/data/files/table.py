@@ -21,7 +21,7 @@ from kerasft.data.files.parquet import ParquetFile
 from kerasft.data.files.paths import find_paths, list_folder, to_path
 from kerasft.data.files.row import Row
 from kerasft.errors import UserError, changed_while_read, nearest
-from kerasft.text_files import check_start, open_bytes
+from kerasft.text_files import check_start, open_bytes, unreadable
 
 AUTO, FOLDER = "auto", "folder"
 _SUFFIXES = {
@@ -148,8 +148,7 @@ class Table:
     @property
     def reading(self) -> list[str]:
         """What of the reading changes the rows of the files, beyond their contents."""
-        parts = (part for part in self._parts if isinstance(part, DelimitedFile))
-        return [line for part in parts for line in part.reading]
+        return [line for part in self._parts for line in getattr(part, "reading", ())]
 
     def _each(self) -> Iterator[tuple[Part, Path, Mapping[str, str | None]]]:
         return zip(self._parts, self.files, self._fixed, strict=True)
@@ -178,7 +177,7 @@ class Table:
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             except OSError as error:
-                raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+                raise unreadable(path, error) from error
         return digest.digest()
 
 
@@ -337,30 +336,27 @@ class Contents:
         self._stamps = self._read_stamps()
         self.digest = table.digest()
 
-    def check_untouched(self) -> None:
+    def check(self, *, reads: bool) -> None:
         """Raises a `UserError` if local files were written, replaced or removed.
 
         This notices replacement by equal content, and a file that was changed and restored between
-        two readings.
+        two readings. With `reads` the contents are compared, too: the only check of remote files.
         """
-        if self._read_stamps() != self._stamps:
-            raise changed_while_read(", ".join(map(str, self._table.files)), self._split)
+        if self._read_stamps() != self._stamps or (reads and self._table.digest() != self.digest):
+            raise self.changed()
 
-    def check_unchanged(self) -> None:
-        """Raises a `UserError` if files were touched or removed, or their content differs."""
-        self.check_untouched()
-        if self._table.digest() != self.digest:  # the only check for remote files
-            raise changed_while_read(", ".join(map(str, self._table.files)), self._split)
+    def changed(self) -> UserError:
+        """Returns the error for files that changed."""
+        return changed_while_read(", ".join(map(str, self._table.files)), self._split)
 
     def _read_stamps(self) -> list[tuple[int, ...]]:
         """Returns stamps of the local files that change with each write or rename."""
-        paths = [path for path in self._table.contents() if isinstance(path, Path)]
-        return [_stamp(path) for path in paths]
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+        stamps = []
+        for path in self._table.contents():
+            try:
+                found = path.stat() if isinstance(path, Path) else None
+            except OSError as error:
+                raise unreadable(path, error) from error
+            if found is not None:
+                stamps.append((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
+        return stamps

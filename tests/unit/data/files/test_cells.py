@@ -22,37 +22,18 @@ from kerasft.data.files.cells import (
 )
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [None, "", "  ", float("nan"), "\N{ZERO WIDTH SPACE}", " \ufeff ", "\N{NO-BREAK SPACE}"],
-    ids=ascii,
-)
-def test_missing(cell):
-    assert is_missing(cell)
+MISSING = (None, "", "  ", float("nan"), "\N{ZERO WIDTH SPACE}", " \ufeff ", "\N{NO-BREAK SPACE}")
 
 
-@pytest.mark.parametrize("cell", ["0", 0, 0.0, False, [], "nan", "None", "a\u200b"], ids=ascii)
-def test_control_not_missing(cell):
-    assert not is_missing(cell)
+def test_missing():
+    assert all(map(is_missing, MISSING))
+    assert not any(map(is_missing, ["0", 0, 0.0, False, [], "nan", "None", "a\u200b"]))  # control
 
 
-@pytest.mark.parametrize(
-    ("cell", "word"),
-    [
-        (5, "5"),
-        (5.0, "5"),
-        (-0.0, "0"),
-        (" 5 ", "5"),
-        (True, "true"),
-        (2.5, "2.5"),
-        (0.1, "0.1"),
-        (float(np.float32(0.1)), "0.1"),
-        (decimal.Decimal("1.50"), "1.50"),
-        (datetime.date(2026, 3, 1), "2026-03-01"),
-    ],
-)
-def test_as_word(cell, word):
-    assert as_word(cell) == word
+def test_as_word():
+    cells = [5, 5.0, -0.0, " 5 ", True, 2.5, 0.1, float(np.float32(0.1))]
+    words = [as_word(cell) for cell in [*cells, decimal.Decimal("1.50"), datetime.date(2026, 3, 1)]]
+    assert words == ["5", "5", "0", "5", "true", "2.5", "0.1", "0.1", "1.50", "2026-03-01"]
 
 
 @pytest.mark.parametrize(
@@ -94,45 +75,33 @@ def test_as_words():
 
 
 @pytest.mark.parametrize(
-    ("cell", "items"),
+    ("items", "spellings"),
     [
-        ('["a", 1]', ["a", 1]),
-        (" ['a', 1]", ["a", 1]),
-        ("['a' 'b c']", ["a", "b c"]),
-        ("['a'\n 'it\\'s']", ["a", "it's"]),
-        ("""['a' "it's"]""", ["a", "it's"]),
-        ("[0 1\n 1]", [0, 1, 1]),
-        ("[ 0.5 -1. ]", [0.5, -1]),
-        ('["a b 1 2", "c"]', ["a b 1 2", "c"]),
-        ("('a', 'b')", ["a", "b"]),
-        ("{'a'}", ["a"]),
-        ("[]", []),
+        (["a", 1], ['["a", 1]', " ['a', 1]", "('a', 1)"]),
+        (["a", "b c"], ["['a' 'b c']", "['a'\n 'b c']", "['a' \"b c\"]"]),
+        (["a", "it's"], ["['a' 'it\\'s']", """['a' "it's"]"""]),
+        ([0, 1, 1], ["[0 1\n 1]"]),
+        ([0.5, -1], ["[ 0.5 -1. ]"]),
+        (["a b 1 2", "c"], ['["a b 1 2", "c"]']),
+        (["a"], ["{'a'}", "('a',)"]),
+        ([], ["[]"]),
     ],
 )
-def test_a_list_as_json_python_or_numpy_write_it(cell, items):
-    assert as_list(cell) == items
+def test_a_list_as_json_python_or_numpy_write_it(items, spellings):
+    assert [as_list(cell) for cell in spellings] == [items] * len(spellings)
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        *("a", "[a]", "[a b]", "[null]", '[["a"]]', '[""]', "[1", "[" * 10_000, 5, "[print(1)]"),
-        *("(a)", "(1)", "{'a': 1}", "{}", "[b'a' b'b']"),
-    ],
-    ids=lambda cell: str(cell)[:10],
-)
-def test_control_no_list(cell):
-    assert as_list(cell) == cell
-
-
-@pytest.mark.parametrize("cell", ["1_0", "1e300", 10**400, b"1", "١"], ids=lambda c: str(c)[:10])
-def test_what_is_a_number_to_python_alone_is_none(cell):
-    assert as_number(cell) is None
+def test_control_no_list():
+    cells = ["a", "[a]", "[a b]", "[null]", '[["a"]]', '[""]', "[1", "[" * 10_000, 5, "[print(1)]"]
+    cells += ["(a)", "(1)", "{'a': 1}", "{}", "[b'a' b'b']"]
+    assert [as_list(cell) for cell in cells] == cells
 
 
 def test_as_number():
     assert as_number(" 1e3 ") == as_number(decimal.Decimal("1000.0")) == 1000.0
-    assert [as_number(cell) for cell in ("x", "1,5", "nan", "inf", True, [1])] == [None] * 6
+    none = ["x", "1,5", "nan", "inf", True, [1]]
+    none += ["1_0", "1e300", 10**400, b"1", "١"]  # numbers to Python alone
+    assert [as_number(cell) for cell in none] == [None] * len(none)
 
 
 def test_a_code_is_no_plain_number():

@@ -27,14 +27,13 @@ def choose(names, sample=SAMPLE, **named):
         (("a", "b", "c"), {"text": "b", "label": "c", "group": "a"}, Columns(1, 2, None, 0)),
         # A group is no label.
         (("text", "label", "c"), {"group": "label"}, Columns(0, 2, None, 1)),
+        (("text", "verdict"), {}, Columns(0, 1, None, None)),  # the only column left
+        (("id", "Premise", "hypothesis", "label"), {}, Columns(1, 3, 2, None)),
+        (("Premise", "hypothesis", "label"), {"text": "Premise"}, Columns(0, 2, None, None)),
     ],
 )
 def test_columns(names, named, columns):
     assert choose(names, **named)[0] == columns
-
-
-def test_the_only_column_left_is_the_label():
-    assert choose(("text", "verdict"), [("long text", "x")])[0] == Columns(0, 1, None, None)
 
 
 def test_a_guess_is_said_and_a_name_is_not():
@@ -43,6 +42,8 @@ def test_a_guess_is_said_and_a_name_is_not():
         'Taking the column "label" for the label (--label).',
     ]
     assert choose(("id", "text", "label"), text="text", label="label")[1] == []
+    said = 'Taking the columns "premise" and "hypothesis" for pairs of texts (--text, --text-pair).'
+    assert choose(("premise", "hypothesis", "y"))[1][0] == said
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,10 @@ def test_a_guess_is_said_and_a_name_is_not():
         (("body", "text"), {"label": "bod"}, r'label_column: .*Did you mean "body".*of body, text'),
         (("id", "text", "label"), {"group": "user"}, r"group_column: there is no such column"),
         (("id", "text", "other"), {}, r"Which column holds the label\?.*id, text, other.*--label"),
-        (("label", "text", "b"), {"text": "text", "label": "text"}, "cannot be two things"),
+        (("label", "text", "b"), {"text": "text", "label": "text"}, "cannot be two things.*'text'"),
+        (("a", "label"), {}, r"Which column holds the text\?.*--text NAME"),
     ],
 )
 def test_what_cannot_be_chosen_is_told(names, named, message):
     with pytest.raises(UserError, match=message):
-        choose(names, **named)
-
-
-def test_a_table_without_text_is_told():
-    with pytest.raises(UserError, match=r"Which column holds the text\?.*--text NAME"):
-        choose(("a", "label"), [(1, 0), (2, 1)])
+        choose(names, [(1, "a long text", 0)] if "text" in names else [(1, 0)], **named)

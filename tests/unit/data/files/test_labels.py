@@ -35,19 +35,15 @@ def count(cells, kind="auto", separator=None):
         ([f"{number:05d}" for number in range(60)], "single", None),  # postcodes
         (["1_0", "2_5"], "single", None),  # numbers to Python alone
         ([["a"], ["a", "b"], []], "multi", None),
-        (['["a", "b"]', '["b"]'], "multi", None),
-        (["['a', 'b']", "['b']", "[]"], "multi", None),
-        (["[a]", "[b]"], "single", None),
+        (['["a", "b"]', "['b']", "['b'\n 'c']", "[]"], "multi", None),
+        (["[a]", "(b)"], "single", None),
         (["red|green", "red", "green|blue", "blue", "red|blue"], "multi", "|"),
         (["red;green", "red", "green;blue", "blue"], "multi", ";"),
         (["R&B|Soul", "x", "y"], "single", None),  # more words than cells: no separator
         (["a|", "b", "a"], "single", None),  # nothing on one side
         (["a|", "|b", "a|b|", "a"] * 3, "multi", "|"),
         (["a|", "|b", "a||b", "a"] * 3, "single", None),  # nothing between
-        (["['a' 'b']", "['b'\n 'c']", '["a"]'], "multi", None),  # NumPy
         (["[1 2]", "[2]"], "multi", None),
-        (["('a', 'b')", "('b',)", "{'a'}"], "multi", None),
-        (["(a)", "{b}"], "single", None),
         (["1234567890123456789", "1234567890123456790"], "single", None),
         (["1,000", "12,5", "$5.50"], "single", None),
         (["a,b", "a", "b", "b,a"], "single", None),  # commas stand in names, too
@@ -66,7 +62,8 @@ def test_what_the_user_says_counts_more():
     assert count(["a", "c"], "multi").detect() == ("multi", None)
     assert count(["a,b", "a"], "auto", ",").detect() == ("multi", ",")
     assert count(["a;b;", "a;;b"], "multi").detect() == ("multi", ";")
-    assert count(["1", "2"], "number").detect() == ("number", None)
+    assert count([f"{index:07d}" for index in range(10_001)], "number").detect()[0] == "number"
+    assert count(["[0, 1, 1]", "[1, 0, 0]"], "single").detect() == ("single", None)
 
 
 @pytest.mark.parametrize("cells", [["a", ["b"]], [1, "two"], ["two", 2.5], [["a"], 1]], ids=str)
@@ -101,10 +98,14 @@ def test_memory_holds_ten_thousand_numbers_and_more_words_are_refused():
     counts = count([index / 3 for index in range(10_500)])
     assert counts.detect() == ("number", None)
     assert len(counts.cells) == 10_000
-    with pytest.raises(UserError, match=r"more than 10,000 different labels.*--label NAME"):
-        count([f"text {index}" for index in range(10_001)])
-    with pytest.raises(UserError, match=r"more than 10,000 different labels"):
-        count([[f"text {index}"] for index in range(10_001)])
+    words = [f"text {index}" for index in range(10_001)]
+    for cells, kind in (
+        (words, "auto"),
+        ([[word] for word in words], "auto"),
+        (range(10_001), "single"),
+    ):
+        with pytest.raises(UserError, match=r"more than 10,000 different labels.*--label NAME"):
+            count(cells, kind)
 
 
 VECTORS = {
@@ -132,16 +133,3 @@ def test_positions_are_no_labels(cells, kind):
 )
 def test_control_lists_of_the_labels_0_and_1(cells):
     assert count(cells)
-
-
-def test_classes_may_look_like_vectors_if_the_user_says_so():
-    assert count(["[0, 1, 1]", "[1, 0, 0]"], "single").detect() == ("single", None)
-
-
-def test_more_classes_than_memory_holds_are_refused_also_if_they_are_numbers():
-    with pytest.raises(UserError, match="more than 10,000 different labels"):
-        count([str(index // 2) for index in range(20_004)], "single")
-
-
-def test_codes_are_numbers_if_the_user_says_so():
-    assert count([f"{index:07d}" for index in range(10_001)], "number").detect()[0] == "number"

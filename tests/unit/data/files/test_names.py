@@ -39,10 +39,7 @@ def test_control_one_spelling_stays_as_it_is():
         ({str(n): 1 for n in range(40)}, r"40 of 40 labels.*--label-kind number"),
         ({f"1,{n:03d}": 1 for n in range(40)}, r"with thousands separators.*--label-kind number"),
         ({"a": 3, "b": 3, "c": 1}, r"1 of 3 labels.*add examples"),
-        (
-            {"true": 2, "False": 2, "0": 2, "1": 2},
-            r"0 and 1 in some rows, true and false in oth",
-        ),
+        (dict.fromkeys(["true", "False", "0", "1"], 2), "0 and 1 in some rows, true and false in"),
         ({"a" * 99: 1, "b": 2}, rf"Received: '{'a' * 60}\.\.\.'"),
     ],
 )
@@ -59,12 +56,8 @@ def test_label_sets_that_are_all_alike_are_told():
 
 
 def test_unseen_labels_are_told_with_their_rows_and_their_look_alikes():
-    cells = [
-        (["a", "z"], "v.csv:2"),
-        (["z"], "v.csv:3"),
-        (["b"], "v.csv:4"),
-        (["A\u200b"], "v.csv:5"),
-    ]
+    words = (["a", "z"], ["z"], ["b"], ["A\u200b"])
+    cells = [(of_row, f"v.csv:{number}") for number, of_row in enumerate(words, start=2)]
     told = r"n.*z \(v\.csv:2, v\.csv:3\); A<U\+200B> \(v\.csv:5\), where train has a'.*one of a, b"
     with pytest.raises(UserError, match=told):
         LabelNames({"a": 2, "b": 2}).check_seen("validation", cells)
