@@ -21,7 +21,6 @@ from kerasft.data.files.cells import (
     show,
 )
 
-
 MISSING = (None, "", "  ", float("nan"), "\N{ZERO WIDTH SPACE}", " \ufeff ", "\N{NO-BREAK SPACE}")
 
 

@@ -10,8 +10,6 @@ from kerasft.data.sources.source import load_source
 from kerasft.errors import UserError
 from kerasft.models.tiny_random import load_vocabulary
 
-ASIDE = "(case, accents and blanks aside)"
-
 
 def problems_of(inspection):
     return [(problem.level, problem.split, problem.what) for problem in inspection.problems]
@@ -33,52 +31,37 @@ def test_nothing_is_wrong(inspect, balanced):
     ]
 
 
+PAIRS = [(f"q{row}", f"a{row}", row % 2) for row in range(20)]
+REPEATED = "with a text that another row has, too (case, accents and blanks aside)"
+
+
 def test_duplicates_and_empty_texts(inspect, balanced):
-    inspection = inspect({"train": [*balanced, balanced[0], balanced[0], ("  ", 0)]})
-    assert problems_of(inspection) == [
-        ("warning", "train", "1 text empty"),
-        (
-            "note",
-            "train",
-            f"2 rows with a text that another row has, too {ASIDE}",
-        ),
-    ]
-    assert inspection.splits["train"].distinct_texts == 21
-
-
-def test_pairs_are_equal_when_both_texts_are(inspect):
-    rows = [(f"q{row}", f"a{row}", row % 2) for row in range(20)]
-    inspection = inspect({"train": [*rows, ("q0", "a1", 1), ("q0", "a0", 0), ("q2", " ", 0)]})
-    assert problems_of(inspection) == [
-        ("warning", "train", "1 text empty"),
-        (
-            "note",
-            "train",
-            f"1 row with a text that another row has, too {ASIDE}",
-        ),
-    ]
-    assert inspection.splits["train"].lengths.percentiles[50] == 2
+    texts = inspect({"train": [*balanced, balanced[0], balanced[0], ("  ", 0)]})
+    assert texts.splits["train"].distinct_texts == 21
+    pairs = inspect({"train": [*PAIRS, ("q0", "a1", 1), ("q0", "a0", 0), ("q2", " ", 0)]})
+    assert pairs.splits["train"].lengths.percentiles[50] == 2
+    for found, rows in ((texts, "2 rows"), (pairs, "1 row")):
+        assert problems_of(found) == [
+            ("warning", "train", "1 text empty"),
+            ("note", "train", f"{rows} {REPEATED}"),
+        ]
 
 
 def test_equal_texts_under_different_labels_are_shown(inspect, balanced):
-    long = "one text\nthat is longer than sixty characters and so is not shown whole"
-    inspection = inspect(
-        {"train": [*balanced, (long, 0), ("same", 1), ("same", 1), (long, 1), ("same", 0)]}
+    long, shown = (
+        "a text\n" + "that is long " * 5,
+        "a text that is long that is long that is long that is lon...",
     )
+    rows = [(long, 0), ("same", 1), ("same", 1), (long, 1), ("same", 0)]
+    inspection = inspect({"train": [*balanced, *rows]})
     train = inspection.splits["train"]
     assert (train.conflicting_texts, train.conflicting_rows) == (2, 5)
     assert train.conflicts == [
-        {
-            "text": "one text that is longer than sixty characters and so is n...",
-            "labels": ["neg", "pos"],
-        },
+        {"text": shown, "labels": ["neg", "pos"]},
         {"text": "same", "labels": ["pos", "neg"]},
     ]
-    assert inspection.problems[0].what == (
-        "2 texts under different labels, in 5 rows: "
-        '"one text that is longer than sixty characters and so is n..." (neg / pos); '
-        '"same" (pos / neg)'
-    )
+    told = f'2 texts under different labels, in 5 rows: "{shown}" (neg / pos); "same" (pos / neg)'
+    assert inspection.problems[0].what == told
     assert "decide on one label" in inspection.problems[0].fix
 
 
@@ -127,40 +110,35 @@ RARE = (("cancel it", 2), ("stop it", 2))
 NAMES = ("neg", "pos", "cancel")
 
 
-class TestNothingIsLeft:
-    def test_of_a_class_that_stands_in_the_test(self, inspect, balanced):
-        rows = {"train": [*balanced, *RARE], "test": [balanced[0], *RARE]}
-        with pytest.raises(UserError, match=r"No training example is left of cancel: all 2 occur"):
-            inspect(rows, label_names=NAMES).check()
-        rows["test"].pop()  # control
-        inspect(rows, label_names=NAMES).check()
+NONE_LEFT = r"No training example is left of cancel: all 2 occur"
 
-    def test_of_a_label_of_several(self, inspect, balanced):
-        rows = {
-            split: [(text, (label,)) for text, label in of_split]
-            for split, of_split in (("train", [*balanced, *RARE]), ("test", RARE))
-        }
-        with pytest.raises(UserError, match=r"No training example is left of cancel: all 2 occur"):
-            inspect(rows, label_kind=MULTI, label_names=NAMES).check()
 
-    def test_of_a_class_by_its_group(self, inspect, balanced):
-        groups = {"train": text_hashes([b"a"] * 20 + [b"b"] * 2), "test": text_hashes([b"b"])}
-        rows = {"train": [*balanced, *RARE], "test": [("another", 0)]}
-        with pytest.raises(UserError, match=r"No training example is left of cancel"):
-            inspect(rows, groups=groups, label_names=NAMES).check()
+def test_nothing_is_left_of_a_class(inspect, balanced):
+    train, test = [*balanced, *RARE], [balanced[0], *RARE]
+    with pytest.raises(UserError, match=NONE_LEFT):
+        inspect({"train": train, "test": test}, label_names=NAMES).check()
+    inspect({"train": train, "test": test[:-1]}, label_names=NAMES).check()  # control
+    validated = inspect({"train": train, "validation": RARE}, label_names=NAMES)
+    (problem,) = [problem for problem in validated.problems if "left of" in problem.what]
+    assert problem.level == "warning"  # its metrics will show it
+    several = {"train": [(text, (label,)) for text, label in train]}
+    several["test"] = [(text, (label,)) for text, label in test]
+    with pytest.raises(UserError, match=NONE_LEFT):
+        inspect(several, label_kind=MULTI, label_names=NAMES).check()
+    groups = {"train": text_hashes([b"a"] * 20 + [b"b"] * 2), "test": text_hashes([b"b"])}
+    with pytest.raises(UserError, match=NONE_LEFT):
+        inspect(
+            {"train": train, "test": [("another", 0)]}, groups=groups, label_names=NAMES
+        ).check()
 
-    def test_of_a_class_that_validation_shows_is_a_warning(self, inspect, balanced):
-        rows = {"train": [*balanced, *RARE], "validation": RARE}
-        (problem,) = [p for p in inspect(rows, label_names=NAMES).problems if "left of" in p.what]
-        assert problem.level == "warning"
 
-    def test_of_a_file_that_is_its_own_test(self, make_source, balanced):
-        source = make_source({"train": balanced, "test": balanced})
-        with pytest.raises(UserError, match=r"Nothing is left to train on: all 20 rows occur in t"):
-            inspect_source(source).check()
-        kept = inspect_source(source, keeps_leaks=True)
-        kept.check()
-        assert "leave data.keep_train_test_duplicates out" in kept.problems[0].fix
+def test_nothing_is_left_of_a_file_that_is_its_own_test(make_source, balanced):
+    source = make_source({"train": balanced, "test": balanced})
+    with pytest.raises(UserError, match=r"Nothing is left to train on: all 20 rows occur in t"):
+        inspect_source(source).check()
+    kept = inspect_source(source, keeps_leaks=True)
+    kept.check()
+    assert "leave data.keep_train_test_duplicates out" in kept.problems[0].fix
 
 
 @pytest.mark.parametrize(
@@ -217,18 +195,20 @@ def test_groups(inspect, balanced):
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
-def test_rare_labels(inspect, balanced, kind):
+def test_rare_labels(inspect, kind):
     counts = {0: 30, 1: 1, 2: 9, 3: 10, 4: 1}
     labels = [label for label, count in counts.items() for _ in range(count)]
     labels = [(label,) for label in labels] if kind == MULTI else labels
     rows = [(f"text {row}", label) for row, label in enumerate(labels)]
-    names = ("a", "b", "c", "d", "e")
-    inspection = inspect({"train": rows}, label_kind=kind, label_names=names)
+    inspection = inspect({"train": rows}, label_kind=kind, label_names=(*"abcde",))
     thing = {"single": "classes", "multi": "labels"}[kind]
     error, *others = problems_of(inspection)
     assert error == ("error", "train", f"2 {thing} have fewer than 2 examples: b (1), e (1)")
     assert others[0][0] == "warning"
     assert others[0][2].endswith("has fewer than 10 examples: c (9)")
+    assert inspection.to_lines()[0].startswith(
+        f"error: train: 2 {thing} have fewer than 2 examples"
+    )
     assert inspection.to_json()["usable"] is False
     expected = rf"cannot be trained on. train: 2 {thing} have fewer .* Fix: add examples, merge"
     with pytest.raises(UserError, match=expected):
@@ -244,17 +224,19 @@ def test_unbalanced_classes(inspect):
 
 
 def test_labels_that_cannot_be_learnt(inspect, balanced):
-    one = inspect({"train": [(text, 1) for text, _ in balanced]}, label_names=("pos",) * 2)
-    with pytest.raises(UserError, match=r"There is but one class, pos\. Fix: name another label"):
-        one.check()
-    number = inspect(
-        {"train": [(text, 1.5) for text, _ in balanced]}, label_kind=NUMBER, label_names=()
-    )
-    with pytest.raises(UserError, match="All labels are the same number"):
-        number.check()
-    hidden = inspect({"train": [*balanced, ("hidden", -1)]})
-    with pytest.raises(UserError, match="The labels of 1 row are hidden"):
-        hidden.check()
+    texts = [text for text, _ in balanced]
+    number = {"label_kind": NUMBER, "label_names": ()}
+    for rows, fields, message in (
+        (
+            [(text, 1) for text in texts],
+            {"label_names": ("pos",) * 2},
+            r"but one class, pos\. Fix: n",
+        ),
+        ([(text, 1.5) for text in texts], number, "All labels are the same number"),
+        ([*balanced, ("hidden", -1)], {}, "The labels of 1 row are hidden"),
+    ):
+        with pytest.raises(UserError, match=message):
+            inspect({"train": rows}, **fields).check()
     with pytest.raises(UserError, match=r"test: There is no row\. Fix: add rows"):
         inspect({"train": balanced, "test": []}).check()
     with pytest.raises(UserError, match=r"fake has no split to look at\. Expected: one of train"):
@@ -284,15 +266,8 @@ def test_labels_of_several_to_a_text_are_counted(inspect):
 def test_quantiles_of_numbers(inspect):
     rows = [(f"text {row}", row / 10) for row in range(101)]
     inspection = inspect({"train": rows}, label_kind=NUMBER, label_names=())
-    assert inspection.splits["train"].quantiles == {
-        0: 0.0,
-        5: 0.5,
-        25: 2.5,
-        50: 5.0,
-        75: 7.5,
-        95: 9.5,
-        100: 10.0,
-    }
+    quantiles = {0: 0.0, 5: 0.5, 25: 2.5, 50: 5.0, 75: 7.5, 95: 9.5, 100: 10.0}
+    assert inspection.splits["train"].quantiles == quantiles
     assert any("label at most: 0 (0 %), 0.5 (5 %)" in line for line in inspection.to_lines())
 
 
@@ -326,15 +301,11 @@ def test_lengths_in_tokens(inspect):
     assert inspection.to_lines()[-1].endswith("longest 102; 22.0% longer than 80.")
     longer = inspect({"train": rows}, preprocessor=preprocessor, sequence_length=97)
     assert longer.splits["train"].lengths.truncated_share == 0.05
-    shown = inspect({"train": rows}, preprocessor=preprocessor, sequence_length=102)
-    assert shown.problems == ()
-
-
-def test_lengths_beyond_the_encoders_are_for_windows(inspect):
-    rows = [("a " * 700, row % 2) for row in range(20)]
-    preprocessor = length_preprocessor(load_vocabulary())
-    inspection = inspect({"train": rows}, preprocessor=preprocessor, sequence_length=256)
-    fixes = [problem.fix for problem in inspection.problems]
+    whole = inspect({"train": rows}, preprocessor=preprocessor, sequence_length=102)
+    assert whole.problems == ()
+    rows = [("a " * 700, row % 2) for row in range(20)]  # longer than an encoder reads
+    longer = inspect({"train": rows}, preprocessor=preprocessor, sequence_length=256)
+    fixes = [problem.fix for problem in longer.problems]
     assert "set model.truncation=windows to read on, for more time" in fixes
 
 
@@ -356,12 +327,8 @@ def test_faults_of_encoding_are_counted(inspect, balanced):
         ("note", "1"),
         ("note", "4.2%"),
     ]
-    assert inspection.splits["train"].faults == {
-        "replacement_character": 1,
-        "mojibake": 1,
-        "control_character": 1,
-        "html": 1,
-    }
+    faults = ("replacement_character", "mojibake", "control_character", "html")
+    assert inspection.splits["train"].faults == dict.fromkeys(faults, 1)
 
 
 def test_rows_that_the_source_leaves_out_are_told(inspect, balanced):
@@ -380,16 +347,6 @@ def test_it_is_plain_data(inspect, balanced):
     assert as_json["splits"]["train"]["lengths"]["percentiles"]["50"] == 7
     assert as_json["problems"][0].keys() == {"level", "split", "what", "fix"}
     assert [problem["level"] for problem in as_json["problems"]] == ["warning", "warning", "note"]
-
-
-def test_lines_begin_with_the_worst(inspect, balanced):
-    inspection = inspect(
-        {"train": [*balanced, balanced[0], ("", 0), ("alone", 2)]},
-        label_names=("neg", "pos", "odd"),
-    )
-    lines = inspection.to_lines()
-    assert [line.partition(":")[0] for line in lines[:4]] == ["error", "warning", "warning", "note"]
-    assert lines[0].startswith("error: train: 1 class has fewer than 2 examples: odd (1). Add ")
 
 
 def test_many_labels_are_summed_up(inspect):
