@@ -104,24 +104,17 @@ def test_a_text_may_begin_like_another_format(text):
     assert decode(text.encode(), None, 1) == text
 
 
-def test_a_zip_and_a_spreadsheet_are_told_by_path(tmp_path):
-    (tmp_path / "a b.zip").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"unzip '/.*/a b\.zip' -d unpacked"):
-        list(read_lines(tmp_path / "a b.zip"))
-    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UserError, match=r"a\.xlsx is a spreadsheet"):
-        list(read_lines(tmp_path / "a.xlsx"))
-
-
-def test_a_bad_gzip_is_told(tmp_path):
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(TEXT.encode() * 50)[:-20])
-    with pytest.raises(UserError, match=r"cannot be unzipped.*a whole gzip file"):
-        list(read_lines(path))
-
-
-def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "LONGEST_LINE_BYTES", 20)
-    (tmp_path / "a.csv").write_text(f"text,label\n{'x' * 21}\n")
-    with pytest.raises(UserError, match=r"a\.csv, line 2: longer than 20 bytes"):
-        list(read_lines(tmp_path / "a.csv"))
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a b.zip", b"PK\x03\x04", r"unzip '/.*/a b\.zip' -d unpacked"),
+        ("a.xlsx", b"PK\x03\x04", r"a\.xlsx is a spreadsheet"),
+        ("a.csv.gz", gzip.compress(TEXT.encode() * 50)[:-20], r"unzipped.*a whole gzip file"),
+        ("a.csv", b"text,label\n" + b"x" * 31 + b"\n", r"a\.csv, line 2: longer than 30 bytes"),
+    ],
+)
+def test_files_that_are_no_text_are_told(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.setattr(text_files, "LONGEST_LINE_BYTES", 30)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(read_lines(tmp_path / name))
