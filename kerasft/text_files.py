@@ -179,7 +179,11 @@ def check_start(start: bytes, path: Path | None) -> None:
     name, fix = found.name, found.advice.format(file="FILE" if path is None else quote_path(path))
     if found.command:
         fix = conversion(found.command, path)
-    elif _is_spreadsheet(start, path):
+    elif (
+        (path is not None and path.suffix.lower() in _SPREADSHEETS)
+        or b"[Content_Types].xml" in start  # the first entry of one
+        or b"opendocument.spreadsheet" in start
+    ):
         name, fix = "a spreadsheet", _SAVE_AS_CSV
     raise UserError(f"{path or 'stdin'} is {name}.", expected="text in UTF-8", fix=fix)
 
@@ -217,12 +221,6 @@ def conversion(command: str, path: Path | None) -> str:
     converted = local.with_name(f"converted-{_PACKED_SUFFIX.sub('', local.name)}")
     original = local.with_name(f"{local.name}.original")
     return f"{first}{read} > {quote_path(converted)} && mv {source} {quote_path(original)}"
-
-
-def _is_spreadsheet(start: bytes, path: Path | None) -> bool:
-    """Whether a zip archive or an OLE file is a spreadsheet, by its name or its first entry."""
-    named = path is not None and path.suffix.lower() in _SPREADSHEETS
-    return named or b"[Content_Types].xml" in start or b"opendocument.spreadsheet" in start
 
 
 def _place(path: Path | None, number: int | None) -> str:

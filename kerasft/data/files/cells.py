@@ -181,15 +181,9 @@ def check_cells(row: Row, columns: Columns) -> None:
 
 
 def _wrong_type(row: Row, what: str, value: Any, expected: str) -> UserError:
-    kinds = {
-        bool: "true or false",
-        dict: "an object",
-        list: "a list",
-        bytes: "binary",
-        int: "a number",
-        float: "a number",
-    }
-    kind = kinds.get(type(value), type(value).__name__)
+    kinds = {bool: "true or false", dict: "an object", list: "a list", bytes: "binary"}
+    is_number = isinstance(value, int | float)
+    kind = kinds.get(type(value), "a number" if is_number else type(value).__name__)
     return UserError(
         f"{row.place}: the {what} is {kind}.", received=str(value)[:60], expected=expected
     )

@@ -34,9 +34,9 @@ class LabelNames:
         for word in spelled:
             spellings.setdefault(plain(word), []).append(word)
         named = {key: words[0] if len(words) == 1 else key for key, words in spellings.items()}
-        self.counts = Counter({named[key]: 0 for key in named})
-        for word, count in spelled.items():
-            self.counts[named[plain(word)]] += count
+        self.counts = Counter(
+            {named[key]: sum(map(spelled.get, words)) for key, words in spellings.items()}
+        )
         self.merged = {named[key]: words for key, words in spellings.items() if len(words) > 1}
         self.names = sort_names(tuple(self.counts))
         self._index = {plain(name): index for index, name in enumerate(self.names)}

@@ -47,7 +47,13 @@ def find_paths(pattern: str) -> list[Path | RemotePath]:
         matches = glob.glob(str(path), recursive=True) if glob.has_magic(pattern) else ()
         found = [*map(Path, sorted(matches))]
     for path in found:
-        _check_path(path)
+        check_name(path, "file")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(
+                f"{path} is a pipe or a device: files are read more than once.",
+                expected="a regular file",
+                fix="write it to a file first; a gzipped one is read as it is.",
+            )
     return found
 
 
@@ -71,16 +77,6 @@ def check_name(path: Path | RemotePath, what: str) -> None:
             expected="names in UTF-8",
             fix=f"mv {quote_path(path)} NEW_NAME",
         ) from error
-
-
-def _check_path(path: Path) -> None:
-    check_name(path, "file")
-    if not (path.is_file() or path.is_dir()):
-        raise UserError(
-            f"{path} is a pipe or a device: files are read more than once.",
-            expected="a regular file",
-            fix="write it to a file first; a gzipped one is read as it is.",
-        )
 
 
 @dataclasses.dataclass(frozen=True, order=True)

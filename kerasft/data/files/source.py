@@ -77,16 +77,11 @@ class FileSource:
     They are streamed; memory holds each distinct label, and 16 bytes a row if there are groups.
 
     Args:
-        train_files: Paths or globs; see `open_table`.
-        validation_files: The same, possibly none.
-        test_files: The same, possibly none.
-        format: `auto` by the names of the files, or `csv`, `tsv`, `jsonl`, `parquet` or `folder`.
-        delimiter: Between the cells of CSV and TSV; found if `None`.
-        text_column: Name of the text's column; guessed if `None`.
-        text_pair_column: Name of the second text's column; single texts if `None`.
-        label_column: Name of the label's column; guessed if `None`.
+        train_files, validation_files, test_files: Paths or globs; see `open_table`.
+        format, delimiter: See `open_table`.
+        text_column, label_column: Names of the text's and the label's column; guessed if `None`.
+        text_pair_column, group_column: Names of the second text's and the group's column, if any.
         label_columns: Columns of 0 and 1, one for each label, instead of `label_column`.
-        group_column: Name of the group's column; no groups if `None`.
         label_kind: `auto`, or one of `kerasft.data.example.LABEL_KINDS`.
         label_separator: Separator of several labels in a cell; detected if `None`.
         log: Called with messages on guesses and dropped rows.

@@ -58,7 +58,7 @@ class SplitFacts:
         distinct_numbers: `number`: different labels, as float32.
         may_be_classes: `number`: whether they are whole numbers, and the source detected the kind.
         lengths: The lengths of the texts; `None` without texts.
-        faults: Examples by encoding error, `faults.FAULTS`.
+        faults: Examples by fault: see `scan.find_faults`.
         groups: Number of groups; `None` without groups.
     """
 
@@ -112,9 +112,9 @@ class Leak:
     rows: int
 
 
-def label_counts(scan: Scan, label_names: Sequence[str]) -> dict[str, int]:
-    """Returns the number of examples of each label, by name, in label order."""
-    return {name: scan.labels[index] for index, name in enumerate(label_names)}
+def label_counts(labels: Counter[int], label_names: Sequence[str]) -> dict[str, int]:
+    """Returns the number of examples of each label, counted by index, by name, in label order."""
+    return {name: labels[index] for index, name in enumerate(label_names)}
 
 
 def number_quantiles(scan: Scan) -> dict[int, float]:

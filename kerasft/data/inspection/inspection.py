@@ -160,7 +160,7 @@ def _describe(source: Source, split: str, scan: Scan, unit: str, limit: int | No
         conflicting_texts=texts,
         conflicting_rows=rows,
         conflicts=_show_conflicts(source, split, conflicts[:_MOST_CONFLICTS]),
-        counts=label_counts(scan, source.label_names),
+        counts=label_counts(scan.labels, source.label_names),
         labels_per_text=dict(sorted(scan.labels_per_text.items())),
         quantiles=number_quantiles(scan),
         rounding=relative_rounding(scan),
@@ -225,8 +225,7 @@ def _find_remaining(source: Source, scans: dict[str, Scan]) -> Remaining:
     elif source.label_kind == MULTI:
         for stays, example in zip(left, source.iterate(train), strict=True):
             labels.update(example.label if stays else ())
-    counts = {name: labels[index] for index, name in enumerate(source.label_names)}
-    return Remaining(int(left.sum()), counts)
+    return Remaining(int(left.sum()), label_counts(labels, source.label_names))
 
 
 def _find_leaks(source: Source, scans: dict[str, Scan]) -> tuple[Leak, ...]:

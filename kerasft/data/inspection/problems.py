@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE
@@ -90,12 +90,10 @@ def find_problems(
         if not facts.rows:
             problems.append(Problem(ERROR, split, "There is no row", "add rows, or leave it out"))
             continue
-        finders: list[Callable[[SplitFacts, str], Iterator[tuple[str, str, str]]]]
-        finders = [_in_training if rank == 0 else _in_measuring]
-        finders += [_in_texts, _in_labels, _in_lengths, _in_encoding]
+        first = _in_training if rank == 0 else _in_measuring
         problems += [
             Problem(level, split, what, fix)
-            for finder in finders
+            for finder in (first, _in_texts, _in_labels, _in_lengths, _in_encoding)
             for level, what, fix in finder(facts, label_kind)
         ]
     train = next(iter(splits))
@@ -281,9 +279,7 @@ def _in_labels(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, s
 
 def _in_lengths(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str, str]]:
     lengths = facts.lengths
-    if lengths is None or not lengths.truncated_share:
-        return
-    if lengths.truncated_share < _TRUNCATED_SHARE:
+    if lengths is None or (lengths.truncated_share or 0) < _TRUNCATED_SHARE:
         return
     enough = -(-lengths.percentiles[95] // 8) * 8
     longer = f"model.sequence_length={enough} to read 95 % whole, or "

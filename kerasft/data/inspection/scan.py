@@ -29,7 +29,6 @@ REPLACEMENT_CHARACTER = "replacement_character"
 MOJIBAKE = "mojibake"
 CONTROL_CHARACTER = "control_character"
 HTML = "html"
-FAULTS = (INVALID_UTF8, REPLACEMENT_CHARACTER, MOJIBAKE, CONTROL_CHARACTER, HTML)
 
 # Bytes 0x80 to 0xBF, which continue a character in UTF-8, as Latin-1 and as Windows-1252 show
 # them: "Ã©" for "é", "â€™" for an apostrophe, "ðŸ˜€" for an emoji.
@@ -48,7 +47,7 @@ _HTML = re.compile(
 
 
 def find_faults(text: bytes) -> list[str]:
-    """Returns which of `FAULTS` a text has, which should be UTF-8."""
+    """Returns the faults, of the five above, of a text that should be UTF-8."""
     faults = []
     try:
         decoded = text.decode()
@@ -81,7 +80,7 @@ class Scan:
         num_empty: Examples whose text, or one of whose two, is empty or white space.
         num_hidden: Examples whose label is hidden.
         lengths: Number of examples by length.
-        faults: Number of examples by error, of `faults.FAULTS`.
+        faults: Number of examples by fault: see `find_faults`.
         labels: `single` and `multi`: number of examples by label index.
         labels_per_text: `multi`: number of examples by number of labels.
         hashes: uint8 `(num_rows, 16)`: of the texts, equal for near-copies.

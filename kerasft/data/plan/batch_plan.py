@@ -19,22 +19,6 @@ _EXAMPLES, _BATCHES = 1, 2  # two independent orders from one (seed, epoch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EpochBatches:
-    """The ordered examples of one epoch, to be cut every `batch_size`."""
-
-    order: np.ndarray
-    batch_size: int
-
-    def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self.order[index * self.batch_size : (index + 1) * self.batch_size]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class BatchPlan:
     """The batches of a training run; each can be computed without those before it.
 
@@ -69,9 +53,7 @@ class BatchPlan:
     length_group_batches: int = 50
     replicas: int = 1
     pad_length_to: int = PADDING_MULTIPLE
-    _latest: dict[int, EpochBatches] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
+    _latest: dict[int, np.ndarray] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_plannable(self.lengths, self.batch_size)
@@ -87,19 +69,15 @@ class BatchPlan:
         """Batches in an epoch, the ragged one included."""
         return -(-len(self.lengths) // self.batch_size)
 
-    def epoch(self, epoch: int) -> EpochBatches:
-        """Returns the batches of an epoch, counted from 0, each in the order of one replica."""
-        batches = self._latest.get(epoch)
-        if batches is None:
-            batches = EpochBatches(self._order(epoch), self.batch_size)
-            self._latest.clear()  # a memo of one: steps are asked for in order
-            self._latest[epoch] = batches
-        return batches
-
     def batch(self, step: int) -> np.ndarray:
         """Returns the example indices, int64, of a step counted from the start of the run."""
         epoch, index = divmod(step, self.steps_per_epoch)
-        rows = self.epoch(epoch)[index]
+        order = self._latest.get(epoch)
+        if order is None:
+            order = self._order(epoch)
+            self._latest.clear()  # a memo of one: steps are asked for in order
+            self._latest[epoch] = order
+        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
         return rows[deal_evenly(self.lengths[rows], self.replicas)]
 
     def _order(self, epoch: int) -> np.ndarray:

@@ -104,10 +104,10 @@ class Splits:
 def build_splits(  # noqa: PLR0913 - the two most take defaults
     train_hashes: np.ndarray,
     train_labels: np.ndarray,
-    test_hashes: np.ndarray | Mapping[str, np.ndarray],
+    tests: Mapping[str, np.ndarray],
     *,
     validation_hashes: np.ndarray | None = None,
-    group_hashes: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    groups: Mapping[str, np.ndarray] | None = None,
     validation_fraction: float = 0.1,
     num_examples: Mapping[str, int | None] | None = None,
     keep_train_test_duplicates: bool = False,
@@ -121,11 +121,11 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
     Args:
         train_hashes: uint8 `(num_train, 16)`.
         train_labels: The labels of train, as in a token store.
-        test_hashes: uint8 `(num_test, 16)`; or such arrays by name, `test` first; may be empty.
+        tests: uint8 `(num_test, 16)` by name, `test` first; may be empty.
         validation_hashes: uint8 `(num_validation, 16)`: the dataset's own validation split.
-        group_hashes: uint8 `(num_train, 16)`: no group is split between train and validation. Or
-            such arrays by split: groups of test, or of the dataset's own validation, are also
-            removed from train.
+        groups: uint8 `(num_examples, 16)` by split, the hashes of the groups. None is split between
+            train and validation, and those of test, or of the dataset's own validation, are removed
+            from train.
         validation_fraction: The share of train used for validation: see `hold_out`.
         num_examples: How many examples to take of a split, seeded; of every test split, if only
             `test` is named. `None` or missing: all; but if only `train` is given, a validation held
@@ -140,9 +140,8 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
     Raises:
         UserError: If a split has too few examples.
     """
-    tests = dict(test_hashes) if isinstance(test_hashes, Mapping) else {TEST: test_hashes}
-    groups = group_hashes if isinstance(group_hashes, Mapping) else {TRAIN: group_hashes}
     given = {} if validation_hashes is None else {VALIDATION: validation_hashes}
+    groups = groups or {}
     leaks = _find_leaks(train_hashes, tests, given, groups)
     leaking = np.any([*leaks.values()], axis=0)
     usable = ~leaking | keep_train_test_duplicates
@@ -151,7 +150,7 @@ def build_splits(  # noqa: PLR0913 - the two most take defaults
         options = {"group_hashes": groups.get(TRAIN), "usable": None if usable.all() else usable}
         held_out = hold_out(train_hashes, train_labels, validation_fraction, **options)
     whole = {TRAIN: np.flatnonzero(usable & ~held_out), VALIDATION: np.flatnonzero(held_out)}
-    whole |= {name: np.arange(len(hashes)) for name, hashes in (given | tests).items()}
+    whole |= {name: np.arange(len(hashes)) for name, hashes in {**given, **tests}.items()}
     _check_none_is_empty(whole, leaking.all())
     counts = _complete_counts(dict(num_examples or {}), whole, tests, held_out=not given)
     hashes = {TRAIN: train_hashes, VALIDATION: train_hashes} | given | tests
@@ -166,14 +165,14 @@ def _find_leaks(
     train_hashes: np.ndarray,
     tests: Mapping[str, np.ndarray],
     given: Mapping[str, np.ndarray],
-    groups: Mapping[str, np.ndarray | None],
+    groups: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Returns the examples of train whose text or group is in an evaluation split, by reason."""
     leaks = {"also_in_test": _stand_in_any(train_hashes, tests.values())}
     if given:
         leaks["also_in_validation"] = _stand_in_any(train_hashes, given.values())
-    others = [groups[name] for name in (*tests, *given) if groups.get(name) is not None]
-    if groups.get(TRAIN) is not None and others:
+    others = [groups[name] for name in (*tests, *given) if name in groups]
+    if TRAIN in groups and others:
         leaks["group_elsewhere"] = _stand_in_any(groups[TRAIN], others)
     return leaks
 

@@ -101,7 +101,7 @@ def load_data(
         train.labels,
         {name: hashes[name] for name in tests},
         validation_hashes=hashes[VALIDATION] if given else None,
-        group_hashes=group_hashes(source, names, given),
+        groups=group_hashes(source, names, given),
         validation_fraction=recipe.data.validation_fraction,
         num_examples={"train": recipe.data.train_examples, TEST: recipe.data.test_examples},
         keep_train_test_duplicates=recipe.data.keep_train_test_duplicates,

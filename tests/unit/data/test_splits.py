@@ -43,7 +43,9 @@ def build(num_train=100, in_test=5, **settings):
     """100 train texts, two of them repeats, five of them in a test split of 50."""
     train = [*range(num_train - 2), 97, 97]
     test = [*range(in_test), *range(1000, 1050 - in_test)]
-    return build_splits(hashes_of(*train), np.arange(num_train) % 2, hashes_of(*test), **settings)
+    return build_splits(
+        hashes_of(*train), np.arange(num_train) % 2, {"test": hashes_of(*test)}, **settings
+    )
 
 
 def test_texts_of_test_are_counted_and_left_out():
@@ -64,14 +66,11 @@ def test_texts_of_test_are_counted_and_left_out():
         "validation_examples": 19,
         "test_examples": 50,
     }
-
-
-def test_texts_of_test_stay_when_told_so():
-    splits = build(keep_train_test_duplicates=True)
-    together = np.sort(np.concatenate([splits.train, splits.validation]))
+    kept = build(keep_train_test_duplicates=True)
+    together = np.sort(np.concatenate([kept.train, kept.validation]))
     np.testing.assert_array_equal(together, np.arange(100))
-    assert splits.report["train_examples_also_in_test"] == 5
-    assert splits.report["train_left_out_also_in_test"] == 0
+    assert kept.report["train_examples_also_in_test"] == 5
+    assert kept.report["train_left_out_also_in_test"] == 0
 
 
 def test_subsets_move_nothing_between_train_and_validation():
@@ -83,12 +82,8 @@ def test_subsets_move_nothing_between_train_and_validation():
     assert set(part.train) < set(whole.train)
     assert set(part.validation) < set(whole.validation)
     assert part.report["train_left_out_by_subset"] == 36
-
-
-def test_validation_can_be_sized_by_itself():
-    counts = {"train": 40, "validation": 15, "test": None}
-    splits = build(validation_fraction=0.2, num_examples=counts)
-    assert (len(splits.train), len(splits.validation), len(splits.tests["test"])) == (40, 15, 50)
+    sized = build(validation_fraction=0.2, num_examples={"train": 40, "validation": 15})
+    assert (len(sized.train), len(sized.validation), len(sized.tests["test"])) == (40, 15, 50)
 
 
 def test_validation_does_not_depend_on_the_seed():
@@ -107,13 +102,10 @@ def test_validation_that_the_dataset_brings():
     assert report["train_left_out_also_in_test"] == 5
     assert report["train_left_out_also_in_validation"] == 2
     assert build().validation_store == "train"  # control: held out
-
-
-def test_texts_of_the_datasets_validation_stay_when_told_so():
-    splits = build(validation_hashes=hashes_of(5, 6), keep_train_test_duplicates=True)
-    assert splits.train.tolist() == list(range(100))
-    assert splits.report["train_left_out_also_in_validation"] == 0
-    assert splits.report["train_examples_also_in_validation"] == 2
+    kept = build(validation_hashes=hashes_of(5, 6), keep_train_test_duplicates=True)
+    assert kept.train.tolist() == list(range(100))
+    assert kept.report["train_left_out_also_in_validation"] == 0
+    assert kept.report["train_examples_also_in_validation"] == 2
 
 
 def test_several_splits_to_test_on():
@@ -148,21 +140,19 @@ def test_without_a_split_to_test_on():
 
 def test_groups_of_test_are_left_out_of_train():
     groups = {"train": hashes_of(*(row // 10 for row in range(100))), "test": hashes_of(3, 3, 99)}
-    train, test = hashes_of(*range(100)), hashes_of(0, 500, 501)
-    splits = build_splits(train, np.arange(100) % 2, test, group_hashes=groups)
+    given = hashes_of(*range(100)), np.arange(100) % 2, {"test": hashes_of(0, 500, 501)}
+    splits = build_splits(*given, groups=groups)
     assert not {0, *range(30, 40)} & {*splits.train, *splits.validation}
     assert splits.report["train_left_out_also_in_test"] == 1
     assert splits.report["train_left_out_group_elsewhere"] == 10
-    kept = build_splits(
-        train, np.arange(100) % 2, test, group_hashes=groups, keep_train_test_duplicates=True
-    )
+    kept = build_splits(*given, groups=groups, keep_train_test_duplicates=True)
     assert len(kept.train) + len(kept.validation) == 100
     assert kept.report["train_left_out_group_elsewhere"] == 0
 
 
 def test_groups_stay_together_beside_texts_of_test():
     groups = hashes_of(*(row // 4 for row in range(100)))
-    splits = build(group_hashes=groups, validation_fraction=0.2)
+    splits = build(groups={"train": groups}, validation_fraction=0.2)
     assert {row // 4 for row in splits.train}.isdisjoint({row // 4 for row in splits.validation})
     assert 12 <= len(splits.validation) <= 19
     plain = build(validation_fraction=0.2)  # control
