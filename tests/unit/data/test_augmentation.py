@@ -99,18 +99,12 @@ class TestWhatStays:
         swapped = {alter(text, swap=0.5, example=example) for example in range(30)}
         assert swapped == {text, broken + b" one two", b"one two " + broken}
 
-    @pytest.mark.parametrize("text", [b"", b" ", b"\n\t ", b"<br /><br/>", b"42", b"... !?"])
-    def test_where_there_is_nothing_to_alter(self, text):
+    def test_where_there_is_nothing_to_alter(self):
         for example in range(30):
-            assert alter(text, typos=0.99, casing=0.99, example=example) == text
-            if len(text.split()) < 2:
+            for text in (b"", b" ", b"\n\t ", b"<br /><br/>", b"42", b"... !?"):
+                assert alter(text, typos=0.99, casing=0.99, example=example) == text
+            for text in (b"", b"\n\t ", b"42", b"word", b" word\n", b"<br />word<br />"):
                 assert alter(text, deletion=0.99, swap=0.99, example=example) == text
-
-    @pytest.mark.parametrize("text", [b"word", b" word\n", b"<br />word<br />"])
-    def test_one_word_is_neither_left_out_nor_swapped(self, text):
-        assert all(
-            alter(text, deletion=0.99, swap=0.99, example=example) == text for example in range(30)
-        )
 
     @given(texts, places)
     def test_a_deletion_of_all_leaves_one(self, text, place):
@@ -241,9 +235,6 @@ class TestTypos:
 
     def test_letters_of_no_keyboard(self):
         assert {mistype("éa", 0, key, kind) for _, key, kind in EVERY} == {"ééa", "a", "aé"}
-
-    def test_equal_letters_are_not_mixed_up(self):
-        assert "oo" not in {mistype("oo", 0, key, kind) for _, key, kind in EVERY}
 
     @given(st.text(min_size=1, max_size=12), *[st.integers(0, 2**64 - 1)] * 3)
     def test_one_mistake(self, word, place, key, kind):

@@ -22,12 +22,13 @@ def batches(plan, **options):
     return [(i["features"].numpy(), y.numpy(), w.numpy()) for i, y, w in dataset]
 
 
-def test_they_are_those_of_the_plan(plan):
-    for step, (features, labels, weights) in enumerate(batches(plan)):
+@pytest.mark.parametrize("weights", [None, np.linspace(1, 2, 7, dtype=np.float32)])
+def test_they_are_those_of_the_plan(plan, weights):
+    for step, (features, labels, of_rows) in enumerate(batches(plan, weights=weights)):
         rows = plan.batch(step)
         np.testing.assert_array_equal(features, FEATURES[rows])
         np.testing.assert_array_equal(labels, rows)
-        np.testing.assert_array_equal(weights, 1.0)
+        np.testing.assert_array_equal(of_rows, 1.0 if weights is None else weights[rows])
 
 
 def test_they_go_on_from_any_step(plan):
@@ -42,12 +43,6 @@ def test_rows_that_fill_a_batch_have_no_weight(plan):
     assert features.shape == (2, 2)
     assert labels.shape == (2,)
     np.testing.assert_array_equal(weights, [1.0, 0.0])
-
-
-def test_weights_follow_their_examples(plan):
-    weights = np.linspace(1, 2, 7, dtype=np.float32)
-    for step, batch in enumerate(batches(plan, weights=weights)):
-        np.testing.assert_array_equal(batch[2], weights[plan.batch(step)])
 
 
 def test_labels_may_have_several_columns(plan):

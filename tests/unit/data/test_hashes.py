@@ -50,9 +50,3 @@ def test_near_copies_get_the_lowest_hash_of_all_splits(train, test):
             for n in numbers
         ]
         assert [row.tobytes() for row in joined[split]] == lowest
-
-
-def test_without_near_copies_the_hashes_stay():
-    own = {"train": hashes_of([3, 1, 3]), "test": hashes_of([1])}
-    joined = join_near_copies(own, {"train": hashes_of("bab"), "test": hashes_of("a")})
-    assert all(np.array_equal(joined[split], own[split]) for split in own)

@@ -37,6 +37,13 @@ def jsonl_text():
     return "".join(json.dumps(one) + "\n" for one in objects())
 
 
+def parquet_bytes():
+    sink = pyarrow.BufferOutputStream()
+    table = pyarrow.Table.from_pylist(objects())
+    pyarrow.parquet.write_table(table, sink, row_group_size=2)
+    return sink.getvalue().to_pybytes()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -57,6 +64,8 @@ def jsonl_text():
         ("a.csv", "sep=,\r\n" + csv_text()),
         ("a.csv.gz", "\ufeffsep=;\r\n" + csv_text(";")),
         ("a.tsv", '"sep=|"\n' + csv_text("|")),
+        ("a.parquet", parquet_bytes()),
+        ("a.parquet.gz", parquet_bytes()),
         # One JSON document.
         ("a.json", json.dumps(objects())),
         ("a.json", "\ufeff\n" + json.dumps(objects(), indent=1)),
@@ -70,22 +79,6 @@ def test_every_format_gives_the_same_rows(write, name, content):
     assert table.columns == ("text", "label")
     assert values(table) == ROWS
     assert values(table) == ROWS  # a second time
-
-
-def parquet_bytes():
-    sink = pyarrow.BufferOutputStream()
-    texts, labels = zip(*ROWS, strict=True)
-    table = pyarrow.table({"text": texts, "label": labels})
-    pyarrow.parquet.write_table(table, sink, row_group_size=2)
-    return sink.getvalue().to_pybytes()
-
-
-@pytest.mark.parametrize("name", ["a.parquet", "a.parquet.gz"])
-def test_parquet(write, name):
-    table = open_table(write(name, parquet_bytes()))
-    assert table.columns == ("text", "label")
-    assert values(table) == ROWS
-    assert [row.number for row in table.rows()] == [1, 2, 3]
 
 
 def test_a_folder_by_class(write, tmp_path):
@@ -114,8 +107,11 @@ def test_shards_are_one_table_whatever_the_order_of_their_columns(write, tmp_pat
 
 
 def test_rows_are_named_by_the_line_on_which_they_end(write):
-    table = open_table(write("a.csv", csv_text()))
-    assert [row.number for row in table.rows()] == [2, 3, 5]
+    for name, content, numbers in (
+        ("a.csv", csv_text(), [2, 3, 5]),
+        ("a.parquet", parquet_bytes(), [1, 2, 3]),
+    ):
+        assert [row.number for row in open_table(write(name, content)).rows()] == numbers
 
 
 def test_a_format_that_is_said_counts_more_than_the_name(write):
