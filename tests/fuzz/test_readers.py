@@ -23,6 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from kerasft.data.files.cells import is_missing
 from kerasft.data.files.source import FileSource
 from kerasft.errors import UserError
 
@@ -64,7 +65,7 @@ def tables(draw, letters: str = LETTERS) -> Table:
     names = draw(st.sampled_from(NAMES))
     words = draw(st.lists(st.sampled_from(WORDS), min_size=2, max_size=4, unique=True))
     labels = draw(st.permutations(words * 2))
-    kinds = {"label": None, "text": texts.map(lambda text: text if text.strip() else text + "t")}
+    kinds = {"label": None, "text": texts.map(lambda text: text + "t" * is_missing(text))}
     return Table(
         names,
         [
