@@ -29,7 +29,7 @@ from kerasft.data.files.names import MOST_NAMED, LabelNames, check_header
 from kerasft.data.files.row import Row
 from kerasft.data.files.table import Contents, Table, open_table
 from kerasft.data.plan.splits import HASH_BYTES, hash_text
-from kerasft.errors import UserError, nearest
+from kerasft.errors import UserError
 
 _SAMPLE_ROWS = 100
 
@@ -227,14 +227,9 @@ class FileSource:
 
     def _select(self, table: Table) -> Table:
         """Returns the table of the columns that are read; only train needs to have the group."""
-        for what, name in self._names._asdict().items():
-            if name is not None and what != "group" and not table.has_column(name):
-                raise UserError(
-                    f"{table.files[0]} has no column {name!r}, which is the {what} in train."
-                    f"{nearest(name, table.columns)}",
-                    received=", ".join(table.columns),
-                )
-        return table.select(filter(table.has_column, filter(None, self._names)))
+        *needed, group = self._names
+        found = group if group is not None and table.has_column(group) else None
+        return table.select(filter(None, (*needed, found)))
 
     def _columns_of(self, table: Table) -> Columns:
         """Finds the columns that are read in a table; a further split need not have groups."""

@@ -63,22 +63,20 @@ class Table:
         joined: Sequence[str] = (),
         delimiter: str | None = None,
     ):
-        self.files = tuple(files)
-        self._fixed = tuple(files.values())
-        self._parts = [_open_part(path, format, delimiter) for path in self.files]
-        self._joined = tuple(joined)
-        names = (part.columns for part in self._parts)
-        self.columns = tuple(dict.fromkeys(itertools.chain(*names, *self._fixed)))
-        for name in self._joined:
+        self.files, self._fixed = tuple(files), files
+        self._parts = {path: _open_part(path, format, delimiter) for path in files}
+        names = (part.columns for part in self._parts.values())
+        self.columns = tuple(dict.fromkeys(itertools.chain(*names, *files.values())))
+        for name in joined:
             self.has_column(name)  # perhaps a late one
             check_column(f"{self.files[0]}: data.label_columns", name, self.columns)
-        if self._joined:
-            others = (name for name in self.columns if name not in self._joined)
-            self.columns = (*others, ", ".join(self._joined))
+        self._joined = {", ".join(joined): joined} if joined else {}
+        self.columns = (*(name for name in self.columns if name not in joined), *self._joined)
 
     def has_column(self, name: str) -> bool:
         """Whether any file has a column; reads on in JSON lines whose first do not have the key."""
-        found = [part.has_column(name) for part in self._parts if isinstance(part, JsonLinesFile)]
+        parts = (part for part in self._parts.values() if isinstance(part, JsonLinesFile))
+        found = [part.has_column(name) for part in parts]
         if name not in self.columns and any(found):
             self.columns = (*self.columns, name)
         return name in self.columns
@@ -91,7 +89,7 @@ class Table:
         """
         table = copy.copy(self)
         table.columns = tuple(dict.fromkeys(names))
-        for part, path, fixed in self._each():
+        for path, part in self._parts.items():
             for name in table._read_columns():
                 count = part.columns.count(name)
                 if count > 1:
@@ -100,7 +98,8 @@ class Table:
                         received=", ".join(part.columns),
                         expected="one column of each name that is read",
                     )
-                if not (count or name in fixed or isinstance(part, JsonLinesFile)):
+                may_lack_it = isinstance(part, JsonLinesFile) and self.has_column(name)
+                if not (count or name in self._fixed[path] or may_lack_it):
                     raise UserError(
                         f"{path} has no column {name!r}, which another file has."
                         f"{nearest(name, part.columns)}",
@@ -111,7 +110,7 @@ class Table:
     def sample(self, size: int) -> list[tuple[Any, ...]]:
         """Returns the first rows; `None` for values of columns whose type is no string."""
         rows: list[tuple[Any, ...]] = []
-        for part in self._parts:
+        for part in self._parts.values():
             names = [name for name in dict.fromkeys(part.columns) if name in part.text_columns]
             for row in itertools.islice(part.rows(names), size - len(rows)):
                 values = dict(zip(names, row.values, strict=True))
@@ -121,17 +120,16 @@ class Table:
     def rows(self) -> Iterator[Row]:
         """Yields all rows, file after file, the values in the order of `columns`."""
         names = self._read_columns()
-        for part, _, fixed in self._each():
+        for path, part in self._parts.items():
+            fixed = self._fixed[path]
             own = [name for name in names if name in part.columns or name not in fixed]
             if own == [*self.columns]:
                 yield from part.rows(own)
                 continue
             for row in part.rows(own):
                 values = {**fixed, **dict(zip(own, row.values, strict=True))}
-                if self._joined:
-                    values[", ".join(self._joined)] = [
-                        name for name in self._joined if _flag(name, values[name], row)
-                    ]
+                for joined, flags in self._joined.items():
+                    values[joined] = [name for name in flags if _flag(name, values[name], row)]
                 yield row._replace(values=tuple(values[name] for name in self.columns))
 
     @property
@@ -143,25 +141,20 @@ class Table:
     @property
     def notes(self) -> list[str]:
         """Log lines on how the files are read, complete when all rows were read."""
-        return [note for part in self._parts for note in getattr(part, "notes", ())]
+        return [note for part in self._parts.values() for note in getattr(part, "notes", ())]
 
     @property
     def reading(self) -> list[str]:
         """What of the reading changes the rows of the files, beyond their contents."""
-        return [line for part in self._parts for line in getattr(part, "reading", ())]
-
-    def _each(self) -> Iterator[tuple[Part, Path, Mapping[str, str | None]]]:
-        return zip(self._parts, self.files, self._fixed, strict=True)
+        return [line for part in self._parts.values() for line in getattr(part, "reading", ())]
 
     def _read_columns(self) -> list[str]:
         """Returns the columns that the files are asked for."""
-        joined = ", ".join(self._joined)
-        asked = [[name] if name != joined else self._joined for name in self.columns]
-        return list(itertools.chain.from_iterable(asked))
+        return [read for name in self.columns for read in self._joined.get(name, (name,))]
 
     def contents(self) -> Iterator[Path]:
         """Yields every file that is read, including those inside folders."""
-        for path, part in zip(self.files, self._parts, strict=True):
+        for path, part in self._parts.items():
             yield from part.files() if isinstance(part, ClassFolder) else (path,)
 
     def digest(self) -> bytes:
