@@ -22,15 +22,12 @@ def epoch_batches(plan, epoch):
 
 
 @given(plan=plans, epoch=st.integers(0, 50))
-def test_every_example_exactly_once_an_epoch(plan, epoch):
-    examples = np.concatenate(epoch_batches(plan, epoch))
+def test_every_example_exactly_once_an_epoch_and_only_the_last_batch_is_ragged(plan, epoch):
+    batches = epoch_batches(plan, epoch)
+    examples = np.concatenate(batches)
     assert examples.dtype == np.int64
     np.testing.assert_array_equal(np.sort(examples), np.arange(len(plan.lengths)))
-
-
-@given(plan=plans, epoch=st.integers(0, 50))
-def test_only_the_last_batch_is_ragged(plan, epoch):
-    sizes = [len(batch) for batch in epoch_batches(plan, epoch)]
+    sizes = [len(batch) for batch in batches]
     assert sizes[:-1] == [plan.batch_size] * (len(sizes) - 1)
     assert 1 <= sizes[-1] <= plan.batch_size
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerasft.data.plan.hold_out import count_places, hold_out, move_together, validation_mask
+from kerasft.data.plan.hold_out import count_places, hold_out, validation_mask
 from kerasft.data.plan.splits import text_hashes
 from kerasft.errors import UserError
 
@@ -80,15 +80,6 @@ def test_neither_texts_nor_groups_straddle(rows, fraction):
     assert {*labels[~mask]} == {*labels}
 
 
-def test_an_equal_text_ties_groups_to_each_other():
-    texts = ["a", "b", "b", "c", "c", "d", "e"]
-    groups = ["one", "one", "two", "two", "three", "four", "four"]
-    units = move_together(hashes_of(*texts), hashes_of(*groups))
-    assert len({*units[:5]}) == 1
-    assert len({*units[5:]}) == 1
-    assert units[0] != units[5]
-
-
 @pytest.mark.parametrize("grouped", [False, True])
 def test_what_is_not_usable_is_as_if_it_were_not_there(grouped):
     generator = np.random.default_rng(1)
@@ -118,20 +109,13 @@ def test_more_labels_than_are_counted_at_a_time(dtype):
     ]
 
 
-def test_where_no_group_fits_the_smallest_is_taken():
+def test_where_no_group_fits_the_smallest_is_taken_unless_it_is_alone():
+    hashes, labels = hashes_of(*range(100)), np.arange(100) % 2
     groups = np.array([0] * 40 + [1] * 25 + [2] * 35)
-    mask = hold_out(
-        hashes_of(*range(100)), np.arange(100) % 2, 0.1, group_hashes=hashes_of(*groups)
-    )
+    mask = hold_out(hashes, labels, 0.1, group_hashes=hashes_of(*groups))
     assert {*groups[mask]} == {1}
     assert mask.sum() == 25
-
-
-def test_a_single_group_cannot_be_split():
-    mask = hold_out(
-        hashes_of(*range(10)), np.arange(10) % 2, 0.3, group_hashes=hashes_of(*[7] * 10)
-    )
-    assert not mask.any()
+    assert not hold_out(hashes, labels, 0.3, group_hashes=hashes_of(*[7] * 100)).any()
 
 
 def test_classes_too_small_for_a_place_share_places():
