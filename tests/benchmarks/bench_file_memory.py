@@ -83,17 +83,15 @@ def measure(path: Path, folder: Path) -> dict[str, int]:
     return {**peaks, "whole_process": whole}
 
 
-def measure_in_process(num_rows: int) -> dict[str, int]:
-    """Returns what `measure` finds in a fresh process, and the file's size."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "rows.csv"
-        write_rows(path, num_rows)
-        command = [sys.executable, __file__, "--measure", str(path), name]
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+def measure_alone(script: str, path: Path, **environment: str) -> dict[str, float]:
+    """Returns what the `measure` of a script finds in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, script, "--measure", str(path), folder]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
         result = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, env=environment
         )
-        return {"file": path.stat().st_size, **json.loads(result.stdout)}
+    return json.loads(result.stdout)
 
 
 def main() -> None:
@@ -104,7 +102,12 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(*map(Path, arguments.measure))))
         return
-    peaks = {rows: measure_in_process(rows) for rows in sorted(arguments.rows)}
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        for rows in arguments.rows:
+            write_rows(path, rows)
+            peaks[rows] = {"file": path.stat().st_size, **measure_alone(__file__, path)}
     fewest, most = min(peaks), max(peaks)
     report = {"peak_bytes": peaks}
     if fewest < most:

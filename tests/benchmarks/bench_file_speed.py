@@ -14,15 +14,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench_file_memory import write_rows
+from bench_file_memory import measure_alone, write_rows
 
 CHECKOUT = Path(__file__).parents[2]
 FORMATS = ("csv", "jsonl", "parquet", "wide")
@@ -69,13 +66,7 @@ def measure(path: Path, folder: Path) -> dict[str, float]:
 
 def measure_in_process(path: Path, checkout: Path) -> float:
     """Returns the seconds of both steps in a fresh process that runs a checkout."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--measure", str(path), folder]
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(checkout)}
-        result = subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, env=environment
-        )
-    return sum(json.loads(result.stdout).values())
+    return sum(measure_alone(__file__, path, PYTHONPATH=str(checkout)).values())
 
 
 def main() -> None:
