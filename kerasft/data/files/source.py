@@ -35,7 +35,7 @@ _SAMPLE_ROWS = 100
 
 
 @dataclasses.dataclass
-class Scan:
+class RowCounts:
     """The findings of one reading of a split.
 
     Args:
@@ -134,7 +134,7 @@ class FileSource:
             raise UserError(f"{train.files[0]} has columns, and no rows.", expected="rows")
         self._columns = {name: self._columns_of(table) for name, table in self._tables.items()}
         self.has_pairs = self._names.text_pair is not None
-        self._scans = {name: Scan() for name in self._tables}
+        self._counts = {name: RowCounts() for name in self._tables}
         self.label_kind, self.kind_is_detected = label_kind, label_kind == AUTO
         self._settle_labels(label_kind, label_separator, label_is_guessed=label_column is None)
         for name in self._tables:
@@ -143,7 +143,7 @@ class FileSource:
         for contents in self._contents.values():
             contents.check(reads=False)
         self._say(*(note for table in self._tables.values() for note in table.notes))
-        self._say(*(line for name, scan in self._scans.items() for line in scan.to_lines(name)))
+        self._say(*(line for name, scan in self._counts.items() for line in scan.to_lines(name)))
         self.name = train.name
         self.version = self.fingerprint("train")[:8]
 
@@ -159,15 +159,15 @@ class FileSource:
 
     def num_examples(self, split: str) -> int:
         """Returns how many rows of the split are used."""
-        return self._scans[split].num_examples
+        return self._counts[split].num_examples
 
     def num_bytes(self, split: str) -> int:
         """Returns the bytes of the split's texts."""
-        return self._scans[split].num_bytes
+        return self._counts[split].num_bytes
 
     def num_dropped(self, split: str) -> dict[str, int]:
         """Returns how many rows of the split are dropped, by reason."""
-        return dict(self._scans[split].num_dropped)
+        return dict(self._counts[split].num_dropped)
 
     def group_hashes(self, split: str) -> np.ndarray | None:
         """Returns the hash of each example's group, uint8 `(num_examples, 16)`.
@@ -176,7 +176,7 @@ class FileSource:
         """
         if split not in self._tables or self._columns[split].group is None:
             return None
-        return np.frombuffer(bytes(self._scans[split].groups), np.uint8).reshape(-1, HASH_BYTES)
+        return np.frombuffer(bytes(self._counts[split].groups), np.uint8).reshape(-1, HASH_BYTES)
 
     def iterate(self, split: str) -> Iterator[Example]:
         """Yields the examples in the order of the rows, without those that are dropped.
@@ -240,32 +240,27 @@ class FileSource:
     def _settle_labels(self, kind: str, separator: str | None, label_is_guessed: bool) -> None:
         """Reads train to find its labels and their kind."""
         counts = self._count_labels(kind, separator)
-        if not self._scans["train"].num_examples:
+        train = self._counts["train"]
+        if not train.num_examples:
             raise UserError(
                 f"No row of {self._tables['train'].files[0]} can be used.",
-                received="; ".join(self._scans["train"].to_lines("train")),
+                received="; ".join(train.to_lines("train")),
                 expected="rows with a text and a label",
             )
         self.label_kind, self._separator = counts.detect()
-        if (
-            kind == AUTO
-            and self.label_kind == MULTI
-            and self._scans["train"].num_dropped["no label"]
-        ):
+        if kind == AUTO and self.label_kind == MULTI and train.num_dropped["no label"]:
             counts = self._count_labels(kind, separator)  # an empty cell now has a meaning
         self._labels = LabelNames({})
         if self.label_kind != NUMBER:
             self._labels = self._name_labels(counts, label_is_guessed)
         self.label_names = self._labels.names
         if kind == AUTO:
-            said = describe_labels(
-                self._names.label, self.label_kind, self.label_names, self._separator
-            )
-            self._say(said)
+            column, kind = self._names.label, self.label_kind
+            self._say(describe_labels(column, kind, self.label_names, self._separator))
 
     def _count_labels(self, kind: str, separator: str | None) -> LabelCounts:
         """Reads train; counts its labels and keeps the hashes of its groups."""
-        self._scans["train"] = Scan()
+        self._counts["train"] = RowCounts()
         counts = LabelCounts(kind, separator)
         for cell, place in self._label_cells("train"):
             counts.add(cell, place)
@@ -278,7 +273,7 @@ class FileSource:
         labels = LabelNames(spelled)
         if label_is_guessed:
             check_header(self._names.label, labels.names)
-        labels.check(self._scans["train"].num_examples)
+        labels.check(self._counts["train"].num_examples)
         for name, words in labels.merged.items():
             self._say(f"The labels {', '.join(map(show, words))} are one: {name}.")
         return labels
@@ -290,12 +285,12 @@ class FileSource:
             check_numbers(cells)
         else:
             self._labels.check_seen(split, ((self._words(cell), place) for cell, place in cells))
-        if not self._scans[split].num_examples:
+        if not self._counts[split].num_examples:
             raise UserError(f"No row of {split} can be used.", expected="texts with labels")
 
     def _label_cells(self, split: str) -> Iterator[tuple[Any, str]]:
         """Yields label and place of the rows that are used, and counts them and the others."""
-        columns, scan = self._columns[split], self._scans[split]
+        columns, scan = self._columns[split], self._counts[split]
         for row in self._tables[split].rows():
             reason = self._why_dropped(row, columns)
             if reason is not None:
@@ -337,9 +332,9 @@ class FileSource:
         return None if None in indices else tuple(sorted(indices))
 
 
-def _group_hash(row: Row, columns: Columns, scan: Scan) -> bytes:
+def _group_hash(row: Row, columns: Columns, counts: RowCounts) -> bytes:
     group = row.values[columns.group]
     if not is_missing(group):
         return hash_text(encode(plain(as_word(group)), row, "group"))
-    scan.count(scan.num_noted, "no group: each text is a group of its own", row.place)
+    counts.count(counts.num_noted, "no group: each text is a group of its own", row.place)
     return hash_text(texts(row, columns)[0], b"no group")
