@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -56,12 +55,13 @@ def _is_text(path: Path) -> bool:
 
 def _describe_ignored(folder: Path) -> Iterator[str]:
     """Yields a log line if a class has files that are not read, or no others."""
-    others = [path.name for path in itertools.filterfalse(_is_text, list_folder(folder))]
+    entries = list_folder(folder)
+    others = [path.name for path in entries if not _is_text(path)]
     if others:
         first = others[0].encode(errors="surrogateescape").decode(errors="replace")
         yield (
             f"{folder}: {len(others):,} not read, being no .txt files "
             f"({first}{', ...' if len(others) > 1 else ''})."
         )
-    if not any(map(_is_text, list_folder(folder))):
+    if len(others) == len(entries):
         yield f"{folder}: no text in it, so it is no class."

@@ -279,17 +279,15 @@ def _open_part(path: Path, format: str, delimiter: str | None) -> Part:  # noqa:
             received=f"data.delimiter={delimiter!r}, format {kind}",
             expected="data.delimiter for CSV and TSV alone",
         )
-    if path.is_dir() or kind == FOLDER:
-        if kind != FOLDER or not path.is_dir():
-            raise UserError(
-                f"{path} is {'a folder' if path.is_dir() else 'no folder'}.",
-                received=f"format {kind}",
-                expected="a folder of text files by class is read as the format folder",
-            )
-        return ClassFolder(path)
-    if kind == "jsonl":
-        return JsonLinesFile(path)
-    return ParquetFile(path) if kind == "parquet" else DelimitedFile(path, kind, delimiter)
+    if path.is_dir() != (kind == FOLDER):
+        raise UserError(
+            f"{path} is {'a folder' if path.is_dir() else 'no folder'}.",
+            received=f"format {kind}",
+            expected="a folder of text files by class is read as the format folder",
+        )
+    if kind in ("csv", "tsv"):
+        return DelimitedFile(path, kind, delimiter)
+    return {FOLDER: ClassFolder, "jsonl": JsonLinesFile, "parquet": ParquetFile}[kind](path)
 
 
 def _format_of(path: Path) -> str:

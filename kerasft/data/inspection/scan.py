@@ -23,7 +23,6 @@ _KEY_TYPES = {SINGLE: np.int32, MULTI: np.uint32, NUMBER: np.float32}
 
 CountTokens = Callable[[Sequence[bytes], Sequence[bytes] | None], np.ndarray]
 
-
 INVALID_UTF8 = "invalid_utf8"
 REPLACEMENT_CHARACTER = "replacement_character"
 MOJIBAKE = "mojibake"

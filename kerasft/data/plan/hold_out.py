@@ -14,8 +14,6 @@ from kerasft.data.store.hashes import number_equal
 from kerasft.errors import UserError
 
 _RANGES = 16  # of the numbers that are sorted at a time
-
-
 MOST_BINS = 10  # of numbers
 _PART = 2**16  # of the labels that are counted at a time
 
