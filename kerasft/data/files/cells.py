@@ -28,6 +28,7 @@ _MOST_SHOWN = 60  # characters
 _ITEM_AND_GAP = re.compile(
     r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,'"\[\]]+)(\s+(?![\s,\]]))?""", re.DOTALL
 )
+_BARE_LIST = re.compile(r"""\[[^][{}'"]+,[^][{}'"]+\]|\{[^][{}'":]+\}""")
 
 # Numbers as people write them.
 _GROUPED = r"\d{1,3}(?:[,.' \u00a0\u202f]\d{3})+(?:[,.]\d+)?"
@@ -106,13 +107,14 @@ def as_words(cell: Any, separator: str | None) -> list[str]:
 
 
 def as_list(cell: Any) -> Any:
-    """Parses a list written as JSON, or as Python or NumPy print it; else returns the cell itself.
+    """Parses a list as programs print it; else returns the cell itself.
 
-    CSV has no lists: programs write `["a", "b"]`, `('a', 'b')`, `{'a', 'b'}` or `['a' 'b']`.
+    CSV has no lists: JSON and Python write `["a", "b"]`, `('a', 'b')` or `{'a', 'b'}`, NumPy
+    `['a' 'b']`, Spark `[a, b]`, PostgreSQL `{a,b}`.
     """
     if not isinstance(cell, str) or not cell.lstrip().startswith(("[", "(", "{")):
         return cell
-    text = cell.strip()
+    bare = text = cell.strip()
     if text[0] == "[":
         text = _ITEM_AND_GAP.sub(lambda found: found[1] + ", " * bool(found[2]), text)
     for read in (json.loads, ast.literal_eval):
@@ -120,9 +122,11 @@ def as_list(cell: Any) -> Any:
             value = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        is_list = isinstance(value, list | tuple | set)
-        if is_list and not any(_is_no_word(item) for item in value):
-            return list(value)
+        is_list = isinstance(value, list | tuple | set) or value == {}
+        return list(value) if is_list and not any(map(_is_no_word, value)) else cell
+    items = bare[1:-1].split(",")
+    if _BARE_LIST.fullmatch(bare) and all(map(str.strip, items)):
+        return [item.strip() for item in items]
     return cell
 
 

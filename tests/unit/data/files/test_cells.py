@@ -83,16 +83,17 @@ def test_as_words():
         ([0.5, -1], ["[ 0.5 -1. ]"]),
         (["a b 1 2", "c"], ['["a b 1 2", "c"]']),
         (["a"], ["{'a'}", "('a',)"]),
-        ([], ["[]"]),
+        (["a", "b c"], ["[a, b c]", "{a,b c}"]),
+        ([], ["[]", "{}"]),
     ],
 )
-def test_a_list_as_json_python_or_numpy_write_it(items, spellings):
+def test_a_list_as_programs_write_it(items, spellings):
     assert [as_list(cell) for cell in spellings] == [items] * len(spellings)
 
 
 def test_control_no_list():
     cells = ["a", "[a]", "[a b]", "[null]", '[["a"]]', '[""]', "[1", "[" * 10_000, 5, "[print(1)]"]
-    cells += ["(a)", "(1)", "{'a': 1}", "{}", "[b'a' b'b']"]
+    cells += ["(a)", "(1)", "{'a': 1}", "{a: 1}", "[b'a' b'b']", "[a, ]"]
     assert [as_list(cell) for cell in cells] == cells
 
 
