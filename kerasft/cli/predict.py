@@ -20,7 +20,6 @@ from kerasft.text_files import quote_path
 
 _STDIN = "-"
 _TEXTS_FOLLOW = "--"
-_PAIR = "--pair"
 _DEADLINE = "deadline_seconds"
 _CLIENT_OPTIONS = (_DEADLINE, "attempts", "batch_size", "in_flight")
 _TLS_OPTIONS = ("ca_file", "client_certificate", "client_key")
@@ -55,14 +54,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parses the arguments; whatever follows `--` is a text, or after `--pair --` pairs."""
+    """Parses the arguments; whatever follows `--` is a text."""
     options, after = list(argv), []
     if _TEXTS_FOLLOW in options:
         at = options.index(_TEXTS_FOLLOW)
         options, after = options[:at], options[at + 1 :]
-    in_pairs = after and options[-1:] == [_PAIR]
     parser = _build_parser()
-    arguments, unknown = parser.parse_known_intermixed_args(options[:-1] if in_pairs else options)
+    arguments, unknown = parser.parse_known_intermixed_args(options)
     if unknown:
         raise UserError(
             "There is no such option.",
@@ -85,12 +83,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             parser.error("the following arguments are required: SAVED_MODEL, or --url URL")
         arguments.saved_model, *after = after
     arguments.from_stdin = _STDIN in arguments.texts
-    if in_pairs:
-        if len(after) % 2:
-            parser.error("after --pair -- each text needs its second text")
-        arguments.pair += zip(after[::2], after[1::2], strict=True)
-    else:
-        arguments.texts += after
+    arguments.texts += after
     return arguments
 
 
@@ -176,8 +169,8 @@ def _build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar=("TEXT", "TEXT_PAIR"),
-        help="two texts, for a model that reads pairs; may be given again; after --pair -- "
-        "all texts are pairs",
+        help="two texts, for a model that reads pairs; may be given again. Texts that begin with "
+        "a dash: as JSON lines on stdin",
     )
     parser.add_argument(
         "--json-lines",
@@ -233,19 +226,16 @@ def _check_one_origin(arguments: argparse.Namespace) -> None:
             "or - for lines on stdin",
             fix="end the command with a text in quotes, or with -",
         )
-    received = " ".join([*texts, *(f"--pair {' '.join(pair)}" for pair in pairs)])
+    what = None
     if arguments.from_stdin and (len(texts) > 1 or pairs):
+        what = "Texts come from the command line or from stdin, not from both."
+    elif texts and pairs:
+        what = "A model reads single texts or pairs, not both."
+    if what is not None:
         raise UserError(
-            "Texts come from the command line or from stdin, not from both.",
-            received=received,
-            expected="texts, or - alone",
-            fix="leave one of them out.",
-        )
-    if texts and pairs:
-        raise UserError(
-            "A model reads single texts or pairs, not both.",
-            received=received,
-            expected="texts alone, or --pair alone",
+            what,
+            received=" ".join([*texts, *(f"--pair {' '.join(pair)}" for pair in pairs)]),
+            expected="texts alone, --pair alone, or - alone",
             fix="leave one of them out.",
         )
     if arguments.json_lines and not arguments.from_stdin:

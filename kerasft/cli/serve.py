@@ -11,7 +11,8 @@ from kerasft.cli import command_parser
 from kerasft.console import log, results_only
 from kerasft.errors import UserError
 from kerasft.serving.model_path import find_served_models
-from kerasft.serving.real_server import LOOPBACK, RealSettings, find_real_server, serve_real
+from kerasft.serving.real_server import LOOPBACK, find_real_server, serve_real
+from kerasft.serving.server.settings import Settings
 
 _SIGNALLED = 128
 
@@ -26,31 +27,21 @@ def main(argv: Sequence[str]) -> None:
             f"warning: the server listens on {arguments.host}: whoever reaches this machine can "
             "ask, without a password."
         )
+    settings = Settings(
+        host=arguments.host,
+        port=arguments.port,
+        grpc_port=arguments.grpc_port,
+        batching=arguments.batching,
+        poll_seconds=arguments.poll_seconds,
+        seconds=arguments.timeout,
+        body_bytes=int(arguments.max_body_mb * 1e6),
+    )
     server = None if arguments.embedded else find_real_server()
     if server is not None:
-        settings = RealSettings(
-            host=arguments.host,
-            port=arguments.port,
-            grpc_port=arguments.grpc_port,
-            batching=arguments.batching,
-            poll_seconds=arguments.poll_seconds,
-            timeout_seconds=arguments.timeout,
-        )
         sys.exit(serve_real(server, folders, settings, log))
     with results_only():
         from kerasft.serving.server.embedded import serve_until_signal
-        from kerasft.serving.server.settings import Settings
 
-        settings = Settings(
-            host=arguments.host,
-            port=arguments.port,
-            grpc_port=arguments.grpc_port,
-            batching=arguments.batching,
-            poll_seconds=arguments.poll_seconds,
-            seconds=arguments.timeout,
-            body_bytes=int(arguments.max_body_mb * 1e6),
-            drain_seconds=arguments.timeout,
-        )
         sys.exit(_SIGNALLED + asyncio.run(serve_until_signal(folders, settings, log)))
 
 
@@ -104,8 +95,7 @@ def _parse(argv: Sequence[str]) -> Namespace:
 
 
 def _check(arguments: Namespace) -> None:
-    for name, option in (("port", "--port"), ("grpc_port", "--grpc-port")):
-        port = getattr(arguments, name)
+    for option, port in (("--port", arguments.port), ("--grpc-port", arguments.grpc_port)):
         if not 0 <= port < 1 << 16:
             raise UserError(f"{option} is no port.", received=port, expected="0 to 65535")
     if arguments.port == arguments.grpc_port != 0:
@@ -113,11 +103,9 @@ def _check(arguments: Namespace) -> None:
             "REST and gRPC need a port each.",
             received=f"--port {arguments.port} --grpc-port {arguments.grpc_port}",
         )
-    for name, option in (
-        ("timeout", "--timeout"),
-        ("max_body_mb", "--max-body-mb"),
-        ("poll_seconds", "--poll-seconds"),
-    ):
-        value = getattr(arguments, name)
+    for option in ("timeout", "max-body-mb", "poll-seconds"):
+        value = getattr(arguments, option.replace("-", "_"))
         if not 0 < value < 1e6:  # not NaN either
-            raise UserError(f"{option} is no such number.", received=value, expected="more than 0")
+            raise UserError(
+                f"--{option} is no such number.", received=value, expected="more than 0"
+            )

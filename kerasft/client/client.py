@@ -25,8 +25,6 @@ _UNKNOWN_LABEL = "servable version label"
 _TOO_MANY_TEXTS = re.compile(r"maximum (input )?batch size")
 _LOADING = ("START", "LOADING")
 _LOADED = "AVAILABLE"
-_SCORES = {"single": "probabilities", "multi": "scores"}
-_TOLERANCE = 1e-4  # between two requests for one text, which may be batched with others
 
 Answer = TypeVar("Answer")
 
@@ -163,34 +161,13 @@ class Client(TextModel):
         return self._call(ask)
 
     def _find_label_names(self, signature: TextSignature) -> tuple[str, ...] | None:
-        """Returns the label names in order, from the response of `classify` for a text.
-
-        No other response has them. Its scores must match the text signature's for that text: a
-        third-party model might sort its classes by score.
-        """
+        """Returns the label names in order, from the response of `classify`: no other has them."""
         if signature.kind == "number":
             return ()
         if not signature.names_labels:
             return None
-        row = ("",) * (1 + signature.has_pairs)
-        example = dict(zip(input_names(signature.has_pairs), row, strict=True))
-
-        def ask(timeout: float) -> list[tuple[str, float]] | None:
-            try:
-                return self._connection.classify(example, timeout)
-            except CallError as error:
-                if error.why in (Why.REFUSED, Why.SERVER_ERROR):
-                    return None  # it needs inputs other than texts
-                raise
-
-        named = self._call(ask)
-        if named is None:
-            return None
-        scores = self._request([row])[_SCORES[signature.kind]][0]
-        agree = len(named) == len(scores) and np.allclose(
-            [score for _, score in named], scores, rtol=0.0, atol=_TOLERANCE
-        )
-        return tuple(name for name, _ in named) if agree else None
+        example = dict.fromkeys(input_names(signature.has_pairs), "")
+        return self._call(lambda timeout: self._connection.classify(example, timeout))
 
     def _call(self, function: Callable[[float], Answer]) -> Answer:
         """Calls the server with retries, and turns failures into user errors."""

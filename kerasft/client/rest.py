@@ -65,15 +65,14 @@ class RestConnection:
         with _reading("outputs"):
             return dict(answer["outputs"])
 
-    def classify(self, example: Mapping[str, str], timeout: float) -> list[tuple[str, float]]:
-        """Returns the labels and scores of one example, in the signature's order."""
+    def classify(self, example: Mapping[str, str], timeout: float) -> tuple[str, ...]:
+        """Returns the labels of one example, in the signature's order."""
         texts = {name: _text(text) for name, text in example.items()}
         body = {"signature_name": CLASSIFY, "examples": [texts]}
         answer = self._ask("POST", f"{self._address.version_path}:classify", body, timeout)
-        # The server writes `results`, its documentation `result`.
         with _reading("results"):
-            (row,) = answer["results"] if "results" in answer else answer["result"]
-            return [(str(label), float(score)) for label, score in row]
+            (row,) = answer["results"]
+            return tuple(str(label) for label, _ in row)
 
     def states(self, timeout: float) -> list[tuple[int, str, str]]:
         """Returns number, state and error message of each version that the server knows."""

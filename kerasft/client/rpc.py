@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failed connection would be reported twice
@@ -104,15 +103,15 @@ class GrpcConnection:
         except (TypeError, ValueError) as error:
             raise CallError(Why.ANOTHER_SERVICE, "an answer with a broken tensor") from error
 
-    def classify(self, example: Mapping[str, str], timeout: float) -> list[tuple[str, float]]:
-        """Returns the labels and scores of one example, in the signature's order."""
+    def classify(self, example: Mapping[str, str], timeout: float) -> tuple[str, ...]:
+        """Returns the labels of one example, in the signature's order."""
         request = classification_pb2.ClassificationRequest(model_spec=self._spec(CLASSIFY))
         features = request.input.example_list.examples.add().features.feature
         for name, text in example.items():
             features[name].bytes_list.value.append(_bytes(text))
         answer = self._ask(self._prediction.Classify, request, timeout)
         (row,) = answer.result.classifications or [classification_pb2.Classifications()]
-        return [(found.label, found.score) for found in row.classes]
+        return tuple(found.label for found in row.classes)
 
     def states(self, timeout: float) -> list[tuple[int, str, str]]:
         """Returns number, state and error message of each version that the server knows."""
@@ -138,25 +137,18 @@ class GrpcConnection:
         return spec
 
     def _ask(self, method, request, timeout: float):
-        with _telling():
+        try:
             return method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            code, detail = error.code(), error.details() or error.code().name
+            why = _CODES.get(code, Why.SERVER_ERROR)
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                said = (meant for words, meant in _WORDS.items() if words in detail.lower())
+                why = next(said, why)
+            raise CallError(why, detail.rpartition("last error: ")[2]) from error
+        except ValueError as error:  # the channel was closed by another thread
+            raise CallError(Why.REFUSED, str(error)) from error
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")  # a lone surrogate, which the graph drops
-
-
-@contextlib.contextmanager
-def _telling() -> Iterator[None]:
-    """Turns gRPC's exceptions into a `CallError`."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        code, detail = error.code(), error.details() or error.code().name
-        why = _CODES.get(code, Why.SERVER_ERROR)
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
-            said = (meant for words, meant in _WORDS.items() if words in detail.lower())
-            why = next(said, why)
-        raise CallError(why, detail.rpartition("last error: ")[2]) from error
-    except ValueError as error:  # the channel was closed by another thread
-        raise CallError(Why.REFUSED, str(error)) from error

@@ -30,8 +30,6 @@ MAX_WARMUP_RECORDS = 1000  # with more, the server does not load the model
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 # Storage types of quantized weights; with bfloat16 the encoder also computes in it.
 INT8, FLOAT16, BFLOAT16 = "int8", "float16", "bfloat16"
-_OWN = (RECORD,)  # cannot hold its own checksum
-_MAY_CHANGE = (BATCHING,)  # edited by whoever runs the server
 
 
 def input_names(has_pairs: bool) -> tuple[str, ...]:
@@ -113,15 +111,18 @@ def file_digests(version: Path) -> dict[str, str]:
     return {
         name: _digest(path)
         for path in sorted(version.rglob("*"))
-        if path.is_file() and (name := path.relative_to(version).as_posix()) not in _OWN
+        if path.is_file() and (name := path.relative_to(version).as_posix()) != RECORD
     }
 
 
 def find_damage(version: Path, recorded: Mapping[str, str]) -> str | None:
-    """Returns the name of a file that differs from `recorded` (from `file_digests`), or `None`."""
+    """Returns the name of a file that differs from `recorded` (from `file_digests`), or `None`.
+
+    Whoever runs the server may edit the batching parameters.
+    """
     found = file_digests(version)
     changed = (name for name, digest in recorded.items() if found.get(name) != digest)
-    return next((name for name in changed if name not in _MAY_CHANGE), None)
+    return next((name for name in changed if name != BATCHING), None)
 
 
 def _digest(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerasft.data.example import batched
@@ -22,14 +22,12 @@ BATCH_BYTES = 4_000_000
 _WINDOW = 1024  # examples that are sorted by length together
 _WINDOW_BYTES = 16 * BATCH_BYTES
 
-Answers = Iterable[dict[str, Any]]
-
 
 class TextError(UserError):
     """A text of a stream, `row`, cannot be predicted.
 
     Attributes:
-        number: Which one, from 1; set by `answer_stream`.
+        number: Which one, from 1; set by `predict_stream`.
     """
 
     number = 0
@@ -90,11 +88,25 @@ class TextModel(abc.ABC):
             UserError: As `predict`, after the earlier predictions have been yielded.
             ServerUnavailableError: As `predict`.
         """
-        return answer_stream(
-            examples, self._answer_batches, has_pairs=self.has_pairs, batch_size=self._batch_size
-        )
+        first = 1
+        for window, sizes in _windows(examples, self.has_pairs, self._batch_size):
+            answers: list[dict[str, Any]] = [{}] * len(window)
+            by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
+            measure = sizes.__getitem__
+            batches = list(batched(by_length, self._batch_size, measure, BATCH_BYTES))
+            rows = [[window[index] for index in batch] for batch in batches]
+            try:
+                for batch, of_batch in zip(batches, self._answer_batches(rows), strict=True):
+                    for index, answer in zip(batch, of_batch, strict=True):
+                        answers[index] = answer
+            except TextError as error:
+                error.number = first + window.index(error.row)
+                raise
+            yield from answers
+            first += len(window)
 
-    def _answer_batches(self, batches: list[list[Texts]]) -> Iterable[Answers]:
+    def _answer_batches(self, batches: list[list[Texts]]) -> Iterable[list[dict[str, Any]]]:
+        """Returns the predictions of each batch, in order."""
         return map(self._answer_batch, batches)
 
     def _answer_batch(self, rows: list[Texts]) -> list[dict[str, Any]]:
@@ -108,39 +120,6 @@ class TextModel(abc.ABC):
     @abc.abstractmethod
     def _outputs(self, rows: list[Texts]) -> Mapping[str, np.ndarray]:
         """Returns the model's outputs for a batch, by name."""
-
-
-def answer_stream(
-    examples: Iterable[str | tuple[str, str] | None],
-    answer_batches: Callable[[list[list[Texts]]], Iterable[Answers]],
-    *,
-    has_pairs: bool,
-    batch_size: int = BATCH_SIZE,
-) -> Iterator[dict[str, Any]]:
-    """Yields the prediction for each example, as `TextModel.predict_stream`.
-
-    Args:
-        examples: Texts, or tuples of two, and `None`, which gets no prediction.
-        answer_batches: Maps the length-sorted batches of a window to their predictions, in order.
-        has_pairs: Whether examples must be pairs.
-        batch_size: Most examples per batch, which ends at `BATCH_BYTES`, too; a window holds at
-            least one batch.
-    """
-    first = 1
-    for window, sizes in _windows(examples, has_pairs, batch_size):
-        answers: list[dict[str, Any]] = [{}] * len(window)
-        by_length = sorted(range(len(window)), key=lambda index: sum(map(len, window[index])))
-        batches = list(batched(by_length, batch_size, sizes.__getitem__, BATCH_BYTES))
-        rows = [[window[index] for index in batch] for batch in batches]
-        try:
-            for batch, of_batch in zip(batches, answer_batches(rows), strict=True):
-                for index, answer in zip(batch, of_batch, strict=True):
-                    answers[index] = answer
-        except TextError as error:
-            error.number = first + window.index(error.row)
-            raise
-        yield from answers
-        first += len(window)
 
 
 def num_bytes(texts: Texts) -> int:

@@ -1,17 +1,20 @@
 """Load on both protocols of the embedded server, and SIGTERM in the middle of it.
 
     python tests/benchmarks/load_server.py [--requests 20000] [--connections 16] [--out FILE]
-        [--model FOLDER]
+        [--model FOLDER] [--no-batching] [--new-version SECONDS]
 
-Each connection asks one text at a time. Without `--model`, an untrained classifier is exported.
-Prints one JSON object, and writes it to `--out`. For each protocol:
+Each connection asks one short text, waits for its answer, and asks again. Without `--model`, an
+untrained classifier is exported. With `--new-version`, a copy of the version takes over again and
+again. Prints one JSON object, and writes it to `--out`. For each protocol:
 
 - `load`: `right`, `wrong` (another answer than when asked alone), `refused` and `lost` requests,
-  requests a second, and how these ended that are not right;
-- `sigterm`: the same around a SIGTERM. `refused` are requests that the server has not begun: no
+  how these ended that are not right, requests a second, and latencies in milliseconds;
+- `megabytes`: the server's resident memory, in the median of each quarter of the load (Linux);
+- `sigterm`: as `load`, around a SIGTERM. `refused` are requests that the server has not begun: no
   connection, 503, or UNAVAILABLE. None may be `wrong` or `lost`.
 
-Exits with 1 where a request failed. To compare with other code, run this file with its PYTHONPATH.
+Exits with 1 where a request failed, or memory grew by more than a tenth between the second quarter
+and the last. To compare with other code, run this file with its PYTHONPATH. Keep the machine quiet.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ import contextlib
 import functools
 import http.client
 import json
+import os
+import shutil
 import signal
+import statistics
 import sys
 import tempfile
 import threading
@@ -32,9 +38,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-from serving_clients import TEXTS
 from serving_process import exported_model, serving
 
+# Ours, about as long as a sentence of SST-2 (13 tokens on average).
+TEXTS = [
+    "A quiet, moving film with a fine cast.",
+    "The plot drags, and nobody in it seems to care.",
+    "Good fun from the first scene to the last one.",
+    "Two hours that I will not get back.",
+    "Lovely music; the rest is soon forgotten.",
+]
+_MOST_GROWTH = 1.1
 _TOLERANCE = 1e-4  # a text that is padded for others gets other last digits
 _BEFORE_SIGTERM_SECONDS = 2.0
 _NOT_BEGUN = ("The server is stopping", "failed to connect", "Connection refused")
@@ -136,13 +150,16 @@ def run_load(
     with contextlib.closing(connect()) as alone:
         expected = {text: alone.ask(text) for text in TEXTS}
     counters = [collections.Counter() for _ in range(num_connections)]
+    seconds: list[float] = []  # of each request
 
     def work(number: int) -> None:
         turn = number
         with contextlib.closing(connect()) as client:
             while num_requests is None or turn < num_requests:
                 text = TEXTS[turn % len(TEXTS)]
+                asked = time.perf_counter()
                 is_right = count_outcome(client.ask, text, expected[text], counters[number])
+                seconds.append(time.perf_counter() - asked)
                 if process_to_stop is not None and not is_right:
                     return
                 turn += num_connections
@@ -159,7 +176,41 @@ def run_load(
     found = sum(counters, collections.Counter())
     found = {name: found[name] for name in {"right", "wrong", "refused", "lost"} | found.keys()}
     rate = found["right"] / (time.monotonic() - start)
-    return dict(sorted(found.items())) | {"requests_per_second": round(rate, 1)}
+    percentiles = statistics.quantiles(seconds, n=100, method="inclusive")
+    latencies = {f"p{at}_ms": round(1000 * percentiles[at - 1], 2) for at in (50, 95, 99)}
+    return dict(sorted(found.items())) | {"requests_per_second": round(rate, 1)} | latencies
+
+
+def watch_memory(done: threading.Event, process_id: int, found: list[float]) -> None:
+    """Notes a process's resident megabytes ten times a second."""
+    while not done.wait(0.1):
+        pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+        found.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def publish_versions(done: threading.Event, model: Path, seconds: float) -> None:
+    """Puts a copy of the first version into place as a new one, again and again."""
+    number = max(int(version.name) for version in model.iterdir())
+    while not done.wait(seconds):
+        number += 1
+        beside = model / f".{number}"
+        shutil.copytree(model / "1", beside)
+        beside.rename(model / str(number))
+        if number > 3:
+            shutil.rmtree(model / str(number - 2))  # has not answered for a while
+
+
+@contextlib.contextmanager
+def beside(function: Callable, *arguments):
+    """Runs `function(done, ...)` in a thread, and sets `done` when the block ends."""
+    done = threading.Event()
+    thread = threading.Thread(target=function, args=[done, *arguments])
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def main() -> int:
@@ -168,29 +219,45 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--model", type=Path, help="a model's folder; else one is made")
     parser.add_argument("--preset", default="minilm_l6_en_uncased", help="of the one that is made")
+    parser.add_argument("--no-batching", action="store_true")
+    parser.add_argument("--new-version", type=float, default=1e9, metavar="SECONDS")
     parser.add_argument("--out", type=Path, help="a file for the figures; else only printed")
     arguments = parser.parse_args()
+    options = ["--no-batching"] if arguments.no_batching else []
     found: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or exported_model(Path(folder), arguments.preset)
+        source = arguments.model or exported_model(Path(folder), arguments.preset)
+        newest = max((v for v in source.iterdir() if v.name.isdigit()), key=lambda v: int(v.name))
+        model = Path(folder) / "served"
+        shutil.copytree(newest, model / "1")
         for protocol, client in PROTOCOLS.items():
-            with serving(model) as (process, *addresses):
+            memory: list[float] = []
+            with serving(model, *options) as (process, *addresses):
                 run = functools.partial(
                     run_load, functools.partial(client, *addresses), arguments.connections
                 )
-                load, stopped = run(arguments.requests), run(None, process)
+                with (
+                    beside(watch_memory, process.pid, memory),
+                    beside(publish_versions, model, arguments.new_version),
+                ):
+                    load = run(arguments.requests)
+                stopped = run(None, process)
                 found[protocol] = {"load": load, "sigterm": stopped, "exit": process.wait(60)}
-            text = json.dumps(found, indent=2)
-            if arguments.out:
-                arguments.out.write_text(text + "\n")
+            quarter = max(1, len(memory) // 4)
+            quarters = [memory[at : at + quarter] for at in range(0, 4 * quarter, quarter)]
+            found[protocol]["megabytes"] = [round(statistics.median(q)) for q in quarters]
+    text = json.dumps(found, indent=2)
     print(text)
-    failed = [
-        one[name]
-        for both in found.values()
-        for one in (both["load"], both["sigterm"])
-        for name in ("wrong", "lost")
-    ]
-    return int(any(failed) or any(both["load"]["refused"] for both in found.values()))
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+    return int(any(map(has_failed, found.values())))
+
+
+def has_failed(figures: dict) -> bool:
+    """Whether a request has failed, or memory has grown."""
+    load, stopped, (_, early, _, late) = (figures[n] for n in ("load", "sigterm", "megabytes"))
+    lost = [found[name] for found in (load, stopped) for name in ("wrong", "lost")]
+    return any(lost) or load["refused"] > 0 or late > _MOST_GROWTH * early
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""What the benchmarks of the server share: a model to serve, a server, clients."""
+"""What the benchmarks of models share: a model to serve, and a server."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -12,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-CLIENTS = Path(__file__).with_name("serving_clients.py")
 NAME = "benchmark"
 
 
@@ -74,14 +72,6 @@ def serving(model: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen, st
         process.terminate()
         process.wait()
         process.stderr.close()
-
-
-def run_clients(url: str, clients: int, seconds: float) -> dict:
-    """Lets clients ask for some time; returns what they measured."""
-    options = ["--clients", str(clients), "--seconds", str(seconds)]
-    command = [sys.executable, str(CLIENTS), url, *options]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
 
 
 def exported_model(folder: Path, preset_name: str) -> Path:

@@ -88,7 +88,7 @@ def _serving(folder, *, batching=True, poll_seconds=0.05, **limits):
         grpc_port=0,
         batching=batching,
         poll_seconds=poll_seconds,
-        **{"drain_seconds": 5, **limits},
+        **limits,
     )
     ready, stop = threading.Event(), threading.Event()
     found = []
@@ -102,7 +102,7 @@ def _serving(folder, *, batching=True, poll_seconds=0.05, **limits):
             await asyncio.to_thread(stop.wait)
         finally:
             ready.set()
-            await server.stop(settings.drain_seconds)
+            await server.stop(5)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from kerasft.serving.server.calls import Call, check_outputs
-from kerasft.serving.server.http.json_answers import results_body
 from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import ServingError
 
@@ -38,11 +37,15 @@ def test_columns_get_columns(predict):
     assert predict({"signature_name": "serving_default", "inputs": TEXTS}) == (200, answer)
 
 
+BASE64 = ["Zm91cg==", "Zm91\ncg==", " Zm 91\tcg = =\r\n", "Zm91cg"]
+
+
 def test_rows_may_name_their_input_and_be_base64(predict):
     plain = predict({"instances": ["four"]})
     assert predict({"instances": [{"text": "four"}]}) == plain
-    assert predict({"instances": [{"b64": "Zm91cg=="}]}) == plain
     assert predict({"instances": [{"text": {"b64": "Zm91cg=="}}]}) == plain
+    for encoded in BASE64:
+        assert predict({"instances": [{"b64": encoded}]}) == plain
     assert predict({"instances": ["other!"]}) != plain
 
 
@@ -107,11 +110,6 @@ def test_regress_gives_numbers(contract):
     assert contract.post("demo:regress", body) == (200, {"results": [4.0, 0.0]})
 
 
-def test_the_context_is_part_of_each_example(contract):
-    body = {"signature_name": "regress", "context": {"text": "context"}, "examples": [{}, {}]}
-    assert contract.post("demo:regress", body) == (200, {"results": [7.0, 7.0]})
-
-
 def test_status(contract):
     version = {
         "version": "1",
@@ -136,9 +134,10 @@ def test_metadata(contract):
     assert contract.get("demo/versions/1/metadata") == (200, answer)
 
 
-def test_a_version_can_be_asked(contract, predict):
+@pytest.mark.parametrize("name", ["demo/versions/1", "demo/versions/001", "d%65mo"])
+def test_a_version_can_be_asked_and_a_name_be_quoted(contract, predict, name):
     body = {"instances": TEXTS}
-    assert contract.post("demo/versions/1:predict", body) == predict(body)
+    assert contract.post(f"{name}:predict", body) == predict(body)
 
 
 def rows(*instances, **more):
@@ -165,7 +164,6 @@ WRONG_BODIES = [  # for demo:predict; all are 400
     (b"instances", "The body is not JSON"),
     (b'{"instances": ["a"]', "The body is not JSON"),
     (b'{} {"instances": []}', "The body is not JSON"),
-    (b'{"instances": [1e400]}', "1e400 is too large"),
     (b'{"instances": [' + b"9" * 5000 + b"]}", "The body is not JSON"),
     (b'{"instances": ["\\ud83d"]}', HALF),
     (b'{"instances": ["\\udc80"]}', HALF),
@@ -201,22 +199,23 @@ WRONG_BODIES = [  # for demo:predict; all are 400
     (doubled([0] * 100_000), "has the shape [1, 100000], expected [None, 2]"),
     (doubled(["a", "b"]), "takes float32, not 'a'"),
     (doubled([True, 1]), "takes float32, not True"),
-    (doubled([16777217, 1]), "16777217: it would be rounded"),
     (doubled([1e300, 1]), "takes float32, not overflow"),
     (doubled([10**400, 1]), "takes float32, not int too large"),
     (several(text=["a"], number=[1.5]), "Input number takes int64, not 1.5"),
     (several(text=["a"], number=[2**63]), "Input number takes int64"),
     (several(text=["a"], number=[1, 2]), "All inputs need the same number of rows"),
+    (b'{"inputs": ' + b"[" * 300 + b'"a"' + b"]" * 300 + b"}", "Input text has the shape"),
+    (b'{"instances": ' + b"[" * 9000 + b'"a"' + b"]" * 9000 + b"}", "nested too deeply"),
     # What would take much time and memory if it were built.
     (b'{"instances": [' + b'"",' * MANY + b'""]}', "more than 1000000 values"),
     (b'{"inputs": {"text": [' + b"{}," * MANY + b"{}]}}", "more than 1000000 values"),
     (b'{"instances": ["a"], "x": {' + b'"":1,' * MANY + b'"":1}}', "more than 1000000 values"),
-    (b'{"instances": ["' + b"a, " * MANY + b'", 1]}', "Expected a text, not 1"),  # commas of a text
 ]
 WRONG_EXAMPLES = [  # for demo:classify; all are 400
     ({"signature_name": "classify"}, "'examples' must be a list"),
     (examples({}), "'examples' must be a list"),
     (examples([]), "'examples' must be a list"),
+    (examples([{}]) | {"context": {"text": "a"}}, "A context is not supported"),
     (examples([{}] * 65), "Task size 65 is larger"),
     (examples(["a"]), "An example must be an object, not 'a'"),
     (examples([{"text": None}]), "A feature takes texts, integers or floats"),
@@ -273,24 +272,9 @@ def test_a_wrong_address_gets_code_and_message(contract, method, path, status, m
     assert answer == {"error": message} or contract.is_real
 
 
-def test_a_byte_order_mark_is_passed_over(predict):
-    body = {"instances": TEXTS}
-    assert predict(b"\xef\xbb\xbf" + json.dumps(body).encode()) == predict(body)
-
-
-@pytest.mark.parametrize("encoded", ["Zm91\ncg==", " Zm 91\tcg = =\r\n", "Zm91cg"])
-def test_base64_may_have_line_breaks(predict, encoded):
-    assert predict({"instances": [{"b64": encoded}]}) == predict({"instances": ["four"]})
-
-
 def test_another_address_is_not_found(contract):
     answer = contract.pool.request("GET", f"http://{contract.rest}/index.html")
     assert answer.status == 404
-
-
-def test_a_name_may_be_quoted(contract, predict):
-    body = {"instances": ["a"]}
-    assert contract.post("d%65mo:predict", body) == predict(body)
 
 
 def test_no_examples_in_columns_get_no_answers(predict):
@@ -299,18 +283,12 @@ def test_no_examples_in_columns_get_no_answers(predict):
     assert answer["outputs"]["label"] == []
 
 
-def test_a_body_may_be_packed(contract, predict):
+def test_a_body_may_be_packed_or_begin_with_a_byte_order_mark(contract, predict):
     body = {"instances": TEXTS}
-    packed = gzip.compress(json.dumps(body).encode())
+    plain = json.dumps(body).encode()
     headers = {"Content-Encoding": "gzip"}
-    assert contract.post("demo:predict", packed, headers=headers) == predict(body)
-
-
-def test_scores_alone_are_results_without_labels():
-    scores = np.array([[0.25, 0.75]], np.float32)
-    assert json.loads(results_body({"scores": scores})) == {"results": [[["", 0.25], ["", 0.75]]]}
-    labels = np.array([[b"a", b"b"]], object)
-    assert json.loads(results_body({"classes": labels})) == {"results": [[["a", 0.0], ["b", 0.0]]]}
+    assert contract.post("demo:predict", gzip.compress(plain), headers=headers) == predict(body)
+    assert predict(b"\xef\xbb\xbf" + plain) == predict(body)
 
 
 @pytest.mark.parametrize(
@@ -327,5 +305,5 @@ def test_outputs_that_do_not_suit_the_method_are_refused(method, outputs):
     call = Call("f", {"inputs": np.array([b"", b""], object)}, tuple(outputs))
     with pytest.raises(ServingError, match=f"of f does not suit {method}"):
         check_outputs(method, call, outputs)
-    call = Call("f", {"inputs": np.array([b"", b""], object)}, ("outputs",))
-    assert check_outputs("regress", call, {"outputs": np.zeros([2, 1], np.float32)}) == 2  # control
+    call = call._replace(outputs=("outputs",))
+    check_outputs("regress", call, {"outputs": np.zeros([2, 1], np.float32)})  # control

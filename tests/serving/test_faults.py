@@ -22,6 +22,9 @@ max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches 
 """
 
 
+CHUNKED = "/v1/models/demo:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 def slow(seconds):
     return {"signature_name": "slow", "instances": [seconds]}
 
@@ -34,8 +37,9 @@ def predict_request(signature_name="", **inputs):
     return request
 
 
-def head(length, path="/v1/models/demo:predict"):
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+def head(length):
+    target = "/v1/models/demo:predict"
+    return f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
 def connect(server):
@@ -91,27 +95,16 @@ def test_a_body_that_is_too_large_is_refused(strict):
     packed = gzip.compress(json.dumps(too_large).encode())  # far smaller, and as large inside
     headers = {"Content-Encoding": "gzip"}
     assert strict.post("demo:predict", packed, headers=headers) == expected
-    assert strict.post("demo:predict", b"no gzip", headers=headers)[0] == 400
-    assert strict.post("demo:predict", BODY)[0] == 200
-
-
-def test_a_body_of_unknown_size_is_not_read_for_ever(strict):
-    with connect(strict) as connection:
-        connection.sendall(
-            b"POST /v1/models/demo:predict HTTP/1.1\r\nHost: x\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n"
-        )
-        chunk = b"1000\r\n" + b"x" * 4096 + b"\r\n"
-        for _ in range(6):
-            connection.sendall(chunk)
-        connection.sendall(b"0\r\n\r\n")
+    for damaged in (b"no gzip", gzip.compress(json.dumps(BODY).encode())[:-9]):
+        assert strict.post("demo:predict", damaged, headers=headers)[0] == 400
+    with connect(strict) as connection:  # chunks, of which nobody says how many will come
+        connection.sendall(f"POST {CHUNKED}".encode())
+        connection.sendall((b"1000\r\n" + b"x" * 4096 + b"\r\n") * 6 + b"0\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 413")
-
-
-def test_a_message_that_is_too_large_is_refused(strict):
     with pytest.raises(grpc.RpcError) as error:
         strict.prediction.Predict(predict_request(text=["x" * 20_001]))
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert strict.post("demo:predict", BODY)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -140,18 +133,13 @@ def test_a_request_of_unclear_length_is_refused_and_hung_up_on(contract, version
 def test_a_request_of_one_length_is_answered(contract):
     """The control of the test above: chunks alone, and the same length twice."""
     body = b'{"instances": ["four"]}  '
-    chunked = (
-        b"POST /v1/models/demo:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
+    chunked = f"POST {CHUNKED}".encode()
     twice = head(25).replace(
         b"\r\nContent", b"\r\nContent-Length: 25\r\nConnection: close\r\nContent"
     )
     with connect(contract) as connection:
         connection.sendall(chunked + b"19\r\n" + body + b"\r\n0\r\n\r\n" + twice + body)
         assert read_all(connection).count(b"HTTP/1.1 200") == 2
-
-
-CHUNKED = "/v1/models/demo:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD"])
@@ -189,28 +177,20 @@ def test_a_slow_head_is_hung_up_on(strict, before):
     assert b"200" not in rest
 
 
-def test_slow_callers_do_not_keep_others_waiting(contract):
+def test_slow_callers_do_not_keep_others_waiting_nor_harm_them_when_they_leave(contract):
     connections = [connect(contract) for _ in range(50)]
     for connection in connections:
         connection.sendall(head(1000) + b'{"instances"')
-    try:
-        assert contract.post("demo:predict", BODY)[0] == 200
-    finally:
-        for connection in connections:
-            connection.close()
+    assert contract.post("demo:predict", BODY)[0] == 200
+    for connection in connections:
+        connection.close()
+    assert contract.post("demo:predict", BODY)[0] == 200
 
 
 def test_an_answer_that_takes_too_long_is_given_up(strict):
     status, answer = strict.post("demo:predict", slow(2.0))
     assert (status, answer["error"]) == (504, "The request was not answered in 1 seconds.")
     assert strict.post("demo:predict", slow(0.01))[0] == 200
-
-
-def test_a_client_that_leaves_within_its_body_does_no_harm(contract):
-    for _ in range(20):
-        with connect(contract) as connection:
-            connection.sendall(head(1000) + b'{"instances": ["fo')
-    assert contract.post("demo:predict", BODY)[0] == 200
 
 
 @pytest.fixture
@@ -221,12 +201,16 @@ def narrow(serving, own_demo):
         yield server
 
 
-def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow):
-    queues = narrow.embedded._models._models["demo"].serving.batcher._queues
+@pytest.fixture
+def batcher(narrow):
+    return narrow.embedded._models._models["demo"].serving.batcher
+
+
+def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow, batcher):
+    queues = batcher._queues
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(narrow.post, "demo:predict", slow(1.0))
-        running = narrow.embedded._models._models["demo"].serving.batcher._running
-        narrow.wait_for(lambda: running)
+        narrow.wait_for(lambda: batcher._running)
         body = json.dumps(slow(30.0)).encode()
         with connect(narrow) as waiting:
             waiting.sendall(head(len(body)) + body)
@@ -246,8 +230,7 @@ def test_a_full_queue_refuses_and_who_leaves_makes_room(narrow):
         assert first.result()[0] == 200
 
 
-def test_a_grpc_client_that_leaves_is_forgotten(narrow):
-    batcher = narrow.embedded._models._models["demo"].serving.batcher
+def test_a_grpc_client_that_leaves_is_forgotten(narrow, batcher):
     request = predict_request("slow", seconds=[0.5])
     running = narrow.prediction.Predict.future(request)
     narrow.wait_for(lambda: batcher._running)
@@ -258,33 +241,6 @@ def test_a_grpc_client_that_leaves_is_forgotten(narrow):
     waiting.cancel()
     narrow.wait_for(task.answer.cancelled)
     assert running.result().outputs["waited"].float_val[0] >= 0.5
-
-
-@pytest.mark.parametrize("depth", [33, 300, 900, 9_000])
-def test_a_document_that_is_nested_too_deeply_is_refused(strict, depth):
-    nested = b"[" * depth + b'"a"' + b"]" * depth
-    for body in (b'{"instances": ' + nested + b"}", b'{"inputs": ' + nested + b"}", nested):
-        status, answer = strict.post("demo:predict", body)
-        assert status == 400
-        assert answer["error"]
-    assert strict.post("demo:predict", BODY)[0] == 200
-
-
-def test_all_bodies_together_are_bounded(strict):
-    app = strict.embedded._rest.config.app
-    part = b"x" * 19_000
-    connections = [connect(strict) for _ in range(8)]
-    try:
-        for connection in connections:  # none of them is whole
-            connection.sendall(head(20_000) + part)
-        strict.wait_for(lambda: app._bytes >= 8 * 19_000)
-        status, answer = strict.post("demo:predict", {"instances": ["x" * 19_000]})
-        assert (status, answer["error"]) == (503, "Too many requests are in work.")
-    finally:
-        for connection in connections:
-            connection.close()
-    strict.wait_for(lambda: app._bytes == 0)
-    assert strict.post("demo:predict", {"instances": ["x" * 19_000]})[0] == 200
 
 
 def test_an_answer_that_nobody_reads_is_given_up(strict, monkeypatch):
@@ -312,4 +268,3 @@ def test_a_large_request_is_read_beside_the_others(serving, demo):
         status, answer = server.post("demo:predict", {"instances": texts})
         assert status == 200
         assert {row["length"] for row in answer["predictions"]} == {10_000}
-        assert server.embedded._rest.config.app._bytes == 0  # none counted as being in the house

@@ -46,7 +46,6 @@ class Batcher:
         parameters: BatchingParameters,
         executor: Executor,
     ):
-        self._most_examples = parameters.max_batch_size
         self._run = run
         self._parameters = parameters
         self._executor = executor
@@ -63,7 +62,7 @@ class Batcher:
         kinds = sorted((name, a.dtype.str, a.shape[1:]) for name, a in inputs.items())
         key = (signature_name, *kinds)
         waiting = [task for task in self._queues.get(key, ()) if not task.answer.done()]
-        most = self._parameters.max_enqueued_batches * self._most_examples
+        most = self._parameters.max_enqueued_batches * self._parameters.max_batch_size
         if waiting and sum(task.size for task in waiting) + size > most:
             raise ServingError("UNAVAILABLE", "Too many requests wait for this model.")
         loop = asyncio.get_running_loop()
@@ -107,16 +106,16 @@ class Batcher:
             running.add_done_callback(self._finish)
 
     def _is_full(self, queue: deque[_Task]) -> bool:
-        return sum(task.size for task in queue) >= self._most_examples
+        return sum(task.size for task in queue) >= self._parameters.max_batch_size
 
     def _take(self, key: tuple) -> list[_Task]:
         """Removes a batch from the head of a queue: at least one request."""
         queue = self._queues[key]
         taken = [queue.popleft()]
-        size = taken[0].size
-        while self._parameters.merges and queue and size + queue[0].size <= self._most_examples:
+        left = self._parameters.max_batch_size - taken[0].size
+        while self._parameters.merges and queue and queue[0].size <= left:
             taken.append(queue.popleft())
-            size += taken[-1].size
+            left -= taken[-1].size
         if not queue:
             del self._queues[key]
         return taken

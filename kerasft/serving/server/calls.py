@@ -19,7 +19,7 @@ from kerasft.serving.server.tensors import array_from_proto, check_rows, is_batc
 
 Arrays = Mapping[str, np.ndarray]
 Specs = Mapping[str, tf.TensorSpec]
-# Outputs of a signature for `tf.train.Example`, and their type and number of axes.
+# Outputs that a signature for `tf.train.Example` needs, and their type and number of axes.
 _OUTPUTS = {
     "classify": {"classes": (object, 2), "scores": (np.float32, 2)},
     "regress": {"outputs": (np.float32, 1)},
@@ -94,23 +94,19 @@ def examples_call(
 ) -> Call:
     """Checks a request of `method` `classify` or `regress`; raises `ServingError`."""
     name, specs, known = servable.find_signature(signature_name)
-    outputs = tuple(alias for alias in _OUTPUTS[method] if alias in known)
-    if specs.keys() != {_EXAMPLES} or not outputs:
+    outputs = _OUTPUTS[method].keys()
+    if specs.keys() != {_EXAMPLES} or not outputs <= known:
         raise invalid(f"The signature {name} is not for {method}.")
-    context = b""
     found = examples.example_list.examples
-    if examples.WhichOneof("kind") == "example_list_with_context":
-        found = examples.example_list_with_context.examples
-        context = examples.example_list_with_context.context.SerializeToString()
     if not found:
-        raise invalid("The request has no examples.")
+        raise invalid("The request has no examples, or a list with a context.")
     check_rows(len(found), servable.most_rows)
-    serialized = np.array([context + one.SerializeToString() for one in found], dtype=object)
-    return Call(name, {_EXAMPLES: serialized}, outputs)
+    serialized = np.array([one.SerializeToString() for one in found], dtype=object)
+    return Call(name, {_EXAMPLES: serialized}, tuple(outputs))
 
 
-def check_outputs(method: str, call: Call, outputs: Arrays) -> int:
-    """Returns the number of examples; raises `ServingError` if an output is not one row each."""
+def check_outputs(method: str, call: Call, outputs: Arrays) -> None:
+    """Raises `ServingError` if an output does not have a row for each example."""
     size = len(call.inputs[_EXAMPLES])
     for alias in call.outputs:
         array, (dtype, axes) = outputs[alias], _OUTPUTS[method][alias]
@@ -122,4 +118,3 @@ def check_outputs(method: str, call: Call, outputs: Arrays) -> int:
                 f"The output {alias} of {call.signature_name} does not suit {method}: "
                 f"{array.dtype} {list(array.shape)}.",
             )
-    return size

@@ -140,7 +140,7 @@ async def serve_until_signal(
         if starting.done():
             await starting  # raises its error
             await stop
-            seconds = settings.drain_seconds
+            seconds = settings.seconds
             log("Stopping: new requests are refused, those in flight are answered.")
         return stop.result()
     finally:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -45,7 +45,7 @@ def _handler(service: Service, kind: type[Message], answer: Callable[..., Awaita
         with service.gate as gate:
             try:
                 gate.check()
-                parse = functools.partial(_parse, kind, body)
+                parse = partial(_parse, kind, body)
                 response = await service.within(seconds, answer(service, len(body), parse))
                 return response.SerializeToString()
             except Exception as error:
@@ -83,43 +83,36 @@ async def _infer(method: str, service: Service, size: int, parse: Callable[[], M
         return servable, examples_call(servable, method, name, request.input)
 
     found, call, outputs = await service.predict(size, build)
-    size = check_outputs(method, call, outputs)
+    check_outputs(method, call, outputs)
     if method == "regress":
         response = regression_pb2.RegressionResponse(model_spec=found)
         for value in outputs["outputs"].ravel().tolist():
             response.result.regressions.add(value=value)
         return response
     response = classification_pb2.ClassificationResponse(model_spec=found)
-    for row in range(size):
-        columns = {alias: array[row].tolist() for alias, array in outputs.items()}
+    columns = (outputs[alias].tolist() for alias in ("classes", "scores"))
+    for row in zip(*columns, strict=True):
         example = response.result.classifications.add()
-        for column in range(len(columns[call.outputs[0]])):
-            one = example.classes.add()
-            if "classes" in columns:
-                one.label = columns["classes"][column].decode("utf-8", "replace")
-            if "scores" in columns:
-                one.score = columns["scores"][column]
+        for label, score in zip(*row, strict=True):
+            example.classes.add(label=label.decode("utf-8", "replace"), score=score)
     return response
 
 
-async def _metadata(service: Service, size: int, parse: Callable[[], Message]) -> Message:
-    request = await service.beside_if_large(size, parse)
+async def _metadata(service: Service, _: int, parse: Callable[[], Message]) -> Message:
+    request = parse()
     return service.metadata(request.model_spec, request.metadata_field)
 
 
-async def _status(service: Service, size: int, parse: Callable[[], Message]) -> Message:
-    request = await service.beside_if_large(size, parse)
+async def _status(service: Service, _: int, parse: Callable[[], Message]) -> Message:
+    request = parse()
     return service.models.status(request.model_spec)
 
 
 _METHODS = {
     "PredictionService": {
         "Predict": (predict_pb2.PredictRequest, _predict),
-        "Classify": (
-            classification_pb2.ClassificationRequest,
-            functools.partial(_infer, "classify"),
-        ),
-        "Regress": (regression_pb2.RegressionRequest, functools.partial(_infer, "regress")),
+        "Classify": (classification_pb2.ClassificationRequest, partial(_infer, "classify")),
+        "Regress": (regression_pb2.RegressionRequest, partial(_infer, "regress")),
         "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, _metadata),
     },
     "ModelService": {

@@ -21,7 +21,6 @@ from kerasft.serving.server.servable import Servable, load_servable
 from kerasft.serving.server.status import NUMBERS, ServingError, as_serving_error, invalid
 from kerasft.serving.server.warmup import warm_up
 
-_MOST_ENDED = 20  # unloaded versions whose status is still reported, per model
 _Status = get_model_status_pb2.ModelVersionStatus
 
 
@@ -164,9 +163,6 @@ class Models:
         await old.batcher.drain()
         if model.states[old.version].state == _Status.UNLOADING:  # and not loaded anew
             model.note(old.version, _Status.END)
-        ended = [number for number, found in model.states.items() if found.state == _Status.END]
-        for number in sorted(ended)[:-_MOST_ENDED]:
-            del model.states[number]
         del old
         await asyncio.get_running_loop().run_in_executor(self._loading, gc.collect)
 

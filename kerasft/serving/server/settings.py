@@ -1,4 +1,4 @@
-"""Settings of the server, and limits of a request, so that no client can block the others."""
+"""Settings of a server, and limits of a request, so that no client can block the others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MOST_VALUES = 1_000_000  # of a request: numbers and texts. Python objects take 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the server listens; sizes and times."""
+    """Where a server listens; sizes and times, from `body_bytes` of the embedded server alone."""
 
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # TensorFlow Serving's program listens on all addresses
     port: int = 8501  # REST; 0: a free one
     grpc_port: int = 8500  # 0: a free one
     batching: bool = True
@@ -21,9 +21,3 @@ class Settings:
     body_seconds: float = 30.0  # to receive a request, and to read some of a long response
     head_seconds: float = 10.0  # to receive the head of an HTTP request
     connections: int = 1000  # concurrent HTTP connections, and gRPC requests
-    drain_seconds: float = 30.0  # for running requests when the server stops
-
-    @property
-    def all_bodies_bytes(self) -> int:
-        """Bytes of all HTTP requests in memory at a time."""
-        return 8 * self.body_bytes

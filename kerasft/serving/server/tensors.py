@@ -12,17 +12,12 @@ from tensorflow.core.framework import tensor_pb2
 from kerasft.serving.server.settings import MOST_VALUES
 from kerasft.serving.server.status import invalid
 
-# The field for a tensor's values, as in the server (`AsProtoField`); callers rely on it.
+# The field for a tensor's values, as in the server (`AsProtoField`); callers rely on it. For other
+# types it is `tensor_content`, which `tf.make_ndarray` reads, too.
 _FIELDS = {
     "float32": "float_val",
-    "float64": "double_val",
-    "int8": "int_val",
-    "int16": "int_val",
     "int32": "int_val",
-    "uint8": "int_val",
     "int64": "int64_val",
-    "uint32": "uint32_val",
-    "uint64": "uint64_val",
     "bool": "bool_val",
     "string": "string_val",
 }

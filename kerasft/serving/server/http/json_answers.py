@@ -39,21 +39,14 @@ def results_body(outputs: Mapping[str, np.ndarray]) -> bytes:
     """Returns `{"results": ...}`: `[[label, score], ...]` or a number, for each example."""
     if "outputs" in outputs:
         return to_body({"results": _shortest(outputs["outputs"].ravel())})
-    (shape,) = {array.shape for array in outputs.values()}
-    labels = _as_json("", outputs.get("classes", np.full(shape, b"", object)))
-    scores = _as_json("", outputs.get("scores", np.zeros(shape, np.float32)))
-    pairs = zip(labels, scores, strict=True)
-    return to_body({"results": [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]})
+    rows = zip(*(_as_json("", outputs[name]) for name in ("classes", "scores")), strict=True)
+    return to_body({"results": [list(zip(*row, strict=True)) for row in rows]})
 
 
 def metadata_body(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
     """Returns the requested model and its signatures."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(signatures)
-    found = {
-        "model_spec": to_dict(response.model_spec),
-        "metadata": {"signature_def": to_dict(signatures)},
-    }
+    found = to_dict(response)
+    del found["metadata"]["signature_def"]["@type"]
     return to_body(found)
 
 

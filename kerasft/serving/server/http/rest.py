@@ -37,7 +37,6 @@ _PATH = re.compile(
     r"(?::(?P<verb>classify|regress|predict)|(?P<metadata>/metadata))?",
     re.IGNORECASE | re.ASCII,
 )
-_MOST_VERSION = 2**63 - 1
 _DISCARD_SECONDS = 5
 
 
@@ -51,20 +50,18 @@ class RestApp:
     def __init__(self, service: Service):
         self._service = service
         self._settings = service.settings
-        self._bytes = 0  # of all bodies in memory
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
         """Handles one request."""
         with self._service.gate as gate, contextlib.suppress(ClientGoneError):
-            body = bytearray()
             is_unclear = _has_two_lengths(scope)
             try:
                 gate.check()
                 if is_unclear:
                     raise invalid("The request has a Content-Length and a Transfer-Encoding.")
-                await self._read(scope, receive, body)
+                body = await self._read(scope, receive)
                 async with _unless_gone(receive):
-                    answer = self._answer(scope, bytes(body))
+                    answer = self._answer(scope, body)
                     content = await self._service.within(self._settings.seconds, answer)
                 status = 200
             except ClientGoneError:
@@ -72,8 +69,6 @@ class RestApp:
             except Exception as error:
                 known = self._service.describe(error)
                 status, content = known.http_status, to_body({"error": known.message})
-            finally:
-                self._bytes -= len(body)
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),
@@ -83,12 +78,12 @@ class RestApp:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
 
-    async def _read(self, scope: dict[str, Any], receive: Callable, body: bytearray) -> None:
-        """Reads a request's body; `ServingError` if it is too large or slow, or the server is full.
+    async def _read(self, scope: dict[str, Any], receive: Callable) -> bytes:
+        """Reads a request's body.
 
-        Raises `ClientGoneError` if the client disconnects.
+        Raises `ServingError` if it is too large or slow, `ClientGoneError` if the client leaves.
         """
-        headers, more = dict(scope["headers"]), True
+        headers, body, more = dict(scope["headers"]), bytearray(), True
         most, seconds = self._settings.body_bytes, self._settings.body_seconds
         is_too_large = int(headers.get(b"content-length", 0)) > most
         try:
@@ -97,12 +92,9 @@ class RestApp:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGoneError
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    body += chunk
-                    self._bytes += len(chunk)
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
                     is_too_large = len(body) > most
-                    if self._bytes > self._settings.all_bodies_bytes:
-                        raise ServingError("UNAVAILABLE", "Too many requests are in work.")
         except TimeoutError as error:
             message = f"The body did not come in {seconds:g} seconds."
             raise ServingError("DEADLINE_EXCEEDED", message, http_status=408) from error
@@ -111,9 +103,8 @@ class RestApp:
                 await _discard(receive)
             raise _too_large(most)
         if headers.get(b"content-encoding", b"").lower() == b"gzip":
-            unpacked = await asyncio.to_thread(_unpack, bytes(body), most)
-            self._bytes += len(unpacked) - len(body)
-            body[:] = unpacked
+            return await asyncio.to_thread(_unpack, body, most)
+        return bytes(body)
 
     async def _answer(self, scope: dict[str, Any], body: bytes) -> bytes:
         method, path = scope["method"], scope["raw_path"].decode("latin-1")
@@ -174,10 +165,10 @@ def _has_two_lengths(scope: dict[str, Any]) -> bool:
 def _model_spec(found: re.Match[str]) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=_unquote(found["name"]))
     if found["version"]:
-        version = found["version"].lstrip("0") or "0"
-        if len(version) > len(str(_MOST_VERSION)) or int(version) > _MOST_VERSION:
-            raise invalid(f"A version is at most {_MOST_VERSION}.")
-        spec.version.value = int(version)
+        try:
+            spec.version.value = int(found["version"])
+        except ValueError as error:  # above an int64, or more digits than Python reads
+            raise invalid("A version is at most 2**63 - 1.") from error
     if found["label"]:
         spec.version_label = _unquote(found["label"])
     return spec
@@ -192,18 +183,16 @@ def _too_large(most: int) -> ServingError:
     return ServingError("INVALID_ARGUMENT", message, http_status=413)
 
 
-def _unpack(body: bytes, most: int) -> bytes:
+def _unpack(body: bytearray, most: int) -> bytes:
     """Decompresses gzip, up to `most` bytes."""
     unpacker = zlib.decompressobj(wbits=31)
-    try:
+    with contextlib.suppress(zlib.error):
         unpacked = unpacker.decompress(body, most)
-    except zlib.error as error:
-        raise invalid("The body is not gzip, as its Content-Encoding says.") from error
-    if unpacker.unconsumed_tail:
-        raise _too_large(most)
-    if not unpacker.eof:
-        raise invalid("The body is not gzip, as its Content-Encoding says.")
-    return unpacked
+        if unpacker.unconsumed_tail:
+            raise _too_large(most)
+        if unpacker.eof:
+            return unpacked
+    raise invalid("The body is not gzip, as its Content-Encoding says.")
 
 
 async def _discard(receive: Callable) -> None:
