@@ -20,8 +20,7 @@ from kerasft.text_files import quote_path
 
 _STDIN = "-"
 _TEXTS_FOLLOW = "--"
-_DEADLINE = "deadline_seconds"
-_CLIENT_OPTIONS = (_DEADLINE, "attempts", "batch_size", "in_flight")
+_CLIENT_OPTIONS = ("timeout", "attempts", "batch_size", "in_flight")
 _TLS_OPTIONS = ("ca_file", "client_certificate", "client_key")
 _ANSWERS = (
     "Prints one JSON object a line: the text, and label and probabilities, labels and scores, "
@@ -121,6 +120,7 @@ def _open_predictor(arguments: argparse.Namespace, stack: contextlib.ExitStack):
     from kerasft.client.credentials import read_headers
 
     given = {name: getattr(arguments, name) for name in _CLIENT_OPTIONS}
+    given["deadline_seconds"] = given.pop("timeout")
     client = Client(
         arguments.url,
         headers=read_headers(arguments.header),
@@ -136,9 +136,8 @@ def _check_server_options(arguments: argparse.Namespace) -> None:
         return
     for name in (*_CLIENT_OPTIONS, *_TLS_OPTIONS, "header"):
         if getattr(arguments, name) not in (None, []):
-            option = "timeout" if name == _DEADLINE else name.replace("_", "-")
             raise UserError(
-                f"--{option} is about a server.",
+                f"--{name.replace('_', '-')} is about a server.",
                 expected="--url URL in place of SAVED_MODEL",
                 fix="give the address of the server, or leave the option out.",
             )
@@ -199,7 +198,6 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     )
     server.add_argument(
         "--timeout",
-        dest=_DEADLINE,
         type=float,
         metavar="SECONDS",
         help="for a request with all of its attempts (60)",

@@ -21,25 +21,15 @@ _PATH = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """The address of a served model.
+    """The address of a served model."""
 
-    Args:
-        scheme: `http`, `https`, `grpc` or `grpcs`.
-        host: Name or number; IPv6 without brackets.
-        port: The port.
-        model: The model's name.
-        version: The version; `None`: the server's choice, usually the latest.
-        label: The version by its label in the server's configuration.
-        prefix: Path before `/v1/models`, for a server behind a proxy.
-    """
-
-    scheme: str
-    host: str
+    scheme: str  # `http`, `https`, `grpc` or `grpcs`
+    host: str  # name or number; IPv6 without brackets
     port: int
     model: str
-    version: int | None = None
-    label: str | None = None
-    prefix: str = ""
+    version: int | None  # `None`: the server's choice, usually the latest
+    label: str | None  # of the version, in the server's configuration
+    prefix: str  # path before `/v1/models`, for a server behind a proxy
 
     @property
     def is_grpc(self) -> bool:

@@ -88,10 +88,8 @@ TEMPORARY = {Why.UNREACHABLE, Why.CUT_OFF, Why.BUSY, Why.LOADING, Why.TIMED_OUT}
 class CallError(Exception):
     """A call failed.
 
-    Args:
-        why: The reason.
-        detail: The message of the server or the library.
-        retry_after: Seconds after which the server asks to be called again, if given.
+    `detail` is the message of the server or the library; the server asks to be called again after
+    `retry_after` seconds, if given.
     """
 
     def __init__(self, why: Why, detail: str, retry_after: float | None = None):

@@ -185,15 +185,11 @@ def _telling() -> Iterator[None]:
     except exceptions.ProtocolError as error:
         if "BadStatusLine" in repr(error) or "InvalidChunkLength" in repr(error):
             raise CallError(Why.ANOTHER_SERVICE, "what it says is no HTTP") from error
-        raise CallError(Why.CUT_OFF, _cause(error)) from error
+        cause = error.args[-1]  # which urllib3 shows as its `repr`
+        shown = cause if isinstance(cause, Exception) else error
+        raise CallError(Why.CUT_OFF, first_line(shown)) from error
     except exceptions.HTTPError as error:
         raise CallError(Why.CUT_OFF, first_line(error)) from error
-
-
-def _cause(error: exceptions.ProtocolError) -> str:
-    """Returns the message of the connection's error, which urllib3 shows as its `repr`."""
-    *_, cause = error.args
-    return first_line(cause) if isinstance(cause, Exception) else first_line(error)
 
 
 def _after_colon(error: Exception) -> str:

@@ -59,9 +59,7 @@ class TextModel(abc.ABC):
     ) -> list[dict[str, Any]]:
         """Returns the prediction for each text.
 
-        Args:
-            texts: The texts.
-            text_pairs: Each one's second text, for a model that reads pairs.
+        `text_pairs` are their second texts, for a model that reads pairs.
 
         Raises:
             UserError: For non-texts, for pairs if the model reads single texts or vice versa, or if

@@ -74,17 +74,22 @@ def test_each_text_is_answered_with_one_object_a_line(predict, model):
 
 
 @pytest.mark.parametrize(
-    ("content", "texts"),
+    ("options", "content", "texts"),
     [
-        ("one\n\ntwo\u2028still two\r\nthree", ["one", "", "two\u2028still two", "three"]),
-        ("\ufeffone\n \n", ["one", " "]),
-        ("", []),
+        ([], "one\n\ntwo\u2028still two\r\nthree", ["one", "", "two\u2028still two", "three"]),
+        ([], "\ufeffone\n \n", ["one", " "]),
+        ([], "", []),
+        ([], r'{"text": "a\nb \ud83d"}', [r'{"text": "a\nb \ud83d"}']),  # a text unless told
+        (["--json-lines"], r'{"text": "a\nb \ud83d"}', ["a\nb \ufffd"]),
+        (["--json-lines"], '\ufeff{"text": "a"}\r\n\r\n{"text": "b"}', ["a", "b"]),
+        (["--json-lines"], '{"text": ""}\n', [""]),
+        (["--json-lines"], "\ufeff\n \n", []),
     ],
 )
-def test_lines_of_stdin_are_read(predict, model, stdin, content, texts):
+def test_lines_of_stdin_are_read(predict, model, stdin, options, content, texts):
     model()
     stdin(content)
-    result = predict("-")
+    result = predict("-", *options)
     assert (result.code, [answer["text"] for answer in result.answers]) == (0, texts)
 
 
@@ -123,21 +128,6 @@ def test_stdin_that_is_no_utf_8_is_2_and_the_fix_works(
     assert texts in (["café", "no"], ["it’s", "“no”"])
 
 
-@pytest.mark.parametrize(
-    ("content", "texts"),
-    [
-        ('\ufeff{"text": "a"}\r\n\r\n{"text": "b"}', ["a", "b"]),
-        ('{"text": ""}\n', [""]),
-        ("\n \n", []),
-        ("\ufeff", []),
-    ],
-)
-def test_json_lines_are_read_as_in_training(predict, model, stdin, content, texts):
-    model()
-    stdin(content)
-    assert [answer["text"] for answer in predict("-", "--json-lines").answers] == texts
-
-
 def test_a_pair_is_two_texts_after_pair(predict, model):
     model(has_pairs=True)
     assert predict("--pair", "one", "two", "--pair", "a\nb", "-").answers == [
@@ -152,26 +142,6 @@ def test_stdin_holds_pairs_as_json_lines(predict, model, stdin, arguments):
     stdin("\n".join(PAIR_LINES))
     texts = [(answer["text"], answer["text_pair"]) for answer in predict(*arguments).answers]
     assert texts == [("one", "two"), ("", "")]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [(["-"], r'{"text": "a\nb \ud83d"}'), (["-", "--json-lines"], "a\nb \ufffd")],
-)
-def test_lines_of_single_texts_are_texts_unless_told(predict, model, stdin, arguments, text):
-    model()
-    stdin(r'{"text": "a\nb \ud83d"}')
-    assert [answer["text"] for answer in predict(*arguments).answers] == [text]
-
-
-def test_a_line_that_is_no_object_is_2(predict, model, stdin):
-    model(has_pairs=True)
-    stdin(f"{PAIR_LINES[0]}\none\ttwo")
-    result = predict("-")
-    assert result.code == 2
-    assert "stdin, line 2: no JSON (Expecting value: line 1" in result.err
-    assert r"Received: 'one\ttwo'" in result.err
-    assert 'Expected: a line such as {"text": "...", "text_pair": "..."}' in result.err
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,10 @@ UNEQUAL = "lists of unequal length"
 MANY = MOST_VALUES + 1
 WRONG_BODIES = [  # for demo:predict; all are 400
     (b"", "The body is not JSON"),
-    (b"instances", "The body is not JSON"),
     (b'{"instances": ["a"]', "The body is not JSON"),
     (b'{} {"instances": []}', "The body is not JSON"),
     (b'{"instances": [' + b"9" * 5000 + b"]}", "The body is not JSON"),
     (b'{"instances": ["\\ud83d"]}', HALF),
-    (b'{"instances": ["\\udc80"]}', HALF),
     (b'{"instances": [{"te\\ud83dxt": "a"}]}', HALF),
     (b'{"instances": ["a"], "\\ud83d": 1}', HALF),
     (b'{"signature_name": "\\ud83d", "instances": ["a"]}', HALF),
@@ -178,12 +176,10 @@ WRONG_BODIES = [  # for demo:predict; all are 400
     (rows("a", signature_name="nope"), "No signature 'nope', but classify, double"),
     (rows("a", signature_name=1), "signature_name must be a string"),
     (rows(1), "Expected a text, not 1"),
-    (rows("a", None), "Expected a text, not None"),
     (rows("a", ["b"]), ""),
     (rows(["a"]), "Input text has the shape [1, 1], expected [None]"),
     (rows({"text": "a", "nope": "b"}), "The inputs must be text, not nope, text"),
     (rows({"text": "a"}, "b"), "Row 1 has not the same inputs as row 0"),
-    (rows("a", {"text": "b"}), "Row 0 has not the same inputs"),
     (rows({"text": "a"}, {"nope": "b"}), "Row 1 has not the same inputs as row 0"),
     (rows({"b64": "%%%"}), "not base64"),
     (rows({"b64": "é"}), "not base64"),
@@ -213,10 +209,9 @@ WRONG_BODIES = [  # for demo:predict; all are 400
 ]
 WRONG_EXAMPLES = [  # for demo:classify; all are 400
     ({"signature_name": "classify"}, "'examples' must be a list"),
-    (examples({}), "'examples' must be a list"),
     (examples([]), "'examples' must be a list"),
-    (examples([{}]) | {"context": {"text": "a"}}, "A context is not supported"),
     (examples([{}] * 65), "Task size 65 is larger"),
+    (examples([{}]) | {"context": {"text": "a"}}, "A context is not supported"),
     (examples(["a"]), "An example must be an object, not 'a'"),
     (examples([{"text": None}]), "A feature takes texts, integers or floats"),
     (examples([{"text": ["a", 1]}]), "Expected a text, not 1"),

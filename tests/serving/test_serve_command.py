@@ -92,6 +92,8 @@ def test_the_program_is_started_with_its_flags(folder, program, capfd):
     assert "warning: tensorflow_model_server has no option for the address" in told
     assert f"REST http://127.0.0.1:{rest_port}, gRPC 127.0.0.1:{grpc_port}." in told
     assert not os.path.exists(flags[2].partition("=")[2])  # nothing is left behind
+    assert run(folder, *ports, "--no-batching", "--host", "0.0.0.0") == 3
+    assert "enable_batching" not in record.read_text()
 
 
 def test_the_list_of_models_is_a_proto(folder):
@@ -103,12 +105,6 @@ def test_the_list_of_models_is_a_proto(folder):
     found = {one.name: one.base_path for one in config.model_config_list.config}
     assert found == {name: str(place) for name, place in folders.items()}
     assert {one.model_platform for one in config.model_config_list.config} == {"tensorflow"}
-
-
-def test_without_batching_the_flags_are_left_out(folder, program):
-    record = program("tensorflow_model_server", RECORD)
-    assert run(folder, "--port", 0, "--grpc-port", 0, "--no-batching", "--host", "0.0.0.0") == 0
-    assert "enable_batching" not in record.read_text()
 
 
 def test_docker_is_started_on_loopback(folder, program, capfd):
@@ -180,11 +176,6 @@ def test_a_folder_without_models_is_refused(folder, tmp_path):
     refused("This is a file", folder / "imdb" / "1" / "saved_model.pb")
     refused("This folder holds no model", folder / "notes")
     refused("This is one version of a model.*kerasft serve ", folder / "imdb" / "1")
-
-
-def test_a_model_may_be_named_alone(folder):
-    assert find_served_models(folder / "imdb") == {"imdb": folder / "imdb"}
-    assert find_served_models(folder).keys() == {"imdb", "my model"}
 
 
 def test_settings_that_cannot_be_are_refused(folder):
@@ -262,6 +253,9 @@ def load_server(repository):
         yield SimpleNamespace(**runpy.run_path(str(folder / "load_server.py")))
 
 
+OUTCOMES = ("right", "refused", "wrong", "lost")
+
+
 class ThisProcess:
     """Gets the signals that the load script sends."""
 
@@ -279,15 +273,10 @@ def test_sigterm_under_load_loses_nothing_in_flight(until, load_server, protocol
         found["sigterm"] = load_server.run_load(connect, 16, None, ThisProcess)
 
     assert until(ask)[0] == 143
-    assert {name: found["load"][name] for name in ("right", "refused", "wrong", "lost")} == {
-        "right": 160,
-        "refused": 0,
-        "wrong": 0,
-        "lost": 0,
-    }
-    stopped = found["sigterm"]
-    assert (stopped["refused"], stopped["wrong"], stopped["lost"]) == (16, 0, 0), stopped
-    assert stopped["right"] > 100
+    load, stopped = ([found[name][n] for n in OUTCOMES] for name in ("load", "sigterm"))
+    assert load == [160, 0, 0, 0]
+    assert stopped[0] > 100
+    assert stopped[1:] == [16, 0, 0]
 
 
 def test_the_load_script_counts_what_goes_wrong(load_server):

@@ -32,13 +32,7 @@ class _Task(NamedTuple):
 
 
 class Batcher:
-    """Computes requests in batches.
-
-    Args:
-        run: `run(signature_name, inputs)` returns the outputs; called in the executor.
-        parameters: Batching parameters.
-        executor: Threads for the computation.
-    """
+    """Computes requests in batches, by `run(signature_name, inputs)` in an executor's threads."""
 
     def __init__(
         self,

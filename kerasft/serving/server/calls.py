@@ -41,16 +41,13 @@ def predict_call(
     build_inputs: Callable[[Specs], Arrays],
     output_filter: Sequence[str] = (),
 ) -> Call:
-    """Builds and checks a Predict request.
+    """Builds and checks a Predict request; raises `ServingError`.
 
     Args:
         servable: The model.
         signature_name: Empty: `serving_default`.
         build_inputs: Returns the inputs of a request, given the specs of the signature's inputs.
         output_filter: Names of the wanted outputs; empty: all.
-
-    Raises:
-        ServingError: If the model has no such signature or output, or the inputs do not fit.
     """
     name, specs, known = servable.find_signature(signature_name)
     unknown = [alias for alias in output_filter if alias not in known]

@@ -27,14 +27,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class EmbeddedServer:
-    """The server, in a running event loop. Arguments are as for `serve_until_signal`.
+    """The server, in a running event loop, at `port` (REST) and `grpc_port`.
 
-    Attributes:
-        port: The REST port.
-        grpc_port: The gRPC port.
-
-    Raises:
-        UserError: If a port is in use, or the address is not of this machine.
+    Raises `UserError` if a port is in use, or the address is not of this machine.
     """
 
     def __init__(self, folders: Mapping[str, Path], settings: Settings, log: Callable[[str], None]):
@@ -43,8 +38,7 @@ class EmbeddedServer:
         self._log = log
         self._listener = take_port(settings.host, settings.port, "--port")
         self.port = self._listener.getsockname()[1]
-        threads = max(4, os.cpu_count() or 1)
-        self._models = Models(folders, batching=settings.batching, threads=threads, log=log)
+        self._models = Models(folders, batching=settings.batching, log=log)
         self._service = Service(self._models, settings, log)
         try:
             self._grpc, self.grpc_port = _build_grpc_server(self._service)
@@ -114,10 +108,7 @@ async def serve_until_signal(
 ) -> int:
     """Serves until a signal, whose number it returns; a second signal stops it at once.
 
-    Args:
-        folders: Folder of versions of each model, by name.
-        settings: Settings.
-        log: Called with lines for people.
+    `folders` are the folders of versions of each model, by name.
 
     Raises:
         UserError: If a port is in use, the address is not of this machine, or no model loads.

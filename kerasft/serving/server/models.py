@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,22 +58,14 @@ class Models:
     Args:
         folders: Folder of versions of each model, by name.
         batching: Whether to batch requests.
-        threads: Number of computing threads.
-        log: Called with lines for the log.
+        log: Called with lines for people.
     """
 
-    def __init__(
-        self,
-        folders: Mapping[str, Path],
-        *,
-        batching: bool,
-        threads: int,
-        log: Callable[[str], None],
-    ):
+    def __init__(self, folders: Mapping[str, Path], *, batching: bool, log: Callable[[str], None]):
         self._models = {name: _Model(name, folder) for name, folder in sorted(folders.items())}
         self._batching = batching
         self._log = log
-        self._computing = ThreadPoolExecutor(threads, "compute")
+        self._computing = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "compute")
         self._loading = ThreadPoolExecutor(1, "load")
         self._draining: set[asyncio.Task] = set()
 

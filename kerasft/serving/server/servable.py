@@ -84,8 +84,6 @@ def load_servable(name: str, version: int, folder: Path) -> Servable:
         graphs = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
     except DecodeError as error:
         raise ServingError("DATA_LOSS", f"{path} is damaged.") from error
-    except OSError as error:
-        raise ServingError("NOT_FOUND", f"{path}: {error.strerror}") from error
     if not graphs:
         raise ServingError("NOT_FOUND", f"{path} has no graph with the tag 'serve'.")
     try:

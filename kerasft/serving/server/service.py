@@ -25,16 +25,7 @@ T = TypeVar("T")
 
 
 class Service:
-    """The requests that REST and gRPC have in common.
-
-    Args:
-        models: The models.
-        settings: Limits of a request.
-        log: Called with the traceback of a bug.
-
-    Attributes:
-        gate: Entered by each request.
-    """
+    """What REST and gRPC have in common. Each request enters the `gate`."""
 
     def __init__(self, models: Models, settings: Settings, log: Callable[[str], None]):
         self.models = models
@@ -73,14 +64,9 @@ class Service:
     async def predict(
         self, size: int, build: Callable[[], tuple[Servable, Call]]
     ) -> tuple[model_pb2.ModelSpec, Call, dict[str, np.ndarray]]:
-        """Answers a request.
+        """Answers a request of `size` bytes, which `build` parses and checks.
 
-        Args:
-            size: Bytes of the request.
-            build: Parses it; returns its model and the checked call.
-
-        Returns:
-            The model that answered, the call, and its outputs by name.
+        Returns the model that answered, the call, and its outputs by name.
         """
         servable, call = await self.beside_if_large(size, build)
         outputs = await servable.batcher.compute(call.signature_name, call.inputs)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 
-import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import strategies
 
 NUM_RANDOM, BATCH_SIZE = 10_000, 1000
 LONG_BYTES = 20_000_000
@@ -88,12 +86,6 @@ def test_awkward_texts_answer_alone_as_in_company(ask):
     alone = np.concatenate([ask([text]) for text in AWKWARD])
     np.testing.assert_allclose(alone, together, atol=1e-5)
     assert np.ptp(together, axis=0).max() > 1e-2  # control: not all are read alike
-
-
-@hypothesis.settings(max_examples=30, deadline=None, database=None)
-@hypothesis.given(strategies.lists(strategies.binary(max_size=60), max_size=4))
-def test_hypothesis_finds_no_bytes_without_an_answer(ask, texts):
-    ask(texts)
 
 
 def test_control_what_is_no_batch_of_texts_is_refused(ask):

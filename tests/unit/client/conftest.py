@@ -240,6 +240,7 @@ for _name, _status, _code, _said in (
     ("invalid", 400, "INVALID_ARGUMENT", "a bad request"),
     ("forbidden", 401, "UNAUTHENTICATED", "who are you?"),
     ("broken", 500, "INTERNAL", "a broken graph"),
+    ("cancelled", 499, "CANCELLED", "stopping"),
 ):
     setattr(RestFaults, _name, staticmethod(RestFaults.status(_status, {"error": _said})))
     setattr(GrpcFaults, _name, staticmethod(GrpcFaults.status(_code, _said)))
@@ -334,10 +335,9 @@ class Served:
         rest = self.protocol == "rest"
         return self.faults.status(*((status, {"error": said}) if rest else (code, said)))
 
-    def url(self, suffix="", host=None):
-        address = self.address if host is None else self.address.replace("127.0.0.1", host)
+    def url(self, suffix=""):
         path = "v1/models/imdb" if self.protocol == "rest" else "imdb"
-        return f"{self.scheme}://{address}/{path}{suffix}"
+        return f"{self.scheme}://{self.address}/{path}{suffix}"
 
 
 @pytest.fixture

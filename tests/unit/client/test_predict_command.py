@@ -32,15 +32,11 @@ def lines_of(served):
     return lines_of
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_texts(predict, served, lines_of, before):
-    url = ["--url", served.url()]
-    arguments = [*url, "one", "café"] if before else ["one", *url, "café"]
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_texts_before_and_after_the_url(predict, served, lines_of, before):
+    arguments = ["one", "café"]
+    arguments[before:before] = ["--url", served.url()]
     assert predict(*arguments) == (0, lines_of("one", "café"), "")
-
-
-def test_one_text_before_the_url(predict, served, lines_of):
-    assert predict("one", "--url", served.url()) == (0, lines_of("one"), "")
 
 
 @pytest.mark.parametrize("arguments", [["-"], ["-", "--json-lines"], ["--json-lines", "-"]])
@@ -70,16 +66,6 @@ def test_pairs(predict, serve, model_of):
 def test_all_that_follows_two_dashes_is_text(predict, served, lines_of, texts):
     assert predict("--url", served.url(), "--", *texts) == (0, lines_of(*texts), "")
     assert predict("--url", served.url(), "one", "--", *texts) == (0, lines_of("one", *texts), "")
-
-
-def test_pairs_that_begin_with_a_dash(predict, serve, model_of):
-    url = serve("rest", model_of("number", has_pairs=True)).url()
-    code, out, _ = predict("--url", url, "--pair", "a", "b", "--pair", "--", "-a", "--url", "", "-")
-    pairs = [(row["text"], row["text_pair"]) for row in map(json.loads, out.splitlines())]
-    assert (code, pairs) == (0, [("a", "b"), ("-a", "--url"), ("", "-")])
-    code, out, err = predict("--url", url, "--pair", "--", "-a")
-    assert (code, out) == (2, "")
-    assert "after --pair -- each text needs its second text" in err
 
 
 @pytest.fixture
@@ -143,14 +129,6 @@ def test_certificates(predict, serve, certificates):
     own = [f"--client-{what}={certificates}/client.pem" for what in ("certificate", "key")]
     assert predict("--url", url, *files, *own, "one")[0] == 0
     assert predict("--url", url, *own, "one")[0] == 2
-
-
-def test_a_server_that_is_busy_is_75_and_prints_nothing(predict, served):
-    served.model.faults = [served.faults.busy] * 2
-    code, out, err = predict("--url", served.url(), "--attempts", "2", "--timeout", "9", "one")
-    assert (code, out) == (75, "")
-    assert err.startswith("error: The server at ")
-    assert "(2 attempts): no room." in err
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,13 @@ def test_what_is_no_such_object(line, message, has_pairs):
         parse_json_line(line, 2, has_pairs=has_pairs)
 
 
-def test_a_pair_that_lacks_its_second_text():
-    message = r'line 1: no string "text_pair".*Expected: .*{"text": "...", "text_pair": "..."}'
+@pytest.mark.parametrize(
+    ("has_pairs", "message"),
+    [
+        (True, r'line 1: no string "text_pair".*Expected: .*{"text": "...", "text_pair": "..."}'),
+        (False, r"single texts, and line 1 has a text_pair.*leave text_pair out"),
+    ],
+)
+def test_a_second_text_of_another_type_or_too_much(has_pairs, message):
     with pytest.raises(UserError, match=message):
-        parse_json_line('{"text": "a", "text_pair": 5}', 1, has_pairs=True)
-
-
-def test_a_pair_for_a_model_of_single_texts():
-    with pytest.raises(UserError, match=r"single texts, and line 1 has a text_pair.*leave text_pa"):
-        parse_json_line('{"text": "a", "text_pair": "b"}', 1, has_pairs=False)
+        parse_json_line('{"text": "a", "text_pair": 5}', 1, has_pairs=has_pairs)

@@ -36,6 +36,12 @@ def test_paths_that_hold_no_model(saved_models, monkeypatch, path, message):
     assert "Expected: a folder such as saved_models/imdb" in str(caught.value)
 
 
+def test_no_model_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no such model.*Fix: run a pipeline"):
+        load_predictor("saved_models/imdb")
+
+
 def test_versions_with_zeros_before_their_number(tmp_path):
     model = tmp_path / "imdb"
     for name in ("7", "0010", "9" * 20):
@@ -49,33 +55,20 @@ def test_versions_with_zeros_before_their_number(tmp_path):
             find(path)
 
 
-def test_no_model_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"no such model.*Fix: run a pipeline"):
-        load_predictor("saved_models/imdb")
+DATA = "variables/variables.data-00000-of-00001"
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"],
+    ("name", "content", "message"),
+    [
+        *((name, b"x", "other") for name in ("saved_model.pb", "variables/variables.index", DATA)),
+        ("variables/variables.index", None, "missing"),
+        *((RECORD, content, "other") for content in (b"", b"{}", b"[]", b'{"sha256": 1}')),
+    ],
 )
-def test_a_damaged_file(version, name):
+def test_a_damaged_or_missing_file(version, name, content, message):
     path = version / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=f"damaged: {name} is other than.*Fix: export it anew"):
-        load_predictor(version)
-
-
-def test_a_missing_file(version):
-    (version / "variables" / "variables.index").unlink()
-    with pytest.raises(UserError, match=r"damaged: variables/variables.index is missing"):
-        load_predictor(version)
-
-
-@pytest.mark.parametrize("record", ["", "{}", "[]", '{"sha256": 1}'])
-def test_a_damaged_record(version, record):
-    (version / RECORD).write_text(record)
-    with pytest.raises(UserError, match=r"damaged: assets.extra/kerasft.json is other"):
+    path.unlink() if content is None else path.write_bytes(content)
+    message = f"damaged: {name} is {message}.*Fix: export it anew"
+    with pytest.raises(UserError, match=message):
         load_predictor(version)

@@ -40,50 +40,6 @@ def test_latest_version_or_the_one_named(predictor, saved_models):
     assert old.label_names == ("old short", "old long")
 
 
-def test_stream_starts_after_a_batch_and_holds_a_window(predictor):
-    read = 0
-
-    def lines():
-        nonlocal read
-        for _ in range(4000):
-            read += 1
-            yield "text"
-
-    ahead = []
-    for answered, _ in enumerate(predictor.predict_stream(lines())):
-        ahead.append(read - answered)
-    assert len(ahead) == 4000
-    assert ahead[0] == 64
-    assert max(ahead) == 1024
-
-
-def test_stream_answers_at_once_when_no_line_waits(predictor):
-    said = []
-
-    def lines():
-        for line in ("a", "b", None, None, "c", None):
-            said.append(line)
-            yield line
-
-    stream = predictor.predict_stream(lines())
-    assert next(stream)["text"] == "a"
-    assert said == ["a", "b", None]
-    assert [answer["text"] for answer in stream] == ["b", "c"]
-
-
-@pytest.mark.parametrize("texts", ["a text", b"a text"])
-def test_a_single_text_is_not_a_list(predictor, texts):
-    with pytest.raises(UserError, match=r"several texts.*'a text'.*a list of strings.*into a list"):
-        predictor.predict(texts)
-
-
-@pytest.mark.parametrize("wrong", [None, float("nan"), 3, b"bytes"])
-def test_what_is_no_text(predictor, wrong):
-    message = f"Text number 2 is not a text. Received: '{type(wrong).__name__}'.*a string.*leave it"
-    with pytest.raises(UserError, match=message):
-        predictor.predict(["a", wrong])
-
-
 @pytest.mark.parametrize("content", [b"", b"no graph", None])
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/*.data*", "variables/*.index"])
 def test_a_damaged_file_without_a_record(version, damaged, content):
@@ -94,33 +50,26 @@ def test_a_damaged_file_without_a_record(version, damaged, content):
         load_predictor(version)
 
 
-def test_a_model_of_somebody_else(save_model, tmp_path):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="token_ids")])
-    def answer(token_ids):
-        return {"output_0": token_ids}
-
-    save_model(tmp_path / "1", serving_default=answer.get_concrete_function())
-    message = (
-        r"not exported by kerasft.*\['token_ids'\] -> \['output_0'\].*Expected: \['text'\], .*"
-        r"'label', 'logits', 'probabilities'\] or \['labels', .* or \['logits', 'value'\]"
-    )
-    with pytest.raises(UserError, match=message):
-        load_predictor(tmp_path)
-    save_model(tmp_path / "2", train=answer.get_concrete_function())
-    with pytest.raises(UserError, match=r"not exported by kerasft.*no signature serving_default"):
-        load_predictor(tmp_path)
+EXPECTED = r"Expected: \['text'\], .* or \['labels', .* or \['logits', 'value'\].*Fix: give a mod"
 
 
-@pytest.mark.parametrize("missing", ["logits", "probabilities", "label"])
-def test_a_signature_that_lacks_an_output(save_model, tmp_path, missing):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def answer(text):
-        outputs = dict.fromkeys(("label", "probabilities", "logits"), text)
-        del outputs[missing]
-        return outputs
+@pytest.mark.parametrize(
+    ("name", "given", "outputs", "received"),
+    [
+        ("serving_default", "token_ids", ["output_0"], r"\['token_ids'\] -> \['output_0'\]"),
+        ("train", "text", ["label", "probabilities", "logits"], "no signature serving_default"),
+        ("serving_default", "text", ["label", "probabilities"], "'probabilities'"),
+        ("serving_default", "text", ["label", "logits"], "'logits'"),
+        ("serving_default", "text", ["probabilities", "logits"], "'logits'"),
+    ],
+)
+def test_a_model_of_somebody_else(save_model, tmp_path, name, given, outputs, received):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=given)])
+    def answer(values):
+        return dict.fromkeys(outputs, values)
 
-    save_model(tmp_path / "1", serving_default=answer.get_concrete_function())
-    with pytest.raises(UserError, match=r"not exported by kerasft.*Fix: give a model that"):
+    save_model(tmp_path / "1", **{name: answer.get_concrete_function()})
+    with pytest.raises(UserError, match=f"not exported by kerasft.*{received}.*{EXPECTED}"):
         load_predictor(tmp_path)
 
 

@@ -44,40 +44,30 @@ def test_no_label_one_label_and_several(predictor_of):
     assert [answer["labels"] for answer in answers] == [[], ["short"], ["short", "long"]]
 
 
-def test_an_older_export_has_no_score(saved_models):
-    predictor = load_predictor(saved_models / "imdb")
-    assert (predictor.kind, predictor.has_pairs) == ("single", False)
-    assert list(predictor.predict(["a"])[0]) == ["text", "label", "probabilities"]
-
-
-def test_a_stream_of_pairs_keeps_its_order(predictor_of):
-    pairs = [("x" * (index * 7919 % 97), "y" * (index % 5)) for index in range(300)]
-    answers = list(predictor_of("number", True).predict_stream([*pairs[:100], None, *pairs[100:]]))
-    assert [(answer["text"], answer["text_pair"]) for answer in answers] == pairs
-    assert [answer["value"] for answer in answers] == [len(a) + len(b) for a, b in pairs]
-
-
-def test_a_single_text_where_pairs_are_read(predictor_of):
-    message = (
+WRONG_CALLS = [
+    (
+        True,
+        [["a"]],
         r"reads pairs of texts, and number 1 is a single text. Received: 'a'. Expected: a text "
-        r"and a text_pair. Fix: .*--pair TEXT TEXT_PAIR, .* predict\(texts, text_pairs\)"
-    )
+        r"and a text_pair. Fix: .*--pair TEXT TEXT_PAIR, .* predict\(texts, text_pairs\)",
+    ),
+    (
+        False,
+        [["a"], ["b"]],
+        r"reads single texts, and number 1 is a pair. Received: 'b'.*Fix: leave text_pair out",
+    ),
+    (True, [["a", "b"], ["c"]], r"needs one text_pair. Received: '2 texts and 1 text_pairs'"),
+    (True, [["a"], "b c"], r"`text_pairs` must be several texts. Received: 'b c'"),
+    (False, ["a b"], r"several texts.*Received: 'a b'.*a list of strings.*into a list"),
+    (False, [b"a b"], r"several texts.*Received: b'a b'"),
+    *(
+        (False, [["a", wrong]], f"Text number 2 is not a text. Received: '{type(wrong).__name__}'")
+        for wrong in (None, float("nan"), 3, b"bytes")
+    ),
+]
+
+
+@pytest.mark.parametrize(("has_pairs", "arguments", "message"), WRONG_CALLS)
+def test_wrong_calls(predictor_of, has_pairs, arguments, message):
     with pytest.raises(UserError, match=message):
-        predictor_of("single", True).predict(["a"])
-    stream = predictor_of("single", True).predict_stream([("a", "b"), None, "c"])
-    assert next(stream)["text_pair"] == "b"
-    with pytest.raises(UserError, match=r"number 2 is a single text. Received: 'c'"):
-        next(stream)
-
-
-def test_a_pair_where_single_texts_are_read(predictor_of):
-    message = r"reads single texts, and number 1 is a pair. Received: 'b'.*Fix: leave text_pair out"
-    with pytest.raises(UserError, match=message):
-        predictor_of("single").predict(["a"], ["b"])
-
-
-def test_texts_without_their_pairs(predictor_of):
-    with pytest.raises(UserError, match=r"needs one text_pair. Received: '2 texts and 1 text_pai"):
-        predictor_of("single", True).predict(["a", "b"], ["c"])
-    with pytest.raises(UserError, match=r"`text_pairs` must be several texts. Received: 'b c'"):
-        predictor_of("single", True).predict(["a"], "b c")
+        predictor_of("single", has_pairs).predict(*arguments)

@@ -16,9 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 def protocol_with_patience(head_seconds: float, answer_seconds: float) -> type[H11Protocol]:
     """Returns uvicorn's protocol with timeouts.
 
-    Args:
-        head_seconds: For the head of a request to arrive.
-        answer_seconds: In which some of a long response must be read.
+    The head of a request must arrive in `head_seconds`, and some of a long response must be read in
+    `answer_seconds`.
     """
 
     class PatientProtocol(H11Protocol):

@@ -64,13 +64,7 @@ def signature_name_of(body: Mapping[str, Any]) -> str:
 
 
 def read_tensors(body: Mapping[str, Any], specs: Specs, most_rows: int) -> Arrays:
-    """Returns the tensors of a predict request; raises `ServingError`.
-
-    Args:
-        body: With `instances` (rows) or `inputs` (columns).
-        specs: The signature's inputs, by name.
-        most_rows: Most examples of a request.
-    """
+    """Returns the tensors of `instances` (rows) or `inputs` (columns); raises `ServingError`."""
     if len(body.keys() & {"instances", "inputs"}) != 1:
         raise invalid("The body needs either 'instances' or 'inputs'.")
     columns = body["inputs"] if "inputs" in body else _columns_of(body["instances"], most_rows)
