@@ -147,19 +147,6 @@ def test_stdin_holds_pairs_as_json_lines(predict, model, stdin, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pair", "one", "two"], "and number 1 is a pair. Received: 'two'"),
-        (["-", "--json-lines"], "and line 1 has a text_pair."),
-    ],
-)
-def test_a_pair_for_a_model_of_single_texts_is_2(refused, model, stdin, arguments, message):
-    model()
-    stdin("\n".join(PAIR_LINES))
-    refused(f"This model reads single texts, {message}", "predict", "saved_models/m", *arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
         (
             ["one", "--pair", "a", "b"],
             "single texts or pairs, not both. Received: 'one --pair",
@@ -175,7 +162,3 @@ def test_a_pair_for_a_model_of_single_texts_is_2(refused, model, stdin, argument
 def test_mixtures_are_2_before_a_model_is_loaded(refused, stdin, arguments, message):
     stdin("a line that nobody asked to be read")
     refused(message, "predict", "saved_models/m", *arguments)
-
-
-def test_a_path_that_is_no_model_is_2(refused):
-    refused("There is no such model. Received: 'saved_models/m'", "predict", "saved_models/m", "a")

@@ -157,18 +157,7 @@ HEADERS = [
     "Content-Length: 5",
     "X: \xff",
 ]
-PARTS = [
-    b"\xff",
-    b"\x00",
-    b"\r\n",
-    b'"',
-    b"[" * 2000,
-    b"{",
-    b"\\ud800",
-    b"1e999",
-    b"NaN",
-    b"\xef\xbb\xbf",
-]
+PARTS = [b"\r\n", b'"', b"{", b"[" * 2000, b"\\ud800", b"1e999", b"NaN", b"\xef\xbb\xbf"]
 
 
 @st.composite

@@ -24,8 +24,6 @@ import urllib3
 
 from kerasft.cli import serve
 from kerasft.errors import UserError
-from kerasft.export.serving_files import models_config
-from kerasft.serving.model_path import find_served_models
 from kerasft.serving.real_server import find_real_server
 
 RECORD = 'printf "%s\\n" "$0" "$@" > "$RECORD"\n'
@@ -94,17 +92,6 @@ def test_the_program_is_started_with_its_flags(folder, program, capfd):
     assert not os.path.exists(flags[2].partition("=")[2])  # nothing is left behind
     assert run(folder, *ports, "--no-batching", "--host", "0.0.0.0") == 3
     assert "enable_batching" not in record.read_text()
-
-
-def test_the_list_of_models_is_a_proto(folder):
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
-    folders = find_served_models(folder) | {'a "quoted" one': folder}
-    config = text_format.Parse(models_config(folders), model_server_config_pb2.ModelServerConfig())
-    found = {one.name: one.base_path for one in config.model_config_list.config}
-    assert found == {name: str(place) for name, place in folders.items()}
-    assert {one.model_platform for one in config.model_config_list.config} == {"tensorflow"}
 
 
 def test_docker_is_started_on_loopback(folder, program, capfd):

@@ -98,13 +98,13 @@ async def _infer(method: str, service: Service, size: int, parse: Callable[[], M
     return response
 
 
-async def _metadata(service: Service, _: int, parse: Callable[[], Message]) -> Message:
-    request = parse()
+async def _metadata(service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    request = await service.beside_if_large(size, parse)
     return service.metadata(request.model_spec, request.metadata_field)
 
 
-async def _status(service: Service, _: int, parse: Callable[[], Message]) -> Message:
-    request = parse()
+async def _status(service: Service, size: int, parse: Callable[[], Message]) -> Message:
+    request = await service.beside_if_large(size, parse)
     return service.models.status(request.model_spec)
 
 

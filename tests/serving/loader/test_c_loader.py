@@ -13,7 +13,6 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 from kerasft.export.op_audit import audit_saved_model
 
@@ -149,24 +148,3 @@ def test_without_its_variables_a_graph_loads_and_answers_with_an_error(
     libraries = loader.text_libraries(newest=False)
     answers = loader.ask(c_loader, tmp_path, requests, libraries=libraries, folder=tmp_path)
     assert all("Could not find variable" in answer.error for answer in answers)
-
-
-def test_warmup_records_are_read(loader, tmp_path):
-    predict, classify = (prediction_log_pb2.PredictionLog() for _ in range(2))
-    request = predict.predict_log.request
-    request.model_spec.signature_name = "serving_default"
-    request.inputs["text"].CopyFrom(tf.make_tensor_proto([b"a", b"\xff\0"]))
-    classified = classify.classify_log.request
-    classified.model_spec.signature_name = "classify"
-    example = classified.input.example_list.examples.add()
-    example.features.feature["text"].bytes_list.value.append(b"a")
-    path = tmp_path / loader.WARMUP
-    path.parent.mkdir()
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for log in (predict, classify):
-            writer.write(log.SerializeToString())
-    first, second = loader.read_warmup(tmp_path)
-    assert first.signature == "serving_default"
-    assert first.inputs["text"].tolist() == [b"a", b"\xff\0"]
-    assert second.signature == "classify"
-    assert second.inputs["inputs"].tolist() == [example.SerializeToString()]

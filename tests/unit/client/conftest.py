@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasft.serving.answers import build_answers
+
 CERTIFICATES = Path(__file__).parent / "certificates"
 
 
@@ -99,18 +101,8 @@ class Model:
 
     def answer(self, text):
         """Returns what the client should make of a single text's answer."""
-        outputs = {name: values.tolist()[0] for name, values in self.predict({"": [text]}).items()}
-        if self.kind == "number":
-            return {"value": outputs["value"]}
-        if self.kind == "multi":
-            labels = [name.decode() for name in outputs["labels"] if name]
-            return {
-                "labels": labels,
-                "scores": dict(zip(self.names, outputs["scores"], strict=True)),
-            }
-        probabilities = dict(zip(self.names, outputs["probabilities"], strict=True))
-        label = outputs["label"].decode()
-        return {"label": label, "score": outputs["score"], "probabilities": probabilities}
+        (answer,) = build_answers(self.kind, self.predict({"": [text]}), self.names)
+        return answer
 
 
 # --- REST

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -163,28 +165,19 @@ def test_nobody_listens_or_the_name_leads_nowhere(url):
 @pytest.fixture
 def shell():
     """Starts a server that says these bytes to everybody; gives its port."""
-    listeners = []
+    with contextlib.ExitStack() as stack:
 
-    def start(content):
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
+        def start(content):
+            def say(connection, *_):
+                connection.recv(1 << 16)
+                connection.sendall(content)
 
-        def answer():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(1 << 16)
-                    connection.sendall(content)
+            server = stack.enter_context(socketserver.TCPServer(("127.0.0.1", 0), say))
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return server.server_address[1]
 
-        threading.Thread(target=answer, daemon=True).start()
-        return listener.getsockname()[1]
-
-    yield start
-    for listener in listeners:
-        listener.close()
+        yield start
 
 
 PAGE = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\nconnection: close\r\n\r\n<html>Hi</html>"

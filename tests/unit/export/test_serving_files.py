@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from kerasft.export.layout import BATCH_SIZES, BATCHING
-from kerasft.export.serving_files import IMAGE, write_batching, write_serving_files
+from kerasft.export.serving_files import IMAGE, models_config, write_batching, write_serving_files
 
 FLAGS = {
     "--model_config_file=/models/models.config",
@@ -50,6 +50,9 @@ def test_the_server_reads_which_models_there_are(models):
     assert found == {
         name: (f"/models/{name}", "tensorflow") for name in ("glue_mrpc", "größe", "imdb")
     }
+    text = models_config({'a "quoted" one': models})
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    assert config.model_config_list.config[0].name == 'a "quoted" one'
 
 
 def test_compose_starts_the_stock_server_on_loopback(models):

@@ -10,32 +10,19 @@ from kerasft.export.layout import RECORD, file_digests
 
 
 def _save(folder, label_names=("short", "long"), **signatures):
-    """Saves a model with the signature of an export.
-
-    Its answer tells how it was asked: `probabilities` are the size of the batch and the length of
-    its longest text.
-    """
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-    def answer(text):
-        lengths = tf.strings.length(text, unit="UTF8_CHAR")
-        facts = tf.stack([tf.size(text), tf.reduce_max(lengths)])
-        facts = tf.ones([tf.size(text), 1]) * tf.cast(facts, tf.float32)
-        label = tf.gather(list(label_names), tf.cast(lengths > 4, tf.int32))
-        return {"label": label, "probabilities": facts, "logits": facts}
-
+    """Saves a model; without `signatures` as an export of old: a label without `score`."""
     module = tf.Module()
     module.label_names = tf.Variable(label_names, trainable=False)
     if not signatures:
-        signatures = {"serving_default": answer.get_concrete_function()}
+        signatures = {"serving_default": _build_signature("single", label_names, has_score=False)}
     tf.saved_model.save(module, str(folder), signatures=signatures)
     record = {"sha256": file_digests(folder)}
     (folder / RECORD).parent.mkdir()
     (folder / RECORD).write_text(json.dumps(record))
 
 
-def _build_signature(kind, label_names, has_pairs):
-    """A signature as today's exports have it, whose answer tells the length of the texts."""
+def _build_signature(kind, label_names, has_pairs=False, has_score=True):
+    """A signature of an export, whose answer tells the length of the texts."""
     names = ["text", "text_pair"][: 1 + has_pairs]
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
 
@@ -51,7 +38,8 @@ def _build_signature(kind, label_names, has_pairs):
             labels = tf.where(selected, tf.constant([label_names]), "")
             return {"labels": labels, "scores": logits, "selected": selected, "logits": logits}
         label = tf.gather(list(label_names), tf.cast(lengths > 4, tf.int32))
-        return {"label": label, "score": value, "probabilities": logits, "logits": logits}
+        outputs = {"label": label, "probabilities": logits, "logits": logits}
+        return outputs | {"score": value} if has_score else outputs
 
     return answer.get_concrete_function()
 

@@ -21,8 +21,8 @@ def test_answers(predictor):
     assert predictor.label_names == ("short", "long")
     answers = predictor.predict(["café", "longer"])
     assert answers == [
-        {"text": "café", "label": "short", "probabilities": {"short": 2.0, "long": 6.0}},
-        {"text": "longer", "label": "long", "probabilities": {"short": 2.0, "long": 6.0}},
+        {"text": "café", "label": "short", "probabilities": {"short": 4.0, "long": -4.0}},
+        {"text": "longer", "label": "long", "probabilities": {"short": 6.0, "long": -6.0}},
     ]
     assert type(answers[0]["probabilities"]["short"]) is float
     assert json.loads(json.dumps(answers)) == answers
