@@ -198,7 +198,7 @@ def test_models_that_cannot_be_loaded_are_refused(folder, capsys):
 
 
 @pytest.fixture
-def until(demo, capfd):
+def until(demo, monkeypatch):
     """`until(ask, *arguments)` serves, lets `ask(rest, grpc)` work; returns code and what was told.
 
     `ask` runs in a thread: the server needs the main one, for its signals.
@@ -206,13 +206,13 @@ def until(demo, capfd):
 
     def serve_until(ask, *arguments):
         told = []
+        monkeypatch.setattr(serve, "log", told.append)
 
         def work():
             end = time.monotonic() + 60
             while "Ctrl-C" not in "".join(told):
                 assert time.monotonic() < end, told
                 time.sleep(0.02)
-                told.append(capfd.readouterr().err)
             ask(*re.search(r"REST http://(\S+), gRPC (\S+)\. ", "".join(told)).groups())
 
         with ThreadPoolExecutor(1) as pool:
@@ -220,7 +220,7 @@ def until(demo, capfd):
             ports = ["--port", 0, "--grpc-port", 0]
             code = run(demo, *NO_SERVER, *ports, *arguments)
             working.result()
-        return code, "".join(told) + capfd.readouterr().err
+        return code, "".join(told)
 
     return serve_until
 

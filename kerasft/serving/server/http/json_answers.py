@@ -65,17 +65,13 @@ def to_body(value: object) -> bytes:
 def _as_json(name: str, array: np.ndarray) -> Any:
     """Returns an output as nested lists for `json`."""
     if array.dtype == object:
-        write = _as_base64 if name.endswith("_bytes") else _as_text
-        flat = [write(value) for value in array.ravel().tolist()]
-    elif array.dtype in (np.float32, np.float16):
-        flat = _shortest(array.ravel())
-    elif array.dtype.kind in "fiub":
+        write = np.frompyfunc(_as_base64 if name.endswith("_bytes") else _as_text, 1, 1)
+        return np.array(write(array), object).tolist()
+    if array.dtype in (np.float32, np.float16):
+        return _shortest(array)
+    if array.dtype.kind in "fiub":
         return array.tolist()
-    else:
-        raise ServingError("INVALID_ARGUMENT", f"{name} is {array.dtype}, which JSON has not.")
-    shaped = np.empty(len(flat), dtype=object)
-    shaped[:] = flat
-    return shaped.reshape(array.shape).tolist()
+    raise ServingError("INVALID_ARGUMENT", f"{name} is {array.dtype}, which JSON has not.")
 
 
 def _as_text(value: bytes) -> str:
@@ -86,6 +82,6 @@ def _as_base64(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
 
 
-def _shortest(array: np.ndarray) -> list[float]:
+def _shortest(array: np.ndarray) -> Any:
     """Returns float32 numbers with as many digits as tell them apart: 0.1, not its double."""
     return array.astype(str).astype(np.float64).tolist()
