@@ -7,7 +7,7 @@ import contextlib
 import functools
 import re
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -60,8 +60,10 @@ class RestApp:
                 if is_unclear:
                     raise invalid("The request has a Content-Length and a Transfer-Encoding.")
                 body = await self._read(scope, receive)
-                answer = self._service.within(self._settings.seconds, self._answer(scope, body))
-                status, content = 200, await _unless_gone(receive, answer)
+                async with _unless_gone(receive):
+                    answer = self._answer(scope, body)
+                    content = await self._service.within(self._settings.seconds, answer)
+                status = 200
             except ClientGoneError:
                 raise
             except Exception as error:
@@ -201,19 +203,26 @@ async def _discard(receive: Callable) -> None:
                 pass
 
 
-async def _unless_gone(receive: Callable, answer: Coroutine[Any, Any, bytes]) -> bytes:
-    """Awaits an answer; cancels it and raises `ClientGoneError` if the client disconnects."""
+@contextlib.asynccontextmanager
+async def _unless_gone(receive: Callable) -> AsyncIterator[None]:
+    """Cancels its block and raises `ClientGoneError` if the client disconnects."""
+    working = asyncio.current_task()
+    gone = False
 
     async def watch() -> None:
+        nonlocal gone
         while (await receive())["type"] != "http.disconnect":
             pass
+        gone = True
+        working.cancel()
 
-    answering, watching = asyncio.create_task(answer), asyncio.create_task(watch())
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise ClientGoneError
-        return await answering
+        yield
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        working.uncancel()
+        raise ClientGoneError from None
     finally:
-        answering.cancel()
         watching.cancel()
