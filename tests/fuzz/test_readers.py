@@ -175,7 +175,7 @@ def written_tables(draw) -> tuple[Table, Written]:
     written = write(table, draw)
     if draw(st.booleans()) and not written.name.endswith(".parquet"):
         written = written._replace(
-            name=written.name + ".gz", content=gzip.compress(written.content)
+            name=written.name + ".gz", content=gzip.compress(written.content, mtime=0)
         )
     return table, written
 
