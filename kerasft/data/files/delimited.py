@@ -249,7 +249,9 @@ class DelimitedFile:
             f"{', '.join(map(str, lines))}{' and more' if len(lines) == _MOST_NAMED else ''}.",
             received=f"{len(cells)} cells on line {number}",
             expected=f"{width}: {', '.join(self._names)}",
-            fix='a text that holds the delimiter must stand in "quotes".',
+            fix="take the delimiter off the ends of the rows, or end the first line with one, too."
+            if not any(cells[width:]) and len(cells) > width
+            else 'a text that holds the delimiter must stand in "quotes".',
         )
 
 

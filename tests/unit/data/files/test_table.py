@@ -139,6 +139,7 @@ def test_a_format_that_is_said_counts_more_than_the_name(write):
             "text,label\na,b\nc\nd,e\nf,g,h\n",
             r"ending on line 3, 5\. Received: '1 cells on line 3'.*2: text, label",
         ),
+        ("a.csv", "text,label\na,b,\nc,d,\n", r"'3 cells on line 2'.*off the ends of the rows"),
         ("a.csv", 'text,label\n"a,b\n', r"a\.csv, line 2: unexpected end of data"),
         # Refused before memory is full.
         ("a.csv", 'text,label\n"' + ("x" * 1023 + "\n") * (17 * 1024), "larger than field limit"),
