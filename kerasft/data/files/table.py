@@ -7,6 +7,7 @@ import glob
 import hashlib
 import itertools
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -38,6 +39,7 @@ _SUFFIXES = {
 # `rows(names)`, which yields the values of some.
 Part = DelimitedFile | JsonLinesFile | ParquetFile | ClassFolder
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_TICK_NANOSECONDS = 2 * 10**9  # between the times that a file system tells apart, at most
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
@@ -325,14 +327,19 @@ class Contents:
     def __init__(self, table: Table, split: str):
         self._table, self._split = table, split
         self._stamps = self._read_stamps()
+        # A file that is written right now may be written again without another stamp.
+        latest = time.time_ns() - _TICK_NANOSECONDS
+        self._stamps_tell = all(stamp and stamp[-1] < latest for stamp in self._stamps)
         self.digest = table.digest()
 
     def check(self, *, reads: bool) -> None:
         """Raises a `UserError` if local files were written, replaced or removed.
 
         This notices replacement by equal content, and a file that was changed and restored between
-        two readings. With `reads` the contents are compared, too: the only check of remote files.
+        two readings. With `reads` the contents are compared, too, where the stamps may not tell:
+        those of remote files, and of files written in the seconds before the first reading.
         """
+        reads = reads and not self._stamps_tell
         if self._read_stamps() != self._stamps or (reads and self._table.digest() != self.digest):
             raise self.changed()
 
@@ -341,13 +348,15 @@ class Contents:
         return changed_while_read(", ".join(map(str, self._table.files)), self._split)
 
     def _read_stamps(self) -> list[tuple[int, ...]]:
-        """Returns stamps of the local files that change with each write or rename."""
+        """Returns a stamp of each file that changes with each write or rename; none of a remote."""
         stamps = []
         for path in self._table.contents():
             try:
                 found = path.stat() if isinstance(path, Path) else None
             except OSError as error:
                 raise unreadable(path, error) from error
-            if found is not None:
-                stamps.append((found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
+            is_local = found is not None
+            stamps.append(
+                (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns) if is_local else ()
+            )
         return stamps

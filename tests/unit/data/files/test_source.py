@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pyarrow
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from kerasft.data.example import Example
+from kerasft.data.files import table
 from kerasft.data.files.source import FileSource
 from kerasft.data.plan.splits import hash_text
 from kerasft.errors import UserError
@@ -245,6 +247,21 @@ def test_files_that_change_and_are_restored_are_told(open_source, write, tmp_pat
     with pytest.raises(UserError, match=CHANGED):
         source.check_unchanged("train")
     assert FileSource(train_files=[str(path)]).fingerprint("train") == source.fingerprint("train")
+
+
+@pytest.mark.parametrize("seconds_ago", [0, 60])
+def test_contents_are_compared_where_stamps_may_not_tell(
+    open_source, write, monkeypatch, seconds_ago
+):
+    monkeypatch.setattr(table.Contents, "_read_stamps", lambda self: [(1, now)])
+    now = time.time_ns() - seconds_ago * 10**9
+    source = open_source(TRAIN)
+    write("train.csv", TRAIN.replace("pos", "new"))
+    if seconds_ago:
+        source.check_unchanged("train")  # as one who is sure of the stamps
+    else:
+        with pytest.raises(UserError, match=CHANGED):
+            source.check_unchanged("train")
 
 
 def test_files_that_change_while_their_labels_are_counted_are_told(write, monkeypatch):
