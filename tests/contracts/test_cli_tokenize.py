@@ -19,6 +19,7 @@ def tokenize(command, monkeypatch, tmp_path):
     return functools.partial(command, "tokenize")
 
 
+@pytest.mark.slow
 def test_two_processes_make_what_the_run_then_finds(tokenize, tmp_path):
     result = tokenize("imdb_sample", "--processes", "2", "--shards", "2", "--json")
     assert result.code == 0

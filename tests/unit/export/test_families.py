@@ -29,7 +29,14 @@ def build_backbone(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["DistilBert", "Electra"])
-@pytest.mark.parametrize(("method", "atol"), [(None, 1e-5), ("int8", 1e-5), ("bfloat16", 0.1)])
+@pytest.mark.parametrize(
+    ("method", "atol"),
+    [
+        pytest.param(None, 1e-5, marks=pytest.mark.slow),
+        ("int8", 1e-5),
+        pytest.param("bfloat16", 0.1, marks=pytest.mark.slow),
+    ],
+)
 def test_the_export_computes_what_the_model_does(tmp_path, name, method, atol):
     encoder = Encoder(build_backbone(name, dtype_policy_of(method)))
     task = Classification(("neg", "pos"))

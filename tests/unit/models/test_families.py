@@ -207,6 +207,7 @@ NOT_OF_PRE_NORM = {
 }
 
 
+@pytest.mark.slow
 def test_a_new_family_is_its_own_file_and_a_row(make_case, monkeypatch):
     monkeypatch.setattr(registry, "FAMILIES", [*FAMILIES, PRE_NORM])
     found = check_family(make_case(PRE_NORM, PreNormBackbone))

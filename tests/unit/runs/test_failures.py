@@ -65,6 +65,7 @@ def test_out_of_memory_in_a_step_and_on_in_parts(here, make_recipe, monkeypatch)
     assert (folder / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_out_of_memory_in_an_evaluation(here, make_recipe, monkeypatch):
     call = forward_module.Forward.__call__
 
