@@ -28,7 +28,7 @@ AUTO = "auto"
 _SEPARATORS = ("|", ";")
 _LIKELY_SEPARATORS = (*_SEPARATORS, ",")  # if the user says that there are several labels
 _MOST_GRADES = 50  # up to this many distinct integers are grades or classes
-_MOST_NUMBERED = 500  # up to this many are numbered classes, if there are enough rows of each;
+MOST_NUMBERED = 500  # up to this many are numbered classes, if there are enough rows of each;
 _ROWS_EACH = 5  # otherwise they are measurements
 _MOST_CELLS = 10_000  # distinct ones kept
 _SEPARATED_SHARE = 0.1  # of the cells that must hold a separator before it is accepted
@@ -182,7 +182,7 @@ class LabelCounts:
             return False
         count = len(self.cells)
         enough = self.cells.total() >= _ROWS_EACH * count
-        return count <= _MOST_GRADES or (count <= _MOST_NUMBERED and enough)
+        return count <= _MOST_GRADES or (count <= MOST_NUMBERED and enough)
 
     def _find_separator(self, signs: Sequence[str]) -> str | None:
         """Returns a sign that separates labels: it occurs in a tenth of the cells, between words.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kerasft.data.example import MULTI, NUMBER, SINGLE
 from kerasft.data.files.cells import as_plain_number, fold, how_written, show
+from kerasft.data.files.labels import MOST_NUMBERED
 from kerasft.data.files.names import PLAINLY
 from kerasft.data.inspection.facts import Leak, Remaining, SplitFacts, count, imbalance
 from kerasft.data.inspection.scan import (
@@ -30,7 +31,6 @@ _HTML_SHARE = 0.01
 _MOST_ROUNDING = 1e-3  # standard deviations
 _LONGEST_POSITIONS = 512  # of the encoders here
 _MOST_NAMED = 10
-_MOST_NUMBERED = 500  # classes that are named by numbers
 _MISSING_WORDS = ("nan", "NaN", "null", "NULL", "None", "<NA>", "NaT", r"\N", "N/A")
 _SUBTRACT = "subtract a constant from all of them, such as the smallest"
 _SINGLE = '--label-kind single (data.label_kind="single")'
@@ -116,7 +116,7 @@ def _in_training(facts: SplitFacts, label_kind: str) -> Iterator[tuple[str, str,
             yield ERROR, "All labels are the same number to a float32", _SUBTRACT
         elif distinct == 1:
             yield ERROR, "All labels are the same number", "name another label column"
-        if facts.may_be_classes and distinct <= _MOST_NUMBERED and facts.rows >= 2 * distinct > 2:
+        if facts.may_be_classes and distinct <= MOST_NUMBERED and facts.rows >= 2 * distinct > 2:
             yield (
                 WARNING,
                 f"The labels are {distinct:,} different whole numbers in {count(facts.rows, 'row')}"
